@@ -1,1 +1,13 @@
-//! (under construction)
+//! From scores to a plan: budgets, widths, rounding, and the plan file.
+
+mod allocate;
+mod budget;
+mod error;
+mod file;
+mod rounding;
+
+pub use allocate::{Allocation, Allocator, choose};
+pub use budget::{Budget, Target};
+pub use error::PlanError;
+pub use file::{PLAN_SCHEMA_VERSION, Plan, PlannedGroup};
+pub use rounding::Rounding;

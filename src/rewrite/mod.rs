@@ -1,1 +1,179 @@
-//! (under construction)
+//! Rewriting a model by a cut: slices, attributes, operands, declared shapes.
+//!
+//! [`slice`] removes the cut lanes physically. [`mask`] leaves every shape as it is and zeroes the cut lanes in the
+//! weights that sum over them. Both must compute the same numbers; `verify` checks that they do.
+
+mod operands;
+mod weights;
+
+use std::collections::HashSet;
+
+use crate::channels::ops::{self, Rewrite};
+use crate::channels::{Channels, Cut};
+use crate::error::Explain;
+use crate::model::{Model, ModelError};
+use crate::proto::onnx::tensor_shape_proto::dimension::Value as Size;
+use crate::proto::onnx::type_proto::Value as Kind;
+use crate::proto::onnx::{GraphProto, ValueInfoProto};
+
+/// Why a cut cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RewriteError {
+    /// A weight cannot be read.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// An operand that carries a channel count cannot be adapted.
+    #[error("cannot adapt input {input} of {op} `{node}`")]
+    Operand {
+        /// Name of the node.
+        node: String,
+        /// Operator type.
+        op: String,
+        /// Index of the input.
+        input: usize,
+    },
+}
+
+impl Explain for RewriteError {
+    fn location(&self) -> Option<String> {
+        match self {
+            Self::Model(error) => error.location(),
+            Self::Operand { .. } => None,
+        }
+    }
+
+    fn why(&self) -> Option<String> {
+        match self {
+            Self::Model(error) => error.why(),
+            Self::Operand { .. } => Some("its content after the cut could not be determined".into()),
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        match self {
+            Self::Model(error) => error.help(),
+            Self::Operand { node, .. } => Some(format!("keep the channels around it with `--ignore '{node}'`")),
+        }
+    }
+}
+
+/// The model without the lanes of `cut`.
+///
+/// # Errors
+/// If a weight cannot be read or an operand cannot be adapted.
+pub fn slice(model: &Model, channels: &Channels, cut: &Cut) -> Result<Model, RewriteError> {
+    if cut.is_empty() {
+        return Ok(model.clone());
+    }
+    let mut result = model.clone();
+    let mut names = Names::of(model.graph());
+    let mut required = Vec::new();
+    for index in 0..model.graph().node.len() {
+        let node = &mut result.graph_mut().node[index];
+        let Some(rule) = ops::rule(node) else { continue };
+        let opset = model.opset("").unwrap_or(1);
+        let mut rewrite = Rewrite { node, index, opset, channels, cut, operands: Vec::new() };
+        rule.rewrite(&mut rewrite);
+        required.extend(rewrite.operands.into_iter().map(|(input, values)| (index, input, values)));
+    }
+    weights::slice(model, &mut result, channels, cut, &mut names)?;
+    operands::adapt(model, &mut result, channels, &required, &mut names)?;
+    declare(result.graph_mut(), channels, cut);
+    remove_unused(model.graph(), result.graph_mut());
+    Ok(result)
+}
+
+/// The model with the lanes of `cut` zeroed wherever they are summed over; all shapes stay.
+///
+/// # Errors
+/// If a weight cannot be read.
+pub fn mask(model: &Model, channels: &Channels, cut: &Cut) -> Result<Model, RewriteError> {
+    let mut result = model.clone();
+    let mut names = Names::of(model.graph());
+    weights::mask(model, &mut result, channels, cut, &mut names)?;
+    remove_unused(model.graph(), result.graph_mut());
+    Ok(result)
+}
+
+/// Names in use, to make new ones.
+pub(crate) struct Names(HashSet<String>);
+
+impl Names {
+    pub(crate) fn of(graph: &GraphProto) -> Self {
+        let mut names: HashSet<String> = graph.input.iter().map(|value| value.name().to_owned()).collect();
+        names.extend(graph.initializer.iter().map(|tensor| tensor.name().to_owned()));
+        names.extend(graph.node.iter().flat_map(|node| node.output.iter().cloned()));
+        Self(names)
+    }
+
+    /// `wanted`, or `wanted_2` and so on if it is taken.
+    pub(crate) fn fresh(&mut self, wanted: &str) -> String {
+        let mut name = wanted.to_owned();
+        let mut number = 2;
+        while !self.0.insert(name.clone()) {
+            name = format!("{wanted}_{number}");
+            number += 1;
+        }
+        name
+    }
+}
+
+/// Corrects the shapes that the file declares.
+fn declare(graph: &mut GraphProto, channels: &Channels, cut: &Cut) {
+    let fix = |info: &mut ValueInfoProto| {
+        let Some(ids) = channels.value_ids(info.name.as_deref().unwrap_or_default()) else { return };
+        let Some(Kind::TensorType(tensor)) = info.r#type.as_mut().and_then(|kind| kind.value.as_mut()) else { return };
+        let Some(shape) = tensor.shape.as_mut() else { return };
+        for (axis, dim) in shape.dim.iter_mut().enumerate().take(ids.shape.len()) {
+            let kept = channels.kept(cut, ids, axis).len();
+            if kept != ids.shape[axis] {
+                dim.value = i64::try_from(kept).ok().map(Size::DimValue);
+            }
+        }
+    };
+    graph.value_info.iter_mut().for_each(fix);
+    let sizes: std::collections::HashMap<String, Vec<i64>> =
+        graph.initializer.iter().map(|tensor| (tensor.name().to_owned(), tensor.dims.clone())).collect();
+    for input in &mut graph.input {
+        // Before IR version 4 every weight is listed as a graph input too.
+        let Some(dims) = sizes.get(input.name()) else { continue };
+        let Some(Kind::TensorType(tensor)) = input.r#type.as_mut().and_then(|kind| kind.value.as_mut()) else {
+            continue;
+        };
+        for (dim, size) in tensor.shape.iter_mut().flat_map(|shape| &mut shape.dim).zip(dims) {
+            dim.value = Some(Size::DimValue(*size));
+        }
+    }
+}
+
+/// Removes nodes and initializers that were read before the rewrite and no longer are.
+fn remove_unused(before: &GraphProto, graph: &mut GraphProto) {
+    let read_before = weights::references(before);
+    loop {
+        let read = weights::references(graph);
+        let gone = |name: &str| read_before.contains_key(name) && !read.contains_key(name);
+        let count = graph.node.len() + graph.initializer.len();
+        graph.node.retain(|node| {
+            !node.output.iter().any(|name| gone(name)) || node.output.iter().any(|n| read.contains_key(n))
+        });
+        graph.initializer.retain(|tensor| !gone(tensor.name()));
+        if graph.node.len() + graph.initializer.len() == count {
+            break;
+        }
+    }
+    let left: HashSet<String> = graph
+        .initializer
+        .iter()
+        .map(|tensor| tensor.name().to_owned())
+        .chain(graph.node.iter().flat_map(|node| node.output.iter().cloned()))
+        .collect();
+    let stored: HashSet<&str> = before.initializer.iter().map(crate::proto::onnx::TensorProto::name).collect();
+    graph.input.retain(|input| !stored.contains(input.name()) || left.contains(input.name()));
+    let inputs: HashSet<String> = graph.input.iter().map(|input| input.name().to_owned()).collect();
+    let made_before: HashSet<&str> =
+        before.node.iter().flat_map(|node| node.output.iter().map(String::as_str)).collect();
+    graph.value_info.retain(|info| {
+        left.contains(info.name()) || inputs.contains(info.name()) || !made_before.contains(info.name())
+    });
+}

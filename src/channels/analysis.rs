@@ -1,0 +1,284 @@
+//! The analysis: run, close, group; and what it knows afterwards.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::cut::Cut;
+use super::groups::{self, Group, Protected};
+use super::identity::Ids;
+use super::lanes::{LaneId, Lanes, Reason};
+use super::run::{Dim, MacTerm, Run, Sizes, Source, Use, node_name, operator_reason};
+use crate::model::Model;
+
+/// How to analyse a model.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct AnalyseOptions {
+    /// Sizes of symbolic dims, by name of the dim or by `INPUT:AXIS`.
+    pub sizes: BTreeMap<String, usize>,
+    /// Size of a first axis that is symbolic.
+    pub batch: usize,
+    /// Size of any other symbolic axis.
+    pub other: usize,
+    /// Names or glob patterns of nodes whose channels stay.
+    pub ignore: Vec<glob::Pattern>,
+}
+
+impl Default for AnalyseOptions {
+    fn default() -> Self {
+        Self { sizes: BTreeMap::new(), batch: 1, other: 64, ignore: Vec::new() }
+    }
+}
+
+/// Contents of small values that depend on shapes only, with the given sizes of symbolic dims.
+pub(crate) fn small_values(model: &Model, options: &AnalyseOptions) -> HashMap<String, Vec<i64>> {
+    let sizes = Sizes { named: options.sizes.clone(), batch: options.batch, other: options.other };
+    let run = Run::new(model, &sizes);
+    run.values.into_iter().filter_map(|(name, value)| Some((name, value.numbers?.to_i64()))).collect()
+}
+
+/// Everything the identity run found.
+#[derive(Debug, Clone)]
+pub struct Channels {
+    /// Coupled channels that can be cut, in the order in which the graph makes them.
+    pub groups: Vec<Group>,
+    /// Channels that cannot, with reasons.
+    pub protected: Vec<Protected>,
+    /// Operator types that were not understood, with the number of nodes.
+    pub opaque: BTreeMap<String, usize>,
+    /// How the model was analysed.
+    pub(crate) options: AnalyseOptions,
+    pub(crate) lanes: Lanes,
+    roots: Vec<LaneId>,
+    values: HashMap<String, (Ids, Option<Vec<i64>>)>,
+    uses: Vec<Use>,
+    uses_at: HashMap<(usize, usize), usize>,
+    macs: Vec<MacTerm>,
+}
+
+/// Finds which channels of `model` go together, which may be cut, and why the others may not.
+///
+/// The run covers the main graph; nodes with subgraphs and model-local functions protect what they read.
+pub fn analyse(model: &Model, options: &AnalyseOptions) -> Channels {
+    let sizes = Sizes { named: options.sizes.clone(), batch: options.batch, other: options.other };
+    let mut run = Run::new(model, &sizes);
+    ignore(&mut run, &options.ignore);
+    close(&mut run);
+    let (groups, protected) = groups::build(&run);
+    let roots = (0..run.lanes.len())
+        .map(|lane| {
+            #[allow(clippy::cast_possible_truncation, reason = "lanes are numbered by u32")]
+            run.lanes.find(LaneId(lane as u32))
+        })
+        .collect();
+    let values = run
+        .values
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, (value.ids?, value.numbers.map(|numbers| numbers.to_i64())))))
+        .collect();
+    let uses_at = run.uses.iter().enumerate().map(|(id, read)| ((read.node, read.input), id)).collect();
+    Channels {
+        groups,
+        protected,
+        opaque: run.opaque,
+        options: options.clone(),
+        lanes: run.lanes,
+        roots,
+        values,
+        uses: run.uses,
+        uses_at,
+        macs: run.macs,
+    }
+}
+
+/// Freezes what the user wants to keep.
+fn ignore(run: &mut Run<'_>, patterns: &[glob::Pattern]) {
+    for (index, node) in run.graph.node.iter().enumerate() {
+        let name = node_name(node);
+        if !patterns.iter().any(|pattern| pattern.matches(&name)) {
+            continue;
+        }
+        let reason: Reason = operator_reason(node, "it is to be ignored");
+        let made: Vec<LaneId> = run
+            .lanes
+            .sites()
+            .iter()
+            .filter(|site| site.role.is_some_and(|(_, by)| by == index))
+            .flat_map(|site| (site.first.0..).take(site.len).map(LaneId))
+            .collect();
+        for lane in made {
+            run.lanes.freeze(lane, &reason);
+        }
+    }
+}
+
+/// Makes every cut leave rectangles: where lanes vary along several axes of a value, whole slices along one axis
+/// must go together. Of the possible axes the one that leaves most atoms is taken.
+fn close(run: &mut Run<'_>) {
+    let mut names: Vec<&String> = run.values.keys().collect();
+    names.sort_unstable();
+    let ids: Vec<Ids> = names
+        .into_iter()
+        .filter_map(|name| run.values[name].ids.clone())
+        .chain(run.uses.iter().map(|read| read.ids.clone()))
+        .filter(|ids| ids.factors.iter().any(|factor| factor.axes.len() > 1))
+        .collect();
+    loop {
+        let mut changed = false;
+        for (ids, factor) in ids.iter().flat_map(|ids| ids.factors.iter().map(move |factor| (ids, factor))) {
+            if factor.axes.len() < 2 {
+                continue;
+            }
+            let sizes: Vec<usize> = factor.axes.iter().map(|&axis| ids.shape[axis]).collect();
+            let classes: Vec<LaneId> = factor.ids.iter().map(|&lane| run.lanes.find(lane)).collect();
+            let best = (0..sizes.len()).map(|p| slices(&classes, &sizes, p)).max_by_key(|unions| unions.0);
+            for (a, b) in best.map(|(_, unions)| unions).unwrap_or_default() {
+                changed |= run.lanes.unite(a, b);
+            }
+        }
+        if !changed {
+            return;
+        }
+    }
+}
+
+/// The unions that make every slice along position `p` one class, and how many classes they leave.
+fn slices(classes: &[LaneId], sizes: &[usize], p: usize) -> (usize, Vec<(LaneId, LaneId)>) {
+    let inner: usize = sizes[p + 1..].iter().product();
+    let mut first: Vec<Option<LaneId>> = vec![None; sizes[p]];
+    let mut unions = Vec::new();
+    let mut parent: HashMap<LaneId, LaneId> = classes.iter().map(|&class| (class, class)).collect();
+    let root = |parent: &HashMap<LaneId, LaneId>, mut at: LaneId| {
+        while parent[&at] != at {
+            at = parent[&at];
+        }
+        at
+    };
+    let mut left = parent.len();
+    for (at, &class) in classes.iter().enumerate() {
+        match first[(at / inner) % sizes[p]] {
+            None => first[(at / inner) % sizes[p]] = Some(class),
+            Some(other) => {
+                let (a, b) = (root(&parent, class), root(&parent, other));
+                if a != b {
+                    parent.insert(a.max(b), a.min(b));
+                    unions.push((a, b));
+                    left -= 1;
+                }
+            }
+        }
+    }
+    (left, unions)
+}
+
+impl Channels {
+    /// Representative of a lane's class.
+    pub(crate) fn root(&self, lane: LaneId) -> LaneId {
+        self.roots[lane.index()]
+    }
+
+    /// Shape and lanes of a value of the main graph.
+    pub(crate) fn value_ids(&self, name: &str) -> Option<&Ids> {
+        self.values.get(name).map(|(ids, _)| ids)
+    }
+
+    /// Shape of a value with the sizes given to symbolic dims, if it could be found.
+    pub fn shape(&self, value: &str) -> Option<&[usize]> {
+        self.value_ids(value).map(|ids| ids.shape.as_slice())
+    }
+
+    /// Content of a small value that does not depend on the data.
+    pub(crate) fn numbers(&self, name: &str) -> Option<Vec<i64>> {
+        self.values.get(name)?.1.clone()
+    }
+
+    /// Shape and lanes of a constant as its node sees it.
+    pub(crate) fn use_ids(&self, node: usize, input: usize) -> Option<&Ids> {
+        self.uses_at.get(&(node, input)).map(|&id| &self.uses[id].ids)
+    }
+
+    pub(crate) fn uses(&self) -> &[Use] {
+        &self.uses
+    }
+
+    pub(crate) fn source(&self, node: usize, input: usize) -> Option<Source> {
+        self.uses_at.get(&(node, input)).map(|&id| self.uses[id].source)
+    }
+
+    /// Indices along an axis that `cut` leaves.
+    pub(crate) fn kept(&self, cut: &Cut, ids: &Ids, axis: usize) -> Vec<usize> {
+        match ids.columns(axis) {
+            None => (0..ids.shape.get(axis).copied().unwrap_or(0)).collect(),
+            Some(columns) => columns
+                .iter()
+                .enumerate()
+                .filter(|(_, column)| !column.iter().all(|&lane| cut.removes(self, lane)))
+                .map(|(index, _)| index)
+                .collect(),
+        }
+    }
+
+    /// Multiply-accumulates of one run of the model (Conv, ConvTranspose, Gemm, MatMul), batch as analysed.
+    pub fn macs(&self, cut: Option<&Cut>) -> u64 {
+        self.macs.iter().map(|term| self.term(term, cut)).sum()
+    }
+
+    /// Multiply-accumulates per node index.
+    pub fn macs_by_node(&self, cut: Option<&Cut>) -> Vec<(usize, u64)> {
+        self.macs.iter().map(|term| (term.node, self.term(term, cut))).collect()
+    }
+
+    fn term(&self, term: &MacTerm, cut: Option<&Cut>) -> u64 {
+        let size = |dim: &Dim| match (cut, &dim.lanes) {
+            (Some(cut), Some(lanes)) => lanes.iter().filter(|&&lane| !cut.removes(self, lane)).count() as u64,
+            _ => dim.size as u64,
+        };
+        term.dims.iter().map(size).product::<u64>() * term.constant
+    }
+
+    /// Costs as polynomials in the widths of the groups.
+    pub fn cost_model(&self) -> super::cost::CostModel {
+        let group_of = self.group_of_root();
+        let form = |size: usize, lanes: Option<&[LaneId]>| {
+            let mut form = super::cost::AxisSize { fixed: size as f64, per_atom: BTreeMap::new() };
+            for lane in lanes.unwrap_or_default() {
+                if let Some(&group) = group_of.get(&self.root(*lane)) {
+                    form.fixed -= 1.0;
+                    *form.per_atom.entry(group).or_insert(0.0) += 1.0 / self.groups[group].width() as f64;
+                }
+            }
+            form
+        };
+        let macs = self
+            .macs
+            .iter()
+            .map(|term| super::cost::Product {
+                constant: term.constant as f64,
+                sizes: term.dims.iter().map(|dim| form(dim.size, dim.lanes.as_deref())).collect(),
+            })
+            .collect();
+        let mut counted = HashSet::new();
+        let params = self
+            .uses
+            .iter()
+            .filter(|read| counted.insert(read.source) && read.ids.elements() > 1)
+            .map(|read| super::cost::Product {
+                constant: 1.0,
+                sizes: (0..read.ids.rank())
+                    .map(|axis| {
+                        let lanes = read.ids.columns(axis).map(|c| c.iter().map(|c| c[0]).collect::<Vec<_>>());
+                        form(read.ids.shape[axis], lanes.as_deref())
+                    })
+                    .collect(),
+            })
+            .collect();
+        super::cost::CostModel { macs, params, widths: self.groups.iter().map(Group::width).collect() }
+    }
+
+    fn group_of_root(&self) -> HashMap<LaneId, usize> {
+        self.groups
+            .iter()
+            .enumerate()
+            .flat_map(|(group, info)| info.roots.iter().map(move |&root| (root, group)))
+            .collect()
+    }
+}

@@ -1,0 +1,508 @@
+//! Identity tensors: which lane stands at which place of a value.
+//!
+//! A value of shape `[N, C, H, W]` has one lane per channel and nothing that varies along the other axes, so only
+//! the axes along which lanes vary are stored (a [`Factor`]). A weight `[O, I, kh, kw]` has two independent
+//! factors, one over axis 0 and one over axis 1. Data movement is executed on every factor with the index
+//! arithmetic of the numbers.
+
+use std::rc::Rc;
+
+use super::lanes::{LaneId, Lanes};
+
+/// No identity tensor is materialised beyond this many elements.
+const MOST_ELEMENTS: usize = 1 << 24;
+
+/// Lanes that vary together along some axes of a value.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Factor {
+    /// Ascending; never an axis of size 1.
+    pub(crate) axes: Vec<usize>,
+    /// Row-major over `axes`.
+    pub(crate) ids: Rc<Vec<LaneId>>,
+}
+
+/// Shape and lanes of a value.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Ids {
+    pub(crate) shape: Vec<usize>,
+    pub(crate) factors: Vec<Factor>,
+}
+
+/// The movement is not expressible on identities; the caller protects what reaches it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unsupported(pub(crate) String);
+
+fn unsupported<T>(why: &str) -> Result<T, Unsupported> {
+    Err(Unsupported(why.to_owned()))
+}
+
+impl Factor {
+    fn sizes(&self, shape: &[usize]) -> Vec<usize> {
+        self.axes.iter().map(|&axis| shape[axis]).collect()
+    }
+
+    /// Ids over `axes` (a superset of the factor's, ascending), repeated along the others.
+    fn spread(&self, axes: &[usize], shape: &[usize]) -> Result<Vec<LaneId>, Unsupported> {
+        if axes == self.axes {
+            return Ok(self.ids.to_vec());
+        }
+        let total = axes.iter().try_fold(1usize, |all, &axis| all.checked_mul(shape[axis]));
+        let Some(total) = total.filter(|&total| total <= MOST_ELEMENTS) else {
+            return unsupported("the identity tensor would be too large");
+        };
+        let mut strides = vec![0; axes.len()];
+        let mut stride = 1;
+        for &axis in self.axes.iter().rev() {
+            let Some(at) = axes.iter().position(|&other| other == axis) else {
+                return unsupported("axes do not contain the factor");
+            };
+            strides[at] = stride;
+            stride *= shape[axis];
+        }
+        let sizes: Vec<_> = axes.iter().map(|&axis| shape[axis]).collect();
+        let mut out = Vec::with_capacity(total);
+        for_each_index(&sizes, |index| {
+            let at: usize = index.iter().zip(&strides).map(|(i, s)| i * s).sum();
+            out.push(self.ids[at]);
+        });
+        Ok(out)
+    }
+
+    /// The factor without the axes along which its ids do not vary; `None` if none is left or there is nothing.
+    fn compressed(axes: Vec<usize>, shape: &[usize], mut ids: Vec<LaneId>) -> Option<Self> {
+        let mut kept = axes;
+        let mut position = 0;
+        while position < kept.len() {
+            let outer: usize = kept[..position].iter().map(|&axis| shape[axis]).product();
+            let size = shape[kept[position]];
+            let inner: usize = kept[position + 1..].iter().map(|&axis| shape[axis]).product();
+            let at = |o: usize, i: usize| (o * size + i) * inner;
+            let constant = (0..outer)
+                .all(|o| (1..size).all(|i| ids[at(o, i)..at(o, i) + inner] == ids[at(o, 0)..at(o, 0) + inner]));
+            if constant {
+                ids = (0..outer).flat_map(|o| ids[at(o, 0)..at(o, 0) + inner].to_vec()).collect();
+                kept.remove(position);
+            } else {
+                position += 1;
+            }
+        }
+        (!kept.is_empty()).then(|| Self { axes: kept, ids: Rc::new(ids) })
+    }
+}
+
+impl Ids {
+    /// A value without lanes.
+    pub(crate) fn plain(shape: Vec<usize>) -> Self {
+        Self { shape, factors: Vec::new() }
+    }
+
+    /// A value whose lanes vary along one axis only.
+    pub(crate) fn along(shape: Vec<usize>, axis: usize, ids: Vec<LaneId>) -> Self {
+        let mut value = Self::plain(shape);
+        value.set_axis(axis, ids);
+        value
+    }
+
+    /// Adds a factor along one axis. Axes of size 1 carry no lanes.
+    pub(crate) fn set_axis(&mut self, axis: usize, ids: Vec<LaneId>) {
+        if self.shape[axis] > 1 && ids.len() == self.shape[axis] {
+            self.factors.push(Factor { axes: vec![axis], ids: Rc::new(ids) });
+        }
+    }
+
+    pub(crate) fn rank(&self) -> usize {
+        self.shape.len()
+    }
+
+    /// Number of elements of the value.
+    pub(crate) fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether some factor varies along `axis`.
+    pub(crate) fn varies(&self, axis: usize) -> bool {
+        self.factors.iter().any(|factor| factor.axes.contains(&axis))
+    }
+
+    /// All lanes, with repetitions.
+    pub(crate) fn lanes(&self) -> impl Iterator<Item = LaneId> + '_ {
+        self.factors.iter().flat_map(|factor| factor.ids.iter().copied())
+    }
+
+    /// Lanes of the factors that vary along `axis`.
+    pub(crate) fn lanes_on(&self, axis: usize) -> Vec<LaneId> {
+        self.factors.iter().filter(|f| f.axes.contains(&axis)).flat_map(|f| f.ids.iter().copied()).collect()
+    }
+
+    /// For every index along `axis` the lanes that stand there; `None` if nothing varies along it.
+    pub(crate) fn columns(&self, axis: usize) -> Option<Vec<Vec<LaneId>>> {
+        let mut columns: Option<Vec<Vec<LaneId>>> = None;
+        for factor in self.factors.iter().filter(|factor| factor.axes.contains(&axis)) {
+            let columns = columns.get_or_insert_with(|| vec![Vec::new(); self.shape[axis]]);
+            let (size, inner) = factor.split_at(axis, &self.shape);
+            for (at, &id) in factor.ids.iter().enumerate() {
+                columns[(at / inner) % size].push(id);
+            }
+        }
+        columns
+    }
+
+    /// One lane for every index along `axis`, after uniting all that share an index.
+    pub(crate) fn axis_lanes(&self, lanes: &mut Lanes, axis: usize) -> Option<Vec<LaneId>> {
+        let columns = self.columns(axis)?;
+        Some(
+            columns
+                .into_iter()
+                .map(|column| {
+                    for pair in column.windows(2) {
+                        lanes.unite(pair[0], pair[1]);
+                    }
+                    column[0]
+                })
+                .collect(),
+        )
+    }
+
+    pub(crate) fn transpose(&self, perm: &[usize]) -> Self {
+        let shape: Vec<_> = perm.iter().map(|&axis| self.shape[axis]).collect();
+        let factors = self
+            .factors
+            .iter()
+            .map(|factor| {
+                let mut axes: Vec<usize> = (0..perm.len()).filter(|&new| factor.axes.contains(&perm[new])).collect();
+                axes.sort_unstable();
+                let sizes = factor.sizes(&self.shape);
+                let new_sizes: Vec<_> = axes.iter().map(|&axis| shape[axis]).collect();
+                let order: Vec<_> =
+                    axes.iter().map(|&new| factor.axes.iter().position(|&old| old == perm[new]).unwrap_or(0)).collect();
+                let mut strides = vec![1; sizes.len()];
+                for i in (0..sizes.len().saturating_sub(1)).rev() {
+                    strides[i] = strides[i + 1] * sizes[i + 1];
+                }
+                let mut ids = Vec::with_capacity(factor.ids.len());
+                for_each_index(&new_sizes, |index| {
+                    let at: usize = index.iter().zip(&order).map(|(i, &o)| i * strides[o]).sum();
+                    ids.push(factor.ids[at]);
+                });
+                Factor { axes, ids: Rc::new(ids) }
+            })
+            .collect();
+        Self { shape, factors }
+    }
+
+    /// The same elements in another shape.
+    pub(crate) fn reshape(&self, shape: &[usize]) -> Result<Self, Unsupported> {
+        if shape.iter().product::<usize>() != self.elements() {
+            return unsupported("the number of elements does not fit the target shape");
+        }
+        if self.elements() == 0 || self.factors.is_empty() {
+            return Ok(Self::plain(shape.to_vec()));
+        }
+        let segments = segments(&self.shape, shape);
+        let mut factors = Vec::new();
+        for factor in &self.factors {
+            let touched: Vec<_> =
+                segments.iter().filter(|(from, _)| factor.axes.iter().any(|axis| from.contains(axis))).collect();
+            let from: Vec<_> = touched.iter().flat_map(|(from, _)| from.clone()).collect();
+            let to: Vec<_> = touched.iter().flat_map(|(_, to)| to.clone()).collect();
+            let ids = factor.spread(&from, &self.shape)?;
+            factors.extend(Factor::compressed(to, shape, ids));
+        }
+        Ok(Self { shape: shape.to_vec(), factors })
+    }
+
+    /// The elements at `indices` of `axis`, in that order (with repetitions if asked).
+    pub(crate) fn select(&self, axis: usize, indices: &[usize]) -> Self {
+        let mut shape = self.shape.clone();
+        shape[axis] = indices.len();
+        let mut factors = Vec::new();
+        for factor in &self.factors {
+            if !factor.axes.contains(&axis) {
+                factors.push(factor.clone());
+                continue;
+            }
+            let (size, inner) = factor.split_at(axis, &self.shape);
+            let outer = factor.ids.len() / (size * inner);
+            let ids = (0..outer)
+                .flat_map(|o| indices.iter().map(move |&i| (o * size + i) * inner))
+                .flat_map(|at| factor.ids[at..at + inner].to_vec())
+                .collect();
+            factors.extend(Factor::compressed(factor.axes.clone(), &shape, ids));
+        }
+        Self { shape, factors }
+    }
+
+    /// Values laid one after the other along `axis`; every part must vary along `axis` or have `missing` lanes.
+    pub(crate) fn concat(
+        lanes: &mut Lanes,
+        parts: &[Self],
+        axis: usize,
+        mut missing: impl FnMut(&mut Lanes, usize, usize) -> Vec<LaneId>,
+    ) -> Result<Self, Unsupported> {
+        let mut shape = parts[0].shape.clone();
+        shape[axis] = parts.iter().map(|part| part.shape[axis]).sum();
+        let aside: Vec<Self> = parts
+            .iter()
+            .map(|part| Self {
+                // The size along the concatenated axis plays no part for the other factors.
+                shape: part.shape.iter().enumerate().map(|(a, &size)| if a == axis { 1 } else { size }).collect(),
+                factors: part.factors.iter().filter(|factor| !factor.axes.contains(&axis)).cloned().collect(),
+            })
+            .collect();
+        let mut result = unite_elementwise(lanes, &aside, |_, _| {})?;
+        result.shape.clone_from(&shape);
+        if parts.iter().any(|part| part.varies(axis)) {
+            let mut axes: Vec<usize> = vec![axis];
+            for factor in parts.iter().flat_map(|part| &part.factors).filter(|f| f.axes.contains(&axis)) {
+                axes.extend(&factor.axes);
+            }
+            axes.sort_unstable();
+            axes.dedup();
+            let mut pieces = Vec::new();
+            for (number, part) in parts.iter().enumerate() {
+                let factor = match part.factors.iter().find(|factor| factor.axes.contains(&axis)) {
+                    Some(factor) => factor.clone(),
+                    None => Factor { axes: vec![axis], ids: Rc::new(missing(lanes, number, part.shape[axis])) },
+                };
+                pieces.push((factor.spread(&axes, &part.shape)?, part.shape[axis]));
+            }
+            let inner: usize = axes.iter().filter(|&&a| a > axis).map(|&a| shape[a]).product();
+            let outer: usize = axes.iter().filter(|&&a| a < axis).map(|&a| shape[a]).product();
+            let mut ids = Vec::with_capacity(outer * shape[axis] * inner);
+            for o in 0..outer {
+                for (piece, size) in &pieces {
+                    ids.extend_from_slice(&piece[o * size * inner..(o + 1) * size * inner]);
+                }
+            }
+            result.factors.extend(Factor::compressed(axes, &shape, ids));
+        }
+        Ok(result)
+    }
+
+    /// The value without the given axes (sizes become 1 if `keep`, else the axes go). Their lanes are dropped.
+    pub(crate) fn reduce(&self, axes: &[usize], keep: bool) -> Self {
+        let shape = self.shape.iter().enumerate().map(|(a, &size)| if axes.contains(&a) { 1 } else { size }).collect();
+        let factors = self.factors.iter().filter(|f| !f.axes.iter().any(|axis| axes.contains(axis))).cloned().collect();
+        let kept = Self { shape, factors };
+        if keep { kept } else { kept.without(axes) }
+    }
+
+    /// Removes axes of size 1.
+    pub(crate) fn without(&self, axes: &[usize]) -> Self {
+        let renumber = |axis: usize| axis - axes.iter().filter(|&&gone| gone < axis).count();
+        Self {
+            shape: self.shape.iter().enumerate().filter(|(a, _)| !axes.contains(a)).map(|(_, &s)| s).collect(),
+            factors: self
+                .factors
+                .iter()
+                .filter(|factor| !factor.axes.iter().any(|axis| axes.contains(axis)))
+                .map(|f| Factor { axes: f.axes.iter().map(|&axis| renumber(axis)).collect(), ids: Rc::clone(&f.ids) })
+                .collect(),
+        }
+    }
+
+    /// The value with leading axes of size 1 up to `rank`.
+    pub(crate) fn aligned(&self, rank: usize) -> Self {
+        let shift = rank.saturating_sub(self.rank());
+        let mut shape = vec![1; shift];
+        shape.extend(&self.shape);
+        let factors = self
+            .factors
+            .iter()
+            .map(|f| Factor { axes: f.axes.iter().map(|axis| axis + shift).collect(), ids: Rc::clone(&f.ids) })
+            .collect();
+        Self { shape, factors }
+    }
+}
+
+impl Factor {
+    /// Size of `axis` and number of elements per index of it, in this factor's layout.
+    fn split_at(&self, axis: usize, shape: &[usize]) -> (usize, usize) {
+        (shape[axis], self.axes.iter().filter(|&&other| other > axis).map(|&other| shape[other]).product())
+    }
+}
+
+/// The shape that `shapes` broadcast to (numpy rules); `None` if they do not.
+pub(crate) fn broadcast_shape(shapes: &[&[usize]]) -> Option<Vec<usize>> {
+    let rank = shapes.iter().map(|shape| shape.len()).max()?;
+    (0..rank)
+        .map(|axis| {
+            let mut size = 1;
+            for shape in shapes {
+                let Some(at) = (axis + shape.len()).checked_sub(rank) else { continue };
+                match (size, shape[at]) {
+                    (1, other) => size = other,
+                    (_, 1) => {}
+                    (a, b) if a == b => {}
+                    _ => return None,
+                }
+            }
+            Some(size)
+        })
+        .collect()
+}
+
+/// Unites the lanes that meet when values are combined element by element, with broadcasting.
+///
+/// `stuck` is told the lanes that meet an axis of another operand along which nothing may be cut.
+pub(crate) fn unite_elementwise(
+    lanes: &mut Lanes,
+    parts: &[Ids],
+    mut stuck: impl FnMut(&mut Lanes, &[LaneId]),
+) -> Result<Ids, Unsupported> {
+    let shapes: Vec<&[usize]> = parts.iter().map(|part| part.shape.as_slice()).collect();
+    let Some(shape) = broadcast_shape(&shapes) else {
+        return unsupported("the shapes of the operands do not broadcast");
+    };
+    let parts: Vec<Ids> = parts.iter().map(|part| part.aligned(shape.len())).collect();
+    let mut factors: Vec<Factor> = Vec::new();
+    for (number, part) in parts.iter().enumerate() {
+        for factor in &part.factors {
+            for (other_number, other) in parts.iter().enumerate() {
+                let meets = factor.axes.iter().any(|&axis| other.shape[axis] > 1);
+                let known = factor.axes.iter().any(|&axis| other.varies(axis));
+                if other_number != number && meets && !known {
+                    stuck(lanes, &factor.ids);
+                }
+            }
+            let mut merged = false;
+            for known in &mut factors {
+                if !known.axes.iter().any(|axis| factor.axes.contains(axis)) {
+                    continue;
+                }
+                merged = true;
+                let mut axes: Vec<usize> = known.axes.iter().chain(&factor.axes).copied().collect();
+                axes.sort_unstable();
+                axes.dedup();
+                let (a, b) = (known.spread(&axes, &shape)?, factor.spread(&axes, &shape)?);
+                for (&a, &b) in a.iter().zip(&b) {
+                    lanes.unite(a, b);
+                }
+                if factor.axes.len() < known.axes.len() {
+                    *known = factor.clone();
+                }
+            }
+            if !merged {
+                factors.push(factor.clone());
+            }
+        }
+    }
+    Ok(Ids { shape, factors })
+}
+
+/// Calls `f` with every index of a row-major array of the given sizes.
+fn for_each_index(sizes: &[usize], mut f: impl FnMut(&[usize])) {
+    if sizes.contains(&0) {
+        return;
+    }
+    let mut index = vec![0; sizes.len()];
+    loop {
+        f(&index);
+        let mut axis = sizes.len();
+        loop {
+            if axis == 0 {
+                return;
+            }
+            axis -= 1;
+            index[axis] += 1;
+            if index[axis] < sizes[axis] {
+                break;
+            }
+            index[axis] = 0;
+        }
+    }
+}
+
+/// Splits two shapes with equal products into the shortest runs of axes with equal products.
+fn segments(from: &[usize], to: &[usize]) -> Vec<(Vec<usize>, Vec<usize>)> {
+    let mut result = Vec::new();
+    let (mut i, mut j) = (0, 0);
+    while i < from.len() || j < to.len() {
+        let (i0, j0) = (i, j);
+        let (mut a, mut b) = (1, 1);
+        if i < from.len() {
+            a *= from[i];
+            i += 1;
+        }
+        if j < to.len() {
+            b *= to[j];
+            j += 1;
+        }
+        while a != b {
+            if (a < b && i < from.len()) || j >= to.len() {
+                a *= from[i];
+                i += 1;
+            } else {
+                b *= to[j];
+                j += 1;
+            }
+        }
+        result.push(((i0..i).collect(), (j0..j).collect()));
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lanes::Place;
+    use super::*;
+
+    fn channels(lanes: &mut Lanes, shape: &[usize], axis: usize) -> (Ids, Vec<LaneId>) {
+        let ids = lanes.site(Place::Fixed, shape[axis]);
+        (Ids::along(shape.to_vec(), axis, ids.clone()), ids)
+    }
+
+    #[test]
+    fn flatten_repeats_a_channel_for_every_position() {
+        let mut lanes = Lanes::default();
+        let (value, ids) = channels(&mut lanes, &[1, 3, 2, 2], 1);
+        let flat = value.reshape(&[1, 12]).unwrap();
+        assert_eq!(flat.factors[0].axes, [1]);
+        assert_eq!(flat.factors[0].ids[4..8], [ids[1]; 4]);
+        assert_eq!(flat.reshape(&[1, 3, 2, 2]).unwrap(), value);
+    }
+
+    #[test]
+    fn channel_shuffle_permutes() {
+        let mut lanes = Lanes::default();
+        let (value, ids) = channels(&mut lanes, &[1, 6, 4, 4], 1);
+        let shuffled =
+            value.reshape(&[1, 2, 3, 4, 4]).unwrap().transpose(&[0, 2, 1, 3, 4]).reshape(&[1, 6, 4, 4]).unwrap();
+        assert_eq!(*shuffled.factors[0].ids, [0, 3, 1, 4, 2, 5].map(|i| ids[i]));
+    }
+
+    #[test]
+    fn add_unites_and_broadcast_gate_does_too() {
+        let mut lanes = Lanes::default();
+        let (value, a) = channels(&mut lanes, &[1, 3, 4, 4], 1);
+        let (gate, b) = channels(&mut lanes, &[1, 3, 1, 1], 1);
+        let sum = unite_elementwise(&mut lanes, &[value, gate], |_, _| panic!("nothing is stuck")).unwrap();
+        assert_eq!(sum.shape, [1, 3, 4, 4]);
+        assert_eq!(lanes.find(b[2]), a[2]);
+    }
+
+    #[test]
+    fn lanes_that_meet_a_spatial_axis_are_stuck() {
+        let mut lanes = Lanes::default();
+        let (value, _) = channels(&mut lanes, &[1, 3, 4, 4], 1);
+        let (bias, ids) = channels(&mut lanes, &[4], 0);
+        let mut seen = Vec::new();
+        unite_elementwise(&mut lanes, &[value, bias], |_, stuck| seen.extend_from_slice(stuck)).unwrap();
+        assert_eq!(seen, ids);
+    }
+
+    #[test]
+    fn concat_offsets_and_fills_missing_lanes() {
+        let mut lanes = Lanes::default();
+        let (value, a) = channels(&mut lanes, &[1, 2, 4], 1);
+        let plain = Ids::plain(vec![1, 1, 4]);
+        let mut fresh = Vec::new();
+        let both = Ids::concat(&mut lanes, &[value, plain], 1, |lanes, part, size| {
+            assert_eq!((part, size), (1, 1));
+            fresh = lanes.site(Place::Fixed, size);
+            fresh.clone()
+        })
+        .unwrap();
+        assert_eq!(*both.factors[0].ids, [a[0], a[1], fresh[0]]);
+    }
+}

@@ -1,0 +1,177 @@
+//! Lanes and their union-find.
+//!
+//! A *lane* is one index along one axis of one tensor. Lanes that must be cut together are united; lanes that may
+//! not be cut are frozen with a [`Reason`].
+
+use std::fmt;
+
+/// One index along one axis of one tensor (or one zero that padding adds).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LaneId(pub(crate) u32);
+
+impl LaneId {
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A run of lanes: all indices along one axis of one place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SiteId(pub(crate) u32);
+
+/// Where the lanes of a site live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// An axis of a constant, as one input of one node reads it.
+    Constant { use_id: usize, axis: usize },
+    /// Channels that a `Pad` adds.
+    Padding,
+    /// An axis of a value that nobody may change: a graph input, the output of an opaque node.
+    Fixed,
+}
+
+/// What an axis of a constant does in the node that reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The axis makes channels: a filter of `Conv`, a column of `Gemm`.
+    Output,
+    /// The axis is summed over: masking zeroes its slices.
+    Input,
+    /// One entry per channel: bias, BatchNormalization, depthwise filter.
+    Parameter,
+}
+
+/// Why lanes may not be cut, in words a person can act on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+pub enum Reason {
+    /// Part of the model's interface.
+    GraphInput(String),
+    /// Part of the model's interface.
+    GraphOutput(String),
+    /// An operator needs all of them.
+    Operator {
+        /// Operator type.
+        op: String,
+        /// Name of the node, or of its first output.
+        node: String,
+        /// Why, continuing "protected by OP `node`: ".
+        why: String,
+    },
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::GraphInput(name) => write!(f, "channels of the graph input `{name}`"),
+            Self::GraphOutput(name) => write!(f, "channels of the graph output `{name}`"),
+            Self::Operator { op, node, why } => write!(f, "{op} `{node}`: {why}"),
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Site {
+    pub(crate) place: Place,
+    pub(crate) first: LaneId,
+    pub(crate) len: usize,
+    /// Role and index of the node that gives it.
+    pub(crate) role: Option<(Role, usize)>,
+}
+
+/// All lanes of one identity run.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Lanes {
+    parent: Vec<u32>,
+    site_of: Vec<u32>,
+    sites: Vec<Site>,
+    frozen: Vec<(LaneId, Reason)>,
+}
+
+impl Lanes {
+    /// `len` new lanes.
+    #[allow(clippy::cast_possible_truncation, reason = "a model has far fewer than 2^32 lanes; bounded by its axes")]
+    pub(crate) fn site(&mut self, place: Place, len: usize) -> Vec<LaneId> {
+        let first = self.parent.len() as u32;
+        let site = self.sites.len() as u32;
+        self.parent.extend(first..first + len as u32);
+        self.site_of.extend(std::iter::repeat_n(site, len));
+        self.sites.push(Site { place, first: LaneId(first), len, role: None });
+        (first..first + len as u32).map(LaneId).collect()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.parent.len()
+    }
+
+    pub(crate) fn find(&self, lane: LaneId) -> LaneId {
+        let mut at = lane.0;
+        while self.parent[at as usize] != at {
+            at = self.parent[at as usize];
+        }
+        LaneId(at)
+    }
+
+    /// Unites two classes; the smaller root wins, so that the result does not depend on the order of unions.
+    pub(crate) fn unite(&mut self, a: LaneId, b: LaneId) -> bool {
+        let (a, b) = (self.compress(a), self.compress(b));
+        if a == b {
+            return false;
+        }
+        let (low, high) = if a < b { (a, b) } else { (b, a) };
+        self.parent[high.index()] = low.0;
+        true
+    }
+
+    fn compress(&mut self, lane: LaneId) -> LaneId {
+        let root = self.find(lane);
+        let mut at = lane.0;
+        while at != root.0 {
+            at = std::mem::replace(&mut self.parent[at as usize], root.0);
+        }
+        root
+    }
+
+    pub(crate) fn freeze(&mut self, lane: LaneId, reason: &Reason) {
+        self.frozen.push((lane, reason.clone()));
+    }
+
+    pub(crate) fn frozen(&self) -> &[(LaneId, Reason)] {
+        &self.frozen
+    }
+
+    pub(crate) fn site_of(&self, lane: LaneId) -> SiteId {
+        SiteId(self.site_of[lane.index()])
+    }
+
+    pub(crate) fn sites(&self) -> &[Site] {
+        &self.sites
+    }
+
+    /// Gives a role to the sites of `lanes`. An axis that both makes and sums channels keeps the first role.
+    pub(crate) fn mark(&mut self, lanes: &[LaneId], role: Role, node: usize) {
+        let mut last = None;
+        for &lane in lanes {
+            let site = self.site_of(lane);
+            if last != Some(site) {
+                self.sites[site.0 as usize].role.get_or_insert((role, node));
+                last = Some(site);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unions_do_not_depend_on_order() {
+        let mut lanes = Lanes::default();
+        let ids = lanes.site(Place::Fixed, 4);
+        lanes.unite(ids[3], ids[2]);
+        lanes.unite(ids[2], ids[0]);
+        assert_eq!(lanes.find(ids[3]), ids[0]);
+        assert_eq!(lanes.find(ids[1]), ids[1]);
+        assert!(!lanes.unite(ids[0], ids[3]));
+    }
+}

@@ -1,0 +1,82 @@
+//! Joining and splitting along an axis.
+//!
+//! <https://onnx.ai/onnx/operators/onnx__Concat.html> (1, 4, 11, 13),
+//! <https://onnx.ai/onnx/operators/onnx__Split.html> (1, 2, 11, 13 sizes as input, 18 `num_outputs`)
+
+use super::{Rewrite, Rule, whole};
+use crate::channels::identity::Ids;
+use crate::channels::lanes::Place;
+use crate::channels::numbers::{resolve_axis, split_sizes};
+use crate::channels::run::{Flow, Protect, int_attribute, operator_reason};
+
+pub(super) struct Concat;
+
+impl Rule for Concat {
+    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
+        let parts = (0..flow.node.input.len()).map(|input| flow.ids(input)).collect::<Result<Vec<_>, _>>()?;
+        let first = parts.first().ok_or("it has no inputs")?;
+        let axis = flow.axis(1, first.rank())?;
+        if parts.iter().any(|part| {
+            part.rank() != first.rank() || (0..part.rank()).any(|a| a != axis && part.shape[a] != first.shape[a])
+        }) {
+            return Err("the shapes of its inputs do not fit each other".into());
+        }
+        let reason = operator_reason(flow.node, "one of its inputs has no channels along the joined axis");
+        let result = Ids::concat(&mut flow.run.lanes, &parts, axis, |lanes, _, size| {
+            let fixed = lanes.site(Place::Fixed, size);
+            for &lane in &fixed {
+                lanes.freeze(lane, &reason);
+            }
+            fixed
+        })?;
+        flow.set(0, result);
+        Ok(())
+    }
+}
+
+pub(super) struct Split;
+
+impl Rule for Split {
+    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
+        let x = flow.ids(0)?;
+        let axis = flow.axis(0, x.rank())?;
+        let given = flow.operand(1, "split")?;
+        let parts = split_sizes(given.as_deref(), flow.node.output.len(), x.shape[axis])
+            .ok_or("its sizes do not fit its input")?;
+        let mut start = 0;
+        for (output, size) in parts.into_iter().enumerate() {
+            let indices: Vec<_> = (start..start + size).collect();
+            flow.set(output, x.select(axis, &indices));
+            start += size;
+        }
+        Ok(())
+    }
+
+    fn rewrite(&self, rewrite: &mut Rewrite<'_>) {
+        let rank = rewrite.old_in(0).len();
+        let Some(axis) = resolve_axis(int_attribute(rewrite.node, "axis").unwrap_or(0), rank) else { return };
+        let old = rewrite.old_in(0)[axis];
+        let before = split_sizes(rewrite.operand(1, "split").as_deref(), rewrite.node.output.len(), old);
+        // An output that nobody reads has no name, so count by offsets in the input.
+        let kept = rewrite.kept_in(0, axis);
+        let (Some(before), true) = (before, kept.len() < old) else { return };
+        let mut start = 0;
+        let after: Vec<usize> = before
+            .iter()
+            .map(|size| {
+                let range = start..start + size;
+                start += size;
+                kept.iter().filter(|index| range.contains(index)).count()
+            })
+            .collect();
+        if rewrite.opset >= 13 && rewrite.node.input.len() < 2 {
+            rewrite.node.input.push(String::new());
+        }
+        rewrite.node.attribute.retain(|attribute| attribute.name() != "num_outputs");
+        if rewrite.opset >= 13 {
+            rewrite.operands.push((1, whole(&after)));
+        } else {
+            rewrite.set_ints("split", whole(&after));
+        }
+    }
+}

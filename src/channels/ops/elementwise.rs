@@ -1,0 +1,124 @@
+//! Elementwise operators, with broadcasting.
+//!
+//! <https://onnx.ai/onnx/operators/index.html>: every operator named here applies one function to each element;
+//! their opset history changes types and the place of operands, never the shape rule.
+
+use super::Rule;
+use super::conv::bind_bias;
+use crate::channels::lanes::Role;
+use crate::channels::run::{Flow, Protect};
+
+/// One data operand; further operands (bounds of `Clip`) are scalars.
+pub(super) const UNARY: &[&str] = &[
+    "Abs",
+    "Acos",
+    "Acosh",
+    "Asin",
+    "Asinh",
+    "Atan",
+    "Atanh",
+    "Ceil",
+    "Celu",
+    "Clip",
+    "Cos",
+    "Cosh",
+    "Elu",
+    "Erf",
+    "Exp",
+    "Floor",
+    "Gelu",
+    "HardSigmoid",
+    "HardSwish",
+    "IsInf",
+    "IsNaN",
+    "LeakyRelu",
+    "Log",
+    "Mish",
+    "Neg",
+    "Not",
+    "Reciprocal",
+    "Relu",
+    "Round",
+    "Selu",
+    "Shrink",
+    "Sigmoid",
+    "Sign",
+    "Sin",
+    "Sinh",
+    "Softplus",
+    "Softsign",
+    "Sqrt",
+    "Swish",
+    "Tan",
+    "Tanh",
+    "ThresholdedRelu",
+];
+
+/// Operands of equal rank that broadcast.
+pub(super) const VARIADIC: &[&str] = &[
+    "Add",
+    "And",
+    "BitShift",
+    "Div",
+    "Equal",
+    "Greater",
+    "GreaterOrEqual",
+    "Less",
+    "LessOrEqual",
+    "Max",
+    "Mean",
+    "Min",
+    "Mod",
+    "Mul",
+    "Or",
+    "Pow",
+    "Sub",
+    "Sum",
+    "Where",
+    "Xor",
+];
+
+pub(super) struct Unary;
+
+impl Rule for Unary {
+    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
+        let x = flow.ids(0)?;
+        flow.set(0, x);
+        Ok(())
+    }
+}
+
+pub(super) struct Variadic;
+
+impl Rule for Variadic {
+    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
+        let parts = (0..flow.node.input.len()).map(|input| flow.ids(input)).collect::<Result<Vec<_>, _>>()?;
+        let result = flow.elementwise(&parts)?;
+        for (input, ids) in parts.iter().enumerate() {
+            if flow.is_constant(input) {
+                flow.mark(Some(&ids.lanes().collect::<Vec<_>>()), Role::Parameter);
+            }
+        }
+        flow.set(0, result);
+        Ok(())
+    }
+}
+
+/// `PRelu`: the slope broadcasts to the input; `[C]` is not the same as `[C, 1, 1]`, yet exporters before opset 9
+/// and some converters write `[C]` for one slope per channel.
+///
+/// <https://onnx.ai/onnx/operators/onnx__PRelu.html> (1, 6, 7, 9, 16)
+pub(super) struct PRelu;
+
+impl Rule for PRelu {
+    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
+        let (x, slope) = (flow.ids(0)?, flow.ids(1)?);
+        if flow.opset() < 7 && slope.rank() == 1 && x.rank() > 1 {
+            let lanes = flow.lanes_along(&x, 1);
+            bind_bias(flow, 1, lanes.as_deref())?;
+            flow.set(0, x);
+            return Ok(());
+        }
+        Variadic.flow(flow)
+    }
+}

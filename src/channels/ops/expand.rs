@@ -1,0 +1,130 @@
+//! Repetition and resizing.
+//!
+//! <https://onnx.ai/onnx/operators/onnx__Expand.html> (8, 13), <https://onnx.ai/onnx/operators/onnx__Tile.html> (1, 6, 13),
+//! <https://onnx.ai/onnx/operators/onnx__Resize.html> (10, 11, 13, 18, 19), `Upsample` (7 attribute, 9 input)
+
+use super::{Rewrite, Rule, whole};
+use crate::channels::identity::{Ids, broadcast_shape};
+use crate::channels::numbers::{resolve_axis, sizes};
+use crate::channels::run::{Flow, Protect, attribute};
+
+pub(super) struct Expand;
+
+impl Rule for Expand {
+    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
+        let x = flow.ids(0)?;
+        let target = flow.operand(1, "")?.and_then(|target| sizes(&target)).ok_or("its shape is missing")?;
+        let shape = broadcast_shape(&[&x.shape, &target]).ok_or("its shape does not fit its input")?;
+        let result = flow.elementwise(&[x, Ids::plain(shape)])?;
+        flow.set(0, result);
+        Ok(())
+    }
+
+    fn rewrite(&self, rewrite: &mut Rewrite<'_>) {
+        let Some(old) = rewrite.operand(1, "") else { return };
+        let (before, after) = (rewrite.old_out(0), rewrite.new_out(0));
+        let shift = before.len().saturating_sub(old.len());
+        let target: Vec<i64> = old
+            .iter()
+            .enumerate()
+            .map(
+                |(axis, &size)| {
+                    if before[axis + shift] == after[axis + shift] { size } else { whole(&after)[axis + shift] }
+                },
+            )
+            .collect();
+        if target != old {
+            rewrite.operands.push((1, target));
+        }
+    }
+}
+
+pub(super) struct Tile;
+
+impl Rule for Tile {
+    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
+        let mut x = flow.ids(0)?;
+        let repeats =
+            flow.operand(1, "repeats")?.and_then(|repeats| sizes(&repeats)).ok_or("its repeats are missing")?;
+        if repeats.len() != x.rank() {
+            return Err("its repeats do not fit its input".into());
+        }
+        for (axis, &count) in repeats.iter().enumerate().filter(|(_, count)| **count != 1) {
+            let indices: Vec<_> = (0..count).flat_map(|_| 0..x.shape[axis]).collect();
+            x = x.select(axis, &indices);
+        }
+        flow.set(0, x);
+        Ok(())
+    }
+}
+
+/// `Resize` and `Upsample`: channels must keep their size.
+pub(super) struct Resize;
+
+impl Rule for Resize {
+    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
+        let x = flow.ids(0)?;
+        let shape = resized(flow, &x)?;
+        let mut result = x.clone();
+        for axis in 0..x.rank() {
+            if shape[axis] != x.shape[axis] {
+                flow.protect_axis(&x, axis, "it resizes this axis");
+                result.factors.retain(|factor| !factor.axes.contains(&axis));
+            }
+        }
+        result.shape = shape;
+        flow.set(0, result);
+        Ok(())
+    }
+
+    fn rewrite(&self, rewrite: &mut Rewrite<'_>) {
+        if rewrite.node.input.get(3).is_none_or(String::is_empty) {
+            return;
+        }
+        let Some(mut target) = rewrite.operand(3, "") else { return };
+        let (before, after) = (rewrite.old_out(0), rewrite.new_out(0));
+        let axes = super::super::run::ints_attribute(rewrite.node, "axes");
+        let mut changed = false;
+        for (number, size) in target.iter_mut().enumerate() {
+            let axis = axes.as_ref().map_or(Some(number), |axes| resolve_axis(axes[number], before.len()));
+            if let Some(axis) = axis.filter(|&axis| before[axis] != after[axis]) {
+                *size = whole(&after)[axis];
+                changed = true;
+            }
+        }
+        if changed {
+            rewrite.operands.push((3, target));
+        }
+    }
+}
+
+fn resized(flow: &Flow<'_, '_>, x: &Ids) -> Result<Vec<usize>, Protect> {
+    let axes: Vec<usize> = match flow.ints("axes").filter(|_| flow.opset() >= 18) {
+        Some(axes) => axes.iter().filter_map(|&axis| resolve_axis(axis, x.rank())).collect(),
+        None => (0..x.rank()).collect(),
+    };
+    let mut shape = x.shape.clone();
+    if flow.op() == "Resize" && flow.has(3) {
+        let target = flow.operand(3, "")?.and_then(|target| sizes(&target)).ok_or("its sizes are missing")?;
+        if flow.text("keep_aspect_ratio_policy").is_some_and(|policy| policy != "stretch") {
+            return Err("it keeps the aspect ratio".into());
+        }
+        for (&axis, &size) in axes.iter().zip(&target) {
+            shape[axis] = size;
+        }
+        return Ok(shape);
+    }
+    let input = if flow.op() == "Upsample" || flow.opset() < 11 { 1 } else { 2 };
+    let scales = if flow.has(input) {
+        flow.floats(input).ok_or("its scales depend on the data")?
+    } else {
+        let listed = attribute(flow.node, "scales").ok_or("its scales are missing")?;
+        listed.floats.iter().map(|&scale| f64::from(scale)).collect()
+    };
+    for (&axis, &scale) in axes.iter().zip(&scales) {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sizes are small and not negative")]
+        let size = (x.shape[axis] as f64 * scale).floor().max(0.0) as usize;
+        shape[axis] = size;
+    }
+    Ok(shape)
+}

@@ -1,0 +1,165 @@
+//! Operator rules: one small file per family.
+//!
+//! A rule says how identities flow and which operands carry a channel count and must be rewritten after a cut.
+//! An operator without a rule needs no file: it protects what reaches it.
+
+mod concat;
+mod conv;
+mod elementwise;
+mod expand;
+mod gemm;
+mod normalization;
+mod pad;
+mod passing;
+mod pool;
+mod quantize;
+mod reduce;
+mod reshape;
+mod slice;
+mod spatial;
+mod transpose;
+
+use super::analysis::Channels;
+use super::cut::Cut;
+use super::identity::Ids;
+use super::run::{Flow, Protect, is_onnx};
+use crate::proto::onnx::{AttributeProto, NodeProto, attribute_proto::AttributeType};
+
+/// What the analysis and the rewriter know of one operator family.
+pub(crate) trait Rule: Sync {
+    /// Moves and unites identities; sets every output.
+    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect>;
+
+    /// Adapts attributes and operands that carry a channel count. Weights are sliced by the caller.
+    fn rewrite(&self, _rewrite: &mut Rewrite<'_>) {}
+}
+
+/// The rule for a node, if its operator is understood.
+pub(crate) fn rule(node: &NodeProto) -> Option<&'static dyn Rule> {
+    if !is_onnx(node) {
+        return None;
+    }
+    Some(match node.op_type() {
+        "Conv" => &conv::Conv,
+        "ConvTranspose" => &conv::ConvTranspose,
+        "Gemm" => &gemm::Gemm,
+        "MatMul" => &gemm::MatMul,
+        "BatchNormalization" => &normalization::BatchNormalization,
+        "InstanceNormalization" => &normalization::InstanceNormalization,
+        "PRelu" => &elementwise::PRelu,
+        op if elementwise::UNARY.contains(&op) => &elementwise::Unary,
+        op if elementwise::VARIADIC.contains(&op) => &elementwise::Variadic,
+        "Identity" | "Dropout" | "Cast" => &passing::Passing,
+        "MaxPool" | "AveragePool" | "LpPool" | "GlobalAveragePool" | "GlobalMaxPool" | "GlobalLpPool" => &pool::Pool,
+        "Concat" => &concat::Concat,
+        "Split" => &concat::Split,
+        "Slice" => &slice::Slice,
+        "Gather" => &slice::Gather,
+        "Pad" => &pad::Pad,
+        "Transpose" => &transpose::Transpose,
+        "DepthToSpace" | "SpaceToDepth" => &transpose::DepthToSpace,
+        "Reshape" => &reshape::Reshape,
+        "Flatten" => &reshape::Flatten,
+        "Squeeze" | "Unsqueeze" => &reshape::Squeeze,
+        "Expand" => &expand::Expand,
+        "Tile" => &expand::Tile,
+        "Resize" | "Upsample" => &expand::Resize,
+        op if reduce::REDUCTIONS.contains(&op) => &reduce::Reduce,
+        "Softmax" | "LogSoftmax" | "Hardmax" | "LRN" | "LpNormalization" | "LayerNormalization" | "CumSum" => {
+            &reduce::Normalising
+        }
+        "QuantizeLinear" | "DequantizeLinear" => &quantize::Quantize,
+        _ => return None,
+    })
+}
+
+/// One node during the rewrite.
+pub(crate) struct Rewrite<'a> {
+    /// The node in the new model.
+    pub(crate) node: &'a mut NodeProto,
+    /// Index of the node in the original graph.
+    pub(crate) index: usize,
+    pub(crate) opset: i64,
+    pub(crate) channels: &'a Channels,
+    pub(crate) cut: &'a Cut,
+    /// Operands whose content must be as given: (input, values).
+    pub(crate) operands: Vec<(usize, Vec<i64>)>,
+}
+
+impl Rewrite<'_> {
+    fn input(&self, input: usize) -> Option<&Ids> {
+        let named = || self.node.input.get(input).and_then(|name| self.channels.value_ids(name));
+        self.channels.use_ids(self.index, input).or_else(named)
+    }
+
+    /// Indices kept along an axis of an input.
+    pub(crate) fn kept_in(&self, input: usize, axis: usize) -> Vec<usize> {
+        self.input(input).map(|ids| self.channels.kept(self.cut, ids, axis)).unwrap_or_default()
+    }
+
+    /// Indices kept along an axis of an output.
+    pub(crate) fn kept_out(&self, output: usize, axis: usize) -> Vec<usize> {
+        let ids = self.node.output.get(output).and_then(|name| self.channels.value_ids(name));
+        ids.map(|ids| self.channels.kept(self.cut, ids, axis)).unwrap_or_default()
+    }
+
+    /// Shape of an input before the cut.
+    pub(crate) fn old_in(&self, input: usize) -> Vec<usize> {
+        self.input(input).map(|ids| ids.shape.clone()).unwrap_or_default()
+    }
+
+    /// Shape of an output before the cut.
+    pub(crate) fn old_out(&self, output: usize) -> Vec<usize> {
+        let ids = self.node.output.get(output).and_then(|name| self.channels.value_ids(name));
+        ids.map(|ids| ids.shape.clone()).unwrap_or_default()
+    }
+
+    /// Shape of an input after the cut.
+    pub(crate) fn new_in(&self, input: usize) -> Vec<usize> {
+        (0..self.old_in(input).len()).map(|axis| self.kept_in(input, axis).len()).collect()
+    }
+
+    /// Shape of an output after the cut.
+    pub(crate) fn new_out(&self, output: usize) -> Vec<usize> {
+        (0..self.old_out(output).len()).map(|axis| self.kept_out(output, axis).len()).collect()
+    }
+
+    /// The content of an operand before the cut, whether it is an input or an attribute.
+    pub(crate) fn operand(&self, input: usize, attribute: &str) -> Option<Vec<i64>> {
+        match self.node.input.get(input).filter(|name| !name.is_empty()) {
+            Some(name) => self.channels.numbers(name),
+            None => super::run::ints_attribute(self.node, attribute),
+        }
+    }
+
+    /// Asks for an operand's content after the cut, where it was given before.
+    pub(crate) fn set_operand(&mut self, input: usize, attribute: &str, values: Vec<i64>) {
+        if self.node.input.get(input).is_some_and(|name| !name.is_empty()) {
+            self.operands.push((input, values));
+        } else {
+            self.set_ints(attribute, values);
+        }
+    }
+
+    pub(crate) fn set_ints(&mut self, name: &str, values: Vec<i64>) {
+        self.attribute(name, AttributeType::Ints).ints = values;
+    }
+
+    pub(crate) fn set_int(&mut self, name: &str, value: i64) {
+        self.attribute(name, AttributeType::Int).i = Some(value);
+    }
+
+    fn attribute(&mut self, name: &str, kind: AttributeType) -> &mut AttributeProto {
+        let list = &mut self.node.attribute;
+        let at = list.iter().position(|attribute| attribute.name() == name).unwrap_or_else(|| {
+            list.push(AttributeProto { name: Some(name.into()), r#type: Some(kind.into()), ..Default::default() });
+            list.len() - 1
+        });
+        &mut list[at]
+    }
+}
+
+/// Sizes as the whole numbers that operands hold.
+pub(crate) fn whole(sizes: &[usize]) -> Vec<i64> {
+    sizes.iter().map(|&size| i64::try_from(size).unwrap_or(i64::MAX)).collect()
+}

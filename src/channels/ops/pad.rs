@@ -1,0 +1,101 @@
+//! Padding.
+//!
+//! <https://onnx.ai/onnx/operators/onnx__Pad.html> (1, 2 attributes, 11 inputs, 13, 18 axes, 19, 21)
+
+use super::{Rewrite, Rule, whole};
+use crate::channels::identity::Ids;
+use crate::channels::lanes::Place;
+use crate::channels::numbers::resolve_axis;
+use crate::channels::run::{Flow, Protect};
+
+pub(super) struct Pad;
+
+/// Amounts before and after every axis.
+fn amounts(pads: &[i64], axes: Option<&[i64]>, rank: usize) -> Option<Vec<(i64, i64)>> {
+    let half = pads.len() / 2;
+    let mut amounts = vec![(0, 0); rank];
+    for number in 0..half {
+        let axis = match axes {
+            Some(axes) => resolve_axis(*axes.get(number)?, rank)?,
+            None => number,
+        };
+        *amounts.get_mut(axis)? = (pads[number], pads[number + half]);
+    }
+    Some(amounts)
+}
+
+impl Rule for Pad {
+    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
+        let mut x = flow.ids(0)?;
+        let pads = flow.operand(1, "pads")?.or_else(|| flow.ints("paddings")).ok_or("its pads are missing")?;
+        let axes = if flow.opset() >= 18 { flow.operand(3, "axes")? } else { None };
+        let amounts = amounts(&pads, axes.as_deref(), x.rank()).ok_or("its pads do not fit its input")?;
+        let constant = flow.text("mode").is_none_or(|mode| mode == "constant");
+        for (axis, &(before, after)) in amounts.iter().enumerate() {
+            if x.varies(axis) && (before, after) != (0, 0) {
+                x = pad_channels(flow, &x, axis, (before, after), constant)?;
+            } else {
+                let size = i64::try_from(x.shape[axis]).unwrap_or(i64::MAX) + before + after;
+                x.shape[axis] = usize::try_from(size).map_err(|_| "its output would be empty")?;
+            }
+        }
+        flow.set(0, x);
+        Ok(())
+    }
+
+    fn rewrite(&self, rewrite: &mut Rewrite<'_>) {
+        let (before, after) = (rewrite.old_in(0), rewrite.old_out(0));
+        let Some(mut pads) = rewrite.operand(1, "pads") else { return };
+        let axes = if rewrite.opset >= 18 { rewrite.operand(3, "axes") } else { None };
+        let Some(old) = amounts(&pads, axes.as_deref(), before.len()) else { return };
+        let half = pads.len() / 2;
+        let mut changed = false;
+        for number in 0..half {
+            let axis = match &axes {
+                Some(axes) => resolve_axis(axes[number], before.len()).unwrap_or(number),
+                None => number,
+            };
+            let (begin, end) = old[axis];
+            let kept = rewrite.kept_out(0, axis);
+            if kept.len() == after[axis] || (begin, end) == (0, 0) {
+                continue;
+            }
+            let begin = usize::try_from(begin).unwrap_or(0);
+            let rest = after[axis].saturating_sub(usize::try_from(end).unwrap_or(0));
+            pads[number] = whole(&[kept.iter().filter(|&&index| index < begin).count()])[0];
+            pads[number + half] = whole(&[kept.iter().filter(|&&index| index >= rest).count()])[0];
+            changed = true;
+        }
+        if changed {
+            rewrite.set_operand(1, "pads", pads);
+        }
+    }
+}
+
+/// Adds channels that hold a constant: lanes of their own, cut with whatever they are united with later.
+fn pad_channels(
+    flow: &mut Flow<'_, '_>,
+    x: &Ids,
+    axis: usize,
+    (before, after): (i64, i64),
+    constant: bool,
+) -> Result<Ids, Protect> {
+    if !constant {
+        flow.protect_axis(x, axis, "it repeats channels at the border");
+    }
+    if before < 0 || after < 0 {
+        return Err("it crops channels".into());
+    }
+    let counts = [before, after].map(|amount| usize::try_from(amount).unwrap_or(0));
+    // One site for both sides: what is added in front and behind is one family of channels.
+    let lanes = flow.run.lanes.site(Place::Padding, counts[0] + counts[1]);
+    let side = |count: usize| {
+        let mut shape = x.shape.clone();
+        shape[axis] = count;
+        Ids::plain(shape)
+    };
+    let parts = [side(counts[0]), x.clone(), side(counts[1])];
+    Ok(Ids::concat(&mut flow.run.lanes, &parts, axis, |_, part, _| {
+        if part == 0 { lanes[..counts[0]].to_vec() } else { lanes[counts[0]..].to_vec() }
+    })?)
+}

@@ -1,0 +1,137 @@
+//! Picking indices along axes.
+//!
+//! <https://onnx.ai/onnx/operators/onnx__Slice.html> (1 attributes, 10 inputs, 11, 13),
+//! <https://onnx.ai/onnx/operators/onnx__Gather.html> (1, 11, 13)
+
+use super::{Rewrite, Rule, whole};
+use crate::channels::identity::Ids;
+use crate::channels::numbers::{resolve_axis, slice_indices};
+use crate::channels::run::{Flow, Protect, int_attribute};
+
+pub(super) struct Slice;
+
+/// Start, end, axis and step of every sliced axis.
+fn bounds(
+    starts: &[i64],
+    ends: &[i64],
+    axes: Option<&[i64]>,
+    steps: Option<&[i64]>,
+    rank: usize,
+) -> Option<Vec<(i64, i64, usize, i64)>> {
+    (0..starts.len())
+        .map(|number| {
+            let axis = match axes {
+                Some(axes) => resolve_axis(*axes.get(number)?, rank)?,
+                None => number,
+            };
+            let step = steps.map_or(Some(1), |steps| steps.get(number).copied())?;
+            Some((starts[number], *ends.get(number)?, axis, step))
+        })
+        .collect()
+}
+
+impl Rule for Slice {
+    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
+        let mut x = flow.ids(0)?;
+        let starts = flow.operand(1, "starts")?.ok_or("its starts are missing")?;
+        let ends = flow.operand(2, "ends")?.ok_or("its ends are missing")?;
+        let axes = flow.operand(3, "axes")?;
+        let steps = flow.operand(4, "steps")?;
+        let bounds = bounds(&starts, &ends, axes.as_deref(), steps.as_deref(), x.rank())
+            .ok_or("its bounds do not fit each other")?;
+        for (start, end, axis, step) in bounds {
+            let size = *x.shape.get(axis).ok_or("its axis is out of range")?;
+            let indices = slice_indices(start, end, step, size).ok_or("its step is zero")?;
+            if step != 1 && x.varies(axis) {
+                flow.protect_axis(&x, axis, "it takes every other channel");
+            }
+            x = x.select(axis, &indices);
+        }
+        flow.set(0, x);
+        Ok(())
+    }
+
+    fn rewrite(&self, rewrite: &mut Rewrite<'_>) {
+        let before = rewrite.old_in(0);
+        let (Some(mut starts), Some(mut ends)) = (rewrite.operand(1, "starts"), rewrite.operand(2, "ends")) else {
+            return;
+        };
+        let (axes, steps) = (rewrite.operand(3, "axes"), rewrite.operand(4, "steps"));
+        let Some(bounds) = bounds(&starts, &ends, axes.as_deref(), steps.as_deref(), before.len()) else { return };
+        let mut changed = false;
+        for (number, (start, end, axis, step)) in bounds.into_iter().enumerate() {
+            let kept = rewrite.kept_in(0, axis);
+            if kept.len() == before[axis] || step != 1 {
+                continue;
+            }
+            let taken = slice_indices(start, end, step, before[axis]).unwrap_or_default();
+            let first = taken.first().copied().unwrap_or(before[axis]);
+            let last = taken.last().map_or(first, |last| last + 1);
+            starts[number] = whole(&[kept.iter().filter(|&&index| index < first).count()])[0];
+            ends[number] = whole(&[kept.iter().filter(|&&index| index < last).count()])[0];
+            changed = true;
+        }
+        if changed {
+            rewrite.set_operand(1, "starts", starts);
+            rewrite.set_operand(2, "ends", ends);
+        }
+    }
+}
+
+pub(super) struct Gather;
+
+impl Rule for Gather {
+    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
+        let x = flow.ids(0)?;
+        let axis = flow.axis(0, x.rank())?;
+        let indices_shape = flow.ids(1)?.shape;
+        let size = i64::try_from(x.shape[axis]).map_err(|_| "its input is too large")?;
+        let known = flow.numbers(1).and_then(|indices| {
+            indices
+                .into_iter()
+                .map(|index| usize::try_from(if index < 0 { index + size } else { index }).ok())
+                .collect::<Option<Vec<_>>>()
+                .filter(|indices| indices.iter().all(|&index| index < x.shape[axis]))
+        });
+        let mut shape = x.shape[..axis].to_vec();
+        shape.extend(&indices_shape);
+        shape.extend(&x.shape[axis + 1..]);
+        let picked = match known {
+            Some(indices) if indices_shape.len() == 1 => x.select(axis, &indices),
+            Some(indices) if indices.len() == 1 => {
+                let one = x.select(axis, &indices);
+                let taken = x.columns(axis).map(|columns| columns[indices[0]].clone()).unwrap_or_default();
+                flow.protect(taken, "it takes this one channel");
+                Ids { shape: shape.clone(), factors: one.reshape(&shape)?.factors }
+            }
+            _ => {
+                flow.protect_axis(&x, axis, "its indices depend on the data");
+                let rest = x.reduce(&[axis], true);
+                let count: usize = indices_shape.iter().product();
+                let mut spread = rest;
+                spread.shape[axis] = count;
+                spread.reshape(&shape)?
+            }
+        };
+        flow.set(0, picked);
+        Ok(())
+    }
+
+    fn rewrite(&self, rewrite: &mut Rewrite<'_>) {
+        let before = rewrite.old_in(0);
+        let Some(axis) = resolve_axis(int_attribute(rewrite.node, "axis").unwrap_or(0), before.len()) else { return };
+        let kept = rewrite.kept_in(0, axis);
+        if kept.len() == before[axis] {
+            return;
+        }
+        let size = whole(&[before[axis]])[0];
+        let Some(indices) = rewrite.operand(1, "") else { return };
+        let after: Vec<i64> = indices
+            .into_iter()
+            .map(|index| if index < 0 { index + size } else { index })
+            .filter_map(|index| kept.iter().position(|&k| whole(&[k])[0] == index))
+            .map(|position| whole(&[position])[0])
+            .collect();
+        rewrite.operands.push((1, after));
+    }
+}

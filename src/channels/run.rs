@@ -1,0 +1,614 @@
+//! The identity run: nodes in topological order, each by its rule.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::identity::{Ids, Unsupported, unite_elementwise};
+use super::lanes::{LaneId, Lanes, Place, Reason, Role};
+use super::numbers::{Call, Numbers, resolve_axis};
+use super::ops;
+use crate::model::{DataType, Model, TensorData};
+use crate::proto::onnx::{AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto, attribute_proto};
+
+/// Where a constant is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Source {
+    /// Index into the graph's initializers.
+    Initializer(usize),
+    /// Index of a `Constant` node with a tensor `value`.
+    Node(usize),
+}
+
+/// One input of one node that reads a constant. Lanes belong to uses, so that shared tensors are cut independently.
+#[derive(Debug, Clone)]
+pub(crate) struct Use {
+    pub(crate) node: usize,
+    pub(crate) input: usize,
+    pub(crate) source: Source,
+    pub(crate) ids: Ids,
+}
+
+/// A sum over channels in a node with a constant weight: where cut lanes stop.
+#[derive(Debug, Clone)]
+pub(crate) struct Contraction {
+    pub(crate) node: usize,
+    /// The value that is read and its channel axis.
+    pub(crate) value: String,
+    pub(crate) axis: usize,
+    /// Weight lanes, one per index along `axis` (for a grouped convolution one per index inside a group).
+    pub(crate) lanes: Vec<LaneId>,
+    /// Index of the weight among the node's inputs and its contracted axis.
+    pub(crate) weight: usize,
+    pub(crate) weight_axis: usize,
+}
+
+/// Size of one factor of a node's multiply-accumulates, and the lanes that make it up.
+#[derive(Debug, Clone)]
+pub(crate) struct Dim {
+    pub(crate) size: usize,
+    pub(crate) lanes: Option<Vec<LaneId>>,
+}
+
+/// Multiply-accumulates of a node: `constant * product of dims`.
+#[derive(Debug, Clone)]
+pub(crate) struct MacTerm {
+    pub(crate) node: usize,
+    pub(crate) constant: u64,
+    pub(crate) dims: Vec<Dim>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Value {
+    /// `None`: nothing is known, not even the shape.
+    pub(crate) ids: Option<Ids>,
+    pub(crate) numbers: Option<Numbers>,
+    pub(crate) source: Option<Source>,
+    /// Depends on constants only.
+    pub(crate) constant: bool,
+}
+
+/// Why a rule gives up: what reaches the node is protected.
+pub(crate) struct Protect(pub(crate) String);
+
+impl From<Unsupported> for Protect {
+    fn from(error: Unsupported) -> Self {
+        Self(error.0)
+    }
+}
+
+impl From<&str> for Protect {
+    fn from(why: &str) -> Self {
+        Self(why.to_owned())
+    }
+}
+
+/// Sizes given to symbolic dims: by `NAME` of the dim or `INPUT:AXIS`.
+#[derive(Debug, Clone)]
+pub(crate) struct Sizes {
+    pub(crate) named: BTreeMap<String, usize>,
+    pub(crate) batch: usize,
+    pub(crate) other: usize,
+}
+
+impl Sizes {
+    fn of(&self, value: &ValueInfoProto) -> Option<Vec<usize>> {
+        use crate::proto::onnx::tensor_shape_proto::dimension::Value as Size;
+        use crate::proto::onnx::type_proto::Value as Kind;
+        let Some(Kind::TensorType(tensor)) = value.r#type.as_ref()?.value.as_ref() else { return None };
+        let dims = &tensor.shape.as_ref()?.dim;
+        Some(
+            dims.iter()
+                .enumerate()
+                .map(|(axis, dim)| {
+                    let named = self.named.get(&format!("{}:{axis}", value.name()));
+                    match &dim.value {
+                        Some(Size::DimValue(size)) if *size > 0 => usize::try_from(*size).unwrap_or(1),
+                        Some(Size::DimParam(name)) => {
+                            named.or_else(|| self.named.get(name)).copied().unwrap_or(self.default(axis))
+                        }
+                        _ => named.copied().unwrap_or(self.default(axis)),
+                    }
+                })
+                .collect(),
+        )
+    }
+
+    fn default(&self, axis: usize) -> usize {
+        if axis == 0 { self.batch } else { self.other }
+    }
+}
+
+/// State of the run.
+pub(crate) struct Run<'m> {
+    pub(crate) model: &'m Model,
+    pub(crate) graph: &'m GraphProto,
+    pub(crate) opset: i64,
+    pub(crate) lanes: Lanes,
+    pub(crate) values: HashMap<String, Value>,
+    pub(crate) uses: Vec<Use>,
+    uses_at: HashMap<(usize, usize), usize>,
+    pub(crate) contractions: Vec<Contraction>,
+    pub(crate) macs: Vec<MacTerm>,
+    /// Operator types without a rule, with the number of nodes.
+    pub(crate) opaque: BTreeMap<String, usize>,
+}
+
+impl<'m> Run<'m> {
+    /// Runs the whole graph.
+    pub(crate) fn new(model: &'m Model, sizes: &Sizes) -> Self {
+        let mut run = Run {
+            model,
+            graph: model.graph(),
+            opset: model.opset("").unwrap_or(1),
+            lanes: Lanes::default(),
+            values: HashMap::new(),
+            uses: Vec::new(),
+            uses_at: HashMap::new(),
+            contractions: Vec::new(),
+            macs: Vec::new(),
+            opaque: BTreeMap::new(),
+        };
+        run.start(sizes);
+        let declared: HashMap<&str, Vec<usize>> = run
+            .graph
+            .value_info
+            .iter()
+            .chain(&run.graph.output)
+            .filter_map(|info| Some((info.name(), sizes.of(info)?)))
+            .collect();
+        for node in topological_order(run.graph) {
+            run.node(node, &declared);
+        }
+        run.finish();
+        run
+    }
+
+    fn start(&mut self, sizes: &Sizes) {
+        for (index, tensor) in self.graph.initializer.iter().enumerate() {
+            self.constant(tensor.name(), tensor, Source::Initializer(index));
+        }
+        for input in &self.graph.input {
+            if self.values.contains_key(input.name()) {
+                continue;
+            }
+            let reason = Reason::GraphInput(input.name().to_owned());
+            let ids = sizes.of(input).map(|shape| self.fixed(shape, &reason));
+            self.values.insert(input.name().to_owned(), Value { ids, ..Value::default() });
+        }
+    }
+
+    fn constant(&mut self, name: &str, tensor: &TensorProto, source: Source) {
+        let shape: Vec<usize> = tensor.dims.iter().map(|&dim| usize::try_from(dim).unwrap_or(0)).collect();
+        let small = shape.iter().try_fold(1usize, |all, &size| all.checked_mul(size)).is_some_and(|n| n <= 4096);
+        let numbers = small.then(|| self.model.tensor(tensor).ok()).flatten().and_then(|d| Numbers::from_tensor(&d));
+        let value = Value { ids: Some(Ids::plain(shape)), numbers, source: Some(source), constant: true };
+        self.values.insert(name.to_owned(), value);
+    }
+
+    /// A value nobody may cut: frozen lanes along every axis but the first.
+    fn fixed(&mut self, shape: Vec<usize>, reason: &Reason) -> Ids {
+        let mut ids = Ids::plain(shape);
+        for axis in 1..ids.rank() {
+            if ids.shape[axis] > 1 {
+                let lanes = self.lanes.site(Place::Fixed, ids.shape[axis]);
+                for &lane in &lanes {
+                    self.lanes.freeze(lane, reason);
+                }
+                ids.set_axis(axis, lanes);
+            }
+        }
+        ids
+    }
+
+    fn node(&mut self, index: usize, declared: &HashMap<&str, Vec<usize>>) {
+        let node = &self.graph.node[index];
+        if node.op_type() == "Constant" && is_onnx(node) {
+            self.constant_node(index);
+            return;
+        }
+        let numbers = self.evaluate(index);
+        let constant = node.input.iter().all(|name| self.values.get(name).is_none_or(|value| value.constant));
+        if let Some(numbers) = numbers.as_ref().filter(|all| all.iter().all(|numbers| numbers.integer)) {
+            for (name, numbers) in node.output.iter().zip(numbers) {
+                let ids = Some(Ids::plain(numbers.array.shape().to_vec()));
+                let value = Value { ids, numbers: Some(numbers.clone()), source: None, constant };
+                self.values.insert(name.clone(), value);
+            }
+            return;
+        }
+        let outcome = match ops::rule(node) {
+            Some(rule) => rule.flow(&mut Flow { run: self, index, node }),
+            None => Err(Protect::from("an operator that is not analysed")),
+        };
+        if let Err(Protect(why)) = outcome {
+            *self.opaque.entry(node.op_type().to_owned()).or_default() += 1;
+            self.opaque_node(index, &why, declared);
+        }
+        for (number, name) in node.output.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
+            let value = self.values.entry(name.clone()).or_default();
+            value.constant = constant;
+            value.numbers = numbers.as_ref().and_then(|all| all.get(number).cloned());
+        }
+    }
+
+    fn constant_node(&mut self, index: usize) {
+        let node = &self.graph.node[index];
+        let Some(name) = node.output.first() else { return };
+        let mut value = Value { constant: true, ..Value::default() };
+        for attribute in &node.attribute {
+            let list = |values: Vec<f64>, integer| Numbers { array: ndarray::Array1::from(values).into_dyn(), integer };
+            value.numbers = match attribute.name() {
+                "value" => {
+                    if let Some(tensor) = &attribute.t {
+                        self.constant(name, tensor, Source::Node(index));
+                        return;
+                    }
+                    None
+                }
+                "value_ints" => Some(list(attribute.ints.iter().map(|&v| v as f64).collect(), true)),
+                "value_floats" => Some(list(attribute.floats.iter().map(|&v| f64::from(v)).collect(), false)),
+                "value_int" | "value_float" => {
+                    let integer = attribute.name() == "value_int";
+                    let number = if integer { attribute.i() as f64 } else { f64::from(attribute.f()) };
+                    Some(Numbers { array: ndarray::arr0(number).into_dyn(), integer })
+                }
+                _ => None,
+            };
+        }
+        value.ids = value.numbers.as_ref().map(|numbers| Ids::plain(numbers.array.shape().to_vec()));
+        self.values.insert(name.clone(), value);
+    }
+
+    fn evaluate(&self, index: usize) -> Option<Vec<Numbers>> {
+        let node = &self.graph.node[index];
+        if !is_onnx(node) {
+            return None;
+        }
+        let needs_content = !matches!(node.op_type(), "Shape" | "Size");
+        let known = |name: &String| name.is_empty() || self.values.get(name).is_some_and(|v| v.numbers.is_some());
+        if needs_content && !node.input.iter().all(known) {
+            return None;
+        }
+        let first = node.input.first().and_then(|name| self.values.get(name));
+        let numbers = |name: &String| self.values.get(name).and_then(|value| value.numbers.clone());
+        let inputs: Vec<_> = if needs_content { node.input.iter().map(numbers).collect() } else { Vec::new() };
+        Call {
+            op: node.op_type(),
+            opset: self.opset,
+            inputs: &inputs,
+            shape: first.and_then(|value| value.ids.as_ref()).map(|ids| ids.shape.as_slice()),
+            int: &|name| int_attribute(node, name),
+            ints: &|name| ints_attribute(node, name),
+            value: attribute(node, "value")
+                .and_then(|attribute| attribute.t.as_ref())
+                .and_then(|tensor| self.model.tensor(tensor).ok())
+                .and_then(|data| Numbers::from_tensor(&data)),
+            outputs: node.output.len(),
+        }
+        .evaluate()
+    }
+
+    /// Freezes everything that reaches the node, the values its subgraphs capture included.
+    fn opaque_node(&mut self, index: usize, why: &str, declared: &HashMap<&str, Vec<usize>>) {
+        let node = &self.graph.node[index];
+        let reason = operator_reason(node, why);
+        let mut names: Vec<String> = node.input.clone();
+        names.extend(captured(node));
+        for name in names {
+            let lanes: Vec<LaneId> = self
+                .values
+                .get(&name)
+                .and_then(|value| value.ids.as_ref())
+                .map(|i| i.lanes().collect())
+                .unwrap_or_default();
+            for lane in distinct(lanes) {
+                self.lanes.freeze(lane, &reason);
+            }
+        }
+        for name in node.output.iter().filter(|name| !name.is_empty()) {
+            let ids = declared.get(name.as_str()).map(|shape| self.fixed(shape.clone(), &reason));
+            self.values.insert(name.clone(), Value { ids, ..Value::default() });
+        }
+    }
+
+    /// Graph outputs are the interface.
+    fn finish(&mut self) {
+        for output in &self.graph.output {
+            let reason = Reason::GraphOutput(output.name().to_owned());
+            let lanes: Vec<LaneId> = self
+                .values
+                .get(output.name())
+                .and_then(|value| value.ids.as_ref())
+                .map(|ids| ids.lanes().collect())
+                .unwrap_or_default();
+            for lane in distinct(lanes) {
+                self.lanes.freeze(lane, &reason);
+            }
+        }
+    }
+
+    /// The tensor of a source.
+    pub(crate) fn tensor(&self, source: Source) -> Option<&'m TensorProto> {
+        source_tensor(self.graph, source)
+    }
+}
+
+/// The tensor of a source in `graph`.
+pub(crate) fn source_tensor(graph: &GraphProto, source: Source) -> Option<&TensorProto> {
+    match source {
+        Source::Initializer(index) => graph.initializer.get(index),
+        Source::Node(index) => attribute(graph.node.get(index)?, "value")?.t.as_ref(),
+    }
+}
+
+pub(crate) fn distinct(mut lanes: Vec<LaneId>) -> Vec<LaneId> {
+    lanes.sort_unstable();
+    lanes.dedup();
+    lanes
+}
+
+pub(crate) fn is_onnx(node: &NodeProto) -> bool {
+    matches!(node.domain(), "" | "ai.onnx")
+}
+
+/// Name of a node for people: its own, else that of its first output.
+pub(crate) fn node_name(node: &NodeProto) -> String {
+    let own = Some(node.name()).filter(|name| !name.is_empty()).map(str::to_owned);
+    own.or_else(|| node.output.iter().find(|name| !name.is_empty()).cloned()).unwrap_or_default()
+}
+
+pub(crate) fn operator_reason(node: &NodeProto, why: &str) -> Reason {
+    Reason::Operator { op: node.op_type().to_owned(), node: node_name(node), why: why.to_owned() }
+}
+
+pub(crate) fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> {
+    node.attribute.iter().find(|attribute| attribute.name() == name)
+}
+
+pub(crate) fn int_attribute(node: &NodeProto, name: &str) -> Option<i64> {
+    attribute(node, name).and_then(|attribute| attribute.i)
+}
+
+pub(crate) fn ints_attribute(node: &NodeProto, name: &str) -> Option<Vec<i64>> {
+    attribute(node, name).map(|attribute| attribute.ints.clone())
+}
+
+/// Names of outer values that the subgraphs of a node read.
+pub(crate) fn captured(node: &NodeProto) -> Vec<String> {
+    let mut names = Vec::new();
+    for attribute in &node.attribute {
+        let kind = attribute.r#type();
+        if kind == attribute_proto::AttributeType::Graph || attribute.g.is_some() {
+            names.extend(attribute.g.iter().flat_map(free_names));
+        }
+        names.extend(attribute.graphs.iter().flat_map(free_names));
+    }
+    names
+}
+
+fn free_names(graph: &GraphProto) -> Vec<String> {
+    let mut own: HashSet<&str> = graph.input.iter().map(ValueInfoProto::name).collect();
+    own.extend(graph.initializer.iter().map(TensorProto::name));
+    own.extend(graph.node.iter().flat_map(|node| node.output.iter().map(String::as_str)));
+    let mut names = Vec::new();
+    for node in &graph.node {
+        let inner = captured(node);
+        names.extend(node.input.iter().cloned().chain(inner).filter(|name| !own.contains(name.as_str())));
+    }
+    names.extend(graph.output.iter().map(|value| value.name().to_owned()).filter(|name| !own.contains(name.as_str())));
+    names
+}
+
+/// Nodes in an order in which producers come first; the file's own order where it is one already.
+pub(crate) fn topological_order(graph: &GraphProto) -> Vec<usize> {
+    let mut producer: HashMap<&str, usize> = HashMap::new();
+    for (index, node) in graph.node.iter().enumerate() {
+        for name in node.output.iter().filter(|name| !name.is_empty()) {
+            producer.entry(name).or_insert(index);
+        }
+    }
+    let mut state = vec![0u8; graph.node.len()];
+    let mut order = Vec::with_capacity(graph.node.len());
+    for root in 0..graph.node.len() {
+        let mut stack = vec![(root, false)];
+        while let Some((index, done)) = stack.pop() {
+            if done {
+                state[index] = 2;
+                order.push(index);
+                continue;
+            }
+            if state[index] != 0 {
+                continue;
+            }
+            state[index] = 1;
+            stack.push((index, true));
+            let node = &graph.node[index];
+            let inner = captured(node);
+            for name in inner.iter().chain(&node.input).rev() {
+                if let Some(&from) = producer.get(name.as_str()).filter(|&&from| state[from] == 0) {
+                    stack.push((from, false));
+                }
+            }
+        }
+    }
+    order
+}
+
+/// One node during the run: what its rule sees and sets.
+pub(crate) struct Flow<'a, 'm> {
+    pub(crate) run: &'a mut Run<'m>,
+    pub(crate) index: usize,
+    pub(crate) node: &'m NodeProto,
+}
+
+impl Flow<'_, '_> {
+    pub(crate) fn op(&self) -> &str {
+        self.node.op_type()
+    }
+
+    pub(crate) fn opset(&self) -> i64 {
+        self.run.opset
+    }
+
+    pub(crate) fn int(&self, name: &str, default: i64) -> i64 {
+        int_attribute(self.node, name).unwrap_or(default)
+    }
+
+    pub(crate) fn ints(&self, name: &str) -> Option<Vec<i64>> {
+        ints_attribute(self.node, name)
+    }
+
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
+        attribute(self.node, name).and_then(|a| a.s.as_ref()).map(|s| String::from_utf8_lossy(s).into_owned())
+    }
+
+    /// Whether the optional input is there.
+    pub(crate) fn has(&self, input: usize) -> bool {
+        self.node.input.get(input).is_some_and(|name| !name.is_empty())
+    }
+
+    /// Whether the input depends on constants only.
+    pub(crate) fn is_constant(&self, input: usize) -> bool {
+        self.node.input.get(input).and_then(|name| self.run.values.get(name)).is_some_and(|value| value.constant)
+    }
+
+    /// Shape and lanes of an input. Reading a stored weight gives it lanes of its own for this use.
+    pub(crate) fn ids(&mut self, input: usize) -> Result<Ids, Protect> {
+        let name = self.node.input.get(input).filter(|name| !name.is_empty()).ok_or("a required input is missing")?;
+        let value = self.run.values.get(name).ok_or("an input that no node produces")?;
+        let ids = value.ids.clone().ok_or("the shape of an input is not known")?;
+        let Some(source) = value.source else { return Ok(ids) };
+        if let Some(&known) = self.run.uses_at.get(&(self.index, input)) {
+            return Ok(self.run.uses[known].ids.clone());
+        }
+        let kind = self.run.tensor(source).map(TensorProto::data_type).and_then(|kind| DataType::try_from(kind).ok());
+        let sized = kind.is_some_and(|kind| TensorData::element_size(kind).is_some());
+        if !sized || matches!(kind, Some(DataType::Int64 | DataType::Bool)) {
+            return Ok(ids);
+        }
+        let use_id = self.run.uses.len();
+        let mut ids = Ids::plain(ids.shape);
+        for axis in 0..ids.rank() {
+            if ids.shape[axis] > 1 {
+                let lanes = self.run.lanes.site(Place::Constant { use_id, axis }, ids.shape[axis]);
+                ids.set_axis(axis, lanes);
+            }
+        }
+        self.run.uses.push(Use { node: self.index, input, source, ids: ids.clone() });
+        self.run.uses_at.insert((self.index, input), use_id);
+        Ok(ids)
+    }
+
+    /// Known whole numbers of an input.
+    pub(crate) fn numbers(&self, input: usize) -> Option<Vec<i64>> {
+        let name = self.node.input.get(input).filter(|name| !name.is_empty())?;
+        Some(self.run.values.get(name)?.numbers.as_ref()?.to_i64())
+    }
+
+    /// Known numbers of an input.
+    pub(crate) fn floats(&self, input: usize) -> Option<Vec<f64>> {
+        let name = self.node.input.get(input).filter(|name| !name.is_empty())?;
+        Some(self.run.values.get(name)?.numbers.as_ref()?.array.iter().copied().collect())
+    }
+
+    /// An operand that is an attribute in old opsets and an input in new ones. `Ok(None)`: not given at all.
+    pub(crate) fn operand(&self, input: usize, attribute: &str) -> Result<Option<Vec<i64>>, Protect> {
+        if !self.has(input) {
+            return Ok(self.ints(attribute));
+        }
+        match self.numbers(input) {
+            Some(values) => Ok(Some(values)),
+            None => Err(Protect(format!("its input {input} (`{}`) depends on the data", self.node.input[input]))),
+        }
+    }
+
+    pub(crate) fn axis(&self, default: i64, rank: usize) -> Result<usize, Protect> {
+        resolve_axis(self.int("axis", default), rank).ok_or_else(|| "its axis is out of range".into())
+    }
+
+    pub(crate) fn set(&mut self, output: usize, ids: Ids) {
+        if let Some(name) = self.node.output.get(output).filter(|name| !name.is_empty()) {
+            self.run.values.insert(name.clone(), Value { ids: Some(ids), ..Value::default() });
+        }
+    }
+
+    /// Freezes lanes with this node's reason.
+    pub(crate) fn protect(&mut self, lanes: Vec<LaneId>, why: &str) {
+        let reason = operator_reason(self.node, why);
+        for lane in distinct(lanes) {
+            let fixed = self.run.lanes.sites()[self.run.lanes.site_of(lane).0 as usize].place == Place::Fixed;
+            if !fixed {
+                self.run.lanes.freeze(lane, &reason);
+            }
+        }
+    }
+
+    pub(crate) fn protect_axis(&mut self, ids: &Ids, axis: usize, why: &str) {
+        self.protect(ids.lanes_on(axis), why);
+    }
+
+    pub(crate) fn protect_all(&mut self, ids: &Ids, why: &str) {
+        self.protect(ids.lanes().collect(), why);
+    }
+
+    /// One lane per index along `axis`; `None` if nothing varies along it.
+    pub(crate) fn lanes_along(&mut self, ids: &Ids, axis: usize) -> Option<Vec<LaneId>> {
+        ids.axis_lanes(&mut self.run.lanes, axis)
+    }
+
+    /// New lanes for an axis that must stay whole.
+    pub(crate) fn fixed_lanes(&mut self, size: usize, why: &str) -> Vec<LaneId> {
+        let lanes = self.run.lanes.site(Place::Fixed, size);
+        let reason = operator_reason(self.node, why);
+        for &lane in &lanes {
+            self.run.lanes.freeze(lane, &reason);
+        }
+        lanes
+    }
+
+    /// Unites index by index; a side without lanes freezes the other.
+    pub(crate) fn bind(&mut self, a: Option<&[LaneId]>, b: Option<&[LaneId]>, why: &str) {
+        match (a, b) {
+            (Some(a), Some(b)) if a.len() == b.len() => {
+                for (&a, &b) in a.iter().zip(b) {
+                    self.run.lanes.unite(a, b);
+                }
+            }
+            (a, b) => {
+                let lanes = a.into_iter().chain(b).flatten().copied().collect();
+                self.protect(lanes, why);
+            }
+        }
+    }
+
+    pub(crate) fn mark(&mut self, lanes: Option<&[LaneId]>, role: Role) {
+        if let Some(lanes) = lanes {
+            self.run.lanes.mark(lanes, role, self.index);
+        }
+    }
+
+    /// Combines inputs element by element.
+    pub(crate) fn elementwise(&mut self, parts: &[Ids]) -> Result<Ids, Protect> {
+        let reason = operator_reason(self.node, "its channels meet an axis of another operand that has none");
+        let ids = unite_elementwise(&mut self.run.lanes, parts, |lanes, stuck| {
+            for lane in distinct(stuck.to_vec()) {
+                lanes.freeze(lane, &reason);
+            }
+        })?;
+        Ok(ids)
+    }
+
+    pub(crate) fn contraction(&mut self, input: usize, axis: usize, lanes: Vec<LaneId>, weight: (usize, usize)) {
+        self.run.contractions.push(Contraction {
+            node: self.index,
+            value: self.node.input[input].clone(),
+            axis,
+            lanes,
+            weight: weight.0,
+            weight_axis: weight.1,
+        });
+    }
+
+    pub(crate) fn macs(&mut self, constant: usize, dims: Vec<Dim>) {
+        self.run.macs.push(MacTerm { node: self.index, constant: constant as u64, dims });
+    }
+}

@@ -1,0 +1,209 @@
+//! How many channels every group keeps.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Budget, PlanError, Rounding};
+use crate::channels::{CostModel, Group, Measure, Scope};
+
+/// How widths are shared out between groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Allocation {
+    /// The same share of every group; the safest without knowledge of sensitivities.
+    #[default]
+    Uniform,
+    /// One threshold on the scores of all groups (`method.md` 6.3): widths adapt.
+    Global,
+}
+
+/// Streams are cut too when the inner groups alone would have to go below this share.
+const LEAST_INNER_SHARE: f64 = 0.35;
+
+/// A rounded plan may stay below its budget by this share before a group is widened by a finer step.
+const ROUNDING_SLACK: f64 = 0.02;
+
+/// Everything that decides widths.
+#[derive(Debug)]
+pub struct Allocator<'a> {
+    /// Groups of the analysis.
+    pub groups: &'a [Group],
+    /// Their costs.
+    pub cost: &'a CostModel,
+    /// Scores per group and atom, larger stays. Only [`Allocation::Global`] compares them between groups.
+    pub scores: &'a [Vec<f64>],
+    /// How widths are shared out.
+    pub allocation: Allocation,
+    /// Engine-friendly widths.
+    pub rounding: Rounding,
+    /// Whether streams may be cut.
+    pub streams: bool,
+    /// Least share of a group that stays (at least one atom always does).
+    pub floor: f64,
+}
+
+impl Allocator<'_> {
+    /// Widths (atoms kept per group) within the budget, or as near as the floors allow.
+    ///
+    /// # Errors
+    /// If the budget is out of range or there is nothing to cut.
+    pub fn widths(&self, budget: &Budget) -> Result<Vec<usize>, PlanError> {
+        let limit = budget.limit(self.cost)?;
+        if !(0..self.groups.len()).any(|group| self.may_cut(group)) {
+            return Err(PlanError::Nothing { why: "every channel is protected".into() });
+        }
+        let Some((measure, limit)) = limit else {
+            let Budget::Ratio(ratio) = budget else { return Ok(self.cost.full().to_vec()) };
+            return Ok(self.rounded(&self.uniform(1.0 - ratio, self.streams)));
+        };
+        let ideal = match self.allocation {
+            Allocation::Uniform => self.fit_share(measure, limit),
+            Allocation::Global => self.fit_threshold(measure, limit),
+        };
+        Ok(self.settle(measure, limit, &ideal))
+    }
+
+    fn may_cut(&self, group: usize) -> bool {
+        self.streams || self.groups[group].scope == Scope::Inner
+    }
+
+    fn least(&self, group: usize) -> usize {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a small count")]
+        let floor = (self.floor * self.groups[group].width() as f64).ceil() as usize;
+        floor.clamp(1, self.groups[group].width())
+    }
+
+    /// Real-valued widths at one share for all groups (streams only if asked).
+    fn uniform(&self, share: f64, streams: bool) -> Vec<f64> {
+        (0..self.groups.len())
+            .map(|group| {
+                let width = self.groups[group].width() as f64;
+                let cut = self.may_cut(group) && (streams || self.groups[group].scope == Scope::Inner);
+                if cut { (share * width).max(self.least(group) as f64) } else { width }
+            })
+            .collect()
+    }
+
+    fn fit_share(&self, measure: Measure, limit: f64) -> Vec<f64> {
+        let cost = |share: f64, streams: bool| self.cost.at(measure, &whole(&self.uniform(share, streams)));
+        let inner_suffices = cost(LEAST_INNER_SHARE, false) <= limit;
+        let streams = self.streams && !inner_suffices;
+        let (mut low, mut high) = (0.0, 1.0);
+        for _ in 0..60 {
+            let middle = f64::midpoint(low, high);
+            if cost(middle, streams) <= limit { low = middle } else { high = middle }
+        }
+        self.uniform(low, streams)
+    }
+
+    /// Largest set of the best-scored atoms within the limit; every group keeps its least width.
+    fn fit_threshold(&self, measure: Measure, limit: f64) -> Vec<f64> {
+        let mut order: Vec<(f64, usize)> = Vec::new();
+        let mut base: Vec<usize> = self.cost.full().to_vec();
+        for (group, width) in base.iter_mut().enumerate().filter(|(group, _)| self.may_cut(*group)) {
+            *width = self.least(group);
+            order.extend(
+                ranked(&self.scores[group]).into_iter().skip(*width).map(|atom| (self.scores[group][atom], group)),
+            );
+        }
+        order.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let at = |count: usize| {
+            let mut widths = base.clone();
+            for &(_, group) in &order[..count] {
+                widths[group] += 1;
+            }
+            widths
+        };
+        let (mut low, mut high) = (0, order.len());
+        while low < high {
+            let middle = (low + high).div_ceil(2);
+            if self.cost.at(measure, &at(middle)) <= limit { low = middle } else { high = middle - 1 }
+        }
+        at(low).into_iter().map(|width| width as f64).collect()
+    }
+
+    fn step(&self, group: usize) -> usize {
+        let info = &self.groups[group];
+        let per_atom = info.producers.first().and_then(|slices| slices.indices.first()).map_or(1, Vec::len);
+        self.rounding.step(info.width(), per_atom)
+    }
+
+    /// Widths rounded to the nearest step, within the floors.
+    fn rounded(&self, ideal: &[f64]) -> Vec<usize> {
+        ideal
+            .iter()
+            .enumerate()
+            .map(|(group, &width)| {
+                let full = self.groups[group].width();
+                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and the width")]
+                let steps = (width / self.step(group) as f64).round() as usize;
+                let rounded = steps * self.step(group);
+                if width >= full as f64 { full } else { rounded.clamp(self.least(group), full) }
+            })
+            .collect()
+    }
+
+    /// Whole widths near `ideal` that use the budget up without exceeding it, as far as the floors allow.
+    fn settle(&self, measure: Measure, limit: f64, ideal: &[f64]) -> Vec<usize> {
+        let mut widths = self.rounded(ideal);
+        let movable: Vec<usize> = (0..widths.len()).filter(|&group| self.may_cut(group)).collect();
+        let over = |widths: &[usize]| self.cost.at(measure, widths) > limit;
+        let excess =
+            |widths: &[usize], group: usize| (widths[group] as f64 - ideal[group]) / self.groups[group].width() as f64;
+        // Down: the group that rounding favoured most gives first.
+        while over(&widths) {
+            let down = |group: usize| widths[group].saturating_sub(self.step(group)).max(self.least(group));
+            let pick = movable
+                .iter()
+                .copied()
+                .filter(|&group| down(group) < widths[group])
+                .max_by(|&a, &b| excess(&widths, a).total_cmp(&excess(&widths, b)).then(b.cmp(&a)));
+            let Some(group) = pick else { break };
+            widths[group] = down(group);
+        }
+        self.fill(measure, limit, ideal, &mut widths, |group| self.step(group));
+        let short = 1.0 - self.cost.at(measure, &widths) / limit;
+        if self.rounding.block > 1 && short > ROUNDING_SLACK {
+            let finer = Rounding { block: self.rounding.multiple, ..self.rounding };
+            self.fill(measure, limit, ideal, &mut widths, |group| finer.step(self.groups[group].width(), 1));
+        }
+        widths
+    }
+
+    /// Up: the group that lacks most takes first, while the budget lasts.
+    fn fill(&self, measure: Measure, limit: f64, ideal: &[f64], widths: &mut [usize], step: impl Fn(usize) -> usize) {
+        let lack =
+            |widths: &[usize], group: usize| (ideal[group] - widths[group] as f64) / self.groups[group].width() as f64;
+        loop {
+            let mut candidates: Vec<usize> =
+                (0..widths.len()).filter(|&g| self.may_cut(g) && widths[g] < self.groups[g].width()).collect();
+            candidates.sort_by(|&a, &b| lack(widths, b).total_cmp(&lack(widths, a)).then(a.cmp(&b)));
+            let next = candidates.into_iter().find(|&group| {
+                let mut more = widths.to_vec();
+                more[group] = (more[group] + step(group)).min(self.groups[group].width());
+                self.cost.at(measure, &more) <= limit
+            });
+            let Some(group) = next else { return };
+            widths[group] = (widths[group] + step(group)).min(self.groups[group].width());
+        }
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "widths are small and not negative")]
+fn whole(widths: &[f64]) -> Vec<usize> {
+    widths.iter().map(|width| width.floor() as usize).collect()
+}
+
+/// Atoms from the best to the worst score; ties: the lower index is better.
+fn ranked(scores: &[f64]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
+    order
+}
+
+/// The best `width` atoms of a group, ascending.
+pub fn choose(scores: &[f64], width: usize) -> Vec<usize> {
+    let mut kept = ranked(scores);
+    kept.truncate(width);
+    kept.sort_unstable();
+    kept
+}

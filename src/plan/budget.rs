@@ -1,0 +1,55 @@
+//! What a pruned model may cost.
+
+use serde::{Deserialize, Serialize};
+
+use super::PlanError;
+use crate::channels::{CostModel, Measure};
+
+/// A share of the dense model's cost, or an absolute number.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Target {
+    /// Share kept, in (0, 1].
+    Share(f64),
+    /// Absolute number (MACs or parameters).
+    Absolute(f64),
+}
+
+/// What bounds the plan.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Budget {
+    /// Share of channels cut in every group, in [0, 1).
+    Ratio(f64),
+    /// Multiply-accumulates kept.
+    Macs(Target),
+    /// Parameters kept.
+    Params(Target),
+}
+
+impl Budget {
+    /// The measure and the most that the pruned model may cost; `None` for a ratio of channels.
+    ///
+    /// # Errors
+    /// If the number is out of range.
+    pub fn limit(&self, cost: &CostModel) -> Result<Option<(Measure, f64)>, PlanError> {
+        let (measure, target) = match self {
+            Self::Ratio(ratio) if (0.0..1.0).contains(ratio) => return Ok(None),
+            Self::Ratio(ratio) => return Err(out_of_range(*ratio, "a ratio of channels to cut lies in [0, 1)")),
+            Self::Macs(target) => (Measure::Macs, target),
+            Self::Params(target) => (Measure::Params, target),
+        };
+        match target {
+            Target::Share(share) if *share > 0.0 && *share <= 1.0 => {
+                Ok(Some((measure, share * cost.at(measure, cost.full()))))
+            }
+            Target::Share(share) => Err(out_of_range(*share, "a share to keep lies in (0, 1]")),
+            Target::Absolute(number) if *number >= 1.0 => Ok(Some((measure, *number))),
+            Target::Absolute(number) => Err(out_of_range(*number, "an absolute budget is at least 1")),
+        }
+    }
+}
+
+fn out_of_range(value: f64, why: &str) -> PlanError {
+    PlanError::Budget { value, why: why.into() }
+}

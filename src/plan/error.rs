@@ -1,0 +1,55 @@
+//! Errors of planning and of plan files.
+
+use crate::error::Explain;
+
+/// Why there is no plan, or why a plan does not fit a model.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// No channel of the model can be cut.
+    #[error("nothing can be pruned")]
+    Nothing {
+        /// The commonest reasons.
+        why: String,
+    },
+    /// A budget that is not a share or a positive number.
+    #[error("the budget {value} is out of range")]
+    Budget {
+        /// As given.
+        value: f64,
+        /// What is allowed.
+        why: String,
+    },
+    /// The plan file cannot be read or written.
+    #[error("cannot use the plan `{path}`")]
+    File {
+        /// The path as given.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The plan was made for another model.
+    #[error("the plan does not fit the model")]
+    Mismatch {
+        /// What differs.
+        why: String,
+    },
+}
+
+impl Explain for PlanError {
+    fn why(&self) -> Option<String> {
+        match self {
+            Self::Nothing { why } | Self::Budget { why, .. } | Self::File { why, .. } | Self::Mismatch { why } => {
+                Some(why.clone())
+            }
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        match self {
+            Self::Nothing { .. } => Some("`onnx-prune inspect MODEL` shows who protects which channels".into()),
+            Self::Mismatch { .. } => Some("apply a plan to the very file it was made from".into()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! `plan.json`: what is kept, as data.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Budget, PlanError, Rounding};
+use crate::channels::{Channels, Cut, Group, Scope};
+
+/// Version of the file's form.
+pub const PLAN_SCHEMA_VERSION: u32 = 1;
+
+/// Which channels of which group are kept, and how that was decided.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// [`PLAN_SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Version of this crate.
+    pub tool_version: String,
+    /// SHA-256 of the model file that the plan is for.
+    pub model_sha256: String,
+    /// Name of the criterion.
+    pub criterion: String,
+    /// What bounded the plan.
+    pub budget: Budget,
+    /// Channel block.
+    pub rounding: Rounding,
+    /// Seed of every random choice.
+    pub seed: u64,
+    /// Node names or patterns that were ignored.
+    pub ignore: Vec<String>,
+    /// One entry per group of the analysis, in its order.
+    pub groups: Vec<PlannedGroup>,
+}
+
+/// One group of a plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlannedGroup {
+    /// Name of the first node that makes the channels.
+    pub name: String,
+    /// Inner or stream.
+    pub scope: Scope,
+    /// Atoms before the cut.
+    pub width: usize,
+    /// Indices of the atoms that stay, ascending.
+    pub kept: Vec<usize>,
+}
+
+impl PlannedGroup {
+    /// An entry for `group`.
+    pub fn new(group: &Group, kept: Vec<usize>) -> Self {
+        Self { name: group.name.clone(), scope: group.scope, width: group.width(), kept }
+    }
+}
+
+impl Plan {
+    /// The lanes that go.
+    ///
+    /// # Errors
+    /// If the groups are not those of the analysis.
+    pub fn cut(&self, channels: &Channels) -> Result<Cut, PlanError> {
+        let mismatch = |why: String| Err(PlanError::Mismatch { why });
+        if self.groups.len() != channels.groups.len() {
+            return mismatch(format!("{} groups planned, {} found", self.groups.len(), channels.groups.len()));
+        }
+        for (planned, group) in self.groups.iter().zip(&channels.groups) {
+            if planned.name != group.name || planned.width != group.width() {
+                return mismatch(format!("group `{}` of width {} is not there", planned.name, planned.width));
+            }
+            let valid = planned.kept.windows(2).all(|pair| pair[0] < pair[1])
+                && planned.kept.last().is_some_and(|&last| last < planned.width);
+            if !valid {
+                return mismatch(format!("the kept indices of group `{}` are out of order or range", planned.name));
+            }
+        }
+        let kept: Vec<Vec<usize>> = self.groups.iter().map(|group| group.kept.clone()).collect();
+        Ok(Cut::new(channels, &kept))
+    }
+
+    /// Reads a plan.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is not a plan, or is of an unknown version.
+    pub fn load(path: &Path) -> Result<Self, PlanError> {
+        let fail = |why: String| PlanError::File { path: path.display().to_string(), why };
+        let text = std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
+        let plan: Self = serde_json::from_str(&text).map_err(|error| fail(format!("not a plan: {error}")))?;
+        if plan.schema_version != PLAN_SCHEMA_VERSION {
+            return Err(fail(format!("schema version {} is not {PLAN_SCHEMA_VERSION}", plan.schema_version)));
+        }
+        Ok(plan)
+    }
+
+    /// The plan as JSON, ending in a newline.
+    ///
+    /// # Errors
+    /// If a number cannot be written.
+    pub fn to_json(&self) -> Result<String, PlanError> {
+        let text = serde_json::to_string_pretty(self)
+            .map_err(|error| PlanError::File { path: "plan".into(), why: error.to_string() })?;
+        Ok(text + "\n")
+    }
+}

@@ -1,0 +1,53 @@
+//! Widths that suit the engine.
+
+use serde::{Deserialize, Serialize};
+
+/// Channel counts that the engine runs without waste.
+///
+/// ONNX Runtime's CPU convolutions cost as much as the next multiple of a block (16 with AVX-512, 8 with AVX2) as
+/// long as the count is a multiple of `multiple`; other counts leave the blocked layout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rounding {
+    /// Preferred step of a channel count.
+    pub block: usize,
+    /// Finest step that does not slow the engine down.
+    pub multiple: usize,
+}
+
+impl Rounding {
+    /// Any width.
+    pub const NONE: Self = Self { block: 1, multiple: 1 };
+
+    /// Step of a group in atoms, for a group of `width` atoms of `channels_per_atom` channels each. A group narrower
+    /// than two blocks falls back to half of it, and so on down to [`Rounding::multiple`].
+    pub fn step(&self, width: usize, channels_per_atom: usize) -> usize {
+        let in_atoms = |channels: usize| (channels / gcd(channels, channels_per_atom.max(1))).max(1);
+        let mut block = self.block.max(1);
+        while block > self.multiple.max(1) && in_atoms(block) * 2 > width {
+            block = (block / 2).max(self.multiple.max(1));
+        }
+        let step = in_atoms(block);
+        if step * 2 > width { 1 } else { step }
+    }
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn narrow_groups_fall_back() {
+        let rounding = Rounding { block: 16, multiple: 4 };
+        assert_eq!(rounding.step(64, 1), 16);
+        assert_eq!(rounding.step(32, 1), 16);
+        assert_eq!(rounding.step(16, 1), 8);
+        assert_eq!(rounding.step(8, 1), 4);
+        assert_eq!(rounding.step(6, 1), 1);
+        assert_eq!(rounding.step(8, 32), 1);
+        assert_eq!(Rounding::NONE.step(64, 1), 1);
+    }
+}

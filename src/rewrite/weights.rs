@@ -1,0 +1,174 @@
+//! Cutting and masking stored tensors, copy on write.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{Names, RewriteError};
+use crate::channels::lanes::{Place, Role};
+use crate::channels::run::{Source, Use, captured, source_tensor};
+use crate::channels::{Channels, Cut};
+use crate::model::{Model, TensorData};
+use crate::proto::onnx::GraphProto;
+
+/// What one use wants of its tensor: per axis the indices to keep (slice) or to zero (mask); `None`: all or nothing.
+type Wish = Vec<Option<Vec<usize>>>;
+
+/// How often a name is read: by nodes, by the subgraphs of nodes, as a graph output.
+pub(super) fn references(graph: &GraphProto) -> HashMap<String, usize> {
+    let mut counts = HashMap::new();
+    for node in &graph.node {
+        for name in node.input.iter().cloned().chain(captured(node)).filter(|name| !name.is_empty()) {
+            *counts.entry(name).or_default() += 1;
+        }
+    }
+    for output in &graph.output {
+        *counts.entry(output.name().to_owned()).or_default() += 1;
+    }
+    counts
+}
+
+pub(super) fn slice(
+    model: &Model,
+    result: &mut Model,
+    channels: &Channels,
+    cut: &Cut,
+    names: &mut Names,
+) -> Result<(), RewriteError> {
+    let wish = |read: &Use| -> Wish {
+        (0..read.ids.rank())
+            .map(|axis| {
+                let kept = channels.kept(cut, &read.ids, axis);
+                (kept.len() < read.ids.shape[axis]).then_some(kept)
+            })
+            .collect()
+    };
+    replace(model, result, channels, names, wish, |data, axis, kept| data.select(axis, kept))
+}
+
+pub(super) fn mask(
+    model: &Model,
+    result: &mut Model,
+    channels: &Channels,
+    cut: &Cut,
+    names: &mut Names,
+) -> Result<(), RewriteError> {
+    let mut number = 0;
+    let mut summed: Vec<Vec<usize>> = vec![Vec::new(); channels.uses().len()];
+    for site in channels.lanes.sites() {
+        if let (Place::Constant { use_id, axis }, Some((Role::Input, _))) = (&site.place, site.role) {
+            summed[*use_id].push(*axis);
+        }
+    }
+    let wish = |read: &Use| -> Wish {
+        let axes = &summed[number];
+        number += 1;
+        (0..read.ids.rank())
+            .map(|axis| {
+                let kept = channels.kept(cut, &read.ids, axis);
+                let cut_here = axes.contains(&axis) && kept.len() < read.ids.shape[axis];
+                cut_here.then(|| (0..read.ids.shape[axis]).filter(|index| kept.binary_search(index).is_err()).collect())
+            })
+            .collect()
+    };
+    replace(model, result, channels, names, wish, zeroed)
+}
+
+/// The tensor with zeros at `indices` of `axis`.
+fn zeroed(data: &TensorData, axis: usize, indices: &[usize]) -> Option<TensorData> {
+    let size = TensorData::element_size(data.dtype)?;
+    let inner = data.dims[axis + 1..].iter().product::<usize>() * size;
+    let outer: usize = data.dims[..axis].iter().product();
+    let mut bytes = data.bytes.to_vec();
+    for o in 0..outer {
+        for index in indices {
+            let start = (o * data.dims[axis] + index) * inner;
+            bytes.get_mut(start..start + inner)?.fill(0);
+        }
+    }
+    Some(TensorData { dtype: data.dtype, dims: data.dims.clone(), bytes: bytes.into() })
+}
+
+/// Gives every use the tensor it wants. A tensor all of whose readers want the same is changed in place; else the
+/// readers that want something new get copies.
+fn replace(
+    model: &Model,
+    result: &mut Model,
+    channels: &Channels,
+    names: &mut Names,
+    mut wish: impl FnMut(&Use) -> Wish,
+    change: impl Fn(&TensorData, usize, &[usize]) -> Option<TensorData>,
+) -> Result<(), RewriteError> {
+    let mut by_source: BTreeMap<Source, BTreeMap<Wish, Vec<(usize, usize)>>> = BTreeMap::new();
+    for read in channels.uses() {
+        let wanted = wish(read);
+        by_source.entry(read.source).or_default().entry(wanted).or_default().push((read.node, read.input));
+    }
+    let counts = references(model.graph());
+    for (source, wishes) in by_source {
+        let Some(tensor) = source_tensor(model.graph(), source) else { continue };
+        let name = match source {
+            Source::Initializer(_) => tensor.name().to_owned(),
+            Source::Node(index) => model.graph().node[index].output[0].clone(),
+        };
+        let readers = counts.get(&name).copied().unwrap_or(0);
+        for (wanted, readers_here) in &wishes {
+            if wanted.iter().all(Option::is_none) {
+                continue;
+            }
+            let mut data = model.tensor(tensor)?;
+            for (axis, indices) in wanted.iter().enumerate().filter_map(|(a, i)| Some((a, i.as_ref()?))) {
+                let changed = change(&data, axis, indices);
+                data = changed.ok_or_else(|| crate::model::ModelError::Tensor {
+                    tensor: name.clone(),
+                    why: "its element type cannot be sliced".into(),
+                })?;
+            }
+            if wishes.len() == 1 && readers_here.len() == readers {
+                store(result.graph_mut(), source, &data);
+                continue;
+            }
+            let copy = names.fresh(&format!("{name}_pruned"));
+            add(result, &copy, &data);
+            for &(node, input) in readers_here {
+                result.graph_mut().node[node].input[input].clone_from(&copy);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Adds an initializer; before IR version 4 it must be a graph input too.
+pub(super) fn add(result: &mut Model, name: &str, data: &TensorData) {
+    use crate::proto::onnx::{TensorShapeProto, TypeProto, ValueInfoProto, tensor_shape_proto, type_proto};
+    let listed = result.proto().ir_version() < 4;
+    let graph = result.graph_mut();
+    graph.initializer.push(data.to_proto(name));
+    if listed {
+        let dim = |&size: &usize| tensor_shape_proto::Dimension {
+            value: i64::try_from(size).ok().map(tensor_shape_proto::dimension::Value::DimValue),
+            denotation: None,
+        };
+        let tensor = type_proto::Tensor {
+            elem_type: Some(data.dtype as i32),
+            shape: Some(TensorShapeProto { dim: data.dims.iter().map(dim).collect() }),
+        };
+        let kind = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), denotation: None };
+        graph.input.push(ValueInfoProto { name: Some(name.to_owned()), r#type: Some(kind), ..Default::default() });
+    }
+}
+
+/// Replaces a stored tensor where it stands, keeping its name, doc string and metadata.
+fn store(graph: &mut GraphProto, source: Source, data: &TensorData) {
+    let tensor = match source {
+        Source::Initializer(index) => graph.initializer.get_mut(index),
+        Source::Node(index) => graph.node.get_mut(index).and_then(|node| {
+            node.attribute.iter_mut().find(|attribute| attribute.name() == "value").and_then(|value| value.t.as_mut())
+        }),
+    };
+    if let Some(tensor) = tensor {
+        let new = data.to_proto(tensor.name());
+        let old = std::mem::replace(tensor, new);
+        tensor.name = old.name;
+        tensor.doc_string = old.doc_string;
+        tensor.metadata_props = old.metadata_props;
+    }
+}
