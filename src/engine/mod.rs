@@ -1,12 +1,23 @@
 //! Inference engines behind one small trait: ONNX Runtime (loaded at run time) and the embedded tract.
 
+mod blocks;
+mod discover;
 mod error;
+mod library;
+mod onnxruntime;
+mod prepare;
+mod setup;
 mod tensor;
+#[cfg(feature = "tract")]
+mod tract;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+pub use blocks::{ChannelBlock, channel_block};
+pub use discover::Candidate;
 pub use error::EngineError;
+pub use setup::{SetupReport, setup_report};
 pub use tensor::Tensor;
 
 use crate::model::Model;
@@ -21,6 +32,11 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// If the engine does not accept the model or an output that was asked for does not exist.
     fn compile(&self, model: &Model, options: &CompileOptions) -> Result<Box<dyn Session>, EngineError>;
+
+    /// Saves the model as the engine optimises it, where the engine can show that.
+    fn optimised_model(&self, _model: &Model, _path: &Path) -> Option<Result<(), EngineError>> {
+        None
+    }
 }
 
 /// A compiled model.
@@ -57,4 +73,125 @@ pub struct CompileOptions {
     pub outputs: Vec<String>,
     /// Concrete shapes of inputs by name. tract needs them wherever a size is symbolic.
     pub input_shapes: BTreeMap<String, Vec<usize>>,
+}
+
+/// Which engine to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EngineChoice {
+    /// ONNX Runtime where a library is found, else tract.
+    #[default]
+    Auto,
+    /// ONNX Runtime or an error.
+    OnnxRuntime,
+    /// The embedded engine.
+    Tract,
+}
+
+/// Which execution provider of ONNX Runtime to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ProviderChoice {
+    /// CUDA where it works, else the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// CUDA or an error.
+    Cuda,
+    /// TensorRT or an error.
+    TensorRt,
+}
+
+impl ProviderChoice {
+    /// The name in flags and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Cpu => "cpu",
+            Self::Cuda => "cuda",
+            Self::TensorRt => "tensorrt",
+        }
+    }
+}
+
+/// How to open an engine.
+#[derive(Debug, Clone, Default)]
+pub struct EngineOptions {
+    /// Engine.
+    pub engine: EngineChoice,
+    /// Execution provider.
+    pub provider: ProviderChoice,
+    /// Number of the GPU.
+    pub device: i32,
+    /// Threads inside one operator; all cores by default. tract runs on one.
+    pub threads: Option<usize>,
+    /// The ONNX Runtime library to load.
+    pub library: Option<PathBuf>,
+    /// Folder in which TensorRT keeps built engines.
+    pub tensorrt_cache: Option<PathBuf>,
+    /// Let TensorRT use half precision.
+    pub fp16: bool,
+}
+
+/// The command that installs ONNX Runtime.
+const INSTALL: &str = "pip install onnxruntime";
+
+/// An engine that is ready, and what was tried before it.
+pub struct Opened {
+    /// The engine.
+    pub engine: Box<dyn Engine>,
+    /// Fall-backs and why they were needed.
+    pub notes: Vec<String>,
+}
+
+/// Opens the engine that the options ask for.
+///
+/// # Errors
+/// If an engine or provider asked for by name is not available, or none is.
+pub fn open(options: &EngineOptions) -> Result<Opened, EngineError> {
+    let wants_runtime = options.engine != EngineChoice::Tract;
+    let found = if wants_runtime { discover::candidates(options.library.as_deref()) } else { Vec::new() };
+    let mut notes: Vec<String> = Vec::new();
+    if let Some(candidate) = found.iter().find(|candidate| candidate.problem.is_none()) {
+        let (engine, more) = onnxruntime::OnnxRuntime::open(candidate, options)?;
+        notes.extend(more);
+        return Ok(Opened { engine: Box::new(engine), notes });
+    }
+    for candidate in &found {
+        let problem = candidate.problem.as_deref().unwrap_or_default();
+        notes.push(format!("`{}` ({}) cannot be used: {problem}", candidate.path.display(), candidate.origin));
+    }
+    let needs_runtime = matches!(options.provider, ProviderChoice::Cuda | ProviderChoice::TensorRt)
+        || options.library.is_some()
+        || options.engine == EngineChoice::OnnxRuntime;
+    if wants_runtime && needs_runtime {
+        let none = "no library was found in the Python environment, beside the binary or in the system folders";
+        return Err(EngineError::Unavailable {
+            engine: "ONNX Runtime".into(),
+            why: if notes.is_empty() { none.into() } else { notes.join("; ") },
+            help: format!("{INSTALL}, or `--engine tract` for the embedded engine"),
+        });
+    }
+    if matches!(options.provider, ProviderChoice::Cuda | ProviderChoice::TensorRt) {
+        return Err(EngineError::Unavailable {
+            engine: format!("the {} provider", options.provider.name()),
+            why: "the embedded engine runs on the CPU only".into(),
+            help: "leave `--engine tract` away".into(),
+        });
+    }
+    embedded(notes)
+}
+
+#[cfg(feature = "tract")]
+#[allow(clippy::unnecessary_wraps, reason = "the build without tract returns an error")]
+fn embedded(notes: Vec<String>) -> Result<Opened, EngineError> {
+    Ok(Opened { engine: Box::new(tract::Tract::open()), notes })
+}
+
+#[cfg(not(feature = "tract"))]
+fn embedded(_notes: Vec<String>) -> Result<Opened, EngineError> {
+    Err(EngineError::Unavailable {
+        engine: "an inference engine".into(),
+        why: "no ONNX Runtime library was found and the embedded engine is not built in".into(),
+        help: INSTALL.into(),
+    })
 }

@@ -121,6 +121,26 @@ impl Model {
         Ok(TensorData { dtype, dims, bytes })
     }
 
+    /// The model with every external tensor inlined; itself if there is none.
+    ///
+    /// # Errors
+    /// If external data cannot be read.
+    pub fn inlined(&self) -> Result<std::borrow::Cow<'_, Self>, ModelError> {
+        let external = |tensor: &TensorProto| !tensor.external_data.is_empty();
+        if !self.graph().initializer.iter().any(external) {
+            return Ok(std::borrow::Cow::Borrowed(self));
+        }
+        let mut copy = self.clone();
+        for index in 0..self.graph().initializer.len() {
+            let tensor = &self.graph().initializer[index];
+            if external(tensor) {
+                let data = self.tensor(tensor)?;
+                copy.graph_mut().initializer[index] = data.to_proto(tensor.name());
+            }
+        }
+        Ok(std::borrow::Cow::Owned(copy))
+    }
+
     /// The encoded model: the original bytes if nothing was edited.
     pub fn to_bytes(&self) -> Bytes {
         self.original.clone().unwrap_or_else(|| self.proto.encode_to_vec().into())

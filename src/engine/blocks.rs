@@ -1,0 +1,134 @@
+//! The channel block of the engine: at which widths convolutions cost no more than the ones below.
+//!
+//! ONNX Runtime's CPU convolutions run in a blocked layout. Nothing is timed: one-convolution models are optimised
+//! and saved, and the saved weight shows the padded width, the node's domain whether the layout was taken.
+
+use std::path::PathBuf;
+
+use super::Engine;
+use super::setup::tiny_model;
+use crate::model::{LoadOptions, Model, TensorData};
+use crate::proto::onnx::{AttributeProto, NodeProto, attribute_proto::AttributeType, tensor_shape_proto, type_proto};
+
+/// Widths that suit an engine on this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ChannelBlock {
+    /// Convolutions cost as much as at the next multiple of this.
+    pub block: usize,
+    /// Counts that are not a multiple of this leave the blocked layout.
+    pub multiple: usize,
+}
+
+/// Engines whose cost grows smoothly with the width.
+const SMOOTH: ChannelBlock = ChannelBlock { block: 1, multiple: 1 };
+
+/// Widths that are looked at; blocks of up to half of it are found.
+const WIDTHS: [usize; 12] = [33, 34, 35, 36, 38, 40, 42, 44, 46, 48, 52, 56];
+
+/// Finds the channel block, or reads it from the cache of an earlier call.
+///
+/// `None` if the engine does not show its optimised model; then any width is as good as another.
+pub fn channel_block(engine: &dyn Engine) -> ChannelBlock {
+    let info = engine.info();
+    if info.provider != "cpu" {
+        // GPU kernels work on tiles of 8 channels at least.
+        return ChannelBlock { block: 8, multiple: 8 };
+    }
+    let cache = cache_file(&format!("{}-{}-{}", info.name, info.version, cpu_model()));
+    let known = cache.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
+    if let Some(block) = known.and_then(|text| serde_json::from_str(&text).ok()) {
+        return block;
+    }
+    let Some(block) = find(engine) else { return SMOOTH };
+    if let (Some(path), Ok(text)) = (cache, serde_json::to_string(&block)) {
+        // A cache that cannot be written costs half a second next time and nothing else.
+        let _ = path.parent().map(std::fs::create_dir_all);
+        let _ = std::fs::write(path, text);
+    }
+    block
+}
+
+fn find(engine: &dyn Engine) -> Option<ChannelBlock> {
+    let folder = tempfile::tempdir().ok()?;
+    let path = folder.path().join("optimised.onnx");
+    let mut blocked = Vec::new();
+    for width in WIDTHS {
+        engine.optimised_model(&one_convolution(width), &path)?.ok()?;
+        let saved = Model::load(&path, &LoadOptions { allow_unknown_fields: true }).ok()?;
+        let graph = saved.graph();
+        let in_layout = graph.node.iter().any(|node| node.domain() == "com.microsoft.nchwc");
+        let padded = graph.initializer.iter().find(|tensor| tensor.dims.len() == 4).map(|tensor| tensor.dims[0]);
+        if let (true, Some(padded)) = (in_layout, padded.and_then(|size| usize::try_from(size).ok())) {
+            blocked.push((width, padded));
+        }
+    }
+    if blocked.is_empty() {
+        return Some(SMOOTH);
+    }
+    let multiple = blocked.iter().fold(0, |all, &(width, _)| gcd(all, width));
+    let block = blocked.iter().fold(0, |all, &(_, padded)| gcd(all, padded));
+    Some(ChannelBlock { block: block.max(1), multiple: multiple.clamp(1, block.max(1)) })
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// `[1, 64, 8, 8] -> Conv 3x3 -> [1, width, 8, 8]`.
+fn one_convolution(width: usize) -> Model {
+    let mut model = tiny_model();
+    let graph = model.graph_mut();
+    let dims: [i64; 4] = [1, 64, 8, 8];
+    for info in graph.input.iter_mut().chain(&mut graph.output) {
+        if let Some(type_proto::Value::TensorType(tensor)) = info.r#type.as_mut().and_then(|kind| kind.value.as_mut()) {
+            tensor.shape.get_or_insert_default().dim = dims
+                .iter()
+                .enumerate()
+                .map(|(axis, &size)| {
+                    let size = if axis == 1 && info.name.as_deref() == Some("y") {
+                        i64::try_from(width).unwrap_or(size)
+                    } else {
+                        size
+                    };
+                    tensor_shape_proto::Dimension {
+                        value: Some(tensor_shape_proto::dimension::Value::DimValue(size)),
+                        denotation: None,
+                    }
+                })
+                .collect();
+        }
+    }
+    let pads = AttributeProto {
+        name: Some("pads".into()),
+        r#type: Some(AttributeType::Ints.into()),
+        ints: vec![1; 4],
+        ..AttributeProto::default()
+    };
+    graph.node = vec![NodeProto {
+        op_type: Some("Conv".into()),
+        input: vec!["x".into(), "w".into()],
+        output: vec!["y".into()],
+        attribute: vec![pads],
+        ..NodeProto::default()
+    }];
+    // Zero weights would be folded away by no optimiser that we know of, but equal ones cost nothing either.
+    let weight = TensorData::from_f32(vec![width, 64, 3, 3], &vec![0.01; width * 64 * 9]);
+    graph.initializer = vec![weight.to_proto("w")];
+    model
+}
+
+fn cache_file(key: &str) -> Option<PathBuf> {
+    let base = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))?;
+    let name: String = key.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '_' }).collect();
+    Some(base.join("onnx-prune").join(format!("block-{name}.json")))
+}
+
+/// Distinguishes processors: the block depends on the vector width.
+fn cpu_model() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = text.lines().find(|line| line.starts_with("model name")).unwrap_or(std::env::consts::ARCH);
+    let vector = if text.contains("avx512f") { "avx512" } else { "avx2" };
+    format!("{}-{vector}", model.split(':').next_back().unwrap_or_default().trim())
+}

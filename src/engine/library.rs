@@ -1,0 +1,50 @@
+//! A look at a shared library before it is handed to the loader, which would panic on a bad one.
+#![allow(unsafe_code, reason = "calling into a shared library; the only such place, each call argued for")]
+
+use std::ffi::{CStr, c_char, c_void};
+use std::path::Path;
+
+/// `OrtApiBase` of the C API, unchanged since ONNX Runtime 1.0.
+#[repr(C)]
+struct ApiBase {
+    get_api: unsafe extern "C" fn(u32) -> *const c_void,
+    get_version: unsafe extern "C" fn() -> *const c_char,
+}
+
+/// Oldest C API that works: that of ONNX Runtime 1.17.
+const LEAST_API: u32 = ort::MINOR_VERSION;
+
+/// Version of the ONNX Runtime library at `path`.
+///
+/// # Errors
+/// The loader's words, or what is missing in the library.
+pub(super) fn version(path: &Path) -> Result<String, String> {
+    if !path.is_file() {
+        return Err("no such file".into());
+    }
+    // SAFETY: loading runs the library's initialisers. The path was named by the user or found as an ONNX Runtime
+    // library; `ort` would load the same file a moment later.
+    let library = unsafe { libloading::Library::new(path) }.map_err(|error| reason(&error))?;
+    // SAFETY: the symbol of this name has this signature in every ONNX Runtime (onnxruntime_c_api.h).
+    let base = unsafe { library.get::<unsafe extern "C" fn() -> *const ApiBase>(b"OrtGetApiBase") }
+        .map_err(|_| "it does not export `OrtGetApiBase`: not an ONNX Runtime library".to_owned())?;
+    // SAFETY: takes nothing and returns a pointer to a static, or null.
+    let base = unsafe { base().as_ref() }.ok_or("its API is empty")?;
+    // SAFETY: both functions are plain getters of the static API table; the string is static and ends in NUL.
+    let (version, api) = unsafe {
+        let text = (base.get_version)();
+        let version = if text.is_null() { String::new() } else { CStr::from_ptr(text).to_string_lossy().into_owned() };
+        (version, (base.get_api)(LEAST_API))
+    };
+    // The library stays loaded: unloading an ONNX Runtime that has started threads is not safe.
+    std::mem::forget(library);
+    if api.is_null() {
+        return Err(format!("version {version} is too old; 1.{LEAST_API} or newer is needed"));
+    }
+    Ok(version)
+}
+
+/// The loader's own words; `libloading` keeps them in the source of its error.
+fn reason(error: &libloading::Error) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+}

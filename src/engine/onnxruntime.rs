@@ -1,0 +1,216 @@
+//! ONNX Runtime through `ort`, loaded at run time.
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use ort::environment::Environment;
+use ort::ep::{self, ExecutionProviderDispatch};
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use ort::session::{Session as OrtSession, SessionInputValue};
+use ort::value::{TensorElementType, TensorRef, ValueType};
+
+use super::discover::Candidate;
+use super::prepare::prepare;
+use super::{CompileOptions, Engine, EngineError, EngineInfo, EngineOptions, ProviderChoice, Session, Tensor};
+use crate::model::Model;
+
+const NAME: &str = "onnxruntime";
+
+/// One environment per process: the library refuses a second one.
+static ENVIRONMENT: OnceLock<Result<Environment, String>> = OnceLock::new();
+
+/// ONNX Runtime with one execution provider.
+pub(super) struct OnnxRuntime {
+    info: EngineInfo,
+    options: EngineOptions,
+    provider: ProviderChoice,
+}
+
+impl OnnxRuntime {
+    /// Loads the library of `candidate` and finds a provider that really works.
+    pub(super) fn open(candidate: &Candidate, options: &EngineOptions) -> Result<(Self, Vec<String>), EngineError> {
+        environment(&candidate.path)?;
+        let threads = options.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        let (provider, notes) = match options.provider {
+            ProviderChoice::Auto => choose(options),
+            named => {
+                probe(named, options).map_err(|why| EngineError::Unavailable {
+                    engine: format!("the {} provider", named.name()),
+                    help: hint(named, &why),
+                    why,
+                })?;
+                (named, Vec::new())
+            }
+        };
+        let info = EngineInfo {
+            name: NAME.into(),
+            version: candidate.version.clone().unwrap_or_default(),
+            provider: provider.name().into(),
+            library: Some(candidate.path.clone()),
+            threads,
+        };
+        Ok((Self { info, options: options.clone(), provider }, notes))
+    }
+
+    fn builder(&self) -> Result<SessionBuilder, String> {
+        builder(self.provider, &self.options, self.info.threads)
+    }
+
+    /// Saves the model as the engine optimises it.
+    pub(super) fn optimised(&self, model: &Model, path: &Path) -> Result<(), EngineError> {
+        let (bytes, _) = prepare(NAME, model, &[])?;
+        let attempt = || -> Result<(), String> {
+            let mut builder = self.builder()?.with_optimized_model_path(path).map_err(|error| error.to_string())?;
+            builder.commit_from_memory(&bytes).map_err(|error| error.to_string())?;
+            Ok(())
+        };
+        attempt().map_err(|why| EngineError::Compile { engine: NAME.into(), why })
+    }
+}
+
+impl Engine for OnnxRuntime {
+    fn info(&self) -> &EngineInfo {
+        &self.info
+    }
+
+    fn compile(&self, model: &Model, options: &CompileOptions) -> Result<Box<dyn Session>, EngineError> {
+        let (bytes, outputs) = prepare(NAME, model, &options.outputs)?;
+        let attempt = || -> Result<OrtSession, String> {
+            self.builder()?.commit_from_memory(&bytes).map_err(|error| error.to_string())
+        };
+        let session = attempt().map_err(|why| EngineError::Compile { engine: NAME.into(), why })?;
+        Ok(Box::new(Running { session, outputs }))
+    }
+
+    fn optimised_model(&self, model: &Model, path: &Path) -> Option<Result<(), EngineError>> {
+        Some(self.optimised(model, path))
+    }
+}
+
+struct Running {
+    session: OrtSession,
+    outputs: Vec<String>,
+}
+
+impl Session for Running {
+    fn outputs(&self) -> &[String] {
+        &self.outputs
+    }
+
+    fn run(&mut self, inputs: &[(&str, &Tensor)]) -> Result<Vec<Tensor>, EngineError> {
+        let fail = |why: String| EngineError::Run { engine: NAME.into(), why };
+        let views: Vec<(String, SessionInputValue<'_>)> = inputs
+            .iter()
+            .map(|(name, tensor)| Ok(((*name).to_owned(), view(tensor).map_err(|error| error.to_string())?)))
+            .collect::<Result<_, String>>()
+            .map_err(fail)?;
+        let results = self.session.run(views).map_err(|error| fail(error.to_string()))?;
+        self.outputs
+            .iter()
+            .map(|name| {
+                let value = results.get(name).ok_or_else(|| fail(format!("no output `{name}`")))?;
+                extract(value).map_err(fail)
+            })
+            .collect()
+    }
+}
+
+fn environment(path: &Path) -> Result<&'static Environment, EngineError> {
+    let made = ENVIRONMENT.get_or_init(|| {
+        let builder = ort::init_from(path).map_err(|error| error.to_string())?;
+        builder.with_telemetry(false).build().map_err(|error| error.to_string())
+    });
+    made.as_ref().map_err(|why| EngineError::Unavailable {
+        engine: "ONNX Runtime".into(),
+        why: format!("`{}`: {why}", path.display()),
+        help: super::INSTALL.into(),
+    })
+}
+
+fn builder(provider: ProviderChoice, options: &EngineOptions, threads: usize) -> Result<SessionBuilder, String> {
+    let Some(Ok(environment)) = ENVIRONMENT.get() else { return Err("the library is not loaded".into()) };
+    let text = |error: ort::Error<SessionBuilder>| error.to_string();
+    let mut builder = OrtSession::builder(environment)
+        .map_err(|error| error.to_string())?
+        .with_intra_threads(threads)
+        .and_then(|builder| builder.with_inter_threads(1))
+        .and_then(|builder| builder.with_optimization_level(GraphOptimizationLevel::All))
+        .and_then(|builder| builder.with_log_level(ort::logging::LogLevel::Fatal))
+        .map_err(text)?;
+    if let Some(dispatch) = dispatch(provider, options) {
+        builder = builder.with_execution_providers([dispatch]).map_err(text)?;
+    }
+    Ok(builder)
+}
+
+fn dispatch(provider: ProviderChoice, options: &EngineOptions) -> Option<ExecutionProviderDispatch> {
+    match provider {
+        ProviderChoice::Auto | ProviderChoice::Cpu => None,
+        ProviderChoice::Cuda => Some(ep::CUDA::default().with_device_id(options.device).build().error_on_failure()),
+        ProviderChoice::TensorRt => {
+            let mut provider = ep::TensorRT::default().with_device_id(options.device).with_fp16(options.fp16);
+            if let Some(folder) = &options.tensorrt_cache {
+                provider = provider.with_engine_cache(true).with_engine_cache_path(folder.display());
+            }
+            Some(provider.build().error_on_failure())
+        }
+    }
+}
+
+/// A provider counts only if a session with it was really made.
+pub(super) fn probe(provider: ProviderChoice, options: &EngineOptions) -> Result<(), String> {
+    let model = super::setup::tiny_model();
+    let bytes = model.to_bytes();
+    builder(provider, options, 1)?.commit_from_memory(&bytes).map_err(|error| error.to_string())?;
+    Ok(())
+}
+
+/// CUDA if it works, else the CPU; what was tried and why not goes into the notes.
+fn choose(options: &EngineOptions) -> (ProviderChoice, Vec<String>) {
+    match probe(ProviderChoice::Cuda, options) {
+        Ok(()) => (ProviderChoice::Cuda, Vec::new()),
+        // A library without the provider is the ordinary CPU build, not a fall-back worth a word.
+        Err(why) if why.contains("not enabled in this build") => (ProviderChoice::Cpu, Vec::new()),
+        Err(why) => (ProviderChoice::Cpu, vec![format!("CUDA is in the library but cannot start: {why}; the CPU runs")]),
+    }
+}
+
+fn hint(provider: ProviderChoice, why: &str) -> String {
+    if why.contains("not enabled in this build") || why.contains("not supported in this build") {
+        return "this library has no GPU support; install the GPU wheel: `pip install onnxruntime-gpu`".into();
+    }
+    match provider {
+        ProviderChoice::TensorRt => "install TensorRT and CUDA so that the loader finds them, or use `--provider cuda`",
+        _ => "install the CUDA and cuDNN libraries that are named above, or use `--provider cpu`",
+    }
+    .into()
+}
+
+fn view(tensor: &Tensor) -> ort::Result<SessionInputValue<'_>> {
+    Ok(match tensor {
+        Tensor::F32(array) => TensorRef::from_array_view(array.view())?.into(),
+        Tensor::F64(array) => TensorRef::from_array_view(array.view())?.into(),
+        Tensor::F16(array) => TensorRef::from_array_view(array.view())?.into(),
+        Tensor::I64(array) => TensorRef::from_array_view(array.view())?.into(),
+        Tensor::I32(array) => TensorRef::from_array_view(array.view())?.into(),
+        Tensor::U8(array) => TensorRef::from_array_view(array.view())?.into(),
+        Tensor::I8(array) => TensorRef::from_array_view(array.view())?.into(),
+        Tensor::Bool(array) => TensorRef::from_array_view(array.view())?.into(),
+    })
+}
+
+fn extract(value: &ort::value::DynValue) -> Result<Tensor, String> {
+    let ValueType::Tensor { ty, .. } = value.dtype() else { return Err("an output is not a tensor".into()) };
+    let text = |error: ort::Error| error.to_string();
+    Ok(match ty {
+        TensorElementType::Float32 => Tensor::F32(value.try_extract_array::<f32>().map_err(text)?.to_owned()),
+        TensorElementType::Float64 => Tensor::F64(value.try_extract_array::<f64>().map_err(text)?.to_owned()),
+        TensorElementType::Float16 => Tensor::F16(value.try_extract_array::<half::f16>().map_err(text)?.to_owned()),
+        TensorElementType::Int64 => Tensor::I64(value.try_extract_array::<i64>().map_err(text)?.to_owned()),
+        TensorElementType::Int32 => Tensor::I32(value.try_extract_array::<i32>().map_err(text)?.to_owned()),
+        TensorElementType::Uint8 => Tensor::U8(value.try_extract_array::<u8>().map_err(text)?.to_owned()),
+        TensorElementType::Int8 => Tensor::I8(value.try_extract_array::<i8>().map_err(text)?.to_owned()),
+        TensorElementType::Bool => Tensor::Bool(value.try_extract_array::<bool>().map_err(text)?.to_owned()),
+        other => return Err(format!("an output has the element type {other:?}, which is not read")),
+    })
+}

@@ -1,0 +1,78 @@
+//! What is installed, what works, what is missing.
+
+use super::discover::{Candidate, candidates};
+use super::{EngineOptions, ProviderChoice, onnxruntime};
+use crate::model::Model;
+use crate::proto::onnx::{
+    GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorShapeProto, TypeProto, ValueInfoProto,
+    tensor_proto::DataType, tensor_shape_proto, type_proto,
+};
+
+/// What `onnx-prune setup` says.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct SetupReport {
+    /// ONNX Runtime libraries in the order of preference.
+    pub libraries: Vec<Candidate>,
+    /// Providers of the first usable library: name, and why it does not work (`None`: it works).
+    pub providers: Vec<(String, Option<String>)>,
+    /// Whether the embedded engine is built in.
+    pub tract: bool,
+    /// What to do, a command each.
+    pub advice: Vec<String>,
+}
+
+/// Looks at everything an engine can come from.
+pub fn setup_report(options: &EngineOptions) -> SetupReport {
+    let libraries = candidates(options.library.as_deref());
+    let mut providers = Vec::new();
+    let mut advice = Vec::new();
+    match libraries.iter().find(|library| library.problem.is_none()) {
+        Some(library) => {
+            for provider in [ProviderChoice::Cpu, ProviderChoice::Cuda, ProviderChoice::TensorRt] {
+                let problem = onnxruntime::OnnxRuntime::open(library, &EngineOptions { provider, ..options.clone() })
+                    .err()
+                    .map(|error| crate::error::Explain::why(&error).unwrap_or_else(|| error.to_string()));
+                providers.push((provider.name().to_owned(), problem));
+            }
+            if providers.iter().all(|(name, problem)| name == "cpu" || problem.is_some()) {
+                advice.push("GPU: pip install onnxruntime-gpu, with CUDA 12 and cuDNN 9".into());
+            }
+        }
+        None => advice.push(format!("2-8 times faster than the embedded engine: {}", super::INSTALL)),
+    }
+    SetupReport { libraries, providers, tract: cfg!(feature = "tract"), advice }
+}
+
+/// The smallest model an engine can run: one `Relu`.
+pub(super) fn tiny_model() -> Model {
+    let value = |name: &str| {
+        let dim = tensor_shape_proto::Dimension {
+            value: Some(tensor_shape_proto::dimension::Value::DimValue(1)),
+            denotation: None,
+        };
+        let tensor = type_proto::Tensor {
+            elem_type: Some(DataType::Float as i32),
+            shape: Some(TensorShapeProto { dim: vec![dim] }),
+        };
+        let kind = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), denotation: None };
+        ValueInfoProto { name: Some(name.into()), r#type: Some(kind), ..Default::default() }
+    };
+    let node = NodeProto {
+        op_type: Some("Relu".into()),
+        input: vec!["x".into()],
+        output: vec!["y".into()],
+        ..NodeProto::default()
+    };
+    Model::from_proto(ModelProto {
+        ir_version: Some(8),
+        opset_import: vec![OperatorSetIdProto { domain: Some(String::new()), version: Some(13) }],
+        graph: Some(GraphProto {
+            name: Some("probe".into()),
+            node: vec![node],
+            input: vec![value("x")],
+            output: vec![value("y")],
+            ..GraphProto::default()
+        }),
+        ..ModelProto::default()
+    })
+}
