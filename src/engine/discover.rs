@@ -53,7 +53,15 @@ pub fn candidates(given: Option<&Path>) -> Vec<Candidate> {
             add("beside the binary", path);
         }
     }
-    for folder in ["/usr/local/lib", "/usr/lib", "/usr/lib64", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/opt/onnxruntime/lib", "/opt/homebrew/lib"] {
+    for folder in [
+        "/usr/local/lib",
+        "/usr/lib",
+        "/usr/lib64",
+        "/usr/lib/x86_64-linux-gnu",
+        "/usr/lib/aarch64-linux-gnu",
+        "/opt/onnxruntime/lib",
+        "/opt/homebrew/lib",
+    ] {
         for path in libraries(Path::new(folder)) {
             add("system library folder", path);
         }

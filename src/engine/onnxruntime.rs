@@ -171,7 +171,9 @@ fn choose(options: &EngineOptions) -> (ProviderChoice, Vec<String>) {
         Ok(()) => (ProviderChoice::Cuda, Vec::new()),
         // A library without the provider is the ordinary CPU build, not a fall-back worth a word.
         Err(why) if why.contains("not enabled in this build") => (ProviderChoice::Cpu, Vec::new()),
-        Err(why) => (ProviderChoice::Cpu, vec![format!("CUDA is in the library but cannot start: {why}; the CPU runs")]),
+        Err(why) => {
+            (ProviderChoice::Cpu, vec![format!("CUDA is in the library but cannot start: {why}; the CPU runs")])
+        }
     }
 }
 

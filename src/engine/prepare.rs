@@ -17,7 +17,8 @@ pub(super) fn prepare(engine: &str, model: &Model, outputs: &[String]) -> Result
     let mut copy = inlined.into_owned();
     let graph = copy.graph_mut();
     let missing = |name: &&String| {
-        !graph.node.iter().any(|node| node.output.contains(name)) && !graph.input.iter().any(|input| input.name() == **name)
+        !graph.node.iter().any(|node| node.output.contains(name))
+            && !graph.input.iter().any(|input| input.name() == **name)
     };
     if let Some(name) = outputs.iter().find(missing) {
         return Err(fail(format!("it has no value `{name}`")));

@@ -6,8 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use tract_onnx::prelude::{
-    DatumType, Framework, InferenceFact, InferenceModel, InferenceModelExt, IntoRunnable, TValue, TVec, Tensor as TractTensor,
-    TypedModel, TypedRunnableModel,
+    DatumType, Framework, InferenceFact, InferenceModel, InferenceModelExt, IntoRunnable, TValue, TVec,
+    Tensor as TractTensor, TypedModel, TypedRunnableModel,
 };
 
 use tract_onnx::tract_hir::infer::Factoid as _;
@@ -175,4 +175,3 @@ fn from_tract(tensor: &TractTensor) -> Result<Tensor, String> {
         other => return Err(format!("an output has the element type {other:?}, which is not read")),
     })
 }
-
