@@ -78,6 +78,8 @@ pub struct PathInfo {
     pub residual: f64,
     /// Sweeps over rows of all solves together.
     pub sweeps: usize,
+    /// Whether every solve met its tolerance.
+    pub converged: bool,
     /// Atoms whose features do not vary over the images; their score is 0.
     pub dead: Vec<usize>,
 }

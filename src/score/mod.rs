@@ -8,23 +8,32 @@
 //! the group (`method.md` 6.3, `--scale layer`), random scores are uniform in `[0, 1)`. Scores of different criteria
 //! may not be compared.
 
+mod apib;
 mod criterion;
 mod error;
 mod l1;
 mod l2;
+mod lasso;
 mod norm;
 mod random;
 pub mod relatedness;
 pub mod responses;
+mod sglp_ib;
+pub mod solver;
+mod stlp_ib;
 
+pub use apib::Apib;
 pub use criterion::{Criterion, GroupInput, GroupScores, Needs, PathInfo};
 pub use error::ScoreError;
 pub use l1::L1;
 pub use l2::L2;
+pub use lasso::{LassoOptions, Pairs};
 pub use random::Random;
+pub use sglp_ib::SglpIb;
+pub use stlp_ib::StlpIb;
 
 /// Names that [`by_name`] knows.
-pub const NAMES: &[&str] = &["random", "l1", "l2"];
+pub const NAMES: &[&str] = &["random", "l1", "l2", "apib", "sglp-ib", "stlp-ib"];
 
 /// The criterion of that name with its default options, or `None` for a name that is not in [`NAMES`].
 pub fn by_name(name: &str) -> Option<Box<dyn Criterion>> {
@@ -32,6 +41,9 @@ pub fn by_name(name: &str) -> Option<Box<dyn Criterion>> {
         "random" => Box::new(Random),
         "l1" => Box::new(L1),
         "l2" => Box::new(L2),
+        "apib" => Box::new(Apib::default()),
+        "sglp-ib" => Box::new(SglpIb::default()),
+        "stlp-ib" => Box::new(StlpIb::default()),
         _ => return None,
     })
 }

@@ -2,9 +2,17 @@
 
 mod error;
 mod features;
+mod gram;
+mod kernel;
+mod linear;
 mod moments;
+mod normalise;
 mod pool;
+mod tiles;
 
 pub use error::StatisticsError;
 pub use features::{FeatureCollector, TapFeatures, TapLayout};
+pub use gram::{Blocks, GramStatistics, gram, stratified_blocks};
+pub use kernel::Kernel;
 pub use moments::ChannelMoments;
+pub use normalise::{Normalisation, NormalisedGram, add_taps, normalise};

@@ -22,7 +22,11 @@ pub struct Graph {
 
 impl Graph {
     /// Edges with their weights; `theta` is the weight of the fusion term.
-    pub fn new(edges: Vec<Edge>, theta: f64, sign: Sign) -> Self {
+    ///
+    /// With [`Sign::NonNegative`] edges of negative sign are left out: `|b_m + b_l|` would only add to the l1 term
+    /// (3.2), and the two-step prox is not exact with them.
+    pub fn new(mut edges: Vec<Edge>, theta: f64, sign: Sign) -> Self {
+        edges.retain(|edge| sign == Sign::Free || edge.sign > 0.0);
         let classes = edges.iter().map(|edge| edge.second + 1).max().unwrap_or(0);
         let mut degrees = vec![0.0_f64; classes];
         for edge in &edges {
