@@ -3,6 +3,14 @@
 //! They are read from `../shared/design/fixtures`; a checkout without that folder skips these tests by name (the unit tests
 //! of `statistics` and `score` check the same code on small cases).
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::float_cmp,
+    reason = "an integration test: it fails by panicking and says what it skips"
+)]
+
 use std::path::Path;
 
 use nalgebra::DMatrix;

@@ -28,7 +28,9 @@ pub(super) fn scores(
     }
     let mean = scores.iter().sum::<f64>() / scores.len().max(1) as f64;
     if mean > 0.0 {
-        scores.iter_mut().for_each(|score| *score /= mean);
+        for score in &mut scores {
+            *score /= mean;
+        }
     }
     let tensors = input.producer_weights.len();
     let explanation = format!(

@@ -1,5 +1,7 @@
 //! What the features of a group should explain: class responses (`method.md` section 2).
 
+#![allow(clippy::needless_pass_by_value, reason = "array views are passed by value, as ndarray itself does")]
+
 use nalgebra::DMatrix;
 use ndarray::ArrayView2;
 
@@ -53,7 +55,9 @@ impl Responses {
         let largest = clusters.iter().flatten().copied().max().map_or(0, |class| class + 1);
         let mut cluster_of = vec![None; largest];
         for (cluster, members) in clusters.iter().enumerate() {
-            members.iter().for_each(|&class| cluster_of[class] = Some(cluster));
+            for &class in members {
+                cluster_of[class] = Some(cluster);
+            }
         }
         let mut own = Vec::with_capacity(labels.len());
         for (image, &label) in labels.iter().enumerate() {

@@ -1,5 +1,7 @@
 //! Inner products of centred kernels, what the lasso needs (`method.md` 1.4, 1.8).
 
+#![allow(clippy::needless_pass_by_value, reason = "array views are passed by value, as ndarray itself does")]
+
 use nalgebra::DMatrix;
 use ndarray::ArrayView3;
 

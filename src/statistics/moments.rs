@@ -7,7 +7,7 @@ use super::features::shape_error;
 
 /// Running mean and variance per channel of a value, over images and positions, in f64.
 ///
-/// Each image's mean and squared deviations are merged into the running ones (Chan, Golub, LeVeque 1979), so the split
+/// Each image's mean and squared deviations are merged into the running ones (Chan, Golub and others, 1979), so the split
 /// into batches does not change the result.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChannelMoments {

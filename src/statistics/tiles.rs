@@ -95,7 +95,9 @@ impl Share {
         for (channel, block) in self.block.chunks_exact_mut(entries).enumerate() {
             if gammas[channel] > 0.0 {
                 distances.fill(part, channel, tile, block);
-                block.iter_mut().for_each(|value| *value = kernel.at(gammas[channel], *value));
+                for value in block.iter_mut() {
+                    *value = kernel.at(gammas[channel], *value);
+                }
             } else {
                 // A constant kernel; centring makes it 0, so 0 serves as well and without rounding.
                 block.fill(0.0);

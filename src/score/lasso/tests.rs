@@ -1,3 +1,5 @@
+#![allow(clippy::float_cmp, reason = "exact by construction")]
+
 use ndarray::{Array2, Array3};
 
 use super::*;

@@ -112,10 +112,10 @@ fn solve(
         }
         let gradient = problem.gradient(coefficients);
         let mut violated = false;
-        for row in 0..keep.len() {
+        for (row, keep) in keep.iter_mut().enumerate() {
             let level = lambda * problem.omega[row] * (1.0 + 1e-10);
-            if !keep[row] && !problem.penalty.inside(gradient.column(row).as_slice(), level) {
-                keep[row] = true;
+            if !*keep && !problem.penalty.inside(gradient.column(row).as_slice(), level) {
+                *keep = true;
                 violated = true;
             }
         }

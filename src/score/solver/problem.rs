@@ -52,6 +52,7 @@ impl<'a> Problem<'a> {
     }
 
     /// The problem of the given rows alone, the others fixed at zero.
+    #[must_use]
     pub fn restricted(&self, rows: &[usize]) -> Self {
         Self {
             quadratic: DMatrix::from_fn(rows.len(), rows.len(), |a, b| self.quadratic[(rows[a], rows[b])]),

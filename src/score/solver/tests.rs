@@ -1,3 +1,5 @@
+#![allow(clippy::float_cmp, reason = "exact by construction")]
+
 use nalgebra::DMatrix;
 use proptest::prelude::*;
 

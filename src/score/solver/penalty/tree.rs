@@ -25,7 +25,9 @@ impl Penalty for Tree {
 
     fn prox(&self, row: &mut [f64], step: f64, _memory: &mut [f64]) {
         if self.sign == Sign::NonNegative {
-            row.iter_mut().for_each(|value| *value = value.max(0.0));
+            for value in row.iter_mut() {
+                *value = value.max(0.0);
+            }
         }
         for group in &self.groups {
             let norm = norm(row, &group.leaves);
