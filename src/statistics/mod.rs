@@ -1,1 +1,18 @@
-//! (under construction)
+//! Statistics of streamed activations (`method.md` section 1): pooled features, channel moments, kernel Gram matrices.
+
+mod error;
+mod features;
+mod gram;
+mod kernel;
+mod linear;
+mod moments;
+mod normalise;
+mod pool;
+mod tiles;
+
+pub use error::StatisticsError;
+pub use features::{FeatureCollector, TapFeatures, TapLayout};
+pub use gram::{Blocks, GramStatistics, gram, stratified_blocks};
+pub use kernel::Kernel;
+pub use moments::ChannelMoments;
+pub use normalise::{Normalisation, NormalisedGram, add_taps, normalise};

@@ -1,0 +1,103 @@
+//! The trait behind every criterion, what it is given and what it returns.
+
+use ndarray::ArrayView2;
+
+use super::ScoreError;
+use super::relatedness::Relatedness;
+use super::responses::Responses;
+use crate::statistics::TapFeatures;
+
+/// Gives every atom of a coupled group a score.
+pub trait Criterion: Send + Sync {
+    /// The name on the command line and in reports.
+    fn name(&self) -> &'static str;
+
+    /// What must be measured before [`score`](Self::score) is called.
+    fn needs(&self) -> Needs;
+
+    /// Scores of all atoms of one group.
+    ///
+    /// # Errors
+    /// [`ScoreError`] where the input lacks what [`needs`](Self::needs) asks for, or its shapes disagree.
+    fn score(&self, input: &GroupInput<'_>) -> Result<GroupScores, ScoreError>;
+}
+
+/// What a criterion must be given.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Pooled features of the group's taps over the calibration images ([`GroupInput::taps`]) and
+    /// [`GroupInput::responses`].
+    pub features: bool,
+    /// Bins per spatial axis of the adaptive average pool (`method.md` 1.2); 0 where no features are needed.
+    pub pool: usize,
+    /// The dense model's class outputs, for [`GroupInput::relatedness`] (and for responses where there are no labels).
+    pub outputs: bool,
+}
+
+/// One coupled group as a criterion sees it. `atoms` = `width` everywhere.
+#[derive(Debug, Clone)]
+pub struct GroupInput<'a> {
+    /// The group's name; random scores are seeded by it.
+    pub name: &'a str,
+    /// Number of atoms.
+    pub width: usize,
+    /// For each tensor whose slices produce the atoms (kernels, biases left out): `[atoms, elements]`, all weights
+    /// of the atom's slices.
+    pub producer_weights: Vec<ArrayView2<'a, f32>>,
+    /// For each tensor whose slices read the atoms: `[atoms, elements]`.
+    pub consumer_weights: Vec<ArrayView2<'a, f32>>,
+    /// One entry per distinct tensor that the consumers read (`method.md` 1.1); empty for norm criteria.
+    pub taps: &'a [TapFeatures],
+    /// Class responses of the same calibration images in the same order.
+    pub responses: Option<&'a Responses>,
+    /// Relatedness of the classes, as many as there are class responses.
+    pub relatedness: Option<&'a Relatedness>,
+    /// Seed of the run.
+    pub seed: u64,
+}
+
+/// Scores of one group.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GroupScores {
+    /// One score per atom, finite, larger = keep.
+    pub scores: Vec<f64>,
+    /// One line for the report: what the scores are and what was seen.
+    pub explanation: String,
+    /// The regularisation path, for the lasso criteria.
+    pub path: Option<PathInfo>,
+}
+
+/// Summary of a regularisation path (`method.md` 5.6).
+#[derive(Debug, Clone, PartialEq)]
+pub struct PathInfo {
+    /// The lambdas, falling; the first is the smallest at which every coefficient is zero.
+    pub lambdas: Vec<f64>,
+    /// Atoms with a non-zero row of coefficients at each lambda.
+    pub active: Vec<usize>,
+    /// Largest KKT residual over the path, divided by the first lambda (`method.md` 5.4).
+    pub residual: f64,
+    /// Sweeps over rows of all solves together.
+    pub sweeps: usize,
+    /// Whether every solve met its tolerance.
+    pub converged: bool,
+    /// Atoms whose features do not vary over the images; their score is 0.
+    pub dead: Vec<usize>,
+}
+
+impl GroupInput<'_> {
+    /// Checks that every weight matrix and tap has `width` atoms.
+    ///
+    /// # Errors
+    /// [`ScoreError::Shape`] naming the first that does not.
+    pub fn check(&self) -> Result<(), ScoreError> {
+        let all = (self.producer_weights.iter().map(|matrix| ("producer weights", matrix.nrows())))
+            .chain(self.consumer_weights.iter().map(|matrix| ("consumer weights", matrix.nrows())))
+            .chain(self.taps.iter().map(|tap| ("tap features", tap.atoms())));
+        for (what, found) in all {
+            if found != self.width {
+                return Err(ScoreError::Shape { group: self.name.into(), what, expected: self.width, found });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,115 @@
+#![allow(clippy::float_cmp, reason = "exact by construction")]
+
+use ndarray::{Array2, Array3};
+
+use super::*;
+use crate::score::{Criterion, NAMES, SglpIb, StlpIb, by_name};
+use crate::statistics::TapFeatures;
+
+const IMAGES: usize = 60;
+const CLASSES: usize = 3;
+
+/// Noise in [-1, 1) from an integer, the same on every platform.
+fn noise(index: usize) -> f32 {
+    let mixed = (index as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    ((mixed ^ (mixed >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 40) as f32 / (1 << 23) as f32 - 1.0
+}
+
+/// Atoms 0, 1, 2 tell one class each, 3 is constant, the rest is noise.
+fn tap(width: usize) -> TapFeatures {
+    let features = Array3::from_shape_fn((IMAGES, width, 4), |(i, j, a)| match j {
+        3 => 0.5,
+        _ if j < 3 && i % CLASSES == j => 2.0 + 0.3 * noise(i * 977 + j * 31 + a),
+        _ => noise(i * 977 + j * 31 + a),
+    });
+    TapFeatures { features }
+}
+
+fn outputs() -> Array2<f32> {
+    Array2::from_shape_fn((IMAGES, CLASSES), |(i, k)| {
+        f32::from(u8::from(i % CLASSES == k)) * 3.0
+            + f32::from(u8::from(i % CLASSES != 2 && k != 2))
+            + 0.3 * noise(i * 7 + k)
+    })
+}
+
+fn run(criterion: &dyn Criterion, taps: &[TapFeatures], consumer: &Array2<f32>) -> GroupScores {
+    let (responses, related) = crate::score::responses::from_run(outputs().view(), None).unwrap();
+    let input = GroupInput {
+        name: "group",
+        width: consumer.nrows(),
+        producer_weights: vec![consumer.view()],
+        consumer_weights: vec![consumer.view()],
+        taps,
+        responses: Some(&responses),
+        relatedness: Some(&related),
+        seed: 0,
+    };
+    criterion.score(&input).unwrap()
+}
+
+#[test]
+fn channels_that_tell_a_class_come_first_and_dead_ones_last() {
+    let (taps, consumer) = ([tap(12)], Array2::from_elem((12, 3), 1.0));
+    for literal in [false, true] {
+        let options = if literal { LassoOptions::frobenius() } else { LassoOptions::default() };
+        for criterion in [&SglpIb { options } as &dyn Criterion, &StlpIb { options }, &crate::score::Apib { options }] {
+            let result = run(criterion, &taps, &consumer);
+            let noise = result.scores[4..].iter().copied().fold(0.0, f64::max);
+            assert!(result.scores[..3].iter().all(|&score| score > noise), "{} {:?}", criterion.name(), result.scores);
+            assert_eq!(result.scores[3], 0.0);
+            assert_eq!(result.scores.iter().copied().fold(0.0, f64::max), 1.0);
+            let path = result.path.unwrap();
+            assert!(path.converged && path.residual < 1e-6 && path.dead == [3], "{path:?}");
+        }
+    }
+}
+
+#[test]
+fn energy_counts_what_the_consumers_read() {
+    let mut consumer = Array2::from_elem((12, 3), 1.0);
+    consumer.row_mut(1).fill(0.0);
+    let result = run(&StlpIb::default(), &[tap(12)], &consumer);
+    assert_eq!(result.scores[1], 0.0);
+    assert!(result.path.unwrap().dead.contains(&1));
+}
+
+#[test]
+fn all_atoms_dead_scores_zero() {
+    let taps = [TapFeatures { features: Array3::from_elem((IMAGES, 2, 4), 1.0) }];
+    let result = run(&StlpIb::default(), &taps, &Array2::from_elem((2, 1), 1.0));
+    assert_eq!(result.scores, [0.0, 0.0]);
+}
+
+#[test]
+fn threads_do_not_change_any_bit() {
+    let (taps, consumer) = ([tap(40), tap(40)], Array2::from_shape_fn((40, 3), |(j, k)| 1.0 + noise(j * 3 + k)));
+    let options = LassoOptions::frobenius();
+    for criterion in [&StlpIb { options } as &dyn Criterion, &SglpIb::default(), &StlpIb::default()] {
+        let with = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| run(criterion, &taps, &consumer))
+        };
+        assert_eq!(with(1), with(2));
+    }
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let weights = Array2::from_elem((2, 1), 1.0);
+    let bare = crate::score::tests::weights_only(2, &[&weights]);
+    for name in NAMES.iter().filter(|name| by_name(name).unwrap().needs().features) {
+        assert!(matches!(by_name(name).unwrap().score(&bare), Err(ScoreError::Missing { .. })), "{name}");
+    }
+}
+
+#[test]
+fn blocks_are_used_when_all_pairs_cost_too_much() {
+    let (responses, _) = crate::score::responses::from_run(outputs().view(), None).unwrap();
+    let options = LassoOptions::frobenius();
+    assert_eq!(blocks(&options, &responses, 60, 100), Blocks::All);
+    assert_ne!(blocks(&options, &responses, 2000, 2048), Blocks::All);
+    assert_eq!(blocks(&LassoOptions::default(), &responses, 2000, 2048), Blocks::All);
+    let forced = blocks(&LassoOptions { pairs: Pairs::Blocks(20), ..options }, &responses, 60, 10);
+    assert!(matches!(forced, Blocks::Inside(blocks) if blocks.len() == 3));
+}

@@ -1,0 +1,19 @@
+//! Solvers of the structured lasso (`method.md` sections 4 and 5):
+//! `min over B (c x K): 1/2 yy + 1/2 <B, Q B> - <B, R> + lambda sum_j omega_j P(B_j)`.
+//!
+//! Coefficients, `R` and gradients are held transposed (`K x c`), so that a row of the problem is contiguous.
+
+mod bcd;
+mod fista;
+mod path;
+mod penalty;
+mod problem;
+
+pub use bcd::bcd;
+pub use fista::fista;
+pub use path::{Path, PathOptions, path};
+pub use penalty::{Graph, L1Norm, Penalty, Sign, Tree};
+pub use problem::{Problem, Solution, StopRule};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+//! The problem, its optimality measures and what a solver returns.
+
+use nalgebra::DMatrix;
+
+use super::penalty::Penalty;
+
+/// `Q`, `R`, `yy`, `omega` and the penalty. Borrowing would tie the path's working sets to one layout, so the matrices are
+/// owned.
+pub struct Problem<'a> {
+    /// `c x c`, symmetric, positive definite (ridge included).
+    pub quadratic: DMatrix<f64>,
+    /// `R` transposed: `K x c`.
+    pub linear: DMatrix<f64>,
+    /// `sum_k ||L_k||^2` (normalised), the constant of the objective.
+    pub constant: f64,
+    /// Weight of every row's penalty, above 0.
+    pub omega: Vec<f64>,
+    /// The penalty of a row.
+    pub penalty: &'a dyn Penalty,
+}
+
+/// When a solver stops.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StopRule {
+    /// Changes or residuals up to this are taken for converged, in units of the gradient (`tol lambda_max` of 5.2, 5.4).
+    pub tolerance: f64,
+    /// Sweeps (BCD) or iterations (FISTA) after which the solver gives up.
+    pub most: usize,
+}
+
+/// Coefficients and how they were reached.
+#[derive(Debug, Clone)]
+pub struct Solution {
+    /// `B` transposed: `K x c`.
+    pub coefficients: DMatrix<f64>,
+    /// Sweeps or iterations done.
+    pub iterations: usize,
+    /// Whether the stop rule was met.
+    pub converged: bool,
+}
+
+impl<'a> Problem<'a> {
+    /// A problem from `Q` (`c x c`), `R` (`c x K`) and a penalty; every `omega` is 1.
+    pub fn new(quadratic: DMatrix<f64>, linear: &DMatrix<f64>, constant: f64, penalty: &'a dyn Penalty) -> Self {
+        let omega = vec![1.0; quadratic.nrows()];
+        Self { quadratic, linear: linear.transpose(), constant, omega, penalty }
+    }
+
+    /// Number of rows `c`.
+    pub fn rows(&self) -> usize {
+        self.quadratic.nrows()
+    }
+
+    /// The problem of the given rows alone, the others fixed at zero.
+    #[must_use]
+    pub fn restricted(&self, rows: &[usize]) -> Self {
+        Self {
+            quadratic: DMatrix::from_fn(rows.len(), rows.len(), |a, b| self.quadratic[(rows[a], rows[b])]),
+            linear: self.linear.select_columns(rows),
+            constant: self.constant,
+            omega: rows.iter().map(|&row| self.omega[row]).collect(),
+            penalty: self.penalty,
+        }
+    }
+
+    /// `(R - Q B)` transposed.
+    pub fn gradient(&self, coefficients: &DMatrix<f64>) -> DMatrix<f64> {
+        let mut gradient = self.linear.clone();
+        gradient.gemm(-1.0, coefficients, &self.quadratic, 1.0);
+        gradient
+    }
+
+    /// `P°(g_j) / omega_j` of every row of a gradient (`K x c`).
+    pub fn levels(&self, gradient: &DMatrix<f64>) -> Vec<f64> {
+        let rows = gradient.column_iter().zip(&self.omega);
+        rows.map(|(row, omega)| self.penalty.dual(row.as_slice()) / omega).collect()
+    }
+
+    /// The smallest lambda at which all coefficients are zero (4.5).
+    pub fn lambda_max(&self) -> f64 {
+        self.levels(&self.linear).into_iter().fold(0.0, f64::max)
+    }
+
+    /// The objective of 4.1.
+    pub fn objective(&self, coefficients: &DMatrix<f64>, lambda: f64) -> f64 {
+        let (linear, quadratic) = self.forms(coefficients);
+        let rows = coefficients.column_iter().zip(&self.omega);
+        let penalty: f64 = rows.map(|(row, omega)| omega * self.penalty.value(row.as_slice())).sum();
+        0.5 * self.constant + 0.5 * quadratic - linear + lambda * penalty
+    }
+
+    /// `(<B, R>, <B, Q B>)`.
+    fn forms(&self, coefficients: &DMatrix<f64>) -> (f64, f64) {
+        (coefficients.dot(&self.linear), coefficients.dot(&(coefficients * &self.quadratic)))
+    }
+
+    /// Natural KKT residual in units of the gradient (5.4).
+    pub fn residual(&self, coefficients: &DMatrix<f64>, lambda: f64) -> f64 {
+        let Some(largest) = self.quadratic.diagonal().iter().copied().reduce(f64::max) else { return 0.0 };
+        let step = 1.0 / largest.max(1e-300);
+        let mut moved = coefficients + self.gradient(coefficients) * step;
+        for (mut row, omega) in moved.column_iter_mut().zip(&self.omega) {
+            let mut memory = vec![0.0; self.penalty.memory()];
+            self.penalty.prox(row.as_mut_slice(), step * lambda * omega, &mut memory);
+        }
+        (coefficients - moved).amax() / step
+    }
+
+    /// Duality gap (5.5): bounds the objective minus its minimum.
+    pub fn gap(&self, coefficients: &DMatrix<f64>, lambda: f64) -> f64 {
+        let level = self.levels(&self.gradient(coefficients)).into_iter().fold(0.0, f64::max);
+        let scale = if level > 0.0 { (lambda / level).min(1.0) } else { 1.0 };
+        let (linear, quadratic) = self.forms(coefficients);
+        let squared = self.constant - 2.0 * linear + quadratic;
+        self.objective(coefficients, lambda) - (scale * (self.constant - linear) - 0.5 * scale * scale * squared)
+    }
+}
