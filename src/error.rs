@@ -46,6 +46,29 @@ pub enum Error {
     /// Calibration images or their preprocessing are unusable.
     #[error(transparent)]
     Calibration(#[from] crate::calibration::CalibrationError),
+    /// Statistics of the activations cannot be formed.
+    #[error(transparent)]
+    Statistics(#[from] crate::statistics::StatisticsError),
+    /// A criterion cannot score.
+    #[error(transparent)]
+    Score(#[from] crate::score::ScoreError),
+    /// There is no plan, or it does not fit.
+    #[error(transparent)]
+    Plan(#[from] crate::plan::PlanError),
+    /// A cut cannot be made.
+    #[error(transparent)]
+    Rewrite(#[from] crate::rewrite::RewriteError),
+    /// A model is not what it should be.
+    #[error(transparent)]
+    Verify(#[from] crate::verify::VerifyError),
+    /// Options contradict each other or the data.
+    #[error("{what}")]
+    Usage {
+        /// What is wrong.
+        what: String,
+        /// What to give.
+        help: String,
+    },
     /// The run was interrupted.
     #[error("interrupted")]
     Interrupted,
@@ -56,6 +79,8 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Interrupted => ErrorKind::Interrupted,
+            Self::Verify(crate::verify::VerifyError::NearChance { .. }) => ErrorKind::Input,
+            Self::Verify(_) => ErrorKind::Check,
             _ => ErrorKind::Input,
         }
     }
@@ -65,13 +90,21 @@ impl Error {
             Self::Model(error) => Some(error),
             Self::Engine(error) => Some(error),
             Self::Calibration(error) => Some(error),
-            Self::Interrupted => None,
+            Self::Statistics(error) => Some(error),
+            Self::Score(error) => Some(error),
+            Self::Plan(error) => Some(error),
+            Self::Rewrite(error) => Some(error),
+            Self::Verify(error) => Some(error),
+            Self::Usage { .. } | Self::Interrupted => None,
         }
     }
 
     /// The error as the command line prints it: up to four lines, the first without a prefix.
     pub fn render(&self) -> String {
         let mut text = self.to_string();
+        if let Self::Usage { help, .. } = self {
+            let _ = write!(text, "\n  help:  {help}");
+        }
         if let Some(explain) = self.explain() {
             for (label, part) in [("where", explain.location()), ("why", explain.why()), ("help", explain.help())] {
                 if let Some(part) = part {

@@ -6,11 +6,14 @@
 
 pub mod calibration;
 pub mod channels;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod compensate;
 pub mod engine;
 mod error;
 pub mod latency;
 pub mod model;
+pub mod pipeline;
 pub mod plan;
 pub mod proto;
 pub mod report;

@@ -5,7 +5,7 @@
 //! factors, one over axis 0 and one over axis 1. Data movement is executed on every factor with the index
 //! arithmetic of the numbers.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::lanes::{LaneId, Lanes};
 
@@ -18,7 +18,7 @@ pub(crate) struct Factor {
     /// Ascending; never an axis of size 1.
     pub(crate) axes: Vec<usize>,
     /// Row-major over `axes`.
-    pub(crate) ids: Rc<Vec<LaneId>>,
+    pub(crate) ids: Arc<Vec<LaneId>>,
 }
 
 /// Shape and lanes of a value.
@@ -86,7 +86,7 @@ impl Factor {
                 position += 1;
             }
         }
-        (!kept.is_empty()).then(|| Self { axes: kept, ids: Rc::new(ids) })
+        (!kept.is_empty()).then(|| Self { axes: kept, ids: Arc::new(ids) })
     }
 }
 
@@ -106,7 +106,7 @@ impl Ids {
     /// Adds a factor along one axis. Axes of size 1 carry no lanes.
     pub(crate) fn set_axis(&mut self, axis: usize, ids: Vec<LaneId>) {
         if self.shape[axis] > 1 && ids.len() == self.shape[axis] {
-            self.factors.push(Factor { axes: vec![axis], ids: Rc::new(ids) });
+            self.factors.push(Factor { axes: vec![axis], ids: Arc::new(ids) });
         }
     }
 
@@ -184,7 +184,7 @@ impl Ids {
                     let at: usize = index.iter().zip(&order).map(|(i, &o)| i * strides[o]).sum();
                     ids.push(factor.ids[at]);
                 });
-                Factor { axes, ids: Rc::new(ids) }
+                Factor { axes, ids: Arc::new(ids) }
             })
             .collect();
         Self { shape, factors }
@@ -262,7 +262,7 @@ impl Ids {
             for (number, part) in parts.iter().enumerate() {
                 let factor = match part.factors.iter().find(|factor| factor.axes.contains(&axis)) {
                     Some(factor) => factor.clone(),
-                    None => Factor { axes: vec![axis], ids: Rc::new(missing(lanes, number, part.shape[axis])) },
+                    None => Factor { axes: vec![axis], ids: Arc::new(missing(lanes, number, part.shape[axis])) },
                 };
                 pieces.push((factor.spread(&axes, &part.shape)?, part.shape[axis]));
             }
@@ -296,7 +296,7 @@ impl Ids {
                 .factors
                 .iter()
                 .filter(|factor| !factor.axes.iter().any(|axis| axes.contains(axis)))
-                .map(|f| Factor { axes: f.axes.iter().map(|&axis| renumber(axis)).collect(), ids: Rc::clone(&f.ids) })
+                .map(|f| Factor { axes: f.axes.iter().map(|&axis| renumber(axis)).collect(), ids: Arc::clone(&f.ids) })
                 .collect(),
         }
     }
@@ -309,7 +309,7 @@ impl Ids {
         let factors = self
             .factors
             .iter()
-            .map(|f| Factor { axes: f.axes.iter().map(|axis| axis + shift).collect(), ids: Rc::clone(&f.ids) })
+            .map(|f| Factor { axes: f.axes.iter().map(|axis| axis + shift).collect(), ids: Arc::clone(&f.ids) })
             .collect();
         Self { shape, factors }
     }

@@ -1,1 +1,7 @@
-//! (under construction)
+//! Interleaved timing of two models in one process.
+
+mod interval;
+mod timing;
+
+pub use interval::{Interval, percentile, ratio_interval};
+pub use timing::{Clock, Comparison, MonotonicClock, TimingOptions, time_pair, time_sessions};

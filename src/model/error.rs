@@ -15,11 +15,29 @@ pub enum ModelError {
         source: std::io::Error,
     },
     /// The bytes are not an ONNX model.
-    #[error("cannot decode the model")]
+    #[error("`{path}` is not an ONNX model")]
     Decode {
         /// Where the bytes come from.
         path: String,
+        /// Place inside the file.
+        place: String,
         /// What is wrong with them.
+        why: String,
+    },
+    /// Fields that this version does not know.
+    #[error("`{path}` has fields that are not in onnx.proto")]
+    UnknownFields {
+        /// Where the bytes come from.
+        path: String,
+        /// `Message.number` of each.
+        fields: Vec<String>,
+    },
+    /// The model breaks a rule of the ONNX specification that everything here relies on.
+    #[error("`{path}` is not a valid model")]
+    Invalid {
+        /// Where the bytes come from.
+        path: String,
+        /// Which rule.
         why: String,
     },
     /// A tensor's data are missing, too short or of an unusable kind.
@@ -43,7 +61,7 @@ pub enum ModelError {
 impl Explain for ModelError {
     fn location(&self) -> Option<String> {
         match self {
-            Self::Decode { path, .. } => Some(path.clone()),
+            Self::Decode { place, .. } => Some(place.clone()),
             _ => None,
         }
     }
@@ -51,7 +69,21 @@ impl Explain for ModelError {
     fn why(&self) -> Option<String> {
         Some(match self {
             Self::Read { source, .. } => source.to_string(),
-            Self::Decode { why, .. } | Self::Tensor { why, .. } | Self::Write { why, .. } => why.clone(),
+            Self::UnknownFields { fields, .. } => fields.join(", "),
+            Self::Decode { why, .. }
+            | Self::Invalid { why, .. }
+            | Self::Tensor { why, .. }
+            | Self::Write { why, .. } => why.clone(),
         })
+    }
+
+    fn help(&self) -> Option<String> {
+        match self {
+            Self::UnknownFields { .. } => {
+                Some("`--allow-unknown-fields` drops them; a newer version of this tool may know them".into())
+            }
+            Self::Decode { .. } => Some("check that the file is complete and is an .onnx file".into()),
+            _ => None,
+        }
     }
 }

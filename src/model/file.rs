@@ -1,29 +1,25 @@
-//! Loading and saving.
+//! Loading.
 
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use prost::Message as _;
+use sha2::{Digest as _, Sha256};
 
-use super::{ModelError, TensorData};
-use crate::proto::onnx::{GraphProto, ModelProto, TensorProto};
+use super::external::{External, is_external};
+use super::{ModelError, TensorData, check, map};
+use crate::proto::onnx::{GraphProto, ModelProto, OperatorSetIdProto, TensorProto};
+use crate::proto::scan::{Limits, scan};
 
 /// How to load a model.
 #[derive(Debug, Clone, Default)]
-#[non_exhaustive]
 pub struct LoadOptions {
     /// Drop fields that `onnx.proto` does not have in place of refusing them.
     pub allow_unknown_fields: bool,
-}
-
-/// How to save a model.
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct SaveOptions {
-    /// Replace an existing file.
-    pub force: bool,
-    /// Write the weights to `<stem>.data` beside the model whatever its size.
-    pub external_data: bool,
 }
 
 /// A decoded ONNX model. Until the first edit it saves to the very bytes it was loaded from.
@@ -32,37 +28,81 @@ pub struct Model {
     proto: ModelProto,
     /// The bytes as loaded; gone with the first edit.
     original: Option<Bytes>,
-    /// Folder of the file: where external data are looked for.
-    folder: Option<PathBuf>,
-    sha256: String,
+    path: Option<PathBuf>,
+    external: External,
+    sha256: OnceLock<String>,
+    size_bytes: u64,
 }
 
 impl Model {
-    /// Loads a model from a file.
+    /// Loads a model from a file. The file is mapped: weights are read when they are needed.
     ///
     /// # Errors
     /// If the file cannot be read or is not an acceptable ONNX model.
     pub fn load(path: &Path, options: &LoadOptions) -> Result<Self, ModelError> {
         let name = path.display().to_string();
-        let bytes = std::fs::read(path).map_err(|source| ModelError::Read { path: name.clone(), source })?;
-        let mut model = Self::from_bytes(bytes.into(), options)?;
-        model.folder = Some(path.parent().map_or_else(PathBuf::new, Path::to_owned));
+        let read = |source| ModelError::Read { path: name.clone(), source };
+        let file = File::open(path).map_err(read)?;
+        if file.metadata().map_err(read)?.is_dir() {
+            return Err(read(std::io::Error::from(std::io::ErrorKind::IsADirectory)));
+        }
+        let bytes = map::map(&file).map_err(read)?;
+        let mut model = Self::decode(bytes, &name, options)?;
+        model.path = Some(path.to_owned());
+        model.external = External::beside(path);
         Ok(model)
+    }
+
+    /// Reads a model from a stream, `name` standing for it in messages. External data are not available to it.
+    ///
+    /// # Errors
+    /// If the stream cannot be read or is not an acceptable ONNX model.
+    pub fn read(stream: &mut dyn Read, name: &str, options: &LoadOptions) -> Result<Self, ModelError> {
+        let mut bytes = Vec::new();
+        let limit = Limits::default().most_bytes as u64 + 1;
+        let read = stream.take(limit).read_to_end(&mut bytes);
+        read.map_err(|source| ModelError::Read { path: name.into(), source })?;
+        Self::decode(bytes.into(), name, options)
     }
 
     /// Decodes a model from memory; external data are not available to it.
     ///
     /// # Errors
     /// If the bytes are not an acceptable ONNX model.
-    pub fn from_bytes(bytes: Bytes, _options: &LoadOptions) -> Result<Self, ModelError> {
-        let proto = ModelProto::decode(bytes.clone())
-            .map_err(|error| ModelError::Decode { path: "memory".into(), why: error.to_string() })?;
-        Ok(Self { proto, original: Some(bytes), folder: None, sha256: String::new() })
+    pub fn from_bytes(bytes: Bytes, options: &LoadOptions) -> Result<Self, ModelError> {
+        Self::decode(bytes, "memory", options)
+    }
+
+    fn decode(bytes: Bytes, name: &str, options: &LoadOptions) -> Result<Self, ModelError> {
+        let path = || name.to_owned();
+        let scanned = scan(&bytes, &Limits::default()).map_err(|error| ModelError::Decode {
+            path: path(),
+            place: format!("byte {} of {}, in {}", error.offset, bytes.len(), error.path),
+            why: error.why,
+        })?;
+        if !scanned.unknown.is_empty() && !options.allow_unknown_fields {
+            return Err(ModelError::UnknownFields { path: path(), fields: scanned.unknown });
+        }
+        let proto = ModelProto::decode(bytes.clone()).map_err(|error| ModelError::Decode {
+            path: path(),
+            place: format!("{} bytes", bytes.len()),
+            why: error.to_string(),
+        })?;
+        check::check(&proto).map_err(|why| ModelError::Invalid { path: path(), why })?;
+        let size_bytes = bytes.len() as u64;
+        Ok(Self { original: Some(bytes), size_bytes, ..Self::from_proto(proto) })
     }
 
     /// A model built in memory.
     pub fn from_proto(proto: ModelProto) -> Self {
-        Self { proto, original: None, folder: None, sha256: String::new() }
+        Self {
+            proto,
+            original: None,
+            path: None,
+            external: External::default(),
+            sha256: OnceLock::new(),
+            size_bytes: 0,
+        }
     }
 
     /// The decoded message.
@@ -78,7 +118,7 @@ impl Model {
 
     /// The main graph (an empty one if the file has none).
     pub fn graph(&self) -> &GraphProto {
-        static EMPTY: std::sync::OnceLock<GraphProto> = std::sync::OnceLock::new();
+        static EMPTY: OnceLock<GraphProto> = OnceLock::new();
         self.proto.graph.as_ref().unwrap_or_else(|| EMPTY.get_or_init(GraphProto::default))
     }
 
@@ -94,12 +134,41 @@ impl Model {
             .opset_import
             .iter()
             .find(|import| canonical(import.domain()) == canonical(domain))
-            .map(crate::proto::onnx::OperatorSetIdProto::version)
+            .map(OperatorSetIdProto::version)
     }
 
-    /// SHA-256 of the file as loaded, in hexadecimal; of the encoded message for a model built in memory.
+    /// SHA-256 of the file as loaded, in hexadecimal; of the encoded message for a model that was built or edited
+    /// before the first call.
     pub fn sha256(&self) -> &str {
-        &self.sha256
+        self.sha256.get_or_init(|| Sha256::digest(self.to_bytes()).iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// Bytes of the file as loaded, external data included as far as initializers refer to them.
+    pub fn size_bytes(&self) -> u64 {
+        let external = self.graph().initializer.iter().filter(|tensor| is_external(tensor));
+        let outside: usize = external.filter_map(|tensor| TensorData::needed_bytes(tensor).ok().flatten()).sum();
+        self.size_bytes + outside as u64
+    }
+
+    /// Elements of stored weights: floats and 8-bit numbers of at least two elements, in initializers and `Constant`
+    /// nodes of the main graph, each stored tensor once.
+    pub fn weight_count(&self) -> u64 {
+        use super::DataType as T;
+        let weight = |tensor: &&TensorProto| {
+            let kind = T::try_from(tensor.data_type()).unwrap_or(T::Undefined);
+            matches!(kind, T::Float | T::Float16 | T::Bfloat16 | T::Double | T::Int8 | T::Uint8)
+        };
+        let constants = self.graph().node.iter().filter(|node| node.op_type() == "Constant");
+        let values = constants.flat_map(|node| node.attribute.iter().filter_map(|attribute| attribute.t.as_ref()));
+        self.graph()
+            .initializer
+            .iter()
+            .chain(values)
+            .filter(weight)
+            .filter_map(|tensor| TensorData::sizes(tensor).ok())
+            .map(|dims| dims.iter().map(|&size| size as u64).product::<u64>())
+            .filter(|&elements| elements > 1)
+            .sum()
     }
 
     /// Elements of a tensor of this model, wherever they are stored. Shares memory with the loaded file where possible.
@@ -107,38 +176,51 @@ impl Model {
     /// # Errors
     /// If the data are missing, of the wrong length, or external and refused.
     pub fn tensor(&self, tensor: &TensorProto) -> Result<TensorData, ModelError> {
-        let fail = |why: &str| ModelError::Tensor { tensor: tensor.name().to_owned(), why: why.into() };
-        let dtype = super::DataType::try_from(tensor.data_type()).map_err(|_| fail("unknown element type"))?;
-        let dims = tensor
-            .dims
-            .iter()
-            .map(|&dim| usize::try_from(dim).map_err(|_| fail("a negative size")))
-            .collect::<Result<Vec<_>, _>>()?;
-        let bytes = match &tensor.raw_data {
-            Some(raw) => raw.clone(),
-            None => tensor.float_data.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>().into(),
+        let fail = |why: String| ModelError::Tensor { tensor: tensor.name().to_owned(), why };
+        let dtype =
+            super::DataType::try_from(tensor.data_type()).map_err(|_| fail("its element type is unknown".into()))?;
+        let needed = TensorData::needed_bytes(tensor).map_err(fail)?;
+        let needed = needed.ok_or_else(|| fail(format!("elements of type {dtype:?} are not read")))?;
+        let dims = TensorData::sizes(tensor).map_err(fail)?;
+        let bytes = if is_external(tensor) {
+            self.external.read(tensor, needed).map_err(fail)?
+        } else if let Some(raw) = &tensor.raw_data {
+            raw.clone()
+        } else {
+            let typed = TensorData::typed_bytes(tensor, dtype);
+            typed.ok_or_else(|| fail(format!("elements of type {dtype:?} without raw_data are not read")))?.into()
         };
+        if bytes.len() != needed {
+            return Err(fail(format!("it has {} bytes, its shape needs {needed}", bytes.len())));
+        }
         Ok(TensorData { dtype, dims, bytes })
     }
 
-    /// The model with every external tensor inlined; itself if there is none.
+    /// Whether an initializer's data lie in another file.
+    pub fn has_external_data(&self) -> bool {
+        self.graph().initializer.iter().any(is_external)
+    }
+
+    /// The model with the data of external initializers taken in; itself if there are none.
     ///
     /// # Errors
     /// If external data cannot be read.
-    pub fn inlined(&self) -> Result<std::borrow::Cow<'_, Self>, ModelError> {
-        let external = |tensor: &TensorProto| !tensor.external_data.is_empty();
-        if !self.graph().initializer.iter().any(external) {
-            return Ok(std::borrow::Cow::Borrowed(self));
+    pub fn inlined(&self) -> Result<Cow<'_, Self>, ModelError> {
+        if !self.has_external_data() {
+            return Ok(Cow::Borrowed(self));
         }
         let mut copy = self.clone();
-        for index in 0..self.graph().initializer.len() {
-            let tensor = &self.graph().initializer[index];
-            if external(tensor) {
-                let data = self.tensor(tensor)?;
-                copy.graph_mut().initializer[index] = data.to_proto(tensor.name());
-            }
+        for (index, tensor) in self.graph().initializer.iter().enumerate().filter(|(_, tensor)| is_external(tensor)) {
+            let data = self.tensor(tensor)?;
+            let inline = TensorProto {
+                raw_data: Some(data.bytes),
+                external_data: Vec::new(),
+                data_location: None,
+                ..tensor.clone()
+            };
+            copy.graph_mut().initializer[index] = inline;
         }
-        Ok(std::borrow::Cow::Owned(copy))
+        Ok(Cow::Owned(copy))
     }
 
     /// The encoded model: the original bytes if nothing was edited.
@@ -146,12 +228,13 @@ impl Model {
         self.original.clone().unwrap_or_else(|| self.proto.encode_to_vec().into())
     }
 
-    /// Writes the model atomically.
-    ///
-    /// # Errors
-    /// If the target exists (without `force`) or cannot be written.
-    pub fn save(&self, path: &Path, _options: &SaveOptions) -> Result<(), ModelError> {
-        std::fs::write(path, self.to_bytes())
-            .map_err(|error| ModelError::Write { path: path.display().to_string(), why: error.to_string() })
+    pub(super) fn original_bytes(&self) -> Option<Bytes> {
+        self.original.clone()
+    }
+
+    /// Whether `path` is the file that the model was loaded from, by whatever name.
+    pub(super) fn is_loaded_from(&self, path: &Path) -> bool {
+        let same = |own: &PathBuf| Some(own.canonicalize().ok()? == path.canonicalize().ok()?);
+        self.path.as_ref().and_then(same).unwrap_or(false)
     }
 }

@@ -40,6 +40,59 @@ impl TensorData {
         }
     }
 
+    /// Bytes that a stored tensor's elements take; `None` for strings.
+    ///
+    /// # Errors
+    /// If a size is negative, the product overflows or the element type is unknown.
+    pub(super) fn needed_bytes(tensor: &TensorProto) -> Result<Option<usize>, String> {
+        use DataType as T;
+        let name = tensor.name();
+        let dims = Self::sizes(tensor)?;
+        let kind =
+            T::try_from(tensor.data_type()).map_err(|_| format!("tensor `{name}` has an unknown element type"))?;
+        let elements = dims
+            .iter()
+            .try_fold(1usize, |all, &size| all.checked_mul(size))
+            .ok_or_else(|| format!("tensor `{name}` is too large"))?;
+        let bits = match kind {
+            T::Undefined if elements == 0 => return Ok(Some(0)),
+            T::Undefined => return Err(format!("tensor `{name}` has no element type")),
+            T::String => return Ok(None),
+            T::Uint4 | T::Int4 | T::Float4e2m1 => 4,
+            T::Uint2 | T::Int2 => 2,
+            T::Float6e2m3 | T::Float6e3m2 => return Ok(None),
+            other => Self::element_size(other).unwrap_or(1) * 8,
+        };
+        let total = elements.checked_mul(bits).ok_or_else(|| format!("tensor `{name}` is too large"))?;
+        Ok(Some(total.div_ceil(8)))
+    }
+
+    /// Sizes of the axes of a stored tensor.
+    pub(super) fn sizes(tensor: &TensorProto) -> Result<Vec<usize>, String> {
+        let size =
+            |&dim: &i64| usize::try_from(dim).map_err(|_| format!("tensor `{}` has a negative size", tensor.name()));
+        tensor.dims.iter().map(size).collect()
+    }
+
+    /// The elements of the typed field that a tensor without `raw_data` uses, as little-endian bytes.
+    pub(super) fn typed_bytes(tensor: &TensorProto, kind: DataType) -> Option<Vec<u8>> {
+        use DataType as T;
+        #[allow(clippy::cast_possible_truncation, reason = "int32_data holds narrower types in its low bits")]
+        Some(match kind {
+            T::Float | T::Complex64 => tensor.float_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            T::Double | T::Complex128 => tensor.double_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            T::Int64 => tensor.int64_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            T::Uint64 => tensor.uint64_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            T::Uint32 => tensor.uint64_data.iter().flat_map(|v| (*v as u32).to_le_bytes()).collect(),
+            T::Int32 => tensor.int32_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            T::Int16 | T::Uint16 | T::Float16 | T::Bfloat16 => {
+                tensor.int32_data.iter().flat_map(|v| (*v as u16).to_le_bytes()).collect()
+            }
+            _ if Self::element_size(kind) == Some(1) => tensor.int32_data.iter().map(|v| *v as u8).collect(),
+            _ => return None,
+        })
+    }
+
     /// A tensor of `f32` values. `values.len()` must be the product of `dims`.
     pub fn from_f32(dims: Vec<usize>, values: &[f32]) -> Self {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>();

@@ -1,1 +1,20 @@
-//! (under construction)
+//! Reports: one [`Summary`], one file per format.
+
+mod format;
+mod inspection;
+mod json;
+mod memory;
+mod number;
+mod summary;
+mod terminal;
+
+pub use format::{Format, Style};
+pub use inspection::{InspectedGroup, Inspection};
+pub use json::Json;
+pub use memory::peak_memory_bytes;
+pub use number::{bytes, count};
+pub use summary::{
+    AccuracyChange, Calibrated, Change, FileInfo, GroupChange, LatencyChange, ProtectedChannels, REPORT_SCHEMA_VERSION,
+    Summary, Verified,
+};
+pub use terminal::Terminal;

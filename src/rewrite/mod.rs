@@ -3,6 +3,8 @@
 //! [`slice`] removes the cut lanes physically. [`mask`] leaves every shape as it is and zeroes the cut lanes in the
 //! weights that sum over them. Both must compute the same numbers; `verify` checks that they do.
 
+pub(crate) use weights::add as add_initializer;
+
 mod operands;
 mod weights;
 

@@ -137,7 +137,7 @@ fn replace(
 }
 
 /// Adds an initializer; before IR version 4 it must be a graph input too.
-pub(super) fn add(result: &mut Model, name: &str, data: &TensorData) {
+pub(crate) fn add(result: &mut Model, name: &str, data: &TensorData) {
     use crate::proto::onnx::{TensorShapeProto, TypeProto, ValueInfoProto, tensor_shape_proto, type_proto};
     let listed = result.proto().ir_version() < 4;
     let graph = result.graph_mut();

@@ -1,1 +1,9 @@
-//! (under construction)
+//! Proof that a cut did what it should: masked = sliced, and what it did to the outputs.
+
+mod accuracy;
+mod equal;
+mod inputs;
+
+pub use accuracy::{Accuracy, Judge, wilson};
+pub use equal::{Agreement, VerifyError, compare, tolerance};
+pub use inputs::{InputSpec, input_specs, random_inputs};

@@ -1,0 +1,198 @@
+//! Each command: options in, results printed.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::exit::ExitStatus;
+use super::flags::{Apply, Bench, Cli, Command, Inspect, Prune, Setup, Verify};
+use super::progress::Bar;
+use crate::calibration::PreprocessOptions;
+use crate::engine::{SetupReport, setup_report};
+use crate::error::Error;
+use crate::model::{ModelError, write_atomically};
+use crate::pipeline::{self, ApplyOptions, BenchOptions, VerifyOptions};
+use crate::report::{Format as _, Json, LatencyChange, Style, Terminal};
+
+/// Runs the parsed command line.
+#[allow(clippy::print_stderr, reason = "errors go to stderr")]
+pub(super) fn run(cli: Cli) -> ExitStatus {
+    let cancel = match interruptible() {
+        Ok(cancel) => cancel,
+        Err(error) => {
+            eprintln!("error: {}", error.render());
+            return ExitStatus::from(&error);
+        }
+    };
+    let outcome = match cli.command {
+        None => prune(&cli.prune, &cancel),
+        Some(Command::Inspect(flags)) => inspect(&flags),
+        Some(Command::Apply(flags)) => apply(&flags),
+        Some(Command::Verify(flags)) => verify(&flags),
+        Some(Command::Bench(flags)) => bench(&flags, &cancel),
+        Some(Command::Setup(flags)) => setup(&flags),
+    };
+    match outcome {
+        Ok(()) => ExitStatus::Done,
+        Err(error) => {
+            eprintln!("error: {}", error.render());
+            ExitStatus::from(&error)
+        }
+    }
+}
+
+/// The first Ctrl-C asks the run to stop and clean up; the second ends it at once.
+fn interruptible() -> Result<Arc<AtomicBool>, Error> {
+    let cancel = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&cancel);
+    #[allow(clippy::exit, reason = "the user asked twice")]
+    let handler = move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    };
+    ctrlc::set_handler(handler).map_err(|error| Error::Usage {
+        what: format!("cannot listen to Ctrl-C: {error}"),
+        help: "start the program in an ordinary shell".into(),
+    })?;
+    Ok(cancel)
+}
+
+fn prune(flags: &Prune, cancel: &AtomicBool) -> Result<(), Error> {
+    let file = flags.preprocess_file().map(|path| PreprocessOptions::from_file(path)).transpose()?;
+    let options = flags.options(file.unwrap_or_default());
+    if let Some(report) = &flags.report {
+        if report.exists() && !flags.force {
+            let why = "it exists; `--force` replaces it".into();
+            return Err(ModelError::Write { path: report.display().to_string(), why }.into());
+        }
+    }
+    let bar = Bar::new(flags.quiet || flags.json);
+    let result = pipeline::prune(&options, &bar, cancel);
+    bar.clear();
+    let summary = result?;
+    let json = Json.render(&summary).map_err(unprintable)?;
+    if let Some(path) = &flags.report {
+        write_atomically(path, |file| file.write_all(json.as_bytes()))?;
+    }
+    if flags.json {
+        return print(&json);
+    }
+    if flags.quiet {
+        return Ok(());
+    }
+    let terminal = Terminal { style: style() };
+    print(&terminal.render(&summary).map_err(unprintable)?)
+}
+
+fn inspect(flags: &Inspect) -> Result<(), Error> {
+    let found = pipeline::inspect(&flags.flags.options(&flags.model))?;
+    if flags.json {
+        let text = serde_json::to_string_pretty(&found).map_err(|error| unprintable(error.to_string()))?;
+        return print(&(text + "\n"));
+    }
+    print(&found.render(style()).map_err(|error| unprintable(error.to_string()))?)
+}
+
+fn apply(flags: &Apply) -> Result<(), Error> {
+    pipeline::apply(&ApplyOptions {
+        model: flags.flags.options(&flags.model),
+        plan: flags.plan.clone(),
+        output: flags.output.clone(),
+        masked: flags.masked,
+        force: flags.force,
+    })?;
+    print(&format!("{}\n", flags.output.display()))
+}
+
+fn verify(flags: &Verify) -> Result<(), Error> {
+    let agreement = pipeline::verify(&VerifyOptions {
+        a: flags.flags.options(&flags.a),
+        b: flags.flags.options(&flags.b),
+        engine: flags.engine.options(),
+        runs: flags.runs,
+        seed: flags.seed,
+    })?;
+    print(&format!(
+        "equal: largest difference {:.1e} of the output's scale, {:.0e} allowed\n",
+        agreement.max_error, agreement.tolerance
+    ))
+}
+
+fn bench(flags: &Bench, cancel: &AtomicBool) -> Result<(), Error> {
+    let (engine, found) = pipeline::bench(
+        &BenchOptions {
+            a: flags.flags.options(&flags.a),
+            b: flags.b.as_ref().map(|path| flags.flags.options(path)),
+            engine: flags.engine.options(),
+            batch: flags.batch,
+            seed: flags.seed,
+        },
+        cancel,
+    )?;
+    if cancel.load(Ordering::Relaxed) {
+        return Err(Error::Interrupted);
+    }
+    if flags.json {
+        let value = serde_json::json!({ "schema_version": 1, "engine": engine, "latency_ms": found });
+        let text = serde_json::to_string_pretty(&value).map_err(|error| unprintable(error.to_string()))?;
+        return print(&(text + "\n"));
+    }
+    let LatencyChange { before, after, before_p95, after_p95, ratio, ratio_low, ratio_high, pairs, batch } = found;
+    let second = if flags.b.is_some() { "B" } else { "A again" };
+    print(&format!(
+        "{} {} on {}, {} threads, batch {batch}, {pairs} pairs\n\
+         A        {before:>9.3} ms   p95 {before_p95:>9.3} ms\n\
+         {second:<8} {after:>9.3} ms   p95 {after_p95:>9.3} ms\n\
+         ratio    {ratio:>9.3}      95 % [{ratio_low:.3}, {ratio_high:.3}]\n",
+        engine.name, engine.version, engine.provider, engine.threads
+    ))
+}
+
+fn setup(flags: &Setup) -> Result<(), Error> {
+    let report = setup_report(&flags.engine.options());
+    if flags.json {
+        let text = serde_json::to_string_pretty(&report).map_err(|error| unprintable(error.to_string()))?;
+        return print(&(text + "\n"));
+    }
+    print(&describe(&report))
+}
+
+fn describe(report: &SetupReport) -> String {
+    let mut lines = Vec::new();
+    if report.libraries.is_empty() {
+        lines.push("ONNX Runtime: no library found".to_owned());
+    }
+    for library in &report.libraries {
+        let state = match (&library.version, &library.problem) {
+            (Some(version), _) => format!("version {version}"),
+            (None, problem) => format!("cannot be used: {}", problem.as_deref().unwrap_or_default()),
+        };
+        lines.push(format!("ONNX Runtime: {} ({}), {state}", library.path.display(), library.origin));
+    }
+    for (name, problem) in &report.providers {
+        lines.push(format!("  {name:<9} {}", problem.as_deref().unwrap_or("works")));
+    }
+    lines.push(format!("tract: {}", if report.tract { "built in" } else { "not built in" }));
+    lines.extend(report.advice.iter().map(|advice| format!("to do: {advice}")));
+    lines.join("\n") + "\n"
+}
+
+fn style() -> Style {
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if io::stdout().is_terminal() && !plain { Style::Colour } else { Style::Plain }
+}
+
+fn unprintable(why: String) -> Error {
+    Error::Usage { what: format!("cannot write the report: {why}"), help: "please report this".into() }
+}
+
+/// Prints a result. A reader that has gone away is no error.
+fn print(text: &str) -> Result<(), Error> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(ModelError::Write { path: "standard output".into(), why: error.to_string() }.into())
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,476 @@
+//! The flags, grouped as `--help` shows them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::parse;
+use crate::calibration::{Color, Crop, Interpolation, Layout, PreprocessOptions, Resize};
+use crate::compensate::Compensation;
+use crate::engine::{EngineChoice, EngineOptions, ProviderChoice};
+use crate::pipeline::{Criteria, DataOptions, ModelOptions, PlanFile, PruneOptions, RoundTo};
+use crate::plan::{Allocation, Budget, Target};
+
+const EXAMPLES: &str = "\
+Examples:
+  onnx-prune model.onnx --data calib/                     half the MACs, class folders of images
+  onnx-prune model.onnx --data calib/ --eval val/ --target-macs 0.7 --report report.json
+  onnx-prune model.onnx --criterion l2 --ratio 0.3        without images
+  onnx-prune inspect model.onnx                           what can be cut, and who protects the rest
+  onnx-prune apply model.onnx model.pruned.plan.json --masked -o masked.onnx
+
+Exit codes: 0 done, 1 a verification failed, 2 bad input or usage, 130 interrupted.";
+
+/// Remove whole channels from a trained ONNX model, repair the rest without training, prove and report what happened.
+#[derive(Debug, Parser)]
+#[command(name = "onnx-prune", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+    #[command(flatten)]
+    pub(super) prune: Prune,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Show which channels go together, which can be cut, and who protects the others
+    Inspect(Inspect),
+    /// Apply a plan to the model it was made for; the same plan gives the same bytes
+    Apply(Apply),
+    /// Compare the outputs of two models on random inputs
+    Verify(Verify),
+    /// Time a model, or two in turn
+    Bench(Bench),
+    /// Show which engines and providers work, and how to install what is missing
+    Setup(Setup),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ModelFlags {
+    /// Accept fields that onnx.proto does not have; they are dropped
+    #[arg(long, help_heading = "Input")]
+    allow_unknown_fields: bool,
+    /// Size of a symbolic dim, by its name or by INPUT:AXIS; may be repeated
+    #[arg(long = "dim", value_name = "NAME=SIZE", value_parser = parse::dim, help_heading = "Input")]
+    dims: Vec<(String, usize)>,
+    /// Keep the channels of these nodes: a name or a pattern with * and ?; may be repeated
+    #[arg(long, value_name = "NODE", help_heading = "Input")]
+    ignore: Vec<String>,
+}
+
+impl ModelFlags {
+    pub(super) fn options(&self, path: &std::path::Path) -> ModelOptions {
+        ModelOptions {
+            path: path.to_owned(),
+            allow_unknown_fields: self.allow_unknown_fields,
+            sizes: self.dims.iter().cloned().collect(),
+            ignore: self.ignore.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EngineFlags {
+    /// Inference engine
+    #[arg(long, value_enum, default_value = "auto", help_heading = "Engine")]
+    engine: EngineFlag,
+    /// Execution provider of ONNX Runtime
+    #[arg(long, value_enum, default_value = "auto", help_heading = "Engine")]
+    provider: ProviderFlag,
+    /// Number of the GPU
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Engine")]
+    device: i32,
+    /// Threads inside one operator [default: all cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Engine")]
+    threads: Option<u16>,
+    /// The ONNX Runtime library to load
+    #[arg(long, value_name = "FILE", help_heading = "Engine")]
+    onnxruntime: Option<PathBuf>,
+    /// Folder in which TensorRT keeps built engines
+    #[arg(long, value_name = "DIR", help_heading = "Engine")]
+    tensorrt_cache: Option<PathBuf>,
+    /// Let TensorRT use half precision
+    #[arg(long, help_heading = "Engine")]
+    fp16: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum EngineFlag {
+    Auto,
+    #[value(name = "onnxruntime")]
+    OnnxRuntime,
+    Tract,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ProviderFlag {
+    Auto,
+    Cpu,
+    Cuda,
+    #[value(name = "tensorrt")]
+    TensorRt,
+}
+
+impl EngineFlags {
+    pub(super) fn options(&self) -> EngineOptions {
+        EngineOptions {
+            engine: match self.engine {
+                EngineFlag::Auto => EngineChoice::Auto,
+                EngineFlag::OnnxRuntime => EngineChoice::OnnxRuntime,
+                EngineFlag::Tract => EngineChoice::Tract,
+            },
+            provider: match self.provider {
+                ProviderFlag::Auto => ProviderChoice::Auto,
+                ProviderFlag::Cpu => ProviderChoice::Cpu,
+                ProviderFlag::Cuda => ProviderChoice::Cuda,
+                ProviderFlag::TensorRt => ProviderChoice::TensorRt,
+            },
+            device: self.device,
+            threads: self.threads.map(usize::from),
+            library: self.onnxruntime.clone(),
+            tensorrt_cache: self.tensorrt_cache.clone(),
+            fp16: self.fp16,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PreprocessFlags {
+    /// Preprocessing from a toml file, a timm config.json or a Hugging Face preprocessor_config.json
+    #[arg(long = "preprocess", value_name = "FILE", help_heading = "Preprocessing")]
+    pub(super) file: Option<PathBuf>,
+    /// Height and width of the input [default: the model's]
+    #[arg(long, value_name = "HxW", value_parser = parse::size, help_heading = "Preprocessing")]
+    size: Option<(usize, usize)>,
+    /// short:PIXELS, exact or none
+    #[arg(long, value_name = "RULE", value_parser = parse::resize, help_heading = "Preprocessing")]
+    resize: Option<Resize>,
+    /// What is cut out after resizing
+    #[arg(long, value_enum, help_heading = "Preprocessing")]
+    crop: Option<CropFlag>,
+    /// Filter for resizing
+    #[arg(long, value_enum, help_heading = "Preprocessing")]
+    interpolation: Option<InterpolationFlag>,
+    /// Subtracted per channel, after dividing by --scale
+    #[arg(
+        long,
+        value_name = "A,B,C",
+        value_delimiter = ',',
+        allow_hyphen_values = true,
+        help_heading = "Preprocessing"
+    )]
+    mean: Option<Vec<f32>>,
+    /// Divided by per channel
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',', help_heading = "Preprocessing")]
+    std: Option<Vec<f32>>,
+    /// Pixels 0..255 are divided by this first [default: 255]
+    #[arg(long, value_name = "X", help_heading = "Preprocessing")]
+    scale: Option<f32>,
+    /// Colour order of the input
+    #[arg(long, value_enum, help_heading = "Preprocessing")]
+    color: Option<ColorFlag>,
+    /// Axis order of the input
+    #[arg(long, value_enum, help_heading = "Preprocessing")]
+    layout: Option<LayoutFlag>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum CropFlag {
+    Center,
+    None,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum InterpolationFlag {
+    Bilinear,
+    Bicubic,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ColorFlag {
+    Rgb,
+    Bgr,
+    Gray,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LayoutFlag {
+    Nchw,
+    Nhwc,
+}
+
+impl PreprocessFlags {
+    /// The flags alone, without the file.
+    pub(super) fn options(&self) -> PreprocessOptions {
+        PreprocessOptions {
+            size: self.size,
+            resize: self.resize,
+            crop: self.crop.map(|crop| match crop {
+                CropFlag::Center => Crop::Center,
+                CropFlag::None => Crop::None,
+            }),
+            interpolation: self.interpolation.map(|filter| match filter {
+                InterpolationFlag::Bilinear => Interpolation::Bilinear,
+                InterpolationFlag::Bicubic => Interpolation::Bicubic,
+            }),
+            mean: self.mean.clone(),
+            std: self.std.clone(),
+            scale: self.scale,
+            color: self.color.map(|color| match color {
+                ColorFlag::Rgb => Color::Rgb,
+                ColorFlag::Bgr => Color::Bgr,
+                ColorFlag::Gray => Color::Gray,
+            }),
+            layout: self.layout.map(|layout| match layout {
+                LayoutFlag::Nchw => Layout::Nchw,
+                LayoutFlag::Nhwc => Layout::Nhwc,
+            }),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Prune {
+    /// The trained model, or - for standard input
+    #[arg(value_name = "MODEL", required = true)]
+    model: Option<PathBuf>,
+    /// Calibration images: class folders, a flat folder, .npz, or CIFAR-10 .bin
+    #[arg(long, value_name = "DIR", help_heading = "Input")]
+    data: Option<PathBuf>,
+    /// Labelled images held out from calibration, for the accuracy in the report
+    #[arg(long, value_name = "DIR", help_heading = "Input")]
+    eval: Option<PathBuf>,
+    /// Map of class folders to outputs: json, csv, or a list whose line i names output i
+    #[arg(long, value_name = "FILE", help_heading = "Input")]
+    classes: Option<PathBuf>,
+    /// Calibration images to use [default: 500, or all there are]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Input")]
+    samples: Option<u32>,
+    /// Held-out images to use [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Input")]
+    eval_samples: Option<u32>,
+    /// Stop at the first image that cannot be read
+    #[arg(long, help_heading = "Input")]
+    strict: bool,
+    #[command(flatten)]
+    model_flags: ModelFlags,
+    /// Multiply-accumulates kept: a share, or a number such as 1.5G [default: 0.5]
+    #[arg(long, value_name = "X", value_parser = parse::target, group = "budget", help_heading = "Budget")]
+    target_macs: Option<Target>,
+    /// Parameters kept: a share, or a number such as 2M
+    #[arg(long, value_name = "X", value_parser = parse::target, group = "budget", help_heading = "Budget")]
+    target_params: Option<Target>,
+    /// Share of channels cut in every group
+    #[arg(long, value_name = "X", value_parser = parse::share, group = "budget", help_heading = "Budget")]
+    ratio: Option<f64>,
+    /// How channels are judged: random, l1, l2 need no images; apib, sglp-ib, stlp-ib do
+    /// [default: stlp-ib with images, l2 without]
+    #[arg(long, value_name = "NAME", help_heading = "Budget")]
+    criterion: Option<String>,
+    /// uniform: the same share of every group; global: one threshold on the scores of all
+    #[arg(long, value_enum, default_value = "uniform", help_heading = "Budget")]
+    widths: WidthsFlag,
+    /// Steps of widths: auto asks the engine for its channel block
+    #[arg(long, value_name = "auto|N", default_value = "auto", value_parser = parse::round_to, help_heading = "Budget")]
+    round_to: RoundTo,
+    /// all: residual streams may be cut where the inner channels do not suffice
+    #[arg(long, value_enum, default_value = "all", help_heading = "Budget")]
+    scope: ScopeFlag,
+    /// Least share of a group that stays
+    #[arg(long, value_name = "X", default_value = "0.125", value_parser = parse::share, help_heading = "Budget")]
+    min_width: f64,
+    /// How the consumers of cut channels are repaired
+    #[arg(long, value_enum, default_value = "auto", help_heading = "Budget")]
+    compensate: CompensateFlag,
+    /// Seed of every random choice
+    #[arg(long, value_name = "S", default_value_t = 0, help_heading = "Budget")]
+    seed: u64,
+    #[command(flatten)]
+    preprocess: PreprocessFlags,
+    #[command(flatten)]
+    engine: EngineFlags,
+    /// The pruned model [default: MODEL.pruned.onnx]
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    output: Option<PathBuf>,
+    /// Where the plan goes, or none [default: beside the output, .plan.json]
+    #[arg(long, value_name = "FILE|none", help_heading = "Output")]
+    plan: Option<PathBuf>,
+    /// Write the report as JSON
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(super) report: Option<PathBuf>,
+    /// Print the report as JSON
+    #[arg(long, help_heading = "Output")]
+    pub(super) json: bool,
+    /// Print nothing but errors
+    #[arg(short, long, conflicts_with = "json", help_heading = "Output")]
+    pub(super) quiet: bool,
+    /// Replace existing files
+    #[arg(long, help_heading = "Output")]
+    pub(super) force: bool,
+    /// Do not time the models
+    #[arg(long, help_heading = "Output")]
+    no_timing: bool,
+    /// Do not compare the pruned model with the masked original
+    #[arg(long, help_heading = "Output")]
+    no_verify: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum WidthsFlag {
+    Uniform,
+    Global,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ScopeFlag {
+    All,
+    Inner,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum CompensateFlag {
+    None,
+    Bias,
+    Auto,
+}
+
+impl Prune {
+    /// The options of a run; `file` is what `--preprocess` held.
+    pub(super) fn options(&self, file: PreprocessOptions) -> PruneOptions {
+        let budget = match (self.target_params, self.ratio) {
+            (Some(params), _) => Budget::Params(params),
+            (None, Some(ratio)) => Budget::Ratio(ratio),
+            (None, None) => Budget::Macs(self.target_macs.unwrap_or(Target::Share(0.5))),
+        };
+        let count = |count: Option<u32>| count.and_then(|count| usize::try_from(count).ok());
+        PruneOptions {
+            model: self.model_flags.options(&self.model.clone().unwrap_or_default()),
+            data: DataOptions {
+                data: self.data.clone(),
+                eval: self.eval.clone(),
+                classes: self.classes.clone(),
+                preprocess: self.preprocess.options().or(file),
+                samples: count(self.samples),
+                eval_samples: count(self.eval_samples),
+                strict: self.strict,
+            },
+            engine: self.engine.options(),
+            criteria: Criteria {
+                criterion: self.criterion.clone(),
+                budget,
+                allocation: match self.widths {
+                    WidthsFlag::Uniform => Allocation::Uniform,
+                    WidthsFlag::Global => Allocation::Global,
+                },
+                round_to: self.round_to,
+                streams: self.scope == ScopeFlag::All,
+                floor: self.min_width,
+            },
+            compensation: match self.compensate {
+                CompensateFlag::None => Compensation::None,
+                CompensateFlag::Bias => Compensation::Bias,
+                CompensateFlag::Auto => Compensation::Auto,
+            },
+            output: self.output.clone(),
+            plan: match &self.plan {
+                None => PlanFile::Beside,
+                Some(path) if path.as_os_str() == "none" => PlanFile::None,
+                Some(path) => PlanFile::At(path.clone()),
+            },
+            force: self.force,
+            skip_verification: self.no_verify,
+            skip_timing: self.no_timing,
+            seed: self.seed,
+        }
+    }
+
+    pub(super) fn preprocess_file(&self) -> Option<&PathBuf> {
+        self.preprocess.file.as_ref()
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Inspect {
+    /// The model, or - for standard input
+    #[arg(value_name = "MODEL")]
+    pub(super) model: PathBuf,
+    #[command(flatten)]
+    pub(super) flags: ModelFlags,
+    /// Print JSON
+    #[arg(long, help_heading = "Output")]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Apply {
+    /// The model that the plan was made for
+    #[arg(value_name = "MODEL")]
+    pub(super) model: PathBuf,
+    /// The plan
+    #[arg(value_name = "PLAN")]
+    pub(super) plan: PathBuf,
+    /// Where the result goes
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub(super) output: PathBuf,
+    /// Write the masked original: all shapes stay, cut channels are zeroed wherever they are summed over
+    #[arg(long, help_heading = "Output")]
+    pub(super) masked: bool,
+    /// Replace an existing file
+    #[arg(long, help_heading = "Output")]
+    pub(super) force: bool,
+    #[command(flatten)]
+    pub(super) flags: ModelFlags,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    /// First model
+    #[arg(value_name = "A")]
+    pub(super) a: PathBuf,
+    /// Second model
+    #[arg(value_name = "B")]
+    pub(super) b: PathBuf,
+    /// Random inputs to compare on
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(super) runs: u64,
+    /// Seed of the inputs
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub(super) seed: u64,
+    #[command(flatten)]
+    pub(super) flags: ModelFlags,
+    #[command(flatten)]
+    pub(super) engine: EngineFlags,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Bench {
+    /// First model
+    #[arg(value_name = "A")]
+    pub(super) a: PathBuf,
+    /// Second model; without it the first is timed against itself, which shows the noise
+    #[arg(value_name = "B")]
+    pub(super) b: Option<PathBuf>,
+    /// Images per run where the model leaves it open
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) batch: usize,
+    /// Seed of the inputs
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub(super) seed: u64,
+    /// Print JSON
+    #[arg(long, help_heading = "Output")]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) flags: ModelFlags,
+    #[command(flatten)]
+    pub(super) engine: EngineFlags,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Setup {
+    /// Print JSON
+    #[arg(long, help_heading = "Output")]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) engine: EngineFlags,
+}

@@ -1,0 +1,89 @@
+//! Values of flags.
+
+use crate::calibration::Resize;
+use crate::pipeline::RoundTo;
+use crate::plan::Target;
+
+/// `0.5` (a share), `1.5G`, `300M`, `20k` or a plain number above 1.
+pub(super) fn target(text: &str) -> Result<Target, String> {
+    let (digits, factor) = match text.trim().char_indices().next_back() {
+        Some((at, 'k' | 'K')) => (text.trim().get(..at), 1e3),
+        Some((at, 'M')) => (text.trim().get(..at), 1e6),
+        Some((at, 'G')) => (text.trim().get(..at), 1e9),
+        _ => (Some(text.trim()), 1.0),
+    };
+    let number: f64 = digits
+        .and_then(|digits| digits.parse().ok())
+        .ok_or("a share such as 0.5 or a number such as 1.5G is wanted")?;
+    if factor > 1.0 || number > 1.0 {
+        return Ok(Target::Absolute(number * factor));
+    }
+    if number > 0.0 { Ok(Target::Share(number)) } else { Err("it must be above 0".into()) }
+}
+
+/// `224x224`, or `224` for a square.
+pub(super) fn size(text: &str) -> Result<(usize, usize), String> {
+    let number = |part: &str| part.parse::<usize>().ok().filter(|&size| (1..=65_536).contains(&size));
+    let parsed = match text.split_once('x') {
+        Some((height, width)) => number(height).zip(number(width)),
+        None => number(text).map(|side| (side, side)),
+    };
+    parsed.ok_or_else(|| "HEIGHTxWIDTH such as 224x224 is wanted".into())
+}
+
+/// `short:256`, `exact` or `none`.
+pub(super) fn resize(text: &str) -> Result<Resize, String> {
+    match text.split_once(':') {
+        Some(("short", side)) => {
+            side.parse().map(Resize::Short).map_err(|_| "`short:` wants a number of pixels".into())
+        }
+        None if text == "exact" => Ok(Resize::Exact),
+        None if text == "none" => Ok(Resize::None),
+        _ => Err("`short:PIXELS`, `exact` or `none` is wanted".into()),
+    }
+}
+
+/// `auto` or a whole number.
+pub(super) fn round_to(text: &str) -> Result<RoundTo, String> {
+    if text == "auto" {
+        return Ok(RoundTo::Auto);
+    }
+    let number = text.parse::<usize>().ok().filter(|&step| (1..=1024).contains(&step));
+    number.map(RoundTo::Multiple).ok_or_else(|| "`auto` or a number from 1 to 1024 is wanted".into())
+}
+
+/// `NAME=SIZE`, where NAME is a symbolic dim or INPUT:AXIS.
+pub(super) fn dim(text: &str) -> Result<(String, usize), String> {
+    let parsed = text.rsplit_once('=').and_then(|(name, size)| Some((name.to_owned(), size.parse().ok()?)));
+    parsed.filter(|(name, size)| !name.is_empty() && *size > 0).ok_or_else(|| "NAME=SIZE is wanted".into())
+}
+
+/// A share in [0, 1).
+pub(super) fn share(text: &str) -> Result<f64, String> {
+    let number = text.parse::<f64>().ok().filter(|number| (0.0..1.0).contains(number));
+    number.ok_or_else(|| "a number from 0 to below 1 is wanted".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn budgets() {
+        assert_eq!(target("0.5"), Ok(Target::Share(0.5)));
+        assert_eq!(target("1.5G"), Ok(Target::Absolute(1.5e9)));
+        assert_eq!(target("20000"), Ok(Target::Absolute(20_000.0)));
+        assert!(target("-1").is_err() && target("half").is_err() && target("").is_err() && target("é").is_err());
+    }
+
+    #[test]
+    fn sizes_and_resizes() {
+        assert_eq!(size("224x160"), Ok((224, 160)));
+        assert_eq!(size("32"), Ok((32, 32)));
+        assert!(size("0x3").is_err());
+        assert_eq!(resize("short:256"), Ok(Resize::Short(256)));
+        assert!(resize("short:x").is_err() && resize("big").is_err());
+        assert_eq!(dim("batch=4"), Ok(("batch".into(), 4)));
+        assert_eq!(dim("a=b:2=4"), Ok(("a=b:2".into(), 4)));
+    }
+}

@@ -1,0 +1,75 @@
+//! Where a convolution's window reads, and the mean of what it reads there.
+
+use ndarray::ArrayViewD;
+
+use crate::channels::run::{attribute, ints_attribute};
+use crate::proto::onnx::NodeProto;
+
+/// Window of a two-dimensional convolution without groups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Window {
+    pub(super) kernel: [usize; 2],
+    strides: [usize; 2],
+    dilations: [usize; 2],
+    begin: [i64; 2],
+    output: [usize; 2],
+}
+
+impl Window {
+    /// `None` if the node is not such a convolution or its padding is implicit.
+    pub(super) fn of(node: &NodeProto, weight: &[usize], output: &[usize]) -> Option<Self> {
+        let (&[_, _, kh, kw], &[_, _, oh, ow]) = (weight, output) else { return None };
+        let pair = |name: &str, default: usize| match ints_attribute(node, name) {
+            Some(values) => Some([usize::try_from(*values.first()?).ok()?, usize::try_from(*values.get(1)?).ok()?]),
+            None => Some([default; 2]),
+        };
+        let implicit =
+            attribute(node, "auto_pad").and_then(|a| a.s.as_ref()).is_some_and(|mode| &mode[..] != b"NOTSET");
+        if node.op_type() != "Conv" || implicit {
+            return None;
+        }
+        let pads = ints_attribute(node, "pads").unwrap_or_else(|| vec![0; 4]);
+        Some(Self {
+            kernel: [kh, kw],
+            strides: pair("strides", 1)?,
+            dilations: pair("dilations", 1)?,
+            begin: [*pads.first()?, *pads.get(1)?],
+            output: [oh, ow],
+        })
+    }
+
+    /// Adds, for every channel and kernel position, the sum over output positions of what is read: `[C, kh * kw]`.
+    /// Returns the number of output positions over the batch.
+    pub(super) fn add_sums(&self, x: &ArrayViewD<'_, f32>, sums: &mut [f64]) -> usize {
+        let &[n, channels, height, width] = x.shape() else { return 0 };
+        let [kh, kw] = self.kernel;
+        let rows = |k: usize| self.range(0, k, height);
+        let columns: Vec<Vec<usize>> = (0..kw).map(|k| self.range(1, k, width)).collect();
+        for image in 0..n {
+            for channel in 0..channels {
+                for ky in 0..kh {
+                    for row in rows(ky) {
+                        for (kx, columns) in columns.iter().enumerate() {
+                            let mut sum = 0.0_f64;
+                            for &column in columns {
+                                sum += f64::from(x[[image, channel, row, column]]);
+                            }
+                            sums[channel * kh * kw + ky * kw + kx] += sum;
+                        }
+                    }
+                }
+            }
+        }
+        n * self.output[0] * self.output[1]
+    }
+
+    /// Input indices that kernel position `k` reads along an axis; padding reads nothing.
+    fn range(&self, axis: usize, k: usize, size: usize) -> Vec<usize> {
+        (0..self.output[axis])
+            .filter_map(|o| {
+                let at = i64::try_from(o * self.strides[axis] + k * self.dilations[axis]).ok()? - self.begin[axis];
+                usize::try_from(at).ok().filter(|&at| at < size)
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,297 @@
+//! New weights for the consumers of what was cut.
+
+use std::collections::BTreeMap;
+
+use faer::linalg::solvers::Solve as _;
+use faer::{Mat, Side};
+use serde::{Deserialize, Serialize};
+
+use super::Compensation;
+use super::moments::{Moments, PatchSums, TapMoments};
+use crate::channels::run::int_attribute;
+use crate::channels::{Channels, Cut, Tap};
+use crate::model::{Model, ModelError, TensorData};
+use crate::proto::onnx::TensorProto;
+
+/// Ridge relative to the mean variance of the kept channels.
+const RIDGE: f64 = 1e-3;
+
+/// What was done for a consumer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// Channel-level least squares and bias.
+    Channel,
+    /// Bias only.
+    Bias,
+    /// Nothing: the consumer has no place for a correction.
+    None,
+}
+
+/// What was done, consumer by consumer.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refit {
+    /// Node name and method.
+    pub consumers: Vec<(String, Method)>,
+}
+
+/// Refits the consumers in `sliced`, the sliced form of `model` under `cut`.
+///
+/// # Errors
+/// If a weight cannot be read.
+pub fn refit(
+    model: &Model,
+    sliced: &mut Model,
+    channels: &Channels,
+    cut: &Cut,
+    moments: &Moments,
+    compensation: Compensation,
+) -> Result<Refit, ModelError> {
+    let mut report = Refit::default();
+    if compensation == Compensation::None {
+        return Ok(report);
+    }
+    // A consumer of a concatenation has a tap per group; it is refitted once, over all of them.
+    let consumers: BTreeMap<usize, &Tap> =
+        channels.groups.iter().flat_map(|group| &group.taps).map(|tap| (tap.node, tap)).collect();
+    for (&node, tap) in &consumers {
+        let Some(ids) = channels.value_ids(&tap.value) else { continue };
+        let kept = channels.kept(cut, ids, tap.axis);
+        if kept.len() == tap.size {
+            continue;
+        }
+        let name = crate::channels::run::node_name(&model.graph().node[node]);
+        let method = one(model, sliced, channels, cut, moments, compensation, (tap, &kept))?;
+        report.consumers.push((name, method));
+    }
+    Ok(report)
+}
+
+/// Weight of a consumer as `[O, C, taps]` with its axes named.
+struct Weight {
+    data: TensorData,
+    values: Vec<f32>,
+    /// Axis of the outputs and of the summed channels.
+    axes: (usize, usize),
+    taps: usize,
+}
+
+impl Weight {
+    fn at(&self, output: usize, channel: usize, tap: usize) -> usize {
+        let (o, c) = self.axes;
+        let [mut stride_o, mut stride_c] = [self.taps; 2];
+        if o < c {
+            stride_o *= self.data.dims[c]
+        } else {
+            stride_c *= self.data.dims[o]
+        }
+        output * stride_o + channel * stride_c + tap
+    }
+}
+
+fn one(
+    model: &Model,
+    sliced: &mut Model,
+    channels: &Channels,
+    cut: &Cut,
+    moments: &Moments,
+    compensation: Compensation,
+    (tap, kept): (&Tap, &[usize]),
+) -> Result<Method, ModelError> {
+    let node = &model.graph().node[tap.node];
+    let ungrouped = int_attribute(node, "group").unwrap_or(1) == 1;
+    let fits = match node.op_type() {
+        "Conv" => ungrouped,
+        "Gemm" => tap.weight.0 == 1,
+        "MatMul" => tap.weight.0 == 1,
+        _ => false,
+    };
+    let (Some(source), Some(patch), Some(pairs)) =
+        (channels.source(tap.node, tap.weight.0), moments.patches.get(&tap.node), moments.taps.get(&tap.value))
+    else {
+        return Ok(Method::None);
+    };
+    let Some(tensor) = crate::channels::run::source_tensor(model.graph(), source).filter(|_| fits) else {
+        return Ok(Method::None);
+    };
+    let Some(target) = Target::find(model, sliced, tap) else { return Ok(Method::None) };
+    let data = model.tensor(tensor)?;
+    let Some(values) = data.to_f32() else { return Ok(Method::None) };
+    let taps = data.dims.iter().skip(2).product();
+    let axes = (1 - tap.weight.1, tap.weight.1);
+    if taps != patch.taps {
+        return Ok(Method::None);
+    }
+    let weight = Weight { data, values, axes, taps };
+    let outputs =
+        channels.use_ids(tap.node, tap.weight.0).map(|ids| channels.kept(cut, ids, weight.axes.0)).unwrap_or_default();
+    let cut_channels: Vec<usize> = (0..tap.size).filter(|c| kept.binary_search(c).is_err()).collect();
+    let blend = if compensation == Compensation::Auto { regression(pairs, kept, &cut_channels) } else { None };
+    let new = blended(&weight, &outputs, kept, &cut_channels, blend.as_ref());
+    let shift = bias_shift(&weight, &outputs, kept, patch, &new);
+    target.store(sliced, &new, blend.is_some(), &shift, node.op_type())
+}
+
+/// `A [S, R]`: the removed channels regressed on the kept ones, `(C_SS + rho I)^-1 C_SR`.
+fn regression(pairs: &TapMoments, kept: &[usize], cut: &[usize]) -> Option<Mat<f64>> {
+    let gram = pairs.gram.as_ref()?;
+    if pairs.rows < 2 || kept.is_empty() {
+        return None;
+    }
+    let n = pairs.rows as f64;
+    let covariance = |a: usize, b: usize| {
+        let (low, high) = (a.max(b), a.min(b));
+        gram[(low, high)] / n - pairs.sum[a] / n * pairs.sum[b] / n
+    };
+    let mean_variance = kept.iter().map(|&c| covariance(c, c)).sum::<f64>() / kept.len() as f64;
+    let ridge = RIDGE * mean_variance.max(f64::MIN_POSITIVE);
+    let ss =
+        Mat::from_fn(kept.len(), kept.len(), |i, j| covariance(kept[i], kept[j]) + if i == j { ridge } else { 0.0 });
+    let sr = Mat::from_fn(kept.len(), cut.len(), |i, j| covariance(kept[i], cut[j]));
+    let blend = ss.llt(Side::Lower).ok()?.solve(&sr);
+    let finite = blend.col_iter().all(|column| column.iter().all(|value| value.is_finite()));
+    finite.then_some(blend)
+}
+
+/// `W_S + sum over removed r of A_sr W_r`, in the layout of the sliced weight.
+#[allow(clippy::cast_possible_truncation, reason = "weights are stored in single precision")]
+fn blended(weight: &Weight, outputs: &[usize], kept: &[usize], cut: &[usize], blend: Option<&Mat<f64>>) -> Vec<f32> {
+    let size = (outputs.len(), kept.len(), weight.taps);
+    let mut new = vec![0.0_f32; size.0 * size.1 * size.2];
+    for (o, &output) in outputs.iter().enumerate() {
+        for (s, &channel) in kept.iter().enumerate() {
+            for tap in 0..weight.taps {
+                let mut value = f64::from(weight.values[weight.at(output, channel, tap)]);
+                if let Some(blend) = blend {
+                    for (r, &removed) in cut.iter().enumerate() {
+                        value += blend[(s, r)] * f64::from(weight.values[weight.at(output, removed, tap)]);
+                    }
+                }
+                new[position(weight, size, o, s, tap)] = value as f32;
+            }
+        }
+    }
+    new
+}
+
+/// Index in the sliced weight.
+fn position(weight: &Weight, size: (usize, usize, usize), o: usize, s: usize, tap: usize) -> usize {
+    let (outer, inner) = if weight.axes.0 < weight.axes.1 { (o * size.1, s) } else { (s * size.0, o) };
+    (outer + inner) * size.2 + tap
+}
+
+/// What the mean of every output lacks: `sum over all W m - sum over kept W' m` with the mean patch `m` (7.2).
+#[allow(clippy::cast_possible_truncation, reason = "biases are stored in single precision")]
+fn bias_shift(weight: &Weight, outputs: &[usize], kept: &[usize], patch: &PatchSums, new: &[f32]) -> Vec<f32> {
+    let count = patch.count.max(1) as f64;
+    let channels = patch.sums.len() / weight.taps;
+    let size = (outputs.len(), kept.len(), weight.taps);
+    outputs
+        .iter()
+        .enumerate()
+        .map(|(o, &output)| {
+            let mut shift = 0.0;
+            for channel in 0..channels {
+                for tap in 0..weight.taps {
+                    let mean = patch.sums[channel * weight.taps + tap] / count;
+                    shift += mean * f64::from(weight.values[weight.at(output, channel, tap)]);
+                }
+            }
+            for (s, &channel) in kept.iter().enumerate() {
+                for tap in 0..weight.taps {
+                    let mean = patch.sums[channel * weight.taps + tap] / count;
+                    shift -= mean * f64::from(new[position(weight, size, o, s, tap)]);
+                }
+            }
+            shift as f32
+        })
+        .collect()
+}
+
+/// Where the new weights go in the sliced model.
+struct Target {
+    node: usize,
+    weight: usize,
+    /// The bias initializer, if there is one of its own.
+    bias: Option<usize>,
+    /// Whether there is no bias at all.
+    missing: bool,
+}
+
+impl Target {
+    /// `None` if a weight is shared, computed, or not a stored initializer.
+    fn find(model: &Model, sliced: &Model, tap: &Tap) -> Option<Self> {
+        let name = model.graph().node[tap.node].output.first()?;
+        let graph = sliced.graph();
+        let node = graph.node.iter().position(|node| node.output.first() == Some(name))?;
+        let alone = |name: &str| graph.node.iter().flat_map(|n| &n.input).filter(|i| *i == name).count() == 1;
+        let stored =
+            |name: &str| graph.initializer.iter().position(|tensor| tensor.name() == name).filter(|_| alone(name));
+        let inputs = &graph.node[node].input;
+        let weight = stored(inputs.get(tap.weight.0)?)?;
+        let bias = inputs.get(2).filter(|name| !name.is_empty());
+        Some(Self { node, weight, bias: bias.and_then(|name| stored(name)), missing: bias.is_none() })
+    }
+
+    fn store(
+        &self,
+        sliced: &mut Model,
+        new: &[f32],
+        changed: bool,
+        shift: &[f32],
+        op: &str,
+    ) -> Result<Method, ModelError> {
+        let method = if changed { Method::Channel } else { Method::Bias };
+        let biased = match (self.bias, self.missing, op) {
+            (Some(bias), ..) => {
+                let old = sliced.tensor(&sliced.graph().initializer[bias])?;
+                let sum: Option<Vec<f32>> = old.to_f32().map(|values| {
+                    let broadcast = |o: usize| values[if values.len() == 1 { 0 } else { o }];
+                    shift.iter().enumerate().map(|(o, shift)| broadcast(o) + shift).collect()
+                });
+                let data = sum.filter(|sum| sum.len() == old.len()).and_then(|sum| old.with_f32(&sum));
+                data.is_some_and(|data| put(sliced, bias, &data))
+            }
+            (None, true, "Conv" | "Gemm") => {
+                self.add_bias(sliced, shift);
+                true
+            }
+            _ => false,
+        };
+        if !biased && !changed {
+            return Ok(Method::None);
+        }
+        if changed {
+            let old = sliced.tensor(&sliced.graph().initializer[self.weight])?;
+            let Some(data) = old.with_f32(new) else { return Ok(Method::None) };
+            put(sliced, self.weight, &data);
+        }
+        Ok(method)
+    }
+
+    fn add_bias(&self, sliced: &mut Model, shift: &[f32]) {
+        let dtype = sliced.graph().initializer[self.weight].data_type();
+        let mut names = crate::rewrite::Names::of(sliced.graph());
+        let weight = sliced.graph().initializer[self.weight].name().to_owned();
+        let name = names.fresh(&format!("{weight}_bias"));
+        let plain = TensorData::from_f32(vec![shift.len()], shift);
+        let like = TensorProto { data_type: Some(dtype), ..TensorProto::default() };
+        let data = match crate::model::DataType::try_from(like.data_type()) {
+            Ok(kind) => {
+                let shape = TensorData { dtype: kind, dims: plain.dims.clone(), bytes: plain.bytes.clone() };
+                shape.with_f32(shift).unwrap_or(plain)
+            }
+            Err(_) => plain,
+        };
+        crate::rewrite::add_initializer(sliced, &name, &data);
+        let node = &mut sliced.graph_mut().node[self.node];
+        node.input.resize(2, String::new());
+        node.input.push(name);
+    }
+}
+
+fn put(model: &mut Model, index: usize, data: &TensorData) -> bool {
+    let tensor = &mut model.graph_mut().initializer[index];
+    *tensor = data.to_proto(tensor.name.as_deref().unwrap_or_default());
+    true
+}

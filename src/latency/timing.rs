@@ -1,0 +1,164 @@
+//! The interleaved loop.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::interval::{Interval, percentile, ratio_interval};
+use crate::engine::{EngineError, Session, Tensor};
+
+/// Where time comes from; tests bring their own.
+pub trait Clock {
+    /// Milliseconds since some fixed moment.
+    fn now_ms(&self) -> f64;
+}
+
+/// The operating system's monotonic clock.
+#[derive(Debug)]
+pub struct MonotonicClock(Instant);
+
+impl Default for MonotonicClock {
+    fn default() -> Self {
+        Self(Instant::now())
+    }
+}
+
+impl Clock for MonotonicClock {
+    fn now_ms(&self) -> f64 {
+        self.0.elapsed().as_secs_f64() * 1e3
+    }
+}
+
+/// How long and how precisely to time.
+#[derive(Debug, Clone, Copy)]
+pub struct TimingOptions {
+    /// Runs of each that are not counted.
+    pub warm_up: usize,
+    /// Pairs at least.
+    pub least_pairs: usize,
+    /// Milliseconds at least.
+    pub least_ms: f64,
+    /// Milliseconds at most.
+    pub most_ms: f64,
+    /// Relative width of the ratio's interval at which timing may stop.
+    pub width: f64,
+    /// A sample of a fast model covers so many milliseconds.
+    pub sample_ms: f64,
+    /// Seed of the bootstrap.
+    pub seed: u64,
+}
+
+impl Default for TimingOptions {
+    fn default() -> Self {
+        Self { warm_up: 5, least_pairs: 9, least_ms: 3e3, most_ms: 15e3, width: 0.03, sample_ms: 2.0, seed: 0 }
+    }
+}
+
+/// Times of two models, pair by pair.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// Milliseconds of the first model.
+    pub before_ms: Vec<f64>,
+    /// Milliseconds of the second model.
+    pub after_ms: Vec<f64>,
+    /// Second over first.
+    pub ratio: Interval,
+}
+
+impl Comparison {
+    /// Median, p95 of the first and of the second model, in milliseconds.
+    pub fn summary(&self) -> [(f64, f64); 2] {
+        [&self.before_ms, &self.after_ms].map(|samples| (percentile(samples, 0.5), percentile(samples, 0.95)))
+    }
+}
+
+/// Times two actions in the order A B B A, so that drift hits both alike.
+///
+/// # Errors
+/// The first error of an action.
+pub fn time_pair<E>(
+    mut a: impl FnMut() -> Result<(), E>,
+    mut b: impl FnMut() -> Result<(), E>,
+    options: &TimingOptions,
+    clock: &dyn Clock,
+    cancel: &AtomicBool,
+) -> Result<Comparison, E> {
+    let start = clock.now_ms();
+    for _ in 0..options.warm_up.max(1) {
+        a()?;
+        b()?;
+    }
+    let once = (clock.now_ms() - start) / (2.0 * options.warm_up.max(1) as f64);
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small count")]
+    let repeats = (options.sample_ms / once.max(1e-4)).ceil().clamp(1.0, 1e4) as usize;
+    let mut sample = |action: &mut dyn FnMut() -> Result<(), E>| {
+        let from = clock.now_ms();
+        for _ in 0..repeats {
+            action()?;
+        }
+        Ok((clock.now_ms() - from) / repeats as f64)
+    };
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    let start = clock.now_ms();
+    loop {
+        before.push(sample(&mut a)?);
+        after.push(sample(&mut b)?);
+        after.push(sample(&mut b)?);
+        before.push(sample(&mut a)?);
+        let elapsed = clock.now_ms() - start;
+        let enough = before.len() >= options.least_pairs && elapsed >= options.least_ms;
+        // Bootstrapping at every doubling keeps its share of the time small.
+        if (enough && before.len().is_multiple_of(8)) || elapsed >= options.most_ms || cancel.load(Ordering::Relaxed) {
+            let ratio = ratio_interval(&before, &after, options.seed);
+            let narrow = (ratio.high - ratio.low) <= options.width * ratio.median;
+            if narrow || elapsed >= options.most_ms || cancel.load(Ordering::Relaxed) {
+                return Ok(Comparison { before_ms: before, after_ms: after, ratio });
+            }
+        }
+    }
+}
+
+/// Times two sessions on the same inputs.
+///
+/// # Errors
+/// If a session fails.
+pub fn time_sessions(
+    a: &mut dyn Session,
+    b: &mut dyn Session,
+    inputs: &[(&str, &Tensor)],
+    options: &TimingOptions,
+    cancel: &AtomicBool,
+) -> Result<Comparison, EngineError> {
+    let clock = MonotonicClock::default();
+    time_pair(|| a.run(inputs).map(|_| ()), || b.run(inputs).map(|_| ()), options, &clock, cancel)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    struct Fake<'a>(&'a Cell<f64>);
+
+    impl Clock for Fake<'_> {
+        fn now_ms(&self) -> f64 {
+            self.0.get()
+        }
+    }
+
+    #[test]
+    fn the_ratio_of_two_steady_actions_is_exact() {
+        let time = Cell::new(0.0);
+        let pass = |ms: f64| {
+            time.set(time.get() + ms);
+            Ok::<(), ()>(())
+        };
+        let options = TimingOptions { least_ms: 100.0, most_ms: 1000.0, ..TimingOptions::default() };
+        let cancel = AtomicBool::new(false);
+        let found = time_pair(|| pass(10.0), || pass(6.0), &options, &Fake(&time), &cancel).unwrap();
+        assert!((found.ratio.median - 0.6).abs() < 1e-9);
+        assert!(found.before_ms.len() >= 9);
+        assert_eq!(found.before_ms.len(), found.after_ms.len());
+    }
+}

@@ -1,0 +1,209 @@
+//! Writing models: atomically, never over the input.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use prost::Message as _;
+use prost::encoding::{WireType, encode_key, encode_varint};
+
+use super::external::is_external;
+use super::{Model, ModelError};
+use crate::proto::onnx::{GraphProto, ModelProto, StringStringEntryProto, TensorProto, tensor_proto::DataLocation};
+
+/// How to save a model.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct SaveOptions {
+    /// Replace an existing file.
+    pub force: bool,
+    /// Write the weights to `<stem>.data` beside the model whatever its size. A model over 2 GiB always is.
+    pub external_data: bool,
+}
+
+/// Largest message protobuf takes.
+const MOST_BYTES: usize = 0x7fff_ffff;
+
+/// Tensors smaller than this stay inside the model.
+const LEAST_EXTERNAL: usize = 1024;
+
+/// Offsets in data files are multiples of this, so that they can be mapped.
+const ALIGNMENT: u64 = 4096;
+
+impl Model {
+    /// Writes the model atomically: a temporary file in the target's folder, flushed to disk, then renamed.
+    ///
+    /// External data are inlined unless [`SaveOptions::external_data`] is set or the model would exceed 2 GiB.
+    ///
+    /// # Errors
+    /// If the target exists (without `force`), is the file the model was loaded from, or cannot be written.
+    pub fn save(&self, path: &Path, options: &SaveOptions) -> Result<(), ModelError> {
+        let fail = |why: &str| ModelError::Write { path: path.display().to_string(), why: why.into() };
+        if self.is_loaded_from(path) {
+            return Err(fail("it is the input; give another path"));
+        }
+        if path.exists() && !options.force {
+            return Err(fail("it exists; `--force` replaces it"));
+        }
+        let unedited = self.original_bytes().filter(|_| !options.external_data && !self.has_external_data());
+        if let Some(bytes) = unedited {
+            return write_atomically(path, |file| file.write_all(&bytes));
+        }
+        let model = self.inlined()?;
+        let proto = model.proto();
+        if options.external_data || proto.encoded_len() > MOST_BYTES {
+            return save_external(&model, path);
+        }
+        write_atomically(path, |file| stream(proto, file))
+    }
+}
+
+/// Writes through a temporary file; the target is either the old or the whole new file.
+pub(crate) fn write_atomically(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
+) -> Result<(), ModelError> {
+    let attempt = || -> io::Result<()> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".onnx-prune-");
+        ordinary_mode(&mut builder);
+        let file = builder.tempfile_in(folder)?;
+        let mut writer = BufWriter::with_capacity(1 << 20, file.as_file());
+        write(&mut writer)?;
+        writer.flush()?;
+        drop(writer);
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    };
+    attempt().map_err(|error| ModelError::Write { path: path.display().to_string(), why: error.to_string() })
+}
+
+/// Temporary files are private by default; a model is an ordinary file under the user's umask.
+#[cfg(unix)]
+fn ordinary_mode(builder: &mut tempfile::Builder<'_, '_>) {
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+}
+
+#[cfg(not(unix))]
+fn ordinary_mode(_builder: &mut tempfile::Builder<'_, '_>) {}
+
+/// Encodes as prost would, but hands the weights' bytes through one by one: no second copy of the model exists.
+fn stream(model: &ModelProto, out: &mut impl Write) -> io::Result<()> {
+    let Some(graph) = &model.graph else { return out.write_all(&model.encode_to_vec()) };
+    // Fields go out in order of their number; the graph is number 7.
+    let (mut head, mut tail) = (model.clone_without_graph(), ModelProto::default());
+    tail.opset_import = std::mem::take(&mut head.opset_import);
+    tail.metadata_props = std::mem::take(&mut head.metadata_props);
+    tail.training_info = std::mem::take(&mut head.training_info);
+    tail.functions = std::mem::take(&mut head.functions);
+    tail.configuration = std::mem::take(&mut head.configuration);
+    out.write_all(&head.encode_to_vec())?;
+    delimited(out, 7, graph.encoded_len())?;
+    stream_graph(graph, out)?;
+    out.write_all(&tail.encode_to_vec())
+}
+
+fn stream_graph(graph: &GraphProto, out: &mut impl Write) -> io::Result<()> {
+    // Nodes (1) and the name (2) come before the initializers (5), everything else after them.
+    let head = GraphProto { node: graph.node.clone(), name: graph.name.clone(), ..GraphProto::default() };
+    out.write_all(&head.encode_to_vec())?;
+    for tensor in &graph.initializer {
+        delimited(out, 5, tensor.encoded_len())?;
+        stream_tensor(tensor, out)?;
+    }
+    let tail = GraphProto {
+        doc_string: graph.doc_string.clone(),
+        input: graph.input.clone(),
+        output: graph.output.clone(),
+        value_info: graph.value_info.clone(),
+        quantization_annotation: graph.quantization_annotation.clone(),
+        sparse_initializer: graph.sparse_initializer.clone(),
+        metadata_props: graph.metadata_props.clone(),
+        ..GraphProto::default()
+    };
+    out.write_all(&tail.encode_to_vec())
+}
+
+fn stream_tensor(tensor: &TensorProto, out: &mut impl Write) -> io::Result<()> {
+    let Some(raw) = tensor.raw_data.as_ref().filter(|raw| raw.len() >= LEAST_EXTERNAL) else {
+        return out.write_all(&tensor.encode_to_vec());
+    };
+    // raw_data is field 9; fields 1 to 8 before it, 10 and up after it.
+    let mut head = TensorProto { raw_data: None, ..tensor.clone() };
+    let tail = TensorProto {
+        double_data: std::mem::take(&mut head.double_data),
+        uint64_data: std::mem::take(&mut head.uint64_data),
+        doc_string: head.doc_string.take(),
+        external_data: std::mem::take(&mut head.external_data),
+        data_location: head.data_location.take(),
+        metadata_props: std::mem::take(&mut head.metadata_props),
+        ..TensorProto::default()
+    };
+    // doc_string (12) stands after raw_data by number although the message declares it earlier.
+    out.write_all(&head.encode_to_vec())?;
+    delimited(out, 9, raw.len())?;
+    out.write_all(raw)?;
+    out.write_all(&tail.encode_to_vec())
+}
+
+fn delimited(out: &mut impl Write, field: u32, length: usize) -> io::Result<()> {
+    let mut prefix = Vec::with_capacity(12);
+    encode_key(field, WireType::LengthDelimited, &mut prefix);
+    encode_varint(length as u64, &mut prefix);
+    out.write_all(&prefix)
+}
+
+/// The model and `<stem>.data` beside it.
+fn save_external(model: &Model, path: &Path) -> Result<(), ModelError> {
+    let data_path = path.with_extension("data");
+    let location = data_path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let mut proto = model.proto().clone();
+    let mut end = 0_u64;
+    let tensors = proto.graph.iter_mut().flat_map(|graph| &mut graph.initializer);
+    let mut payloads = Vec::new();
+    for tensor in tensors.filter(|tensor| !is_external(tensor)) {
+        let Some(raw) = tensor.raw_data.take_if(|raw| raw.len() >= LEAST_EXTERNAL) else { continue };
+        let start = end.next_multiple_of(ALIGNMENT);
+        let entry = |key: &str, value: String| StringStringEntryProto { key: Some(key.into()), value: Some(value) };
+        tensor.external_data = vec![
+            entry("location", location.clone()),
+            entry("offset", start.to_string()),
+            entry("length", raw.len().to_string()),
+        ];
+        tensor.data_location = Some(DataLocation::External.into());
+        payloads.push((start, raw.clone()));
+        end = start + raw.len() as u64;
+    }
+    write_atomically(&data_path, |file| {
+        let mut at = 0;
+        for (start, raw) in &payloads {
+            io::copy(&mut io::Read::take(io::repeat(0), start - at), file)?;
+            file.write_all(raw)?;
+            at = start + raw.len() as u64;
+        }
+        Ok(())
+    })?;
+    write_atomically(path, |file| stream(&proto, file))
+}
+
+impl ModelProto {
+    /// Everything but the graph.
+    fn clone_without_graph(&self) -> Self {
+        Self {
+            ir_version: self.ir_version,
+            opset_import: self.opset_import.clone(),
+            producer_name: self.producer_name.clone(),
+            producer_version: self.producer_version.clone(),
+            domain: self.domain.clone(),
+            model_version: self.model_version,
+            doc_string: self.doc_string.clone(),
+            graph: None,
+            metadata_props: self.metadata_props.clone(),
+            training_info: self.training_info.clone(),
+            functions: self.functions.clone(),
+            configuration: self.configuration.clone(),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The other commands: inspect, apply, verify, bench.
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+
+use super::prune::{analyse_options, time};
+use super::{ModelOptions, writing};
+use crate::channels::analyse;
+use crate::engine::{EngineInfo, EngineOptions, open};
+use crate::error::Error;
+use crate::model::SaveOptions;
+use crate::plan::{Plan, PlanError};
+use crate::report::{Inspection, LatencyChange};
+use crate::rewrite;
+use crate::verify::{Agreement, compare, input_specs, random_inputs};
+
+/// Analyses a model.
+///
+/// # Errors
+/// If the model cannot be loaded.
+pub fn inspect(options: &ModelOptions) -> Result<Inspection, Error> {
+    let model = writing::load(options)?;
+    let channels = analyse(&model, &analyse_options(options)?);
+    Ok(Inspection::new(&model, &channels))
+}
+
+/// `onnx-prune apply`.
+#[derive(Debug, Clone, Default)]
+pub struct ApplyOptions {
+    /// The model that the plan was made for.
+    pub model: ModelOptions,
+    /// The plan.
+    pub plan: PathBuf,
+    /// Where the result goes.
+    pub output: PathBuf,
+    /// Write the masked original in place of the sliced model.
+    pub masked: bool,
+    /// Replace an existing file.
+    pub force: bool,
+}
+
+/// Applies a plan: the same model and plan give the same bytes.
+///
+/// # Errors
+/// If the plan is for another model or a file cannot be read or written.
+pub fn apply(options: &ApplyOptions) -> Result<(), Error> {
+    writing::check(&options.model.path, &options.output, options.force)?;
+    let plan = Plan::load(&options.plan)?;
+    let model = writing::load(&options.model)?;
+    if model.sha256() != plan.model_sha256 {
+        let why = format!("the plan is for the file with SHA-256 {}, this is {}", plan.model_sha256, model.sha256());
+        return Err(PlanError::Mismatch { why }.into());
+    }
+    let mut with_plan = options.model.clone();
+    with_plan.ignore.clone_from(&plan.ignore);
+    let channels = analyse(&model, &analyse_options(&with_plan)?);
+    let cut = plan.cut(&channels)?;
+    let result =
+        if options.masked { rewrite::mask(&model, &channels, &cut)? } else { rewrite::slice(&model, &channels, &cut)? };
+    result.save(&options.output, &SaveOptions { force: options.force, ..SaveOptions::default() })?;
+    Ok(())
+}
+
+/// `onnx-prune verify`.
+#[derive(Debug, Clone, Default)]
+pub struct VerifyOptions {
+    /// First model.
+    pub a: ModelOptions,
+    /// Second model.
+    pub b: ModelOptions,
+    /// Engine.
+    pub engine: EngineOptions,
+    /// Random inputs to compare on.
+    pub runs: u64,
+    /// Seed of the inputs.
+    pub seed: u64,
+}
+
+/// Whether two models compute the same numbers on random inputs.
+///
+/// # Errors
+/// If they do not, or one does not run.
+pub fn verify(options: &VerifyOptions) -> Result<Agreement, Error> {
+    let (a, b) = (writing::load(&options.a)?, writing::load(&options.b)?);
+    let opened = open(&options.engine)?;
+    let specs = input_specs(&a);
+    let feeds: Vec<_> = (0..options.runs.max(1))
+        .map(|number| random_inputs(&specs, &options.a.sizes, 1 + usize::from(number > 0), options.seed + number))
+        .collect();
+    Ok(compare(opened.engine.as_ref(), &a, &b, &feeds)?)
+}
+
+/// `onnx-prune bench`.
+#[derive(Debug, Clone, Default)]
+pub struct BenchOptions {
+    /// First model.
+    pub a: ModelOptions,
+    /// Second model; the first against itself if not given, which shows the noise.
+    pub b: Option<ModelOptions>,
+    /// Engine.
+    pub engine: EngineOptions,
+    /// Images per run where the model leaves it open.
+    pub batch: usize,
+    /// Seed of the inputs.
+    pub seed: u64,
+}
+
+/// Times two models in turn.
+///
+/// # Errors
+/// If a model does not run.
+pub fn bench(options: &BenchOptions, cancel: &AtomicBool) -> Result<(EngineInfo, LatencyChange), Error> {
+    let a = writing::load(&options.a)?;
+    let b = options.b.as_ref().map(writing::load).transpose()?;
+    let opened = open(&options.engine)?;
+    let feed = random_inputs(&input_specs(&a), &options.a.sizes, options.batch.max(1), options.seed);
+    let found = time(opened.engine.as_ref(), (&a, b.as_ref().unwrap_or(&a)), &feed, cancel)?;
+    Ok((opened.engine.info().clone(), found))
+}

@@ -1,0 +1,14 @@
+//! The whole road: load, analyse, calibrate, score, plan, rewrite, compensate, verify, save, time, report.
+
+mod apply;
+mod dense;
+mod options;
+mod progress;
+mod prune;
+mod scoring;
+mod writing;
+
+pub use apply::{ApplyOptions, BenchOptions, VerifyOptions, apply, bench, inspect, verify};
+pub use options::{Criteria, DataOptions, ModelOptions, PlanFile, PruneOptions, RoundTo};
+pub use progress::{Progress, Silent};
+pub use prune::prune;

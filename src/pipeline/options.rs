@@ -1,0 +1,125 @@
+//! What a run is asked to do. Plain data: no types of the command line.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::calibration::PreprocessOptions;
+use crate::compensate::Compensation;
+use crate::engine::EngineOptions;
+use crate::plan::{Allocation, Budget, Target};
+
+/// The model and how to read it.
+#[derive(Debug, Clone, Default)]
+pub struct ModelOptions {
+    /// File, or `-` for standard input.
+    pub path: PathBuf,
+    /// Accept fields that `onnx.proto` does not have.
+    pub allow_unknown_fields: bool,
+    /// Sizes of symbolic dims, by name or `INPUT:AXIS`.
+    pub sizes: BTreeMap<String, usize>,
+    /// Nodes whose channels stay: names or glob patterns.
+    pub ignore: Vec<String>,
+}
+
+/// Images.
+#[derive(Debug, Clone, Default)]
+pub struct DataOptions {
+    /// Calibration images.
+    pub data: Option<PathBuf>,
+    /// Labelled images held out from calibration.
+    pub eval: Option<PathBuf>,
+    /// Map of class folders to outputs.
+    pub classes: Option<PathBuf>,
+    /// Preprocessing given by the user.
+    pub preprocess: PreprocessOptions,
+    /// Calibration images to use; all up to [`DataOptions::DEFAULT_SAMPLES`] by default.
+    pub samples: Option<usize>,
+    /// Held-out images to use; all by default.
+    pub eval_samples: Option<usize>,
+    /// Whether an unreadable image ends the run.
+    pub strict: bool,
+}
+
+impl DataOptions {
+    /// Calibration images that are used unless told otherwise.
+    pub const DEFAULT_SAMPLES: usize = 500;
+}
+
+/// How channels are chosen.
+#[derive(Debug, Clone)]
+pub struct Criteria {
+    /// Name of the criterion; `None`: the best that the data allow.
+    pub criterion: Option<String>,
+    /// What bounds the plan.
+    pub budget: Budget,
+    /// How widths are shared out.
+    pub allocation: Allocation,
+    /// Steps of widths.
+    pub round_to: RoundTo,
+    /// Whether residual streams may be cut.
+    pub streams: bool,
+    /// Least share of a group that stays.
+    pub floor: f64,
+}
+
+impl Default for Criteria {
+    fn default() -> Self {
+        Self {
+            criterion: None,
+            budget: Budget::Macs(Target::Share(0.5)),
+            allocation: Allocation::Uniform,
+            round_to: RoundTo::Auto,
+            streams: true,
+            floor: 0.125,
+        }
+    }
+}
+
+/// Steps of widths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RoundTo {
+    /// The engine's channel block.
+    #[default]
+    Auto,
+    /// Multiples of this.
+    Multiple(usize),
+}
+
+/// A pruning run.
+#[derive(Debug, Clone, Default)]
+pub struct PruneOptions {
+    /// The dense model.
+    pub model: ModelOptions,
+    /// Images.
+    pub data: DataOptions,
+    /// Engine.
+    pub engine: EngineOptions,
+    /// Choice of channels.
+    pub criteria: Criteria,
+    /// Repair.
+    pub compensation: Compensation,
+    /// Where the pruned model goes; `MODEL.pruned.onnx` by default.
+    pub output: Option<PathBuf>,
+    /// Where the plan goes; beside the output by default.
+    pub plan: PlanFile,
+    /// Replace existing files.
+    pub force: bool,
+    /// Whether to compare the sliced with the masked model.
+    pub skip_verification: bool,
+    /// Whether to time both models.
+    pub skip_timing: bool,
+    /// Seed of every random choice.
+    pub seed: u64,
+}
+
+/// Where the plan goes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum PlanFile {
+    /// `<output stem>.plan.json`.
+    #[default]
+    Beside,
+    /// This file.
+    At(PathBuf),
+    /// Nowhere.
+    None,
+}

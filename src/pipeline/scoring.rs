@@ -1,0 +1,87 @@
+//! Scores of all groups by one criterion.
+
+use ndarray::{Array2, ArrayD, Axis, IxDyn};
+use rayon::prelude::*;
+
+use super::dense::Observed;
+use crate::channels::run::source_tensor;
+use crate::channels::{Channels, Group, Slices};
+use crate::error::Error;
+use crate::model::Model;
+use crate::score::{Criterion, GroupInput, responses};
+use crate::statistics::TapFeatures;
+
+/// One score per atom and group, larger stays.
+pub(super) fn scores(
+    model: &Model,
+    channels: &Channels,
+    criterion: &dyn Criterion,
+    observed: Option<&Observed>,
+    seed: u64,
+) -> Result<Vec<Vec<f64>>, Error> {
+    let run = observed.and_then(|observed| Some((observed.outputs.as_ref()?, observed.labels.as_deref())));
+    let known = match run {
+        Some((outputs, labels)) if criterion.needs().outputs => Some(responses::from_run(outputs.view(), labels)?),
+        _ => None,
+    };
+    let none: Vec<TapFeatures> = Vec::new();
+    (0..channels.groups.len())
+        .into_par_iter()
+        .map(|index| {
+            let group = &channels.groups[index];
+            let producers = matrices(model, channels, &group.producers)?;
+            let consumers = matrices(model, channels, &group.consumers)?;
+            let input = GroupInput {
+                name: &group.name,
+                width: group.width(),
+                producer_weights: producers.iter().map(|matrix| matrix.view()).collect(),
+                consumer_weights: consumers.iter().map(|matrix| matrix.view()).collect(),
+                taps: observed.map_or(&none, |observed| observed.features.get(index).unwrap_or(&none)),
+                responses: known.as_ref().map(|(responses, _)| responses),
+                relatedness: known.as_ref().map(|(_, relatedness)| relatedness),
+                seed,
+            };
+            Ok(score(group, criterion, &input)?)
+        })
+        .collect()
+}
+
+fn score(
+    group: &Group,
+    criterion: &dyn Criterion,
+    input: &GroupInput<'_>,
+) -> Result<Vec<f64>, crate::score::ScoreError> {
+    if criterion.needs().features && input.taps.is_empty() {
+        // Nobody sums over these channels (a dead branch): every one is as good as another.
+        return Ok(vec![0.0; group.width()]);
+    }
+    Ok(criterion.score(input)?.scores)
+}
+
+/// For every constant a matrix `[atoms, elements]`. Constants whose slices differ in number are left out.
+fn matrices(model: &Model, channels: &Channels, slices: &[Slices]) -> Result<Vec<Array2<f32>>, Error> {
+    let mut matrices = Vec::new();
+    for slices in slices {
+        let Some(source) = channels.source(slices.node, slices.input) else { continue };
+        let Some(tensor) = source_tensor(model.graph(), source) else { continue };
+        let data = model.tensor(tensor)?;
+        let Some(values) = data.to_f32() else { continue };
+        let Ok(array) = ArrayD::from_shape_vec(IxDyn(&data.dims), values) else { continue };
+        let each = slices.indices.first().map_or(0, Vec::len);
+        if each == 0 || slices.indices.iter().any(|own| own.len() != each) {
+            continue;
+        }
+        let rest = array.len() / array.len_of(Axis(slices.axis)).max(1);
+        let mut matrix = Array2::zeros((slices.indices.len(), each * rest));
+        for (mut row, own) in matrix.axis_iter_mut(Axis(0)).zip(&slices.indices) {
+            let mut cells = row.iter_mut();
+            for &index in own {
+                for (cell, value) in cells.by_ref().zip(array.index_axis(Axis(slices.axis), index)) {
+                    *cell = *value;
+                }
+            }
+        }
+        matrices.push(matrix);
+    }
+    Ok(matrices)
+}

@@ -1,0 +1,62 @@
+//! Where results go.
+
+use std::path::{Path, PathBuf};
+
+use super::options::PlanFile;
+use crate::error::Error;
+use crate::model::{LoadOptions, Model, ModelError};
+
+use super::ModelOptions;
+
+/// Loads the model from its file or from standard input.
+pub(super) fn load(options: &ModelOptions) -> Result<Model, Error> {
+    let load = LoadOptions { allow_unknown_fields: options.allow_unknown_fields };
+    if options.path.as_os_str() == "-" {
+        return Ok(Model::read(&mut std::io::stdin().lock(), "standard input", &load)?);
+    }
+    Ok(Model::load(&options.path, &load)?)
+}
+
+/// The output that was asked for, else `MODEL.pruned.onnx` beside the model.
+pub(super) fn output(model: &Path, asked: Option<&Path>) -> PathBuf {
+    if let Some(asked) = asked {
+        return asked.to_owned();
+    }
+    if model.as_os_str() == "-" {
+        return PathBuf::from("model.pruned.onnx");
+    }
+    model.with_extension("pruned.onnx")
+}
+
+/// Where the plan goes, if anywhere.
+pub(super) fn plan(output: &Path, asked: &PlanFile) -> Option<PathBuf> {
+    match asked {
+        PlanFile::Beside => Some(output.with_extension("plan.json")),
+        PlanFile::At(path) => Some(path.clone()),
+        PlanFile::None => None,
+    }
+}
+
+/// Fails early, before minutes of work, if a result could not be written.
+pub(super) fn check(model: &Path, target: &Path, force: bool) -> Result<(), Error> {
+    let fail = |why: &str| ModelError::Write { path: target.display().to_string(), why: why.into() };
+    if let (Ok(a), Ok(b)) = (model.canonicalize(), target.canonicalize()) {
+        if a == b {
+            return Err(fail("it is the input; give another path with `-o`").into());
+        }
+    }
+    if target.exists() && !force {
+        return Err(fail("it exists; `--force` replaces it").into());
+    }
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        return Err(fail("its folder does not exist").into());
+    }
+    Ok(())
+}
+
+/// Writes a small text file atomically.
+pub(super) fn text(path: &Path, content: &str) -> Result<(), Error> {
+    crate::model::write_atomically(path, |file| std::io::Write::write_all(file, content.as_bytes()))?;
+    Ok(())
+}

@@ -1,0 +1,199 @@
+//! Everything a run found out: the one source of all report formats.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::channels::{Protected, Scope};
+use crate::compensate::Refit;
+use crate::engine::EngineInfo;
+use crate::verify::{Accuracy, Agreement};
+
+/// Version of the form of [`Summary`]. Grows when a field changes its meaning or goes; new fields may appear.
+pub const REPORT_SCHEMA_VERSION: u32 = 1;
+
+/// A number before and after pruning.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// Of the dense model.
+    pub before: u64,
+    /// Of the pruned model.
+    pub after: u64,
+}
+
+impl Change {
+    /// What remains, as a share.
+    pub fn ratio(&self) -> f64 {
+        if self.before == 0 { 1.0 } else { self.after as f64 / self.before as f64 }
+    }
+}
+
+/// A model file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileInfo {
+    /// Path as given.
+    pub path: PathBuf,
+    /// SHA-256 in hexadecimal.
+    pub sha256: String,
+}
+
+/// Time of one run.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct LatencyChange {
+    /// Median of the dense model in milliseconds.
+    pub before: f64,
+    /// Median of the pruned model in milliseconds.
+    pub after: f64,
+    /// 95th percentile of the dense model in milliseconds.
+    pub before_p95: f64,
+    /// 95th percentile of the pruned model in milliseconds.
+    pub after_p95: f64,
+    /// Median of the paired ratios.
+    pub ratio: f64,
+    /// Lower end of its 95 % interval.
+    pub ratio_low: f64,
+    /// Upper end of its 95 % interval.
+    pub ratio_high: f64,
+    /// Interleaved pairs.
+    pub pairs: usize,
+    /// Images per run.
+    pub batch: usize,
+}
+
+/// Top-1 on labelled images.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AccuracyChange {
+    /// Of the dense model, in percent.
+    pub before: f64,
+    /// Of the pruned model, in percent.
+    pub after: f64,
+    /// Images judged.
+    pub images: usize,
+    /// The dense model with its 95 % interval.
+    pub before_interval: Accuracy,
+    /// The pruned model with its 95 % interval.
+    pub after_interval: Accuracy,
+    /// Whether the images were also used for calibration.
+    pub seen_in_calibration: bool,
+}
+
+/// One group of coupled channels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GroupChange {
+    /// Name of the first node that makes the channels.
+    pub name: String,
+    /// Inner or stream.
+    pub scope: Scope,
+    /// Atoms (units that are cut together) before.
+    pub width_before: usize,
+    /// Atoms after.
+    pub width_after: usize,
+    /// Number of weights that make, carry and read the channels.
+    pub members: usize,
+}
+
+/// What was calibrated on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Calibrated {
+    /// Folder or file.
+    pub path: PathBuf,
+    /// Kind of source.
+    pub source: String,
+    /// Images used.
+    pub images: usize,
+    /// Distinct labels.
+    pub classes: usize,
+    /// Images that could not be read.
+    pub skipped: Vec<String>,
+    /// Preprocessing in words.
+    pub preprocessing: String,
+}
+
+/// Masked = sliced.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Verified {
+    /// Error and tolerance.
+    #[serde(flatten)]
+    pub agreement: Agreement,
+    /// Runs compared.
+    pub runs: usize,
+}
+
+/// A pruning run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Summary {
+    /// [`REPORT_SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Version of this crate.
+    pub tool_version: String,
+    /// The dense model.
+    pub model: FileInfo,
+    /// The pruned model.
+    pub output: FileInfo,
+    /// What ran.
+    pub engine: EngineInfo,
+    /// Multiply-accumulates of one run.
+    pub macs: Change,
+    /// Stored parameters.
+    pub params: Change,
+    /// Bytes of the files.
+    pub bytes: Change,
+    /// Time of one run, if it was measured.
+    pub latency_ms: Option<LatencyChange>,
+    /// Top-1, if there were labelled images.
+    pub accuracy: Option<AccuracyChange>,
+    /// Share of images on which the pruned model answers as the dense one.
+    pub agreement: Option<f64>,
+    /// Name of the criterion.
+    pub criterion: String,
+    /// The budget in words.
+    pub budget: String,
+    /// Channel block: preferred step and finest step of a width.
+    pub rounding: crate::plan::Rounding,
+    /// Groups in the order of the graph.
+    pub groups: Vec<GroupChange>,
+    /// Channels that were not cut, with reasons.
+    pub protected: Vec<ProtectedChannels>,
+    /// What was calibrated on.
+    pub calibration: Option<Calibrated>,
+    /// Masked = sliced.
+    pub verification: Option<Verified>,
+    /// What was done to the consumers of cut channels.
+    pub compensation: Refit,
+    /// What a person should know.
+    pub notes: Vec<String>,
+    /// Seed of every random choice.
+    pub seed: u64,
+    /// Seconds per phase.
+    pub timings_s: BTreeMap<String, f64>,
+    /// Largest resident size of the process in bytes, if the system tells.
+    pub peak_memory_bytes: Option<u64>,
+}
+
+/// Channels that stay whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProtectedChannels {
+    /// Node that makes them.
+    pub node: String,
+    /// Its operator type.
+    pub op: String,
+    /// How many of its channels.
+    pub channels: usize,
+    /// Out of.
+    pub of: usize,
+    /// Why, in words.
+    pub reasons: Vec<String>,
+}
+
+impl From<&Protected> for ProtectedChannels {
+    fn from(found: &Protected) -> Self {
+        Self {
+            node: found.node.clone(),
+            op: found.op.clone(),
+            channels: found.channels,
+            of: found.of,
+            reasons: found.reasons.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
