@@ -1,6 +1,7 @@
 //! Where a convolution's window reads, and the mean of what it reads there.
 
 use ndarray::ArrayViewD;
+use rayon::prelude::*;
 
 use crate::channels::run::{attribute, ints_attribute};
 use crate::proto::onnx::NodeProto;
@@ -41,25 +42,25 @@ impl Window {
     /// Adds, for every channel and kernel position, the sum over output positions of what is read: `[C, kh * kw]`.
     /// Returns the number of output positions over the batch.
     pub(super) fn add_sums(&self, x: &ArrayViewD<'_, f32>, sums: &mut [f64]) -> usize {
-        let &[n, channels, height, width] = x.shape() else { return 0 };
+        let &[n, _, height, width] = x.shape() else { return 0 };
+        let Some(values) = x.as_slice() else { return 0 };
         let [kh, kw] = self.kernel;
-        let rows = |k: usize| self.range(0, k, height);
+        let rows: Vec<Vec<usize>> = (0..kh).map(|k| self.range(0, k, height)).collect();
         let columns: Vec<Vec<usize>> = (0..kw).map(|k| self.range(1, k, width)).collect();
-        for image in 0..n {
-            for channel in 0..channels {
-                for ky in 0..kh {
-                    for row in rows(ky) {
-                        for (kx, columns) in columns.iter().enumerate() {
-                            let mut sum = 0.0_f64;
-                            for &column in columns {
-                                sum += f64::from(x[[image, channel, row, column]]);
-                            }
-                            sums[channel * kh * kw + ky * kw + kx] += sum;
+        let (area, channels) = (height * width, x.shape()[1]);
+        // Channels are independent, so the sums do not depend on the number of threads.
+        sums.par_chunks_mut(kh * kw).enumerate().for_each(|(channel, sums)| {
+            for image in 0..n {
+                let map = &values[(image * channels + channel) * area..][..area];
+                for (ky, rows) in rows.iter().enumerate() {
+                    for row in rows.iter().map(|row| &map[row * width..][..width]) {
+                        for (sum, columns) in sums[ky * kw..].iter_mut().zip(&columns) {
+                            *sum += columns.iter().map(|&column| f64::from(row[column])).sum::<f64>();
                         }
                     }
                 }
             }
-        }
+        });
         n * self.output[0] * self.output[1]
     }
 

@@ -169,16 +169,20 @@ fn rows(value: &ArrayD<f32>, axis: usize, images: usize, seed: u64, first: usize
     let positions = value.len() / (n * channels).max(1);
     let wanted = LEAST_POSITIONS.max(MOST_ROWS / images.max(1)).min(positions);
     let mut rows = Mat::zeros(n * wanted, channels);
-    for (image, block) in value.axis_iter(Axis(0)).enumerate() {
+    let outer: usize = value.shape()[1..axis].iter().product();
+    let inner: usize = value.shape()[axis + 1..].iter().product();
+    let values = value.as_standard_layout();
+    let Some(values) = values.as_slice() else { return rows };
+    for image in 0..n {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream((first + image) as u64);
         let mut picked = sample(&mut rng, positions, wanted).into_vec();
         picked.sort_unstable();
-        for (channel, map) in block.axis_iter(Axis(axis - 1)).enumerate() {
-            // Row-major position inside the map; maps may be strided views.
-            let flat: Vec<f32> = map.iter().copied().collect();
-            for (row, &position) in picked.iter().enumerate() {
-                rows[(image * wanted + row, channel)] = f64::from(flat[position]);
+        for (row, &position) in picked.iter().enumerate() {
+            // A position counts the axes before and after the channel axis, in row-major order.
+            let start = (image * outer + position / inner) * channels * inner + position % inner;
+            for channel in 0..channels {
+                rows[(image * wanted + row, channel)] = f64::from(values[start + channel * inner]);
             }
         }
     }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use faer::linalg::matmul::matmul;
 use faer::linalg::solvers::Solve as _;
-use faer::{Mat, Side};
+use faer::{Accum, Mat, Par, Side};
 use serde::{Deserialize, Serialize};
 
 use super::Compensation;
@@ -158,16 +159,16 @@ fn regression(pairs: &TapMoments, kept: &[usize], cut: &[usize]) -> Option<Mat<f
 fn blended(weight: &Weight, outputs: &[usize], kept: &[usize], cut: &[usize], blend: Option<&Mat<f64>>) -> Vec<f32> {
     let size = (outputs.len(), kept.len(), weight.taps);
     let mut new = vec![0.0_f32; size.0 * size.1 * size.2];
-    for (o, &output) in outputs.iter().enumerate() {
-        for (s, &channel) in kept.iter().enumerate() {
-            for tap in 0..weight.taps {
-                let mut value = f64::from(weight.values[weight.at(output, channel, tap)]);
-                if let Some(blend) = blend {
-                    for (r, &removed) in cut.iter().enumerate() {
-                        value += blend[(s, r)] * f64::from(weight.values[weight.at(output, removed, tap)]);
-                    }
-                }
-                new[position(weight, size, o, s, tap)] = value as f32;
+    for tap in 0..weight.taps {
+        let at = |o: usize, channel: usize| f64::from(weight.values[weight.at(outputs[o], channel, tap)]);
+        let mut refitted = Mat::from_fn(size.0, size.1, |o, s| at(o, kept[s]));
+        if let Some(blend) = blend {
+            let removed = Mat::from_fn(size.0, cut.len(), |o, r| at(o, cut[r]));
+            matmul(refitted.as_mut(), Accum::Add, removed.as_ref(), blend.transpose(), 1.0, Par::Seq);
+        }
+        for o in 0..size.0 {
+            for s in 0..size.1 {
+                new[position(weight, size, o, s, tap)] = refitted[(o, s)] as f32;
             }
         }
     }

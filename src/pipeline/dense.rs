@@ -17,8 +17,13 @@ use crate::model::{DataType, Model};
 use crate::statistics::{FeatureCollector, TapFeatures, TapLayout};
 use crate::verify::{InputSpec, Judge, input_specs};
 
-/// Images per engine call where the model leaves it open.
+/// Images per engine call where the model leaves it open: a few megabytes of input, so that the activations that are
+/// fetched stay within a gigabyte.
 const BATCH: usize = 32;
+const BATCH_OF_LARGE: usize = 8;
+
+/// Input values per image from which an image counts as large.
+const LARGE: usize = 3 * 96 * 96;
 
 /// An opened data set with the model's preprocessing.
 pub(super) struct Source {
@@ -38,7 +43,9 @@ impl Source {
             return Err(crate::calibration::CalibrationError::Preprocess { why, help }.into());
         };
         let preprocess = Preprocess::resolve(&input.shape, &options.preprocess)?;
-        let batch = input.shape.first().copied().flatten().unwrap_or(BATCH);
+        let batch = input.shape.first().copied().flatten().unwrap_or_else(|| {
+            if preprocess.input_shape().iter().product::<usize>() < LARGE { BATCH } else { BATCH_OF_LARGE }
+        });
         Ok(Self { dataset, preprocess, input: input.clone(), batch })
     }
 

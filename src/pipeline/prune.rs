@@ -328,8 +328,10 @@ impl<'a> Run<'a> {
 
     fn save(&mut self, pruned: &Model, plan: &Plan) -> Result<(u64, String), Error> {
         self.timed("save", |run| {
-            // The engine must accept the very model that is written.
-            run.engine.compile(pruned, &CompileOptions::default())?;
+            if !run.options.skip_verification {
+                // The engine must accept the very model that is written.
+                run.engine.compile(pruned, &CompileOptions::default())?;
+            }
             let save = SaveOptions { force: run.options.force, ..SaveOptions::default() };
             pruned.save(&run.output, &save)?;
             if let Some(path) = writing::plan(&run.output, &run.options.plan) {

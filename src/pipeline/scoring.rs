@@ -30,7 +30,9 @@ pub(super) fn scores(
         .map(|index| {
             let group = &channels.groups[index];
             let producers = matrices(model, channels, &group.producers)?;
-            let consumers = matrices(model, channels, &group.consumers)?;
+            // Only activations are weighted by what reads them.
+            let readers = if criterion.needs().features { group.consumers.as_slice() } else { &[] };
+            let consumers = matrices(model, channels, readers)?;
             let input = GroupInput {
                 name: &group.name,
                 width: group.width(),

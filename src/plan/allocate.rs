@@ -160,30 +160,81 @@ impl Allocator<'_> {
             let Some(group) = pick else { break };
             widths[group] = down(group);
         }
-        self.fill(measure, limit, ideal, &mut widths, |group| self.step(group));
-        let short = 1.0 - self.cost.at(measure, &widths) / limit;
-        if self.rounding.block > 1 && short > ROUNDING_SLACK {
-            let finer = Rounding { block: self.rounding.multiple, ..self.rounding };
-            self.fill(measure, limit, ideal, &mut widths, |group| finer.step(self.groups[group].width(), 1));
+        self.fill(measure, limit, ideal, &mut widths, &movable);
+        while self.rounding.block > 1 && self.short(measure, limit, &widths) > ROUNDING_SLACK {
+            if !self.exchange(measure, limit, &movable, &mut widths) {
+                self.fill_finely(measure, limit, &movable, &mut widths);
+                break;
+            }
         }
         widths
     }
 
+    /// Share of the budget that is left unused.
+    fn short(&self, measure: Measure, limit: f64, widths: &[usize]) -> f64 {
+        1.0 - self.cost.at(measure, widths) / limit
+    }
+
+    fn up(&self, group: usize, width: usize, step: usize) -> usize {
+        (width + step).min(self.groups[group].width())
+    }
+
+    /// One step up in one group and one down in another, where that uses the budget better without exceeding it.
+    fn exchange(&self, measure: Measure, limit: f64, movable: &[usize], widths: &mut Vec<usize>) -> bool {
+        let mut best: Option<(f64, Vec<usize>)> = None;
+        let now = self.cost.at(measure, widths);
+        for &raised in movable {
+            for &lowered in movable.iter().filter(|&&lowered| lowered != raised) {
+                let mut trial = widths.clone();
+                trial[raised] = self.up(raised, trial[raised], self.step(raised));
+                trial[lowered] = trial[lowered].saturating_sub(self.step(lowered)).max(self.least(lowered));
+                let cost = self.cost.at(measure, &trial);
+                if cost <= limit && cost > best.as_ref().map_or(now * 1.000_001, |best| best.0) {
+                    best = Some((cost, trial));
+                }
+            }
+        }
+        best.map(|(_, trial)| *widths = trial).is_some()
+    }
+
+    /// Widens a single group by finer steps: the one that uses the budget best. Others stay on their blocks.
+    fn fill_finely(&self, measure: Measure, limit: f64, movable: &[usize], widths: &mut Vec<usize>) {
+        let finer = Rounding { block: self.rounding.multiple, ..self.rounding };
+        let widened = |group: usize| {
+            let step = finer.step(self.groups[group].width(), 1);
+            let mut trial = widths.clone();
+            loop {
+                let mut more = trial.clone();
+                more[group] = self.up(group, more[group], step);
+                if more == trial || self.cost.at(measure, &more) > limit {
+                    return trial;
+                }
+                trial = more;
+            }
+        };
+        let cost = |trial: &Vec<usize>| self.cost.at(measure, trial);
+        let best = movable.iter().map(|&group| widened(group)).max_by(|a, b| cost(a).total_cmp(&cost(b)));
+        if let Some(best) = best {
+            *widths = best;
+        }
+    }
+
     /// Up: the group that lacks most takes first, while the budget lasts.
-    fn fill(&self, measure: Measure, limit: f64, ideal: &[f64], widths: &mut [usize], step: impl Fn(usize) -> usize) {
-        let lack =
-            |widths: &[usize], group: usize| (ideal[group] - widths[group] as f64) / self.groups[group].width() as f64;
+    fn fill(&self, measure: Measure, limit: f64, ideal: &[f64], widths: &mut [usize], movable: &[usize]) {
+        let lack = |widths: &[usize], group: usize| {
+            (ideal[group] - widths[group] as f64) / self.groups[group].width() as f64
+        };
         loop {
             let mut candidates: Vec<usize> =
-                (0..widths.len()).filter(|&g| self.may_cut(g) && widths[g] < self.groups[g].width()).collect();
+                movable.iter().copied().filter(|&group| widths[group] < self.groups[group].width()).collect();
             candidates.sort_by(|&a, &b| lack(widths, b).total_cmp(&lack(widths, a)).then(a.cmp(&b)));
             let next = candidates.into_iter().find(|&group| {
                 let mut more = widths.to_vec();
-                more[group] = (more[group] + step(group)).min(self.groups[group].width());
+                more[group] = self.up(group, more[group], self.step(group));
                 self.cost.at(measure, &more) <= limit
             });
             let Some(group) = next else { return };
-            widths[group] = (widths[group] + step(group)).min(self.groups[group].width());
+            widths[group] = self.up(group, widths[group], self.step(group));
         }
     }
 }

@@ -3,7 +3,7 @@
 //! [`slice`] removes the cut lanes physically. [`mask`] leaves every shape as it is and zeroes the cut lanes in the
 //! weights that sum over them. Both must compute the same numbers; `verify` checks that they do.
 
-pub(crate) use weights::add as add_initializer;
+pub(crate) use weights::{add as add_initializer, references};
 
 mod operands;
 mod weights;
@@ -151,9 +151,9 @@ fn declare(graph: &mut GraphProto, channels: &Channels, cut: &Cut) {
 
 /// Removes nodes and initializers that were read before the rewrite and no longer are.
 fn remove_unused(before: &GraphProto, graph: &mut GraphProto) {
-    let read_before = weights::references(before);
+    let read_before = references(before);
     loop {
-        let read = weights::references(graph);
+        let read = references(graph);
         let gone = |name: &str| read_before.contains_key(name) && !read.contains_key(name);
         let count = graph.node.len() + graph.initializer.len();
         graph.node.retain(|node| {

@@ -13,7 +13,7 @@ use crate::proto::onnx::GraphProto;
 type Wish = Vec<Option<Vec<usize>>>;
 
 /// How often a name is read: by nodes, by the subgraphs of nodes, as a graph output.
-pub(super) fn references(graph: &GraphProto) -> HashMap<String, usize> {
+pub(crate) fn references(graph: &GraphProto) -> HashMap<String, usize> {
     let mut counts = HashMap::new();
     for node in &graph.node {
         for name in node.input.iter().cloned().chain(captured(node)).filter(|name| !name.is_empty()) {

@@ -1,1 +1,9 @@
-//! (under construction)
+//! Graph edits: find, rename, insert, replace, remove, fold constants.
+//!
+//! Edits work on the main graph of a [`Model`] and keep it valid: names stay unique, readers follow their values.
+
+mod edit;
+mod fold;
+
+pub use edit::{Graph, SurgeryError};
+pub use fold::{Folded, fold_constants};
