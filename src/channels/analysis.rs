@@ -219,7 +219,7 @@ impl Channels {
 
     /// Multiply-accumulates of one run of the model (Conv, ConvTranspose, Gemm, MatMul), batch as analysed.
     pub fn macs(&self, cut: Option<&Cut>) -> u64 {
-        self.macs.iter().map(|term| self.term(term, cut)).sum()
+        self.macs.iter().fold(0, |sum: u64, term| sum.saturating_add(self.term(term, cut)))
     }
 
     /// Multiply-accumulates per node index.
@@ -232,7 +232,7 @@ impl Channels {
             (Some(cut), Some(lanes)) => lanes.iter().filter(|&&lane| !cut.removes(self, lane)).count() as u64,
             _ => dim.size as u64,
         };
-        term.dims.iter().map(size).product::<u64>() * term.constant
+        term.dims.iter().map(size).fold(term.constant, u64::saturating_mul)
     }
 
     /// Costs as polynomials in the widths of the groups.

@@ -28,6 +28,20 @@ pub(crate) struct Ids {
     pub(crate) factors: Vec<Factor>,
 }
 
+/// An axis longer than this has no lanes that anybody would cut.
+const LONGEST_AXIS: usize = 1 << 22;
+
+/// Values with more elements than this are beyond any engine.
+const LARGEST_VALUE: usize = 1 << 36;
+
+/// Whether a shape is of a size that arithmetic on it cannot overflow and lists along its axes can be held.
+pub(crate) fn is_tractable(shape: &[usize]) -> bool {
+    shape.iter().all(|&size| size <= LONGEST_AXIS)
+        && shape.iter().try_fold(1usize, |all, &size| all.checked_mul(size)).is_some_and(|all| all <= LARGEST_VALUE)
+        // Zero sizes hide the others from the product.
+        && shape.iter().filter(|&&size| size > 0).try_fold(1usize, |all, &size| all.checked_mul(size)).is_some()
+}
+
 /// The movement is not expressible on identities; the caller protects what reaches it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unsupported(pub(crate) String);
@@ -70,6 +84,9 @@ impl Factor {
 
     /// The factor without the axes along which its ids do not vary; `None` if none is left or there is nothing.
     fn compressed(axes: Vec<usize>, shape: &[usize], mut ids: Vec<LaneId>) -> Option<Self> {
+        if ids.is_empty() {
+            return None;
+        }
         let mut kept = axes;
         let mut position = 0;
         while position < kept.len() {

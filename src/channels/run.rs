@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::identity::{Ids, Unsupported, unite_elementwise};
+use super::identity::{Ids, Unsupported, is_tractable, unite_elementwise};
 use super::lanes::{LaneId, Lanes, Place, Reason, Role};
 use super::numbers::{Call, Numbers, resolve_axis};
 use super::ops;
@@ -171,7 +171,7 @@ impl<'m> Run<'m> {
                 continue;
             }
             let reason = Reason::GraphInput(input.name().to_owned());
-            let ids = sizes.of(input).map(|shape| self.fixed(shape, &reason));
+            let ids = sizes.of(input).and_then(|shape| self.fixed(shape, &reason));
             self.values.insert(input.name().to_owned(), Value { ids, ..Value::default() });
         }
     }
@@ -180,12 +180,16 @@ impl<'m> Run<'m> {
         let shape: Vec<usize> = tensor.dims.iter().map(|&dim| usize::try_from(dim).unwrap_or(0)).collect();
         let small = shape.iter().try_fold(1usize, |all, &size| all.checked_mul(size)).is_some_and(|n| n <= 4096);
         let numbers = small.then(|| self.model.tensor(tensor).ok()).flatten().and_then(|d| Numbers::from_tensor(&d));
-        let value = Value { ids: Some(Ids::plain(shape)), numbers, source: Some(source), constant: true };
+        let ids = is_tractable(&shape).then(|| Ids::plain(shape));
+        let value = Value { ids, numbers, source: Some(source), constant: true };
         self.values.insert(name.to_owned(), value);
     }
 
     /// A value nobody may cut: frozen lanes along every axis but the first.
-    fn fixed(&mut self, shape: Vec<usize>, reason: &Reason) -> Ids {
+    fn fixed(&mut self, shape: Vec<usize>, reason: &Reason) -> Option<Ids> {
+        if !is_tractable(&shape) {
+            return None;
+        }
         let mut ids = Ids::plain(shape);
         for axis in 1..ids.rank() {
             if ids.shape[axis] > 1 {
@@ -196,7 +200,7 @@ impl<'m> Run<'m> {
                 ids.set_axis(axis, lanes);
             }
         }
-        ids
+        Some(ids)
     }
 
     fn node(&mut self, index: usize, declared: &HashMap<&str, Vec<usize>>) {
@@ -305,7 +309,7 @@ impl<'m> Run<'m> {
             }
         }
         for name in node.output.iter().filter(|name| !name.is_empty()) {
-            let ids = declared.get(name.as_str()).map(|shape| self.fixed(shape.clone(), &reason));
+            let ids = declared.get(name.as_str()).and_then(|shape| self.fixed(shape.clone(), &reason));
             self.values.insert(name.clone(), Value { ids, ..Value::default() });
         }
     }
@@ -527,7 +531,8 @@ impl Flow<'_, '_> {
 
     pub(crate) fn set(&mut self, output: usize, ids: Ids) {
         if let Some(name) = self.node.output.get(output).filter(|name| !name.is_empty()) {
-            self.run.values.insert(name.clone(), Value { ids: Some(ids), ..Value::default() });
+            let ids = is_tractable(&ids.shape).then_some(ids);
+            self.run.values.insert(name.clone(), Value { ids, ..Value::default() });
         }
     }
 
@@ -608,7 +613,9 @@ impl Flow<'_, '_> {
         });
     }
 
-    pub(crate) fn macs(&mut self, constant: usize, dims: Vec<Dim>) {
-        self.run.macs.push(MacTerm { node: self.index, constant: constant as u64, dims });
+    /// Multiply-accumulates: the product of `constants` times that of `dims`.
+    pub(crate) fn macs(&mut self, constants: &[usize], dims: Vec<Dim>) {
+        let constant = constants.iter().fold(1u64, |all, &size| all.saturating_mul(size as u64));
+        self.run.macs.push(MacTerm { node: self.index, constant, dims });
     }
 }

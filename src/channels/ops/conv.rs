@@ -16,7 +16,7 @@ impl Rule for Conv {
     fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
         let (x, w) = (flow.ids(0)?, flow.ids(1)?);
         let groups = conv_groups(flow)?;
-        if x.rank() < 3 || w.rank() != x.rank() || w.shape[1] * groups != x.shape[1] || w.shape[0] % groups != 0 {
+        if x.rank() < 3 || w.rank() != x.rank() || w.shape[1].checked_mul(groups) != Some(x.shape[1]) || w.shape[0] % groups != 0 || w.shape[1] == 0 {
             return Err("its weight does not fit its input".into());
         }
         if !flow.is_constant(1) {
@@ -37,9 +37,9 @@ impl Rule for Conv {
             }
         }
         bind_bias(flow, 2, wo.as_deref())?;
-        let area: usize = shape[2..].iter().chain(&w.shape[2..]).product();
         let dims = vec![Dim { size: w.shape[0], lanes: wo.clone() }, Dim { size: w.shape[1], lanes: wi }];
-        flow.macs(x.shape[0] * area, dims);
+        let constants: Vec<usize> = [x.shape[0]].iter().chain(&shape[2..]).chain(&w.shape[2..]).copied().collect();
+        flow.macs(&constants, dims);
         flow.set(0, output(shape, wo));
         Ok(())
     }
@@ -56,7 +56,7 @@ impl Rule for ConvTranspose {
     fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
         let (x, w) = (flow.ids(0)?, flow.ids(1)?);
         let groups = conv_groups(flow)?;
-        if x.rank() < 3 || w.rank() != x.rank() || w.shape[0] != x.shape[1] || x.shape[1] % groups != 0 {
+        if x.rank() < 3 || w.rank() != x.rank() || w.shape[0] != x.shape[1] || x.shape[1] % groups != 0 || x.shape[1] < groups {
             return Err("its weight does not fit its input".into());
         }
         if !flow.is_constant(1) {
@@ -85,9 +85,9 @@ impl Rule for ConvTranspose {
             wo.as_ref().map(|wo| wo.repeat(groups))
         };
         bind_bias(flow, 2, out.as_deref())?;
-        let area: usize = x.shape[2..].iter().chain(&w.shape[2..]).product();
         let dims = vec![Dim { size: w.shape[0], lanes: wi }, Dim { size: w.shape[1], lanes: wo }];
-        flow.macs(x.shape[0] * area, dims);
+        let constants: Vec<usize> = [x.shape[0]].iter().chain(&x.shape[2..]).chain(&w.shape[2..]).copied().collect();
+        flow.macs(&constants, dims);
         flow.set(0, output(shape, out));
         Ok(())
     }

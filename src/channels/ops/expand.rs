@@ -50,6 +50,9 @@ impl Rule for Tile {
             return Err("its repeats do not fit its input".into());
         }
         for (axis, &count) in repeats.iter().enumerate().filter(|(_, count)| **count != 1) {
+            if count.checked_mul(x.shape[axis]).is_none_or(|size| size > 1 << 20) {
+                return Err("its output is too large".into());
+            }
             let indices: Vec<_> = (0..count).flat_map(|_| 0..x.shape[axis]).collect();
             x = x.select(axis, &indices);
         }

@@ -25,7 +25,7 @@ impl Rule for Gemm {
         }
         let product = contract(flow, (&a, ak, am), (&b, bk, bn), vec![a.shape[am], b.shape[bn]])?;
         let macs = vec![dim(flow, &a, ak, &b, bk), side(flow, &b, bn), side(flow, &a, am)];
-        flow.macs(1, macs);
+        flow.macs(&[], macs);
         let result = if flow.has(2) {
             let c = flow.ids(2)?;
             for axis in 0..c.rank() {
@@ -59,11 +59,11 @@ impl Rule for MatMul {
         if a.rank() == 2 && b.rank() == 2 {
             shape.clear();
         }
-        let batch: usize = shape.iter().product();
+        let batch = shape.clone();
         shape.extend([a.shape[am], b.shape[bn]]);
         let product = contract(flow, (&a, ak, am), (&b, bk, bn), shape)?;
         let macs = vec![dim(flow, &a, ak, &b, bk), side(flow, &b, bn), side(flow, &a, am)];
-        flow.macs(batch, macs);
+        flow.macs(&batch, macs);
         flow.set(0, product);
         Ok(())
     }

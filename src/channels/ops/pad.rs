@@ -35,7 +35,7 @@ impl Rule for Pad {
             if x.varies(axis) && (before, after) != (0, 0) {
                 x = pad_channels(flow, &x, axis, (before, after), constant)?;
             } else {
-                let size = i64::try_from(x.shape[axis]).unwrap_or(i64::MAX) + before + after;
+                let size = i64::try_from(x.shape[axis]).unwrap_or(i64::MAX).saturating_add(before).saturating_add(after);
                 x.shape[axis] = usize::try_from(size).map_err(|_| "its output would be empty")?;
             }
         }
@@ -85,6 +85,9 @@ fn pad_channels(
     }
     if before < 0 || after < 0 {
         return Err("it crops channels".into());
+    }
+    if before.max(after) > 1 << 20 {
+        return Err("its pads are out of range".into());
     }
     let counts = [before, after].map(|amount| usize::try_from(amount).unwrap_or(0));
     // One site for both sides: what is added in front and behind is one family of channels.

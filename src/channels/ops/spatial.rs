@@ -31,6 +31,13 @@ impl Window {
             ceil: flow.int("ceil_mode", 0) == 1,
             kernel,
         };
+        // Windows beyond these bounds fit no tensor, and arithmetic on smaller ones cannot overflow.
+        let small = |sizes: &[usize]| sizes.iter().all(|&size| size <= 1 << 24);
+        if ![&window.kernel, &window.strides, &window.dilations].into_iter().all(|sizes| small(sizes))
+            || window.pads.iter().any(|pad| pad.unsigned_abs() > 1 << 24)
+        {
+            return Err("its window attributes are out of range".into());
+        }
         let fits = window.strides.len() == rank && window.dilations.len() == rank && window.pads.len() == 2 * rank;
         if !fits || window.strides.contains(&0) {
             return Err("its window attributes do not fit its rank".into());
@@ -78,6 +85,9 @@ impl Window {
             return Ok(shape[skip..].to_vec());
         }
         let extra = flow.ints("output_padding").and_then(|extra| sizes(&extra)).unwrap_or_default();
+        if extra.iter().any(|&size| size > 1 << 24) {
+            return Err("its output padding is out of range".into());
+        }
         (0..input.len())
             .map(|axis| {
                 if self.auto_pad.starts_with("SAME") {
