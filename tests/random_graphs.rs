@@ -195,7 +195,9 @@ fn masked_equals_sliced_on_random_graphs() {
                 if kept.is_empty() { vec![0] } else { kept }
             })
             .collect();
-        cut_channels.set(cut_channels.get() + channels.groups.iter().zip(&kept).map(|(g, k)| g.width() - k.len()).sum::<usize>());
+        cut_channels.set(
+            cut_channels.get() + channels.groups.iter().zip(&kept).map(|(g, k)| g.width() - k.len()).sum::<usize>(),
+        );
         let cut = Cut::new(&channels, &kept);
         let sliced = slice(&model, &channels, &cut).map_err(|error| TestCaseError::fail(error.to_string()))?;
         let masked = mask(&model, &channels, &cut).map_err(|error| TestCaseError::fail(error.to_string()))?;

@@ -94,6 +94,12 @@ impl<'a> Run<'a> {
         if let Some(plan) = writing::plan(&output, &options.plan) {
             writing::check(&options.model.path, &plan, options.force)?;
         }
+        for path in [&options.data.data, &options.data.eval, &options.data.classes].into_iter().flatten() {
+            if !path.exists() {
+                let path = path.display().to_string();
+                return Err(crate::calibration::CalibrationError::Empty { path, why: "no such path".into() }.into());
+            }
+        }
         let begin = Instant::now();
         let model = writing::load(&options.model)?;
         let loaded = begin.elapsed().as_secs_f64();

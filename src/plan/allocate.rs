@@ -221,9 +221,8 @@ impl Allocator<'_> {
 
     /// Up: the group that lacks most takes first, while the budget lasts.
     fn fill(&self, measure: Measure, limit: f64, ideal: &[f64], widths: &mut [usize], movable: &[usize]) {
-        let lack = |widths: &[usize], group: usize| {
-            (ideal[group] - widths[group] as f64) / self.groups[group].width() as f64
-        };
+        let lack =
+            |widths: &[usize], group: usize| (ideal[group] - widths[group] as f64) / self.groups[group].width() as f64;
         loop {
             let mut candidates: Vec<usize> =
                 movable.iter().copied().filter(|&group| widths[group] < self.groups[group].width()).collect();

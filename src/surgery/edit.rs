@@ -171,7 +171,8 @@ impl<'a> Graph<'a> {
             }
         }
         let infos = graph.input.iter_mut().chain(&mut graph.output).chain(&mut graph.value_info);
-        for name in infos.map(|info| &mut info.name).chain(graph.initializer.iter_mut().map(|tensor| &mut tensor.name)) {
+        for name in infos.map(|info| &mut info.name).chain(graph.initializer.iter_mut().map(|tensor| &mut tensor.name))
+        {
             if name.as_deref() == Some(from) {
                 *name = Some(to.to_owned());
             }

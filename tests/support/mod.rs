@@ -21,7 +21,8 @@ pub struct Builder {
 
 impl Builder {
     pub fn new(input: &[usize]) -> Self {
-        let mut builder = Self { graph: GraphProto { name: Some("g".into()), ..Default::default() }, seed: 1, count: 0 };
+        let mut builder =
+            Self { graph: GraphProto { name: Some("g".into()), ..Default::default() }, seed: 1, count: 0 };
         builder.graph.input.push(info("x", input));
         builder
     }

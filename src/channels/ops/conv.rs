@@ -16,7 +16,12 @@ impl Rule for Conv {
     fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
         let (x, w) = (flow.ids(0)?, flow.ids(1)?);
         let groups = conv_groups(flow)?;
-        if x.rank() < 3 || w.rank() != x.rank() || w.shape[1].checked_mul(groups) != Some(x.shape[1]) || w.shape[0] % groups != 0 || w.shape[1] == 0 {
+        if x.rank() < 3
+            || w.rank() != x.rank()
+            || w.shape[1].checked_mul(groups) != Some(x.shape[1])
+            || w.shape[0] % groups != 0
+            || w.shape[1] == 0
+        {
             return Err("its weight does not fit its input".into());
         }
         if !flow.is_constant(1) {
@@ -56,7 +61,12 @@ impl Rule for ConvTranspose {
     fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
         let (x, w) = (flow.ids(0)?, flow.ids(1)?);
         let groups = conv_groups(flow)?;
-        if x.rank() < 3 || w.rank() != x.rank() || w.shape[0] != x.shape[1] || x.shape[1] % groups != 0 || x.shape[1] < groups {
+        if x.rank() < 3
+            || w.rank() != x.rank()
+            || w.shape[0] != x.shape[1]
+            || x.shape[1] % groups != 0
+            || x.shape[1] < groups
+        {
             return Err("its weight does not fit its input".into());
         }
         if !flow.is_constant(1) {

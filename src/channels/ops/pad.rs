@@ -35,7 +35,8 @@ impl Rule for Pad {
             if x.varies(axis) && (before, after) != (0, 0) {
                 x = pad_channels(flow, &x, axis, (before, after), constant)?;
             } else {
-                let size = i64::try_from(x.shape[axis]).unwrap_or(i64::MAX).saturating_add(before).saturating_add(after);
+                let size =
+                    i64::try_from(x.shape[axis]).unwrap_or(i64::MAX).saturating_add(before).saturating_add(after);
                 x.shape[axis] = usize::try_from(size).map_err(|_| "its output would be empty")?;
             }
         }

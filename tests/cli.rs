@@ -1,0 +1,248 @@
+//! The binary as a user runs it: exit codes, files, output. The embedded engine runs everywhere.
+#![allow(missing_docs, reason = "a test binary")]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use onnx_prune::model::SaveOptions;
+use support::{onnx_prune, root, text};
+
+/// Copies a model of models/ into a temporary folder.
+fn with_model(name: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::copy(root().join("models").join(name), folder.path().join("model.onnx")).unwrap();
+    folder
+}
+
+fn data(part: &str) -> String {
+    root().join("calibration").join(part).display().to_string()
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+fn prune(folder: &Path, more: &[&str]) -> std::process::Output {
+    let (train, eval) = (data("train"), data("eval"));
+    let mut arguments = vec![
+        "model.onnx",
+        "--data",
+        &train,
+        "--eval",
+        &eval,
+        "--eval-samples",
+        "200",
+        "--no-timing",
+        "--engine",
+        "tract",
+    ];
+    arguments.extend(more);
+    onnx_prune(&arguments, folder)
+}
+
+#[test]
+fn one_command_prunes_a_real_classifier() {
+    for name in ["fashion_resnet.onnx", "fashion_plain.onnx"] {
+        let folder = with_model(name);
+        let output = prune(folder.path(), &["--report", "report.json", "--round-to", "1"]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        assert_eq!(files(folder.path()), ["model.onnx", "model.pruned.onnx", "model.pruned.plan.json", "report.json"]);
+        let report: serde_json::Value =
+            serde_json::from_slice(&fs::read(folder.path().join("report.json")).unwrap()).unwrap();
+        let macs = &report["macs"];
+        let share = macs["after"].as_f64().unwrap() / macs["before"].as_f64().unwrap();
+        assert!((0.495..=0.5).contains(&share), "{name}: MACs x{share}");
+        assert!(report["accuracy"]["before"].as_f64().unwrap() > 88.0);
+        // Chance is 10 %: a pruned network that lost its way is near it.
+        assert!(report["accuracy"]["after"].as_f64().unwrap() > 60.0, "{report}");
+        assert!(report["verification"]["max_error"].as_f64().unwrap() <= 1e-4);
+        assert_eq!(report["schema_version"], 1);
+        let shown = text(&output.stdout);
+        assert!(shown.starts_with("MACs x0."), "{shown}");
+        assert!(!shown.contains('\u{1b}'), "colour on a pipe");
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_for_any_number_of_threads() {
+    let results: Vec<(Vec<u8>, Vec<u8>)> = ["1", "2"]
+        .into_iter()
+        .map(|threads| {
+            let folder = with_model("fashion_plain.onnx");
+            let output = std::process::Command::new(env!("CARGO_BIN_EXE_onnx-prune"))
+                .args(["model.onnx", "--data", &data("train"), "--engine", "tract", "--no-timing", "--samples", "100"])
+                .current_dir(folder.path())
+                .env("RAYON_NUM_THREADS", threads)
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{}", text(&output.stderr));
+            let read = |name: &str| fs::read(folder.path().join(name)).unwrap();
+            (read("model.pruned.onnx"), read("model.pruned.plan.json"))
+        })
+        .collect();
+    assert!(results[0] == results[1]);
+}
+
+#[test]
+fn a_plan_reproduces_an_uncompensated_run_and_its_masked_twin_agrees() {
+    let folder = with_model("fashion_resnet.onnx");
+    let output = prune(folder.path(), &["--compensate", "none", "--criterion", "l2"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let plan = "model.pruned.plan.json";
+    let run = |arguments: &[&str]| {
+        let output = onnx_prune(arguments, folder.path());
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    };
+    run(&["apply", "model.onnx", plan, "-o", "again.onnx"]);
+    let read = |name: &str| fs::read(folder.path().join(name)).unwrap();
+    assert!(read("again.onnx") == read("model.pruned.onnx"));
+    run(&["apply", "model.onnx", plan, "--masked", "-o", "masked.onnx"]);
+    run(&["verify", "masked.onnx", "again.onnx", "--engine", "tract"]);
+    let differs = onnx_prune(&["verify", "model.onnx", "again.onnx", "--engine", "tract"], folder.path());
+    assert_eq!(differs.status.code(), Some(1));
+    assert!(text(&differs.stderr).contains("differs by"));
+}
+
+#[test]
+fn an_empty_plan_gives_a_byte_equal_file() {
+    let folder = with_model("fashion_resnet.onnx");
+    assert!(prune(folder.path(), &["--compensate", "none", "--criterion", "l2"]).status.success());
+    let path = folder.path().join("model.pruned.plan.json");
+    let mut plan: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    for group in plan["groups"].as_array_mut().unwrap() {
+        let width = group["width"].as_u64().unwrap();
+        group["kept"] = (0..width).collect::<Vec<_>>().into();
+    }
+    fs::write(folder.path().join("empty.json"), plan.to_string()).unwrap();
+    let output = onnx_prune(&["apply", "model.onnx", "empty.json", "-o", "same.onnx"], folder.path());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let read = |name: &str| fs::read(folder.path().join(name)).unwrap();
+    assert!(read("same.onnx") == read("model.onnx"));
+}
+
+/// Runs a command that must fail and returns its message.
+fn refused(folder: &Path, arguments: &[&str], code: i32) -> String {
+    let before = files(folder);
+    let output = onnx_prune(arguments, folder);
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {message}");
+    let errors = message.lines().filter(|line| line.starts_with("error: ")).count();
+    assert_eq!(errors, 1, "{arguments:?}: {message}");
+    assert!(!message.contains("panicked"), "{message}");
+    assert_eq!(files(folder), before, "{arguments:?} left something behind");
+    message
+}
+
+#[test]
+fn bad_input_is_one_clear_message_and_exit_code_2() {
+    let folder = with_model("fashion_resnet.onnx");
+    let at = folder.path();
+    fs::write(at.join("text.onnx"), "not a model").unwrap();
+    fs::write(at.join("empty.onnx"), "").unwrap();
+    fs::create_dir(at.join("empty")).unwrap();
+    fs::create_dir(at.join("texts")).unwrap();
+    fs::write(at.join("texts/readme.txt"), "no image").unwrap();
+    fs::write(at.join("exists.onnx"), "mine").unwrap();
+    let train = data("train");
+    assert!(refused(at, &["missing.onnx", "--data", &train], 2).contains("No such file"));
+    assert!(refused(at, &["text.onnx", "--criterion", "l2"], 2).contains("is not an ONNX model"));
+    assert!(refused(at, &["empty.onnx", "--criterion", "l2"], 2).contains("not a valid model"));
+    assert!(refused(at, &["empty", "--criterion", "l2"], 2).contains("directory"));
+    assert!(refused(at, &["model.onnx", "--data", "nowhere"], 2).contains("no such path"));
+    assert!(refused(at, &["model.onnx", "--data", "empty"], 2).contains("no calibration images"));
+    assert!(refused(at, &["model.onnx", "--data", "texts"], 2).contains("1 files"));
+    assert!(refused(at, &["model.onnx", "--criterion", "stlp-ib"], 2).contains("needs images"));
+    assert!(refused(at, &["model.onnx", "--criterion", "best"], 2).contains("unknown criterion"));
+    assert!(refused(at, &["model.onnx", "--criterion", "l2", "-o", "model.onnx"], 2).contains("it is the input"));
+    assert!(refused(at, &["model.onnx", "--criterion", "l2", "-o", "exists.onnx"], 2).contains("--force"));
+    assert!(refused(at, &["model.onnx", "--criterion", "l2", "-o", "no/folder.onnx"], 2).contains("does not exist"));
+    assert!(refused(at, &["model.onnx", "--target-macs", "much"], 2).contains("share such as 0.5"));
+    assert!(refused(at, &["model.onnx", "--target-macs", "0.5", "--ratio", "0.5"], 2).contains("cannot be used with"));
+    assert!(refused(at, &["model.onnx", "--ignore", "*", "--criterion", "l2"], 2).contains("nothing can be pruned"));
+    assert!(
+        refused(at, &["model.onnx", "--engine", "tract", "--provider", "cuda", "--criterion", "l2"], 2)
+            .contains("cuda")
+    );
+    assert!(
+        refused(at, &["model.onnx", "--onnxruntime", "text.onnx", "--criterion", "l2"], 2).contains("cannot be used")
+    );
+    assert!(refused(at, &["apply", "model.onnx", "text.onnx", "-o", "x.onnx"], 2).contains("not a plan"));
+}
+
+#[test]
+fn wrong_preprocessing_is_noticed() {
+    let folder = with_model("fashion_resnet.onnx");
+    let train = data("train");
+    let message =
+        refused(folder.path(), &["model.onnx", "--data", &train, "--engine", "tract", "--mean", "40", "--std", "3"], 2);
+    assert!(message.contains("near chance") && message.contains("preprocessing"), "{message}");
+}
+
+#[test]
+fn unreadable_images_are_skipped_or_fatal() {
+    let folder = with_model("fashion_resnet.onnx");
+    for class in fs::read_dir(data("train")).unwrap().flatten() {
+        let target = folder.path().join("images").join(class.file_name());
+        fs::create_dir_all(&target).unwrap();
+        for image in fs::read_dir(class.path()).unwrap().flatten().take(8) {
+            fs::copy(image.path(), target.join(image.file_name())).unwrap();
+        }
+        fs::write(target.join("broken.png"), "no png").unwrap();
+    }
+    let arguments = ["model.onnx", "--data", "images", "--engine", "tract", "--no-timing", "--criterion", "l2"];
+    let strict: Vec<&str> = arguments.iter().copied().chain(["--strict"]).collect();
+    assert!(refused(folder.path(), &strict, 2).contains("broken.png"));
+    let output = onnx_prune(&arguments, folder.path());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("10 images could not be read"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn inspect_names_groups_and_protectors() {
+    let folder = tempfile::tempdir().unwrap();
+    support::small_model().save(&folder.path().join("m.onnx"), &SaveOptions::default()).unwrap();
+    let output = onnx_prune(&["inspect", "m.onnx"], folder.path());
+    assert_eq!(output.status.code(), Some(0));
+    let shown = text(&output.stdout);
+    assert!(shown.contains("2 groups") && shown.contains("stream") && shown.contains("graph output"), "{shown}");
+    let output = onnx_prune(&["inspect", "m.onnx", "--json"], folder.path());
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(value["groups"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn help_and_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let help = onnx_prune(&["--help"], folder.path());
+    assert_eq!(help.status.code(), Some(0));
+    for word in ["--data", "--target-macs", "--engine", "inspect", "Exit codes"] {
+        assert!(text(&help.stdout).contains(word), "{word}");
+    }
+    for command in ["inspect", "apply", "verify", "bench", "setup"] {
+        assert_eq!(onnx_prune(&[command, "--help"], folder.path()).status.code(), Some(0), "{command}");
+    }
+    assert_eq!(onnx_prune(&["--version"], folder.path()).status.code(), Some(0));
+    assert_eq!(onnx_prune(&[], folder.path()).status.code(), Some(2));
+}
+
+#[test]
+fn standard_input_is_a_model_too() {
+    use std::io::Write as _;
+    let folder = with_model("fashion_resnet.onnx");
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_onnx-prune"))
+        .args(["-", "--criterion", "l2", "--engine", "tract", "--no-timing", "-o", "out.onnx"])
+        .current_dir(folder.path())
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let bytes = fs::read(folder.path().join("model.onnx")).unwrap();
+    child.stdin.take().unwrap().write_all(&bytes).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert!(folder.path().join("out.onnx").is_file());
+}
