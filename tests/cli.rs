@@ -1,5 +1,13 @@
 //! The binary as a user runs it: exit codes, files, output. The embedded engine runs everywhere.
-#![allow(missing_docs, reason = "a test binary")]
+#![allow(
+    missing_docs,
+    clippy::pedantic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test binary"
+)]
 
 mod support;
 

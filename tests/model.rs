@@ -1,5 +1,13 @@
 //! Loading and saving: nothing is lost, nothing is trusted.
-#![allow(missing_docs, reason = "a test binary")]
+#![allow(
+    missing_docs,
+    clippy::pedantic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test binary"
+)]
 
 mod support;
 

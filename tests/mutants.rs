@@ -1,5 +1,13 @@
 //! Hostile files: every mutant of a valid model is either a model or one clear line.
-#![allow(missing_docs, reason = "a test binary")]
+#![allow(
+    missing_docs,
+    clippy::pedantic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test binary"
+)]
 
 mod support;
 

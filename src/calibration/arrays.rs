@@ -16,6 +16,7 @@ pub(super) fn open(path: &Path) -> Result<Dataset, CalibrationError> {
     let npz = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("npz"));
     let mut dataset = Dataset { source: if npz { ".npz arrays" } else { ".npy array" }, ..Dataset::default() };
     let labels = if npz { labels(path).map_err(fail)? } else { None };
+    #[allow(clippy::single_match_else, reason = "two kinds of arrays, side by side")]
     let count = match pixels(path, npz).map_err(fail)? {
         Some(array) => {
             let (shape, raster) = raster(array.shape()).map_err(fail)?;

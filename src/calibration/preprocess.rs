@@ -148,11 +148,11 @@ impl Preprocess {
             (None, Some(height), Some(width)) => (height, width),
             _ => return Err(fail("its height or width is symbolic".into(), "give it with `--size HxW`")),
         };
-        if let (Some(height), Some(width)) = (height, width) {
-            if size != (height, width) {
-                let why = format!("`--size {}x{}` is given, the input is {height}x{width}", size.0, size.1);
-                return Err(fail(why, "leave `--size` away"));
-            }
+        if let (Some(height), Some(width)) = (height, width)
+            && size != (height, width)
+        {
+            let why = format!("`--size {}x{}` is given, the input is {height}x{width}", size.0, size.1);
+            return Err(fail(why, "leave `--size` away"));
         }
         let color = options.color.unwrap_or(if channels == 1 { Color::Gray } else { Color::Rgb });
         if (color == Color::Gray) != (channels == 1) {

@@ -41,7 +41,7 @@ fn floats(value: &Value) -> Option<Vec<f32>> {
     value.as_array()?.iter().map(|value| value.as_f64().map(|value| value as f32)).collect()
 }
 
-/// timm: `input_size` `[3, H, W]`, `crop_pct` (the short side is H / crop_pct), `interpolation`, `mean`, `std`.
+/// timm: `input_size` `[3, H, W]`, `crop_pct` (the short side is `H / crop_pct`), `interpolation`, `mean`, `std`.
 fn from_timm(value: &Value) -> PreprocessOptions {
     let size = value.get("input_size").and_then(Value::as_array).and_then(|size| match &size[..] {
         [_, height, width] => Some((number(height)?, number(width)?)),

@@ -217,7 +217,7 @@ impl Channels {
         }
     }
 
-    /// Multiply-accumulates of one run of the model (Conv, ConvTranspose, Gemm, MatMul), batch as analysed.
+    /// Multiply-accumulates of one run of the model (`Conv`, `ConvTranspose`, `Gemm`, `MatMul`), batch as analysed.
     pub fn macs(&self, cut: Option<&Cut>) -> u64 {
         self.macs.iter().fold(0, |sum: u64, term| sum.saturating_add(self.term(term, cut)))
     }

@@ -7,7 +7,7 @@ use std::fmt;
 
 /// One index along one axis of one tensor (or one zero that padding adds).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LaneId(pub(crate) u32);
+pub(crate) struct LaneId(pub(crate) u32);
 
 impl LaneId {
     pub(crate) fn index(self) -> usize {
@@ -17,7 +17,7 @@ impl LaneId {
 
 /// A run of lanes: all indices along one axis of one place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SiteId(pub(crate) u32);
+pub(crate) struct SiteId(pub(crate) u32);
 
 /// Where the lanes of a site live.
 #[derive(Debug, Clone, PartialEq, Eq)]

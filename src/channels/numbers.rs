@@ -388,7 +388,7 @@ pub(crate) fn resolve_reshape(shape: &[usize], target: &[i64], allow_zero: bool)
     }
     if let Some(axis) = rest {
         let known: usize = out.iter().try_fold(1usize, |all, &size| all.checked_mul(size))?;
-        out[axis] = if known == 0 { 0 } else { total / known };
+        out[axis] = total.checked_div(known).unwrap_or(0);
     }
     (out.iter().try_fold(1usize, |all, &size| all.checked_mul(size))? == total).then_some(out)
 }

@@ -34,8 +34,6 @@ pub(crate) struct Contraction {
     /// The value that is read and its channel axis.
     pub(crate) value: String,
     pub(crate) axis: usize,
-    /// Weight lanes, one per index along `axis` (for a grouped convolution one per index inside a group).
-    pub(crate) lanes: Vec<LaneId>,
     /// Index of the weight among the node's inputs and its contracted axis.
     pub(crate) weight: usize,
     pub(crate) weight_axis: usize,
@@ -560,16 +558,6 @@ impl Flow<'_, '_> {
         ids.axis_lanes(&mut self.run.lanes, axis)
     }
 
-    /// New lanes for an axis that must stay whole.
-    pub(crate) fn fixed_lanes(&mut self, size: usize, why: &str) -> Vec<LaneId> {
-        let lanes = self.run.lanes.site(Place::Fixed, size);
-        let reason = operator_reason(self.node, why);
-        for &lane in &lanes {
-            self.run.lanes.freeze(lane, &reason);
-        }
-        lanes
-    }
-
     /// Unites index by index; a side without lanes freezes the other.
     pub(crate) fn bind(&mut self, a: Option<&[LaneId]>, b: Option<&[LaneId]>, why: &str) {
         match (a, b) {
@@ -602,12 +590,11 @@ impl Flow<'_, '_> {
         Ok(ids)
     }
 
-    pub(crate) fn contraction(&mut self, input: usize, axis: usize, lanes: Vec<LaneId>, weight: (usize, usize)) {
+    pub(crate) fn contraction(&mut self, input: usize, axis: usize, weight: (usize, usize)) {
         self.run.contractions.push(Contraction {
             node: self.index,
             value: self.node.input[input].clone(),
             axis,
-            lanes,
             weight: weight.0,
             weight_axis: weight.1,
         });

@@ -61,11 +61,9 @@ fn interruptible() -> Result<Arc<AtomicBool>, Error> {
 fn prune(flags: &Prune, cancel: &AtomicBool) -> Result<(), Error> {
     let file = flags.preprocess_file().map(|path| PreprocessOptions::from_file(path)).transpose()?;
     let options = flags.options(file.unwrap_or_default());
-    if let Some(report) = &flags.report {
-        if report.exists() && !flags.force {
-            let why = "it exists; `--force` replaces it".into();
-            return Err(ModelError::Write { path: report.display().to_string(), why }.into());
-        }
+    if let Some(report) = flags.report.as_ref().filter(|report| report.exists() && !flags.force) {
+        let why = "it exists; `--force` replaces it".into();
+        return Err(ModelError::Write { path: report.display().to_string(), why }.into());
     }
     let bar = Bar::new(flags.quiet || flags.json);
     let result = pipeline::prune(&options, &bar, cancel);
@@ -183,6 +181,7 @@ fn style() -> Style {
     if io::stdout().is_terminal() && !plain { Style::Colour } else { Style::Plain }
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "used as `map_err(unprintable)`")]
 fn unprintable(why: String) -> Error {
     Error::Usage { what: format!("cannot write the report: {why}"), help: "please report this".into() }
 }

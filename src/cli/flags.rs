@@ -137,7 +137,7 @@ impl EngineFlags {
 
 #[derive(Debug, Args)]
 pub(super) struct PreprocessFlags {
-    /// Preprocessing from a toml file, a timm config.json or a Hugging Face preprocessor_config.json
+    /// Preprocessing from a toml file, a timm config or a Hugging Face preprocessor config
     #[arg(long = "preprocess", value_name = "FILE", help_heading = "Preprocessing")]
     pub(super) file: Option<PathBuf>,
     /// Height and width of the input [default: the model's]
@@ -231,6 +231,7 @@ impl PreprocessFlags {
 }
 
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "one per switch")]
 pub(super) struct Prune {
     /// The trained model, or - for standard input
     #[arg(value_name = "MODEL", required = true)]

@@ -9,7 +9,7 @@ use crate::pipeline::Progress;
 
 /// A bar with rate and remaining time; nothing where stderr is no terminal.
 pub(super) struct Bar {
-    bar: Mutex<ProgressBar>,
+    shown: Mutex<ProgressBar>,
     visible: bool,
     quiet: bool,
 }
@@ -17,11 +17,11 @@ pub(super) struct Bar {
 impl Bar {
     pub(super) fn new(quiet: bool) -> Self {
         let visible = !quiet && std::io::stderr().is_terminal();
-        Self { bar: Mutex::new(ProgressBar::hidden()), visible, quiet }
+        Self { shown: Mutex::new(ProgressBar::hidden()), visible, quiet }
     }
 
     fn current(&self) -> ProgressBar {
-        self.bar.lock().map(|bar| bar.clone()).unwrap_or_else(|_| ProgressBar::hidden())
+        self.shown.lock().map_or_else(|_| ProgressBar::hidden(), |bar| bar.clone())
     }
 
     /// Takes the bar off the terminal.
@@ -45,7 +45,7 @@ impl Progress for Bar {
         }
         bar.set_message(name.to_owned());
         bar.enable_steady_tick(std::time::Duration::from_millis(120));
-        if let Ok(mut current) = self.bar.lock() {
+        if let Ok(mut current) = self.shown.lock() {
             current.finish_and_clear();
             *current = bar;
         }

@@ -82,9 +82,9 @@ impl Weight {
         let (o, c) = self.axes;
         let [mut stride_o, mut stride_c] = [self.taps; 2];
         if o < c {
-            stride_o *= self.data.dims[c]
+            stride_o *= self.data.dims[c];
         } else {
-            stride_c *= self.data.dims[o]
+            stride_c *= self.data.dims[o];
         }
         output * stride_o + channel * stride_c + tap
     }
@@ -103,8 +103,7 @@ fn one(
     let ungrouped = int_attribute(node, "group").unwrap_or(1) == 1;
     let fits = match node.op_type() {
         "Conv" => ungrouped,
-        "Gemm" => tap.weight.0 == 1,
-        "MatMul" => tap.weight.0 == 1,
+        "Gemm" | "MatMul" => tap.weight.0 == 1,
         _ => false,
     };
     let (Some(source), Some(patch), Some(pairs)) =

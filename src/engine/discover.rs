@@ -20,7 +20,7 @@ pub struct Candidate {
 
 /// All libraries in the order of preference: the path given, `ORT_DYLIB_PATH`, the wheel of the active Python
 /// environment, beside the binary, system folders.
-pub fn candidates(given: Option<&Path>) -> Vec<Candidate> {
+pub(super) fn candidates(given: Option<&Path>) -> Vec<Candidate> {
     let mut found: Vec<Candidate> = Vec::new();
     let mut add = |origin: &str, path: PathBuf| {
         if found.iter().all(|known| known.path != path) {

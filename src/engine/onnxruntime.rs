@@ -127,6 +127,7 @@ fn environment(path: &Path) -> Result<&'static Environment, EngineError> {
     })
 }
 
+#[allow(clippy::result_large_err, reason = "the error of `ort` carries the builder")]
 fn builder(provider: ProviderChoice, options: &EngineOptions, threads: usize) -> Result<SessionBuilder, String> {
     let Some(Ok(environment)) = ENVIRONMENT.get() else { return Err("the library is not loaded".into()) };
     let text = |error: ort::Error<SessionBuilder>| error.to_string();

@@ -92,7 +92,7 @@ pub fn time_pair<E>(
     let once = (clock.now_ms() - start) / (2.0 * options.warm_up.max(1) as f64);
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small count")]
     let repeats = (options.sample_ms / once.max(1e-4)).ceil().clamp(1.0, 1e4) as usize;
-    let mut sample = |action: &mut dyn FnMut() -> Result<(), E>| {
+    let sample = |action: &mut dyn FnMut() -> Result<(), E>| {
         let from = clock.now_ms();
         for _ in 0..repeats {
             action()?;

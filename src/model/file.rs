@@ -140,7 +140,10 @@ impl Model {
     /// SHA-256 of the file as loaded, in hexadecimal; of the encoded message for a model that was built or edited
     /// before the first call.
     pub fn sha256(&self) -> &str {
-        self.sha256.get_or_init(|| Sha256::digest(self.to_bytes()).iter().map(|byte| format!("{byte:02x}")).collect())
+        self.sha256.get_or_init(|| {
+            let hex = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or('0');
+            Sha256::digest(self.to_bytes()).iter().flat_map(|byte| [hex(byte >> 4), hex(byte & 15)]).collect()
+        })
     }
 
     /// Bytes of the file as loaded, external data included as far as initializers refer to them.

@@ -57,10 +57,9 @@ impl TensorData {
         let bits = match kind {
             T::Undefined if elements == 0 => return Ok(Some(0)),
             T::Undefined => return Err(format!("tensor `{name}` has no element type")),
-            T::String => return Ok(None),
             T::Uint4 | T::Int4 | T::Float4e2m1 => 4,
             T::Uint2 | T::Int2 => 2,
-            T::Float6e2m3 | T::Float6e3m2 => return Ok(None),
+            T::String | T::Float6e2m3 | T::Float6e3m2 => return Ok(None),
             other => Self::element_size(other).unwrap_or(1) * 8,
         };
         let total = elements.checked_mul(bits).ok_or_else(|| format!("tensor `{name}` is too large"))?;
@@ -77,7 +76,11 @@ impl TensorData {
     /// The elements of the typed field that a tensor without `raw_data` uses, as little-endian bytes.
     pub(super) fn typed_bytes(tensor: &TensorProto, kind: DataType) -> Option<Vec<u8>> {
         use DataType as T;
-        #[allow(clippy::cast_possible_truncation, reason = "int32_data holds narrower types in its low bits")]
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "int32_data holds narrower types in its low bits"
+        )]
         Some(match kind {
             T::Float | T::Complex64 => tensor.float_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
             T::Double | T::Complex128 => tensor.double_data.iter().flat_map(|v| v.to_le_bytes()).collect(),

@@ -444,7 +444,7 @@ fn reasons(channels: &Channels) -> String {
 }
 
 fn near_chance(observed: &Observed) -> Result<(), Error> {
-    let classes = observed.outputs.as_ref().map_or(0, |outputs| outputs.ncols());
+    let classes = observed.outputs.as_ref().map_or(0, ndarray::ArrayBase::ncols);
     match observed.judge.accuracy() {
         Some(accuracy) if accuracy.near_chance(classes) => {
             let Accuracy { percent, images, .. } = accuracy;

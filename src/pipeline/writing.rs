@@ -40,10 +40,10 @@ pub(super) fn plan(output: &Path, asked: &PlanFile) -> Option<PathBuf> {
 /// Fails early, before minutes of work, if a result could not be written.
 pub(super) fn check(model: &Path, target: &Path, force: bool) -> Result<(), Error> {
     let fail = |why: &str| ModelError::Write { path: target.display().to_string(), why: why.into() };
-    if let (Ok(a), Ok(b)) = (model.canonicalize(), target.canonicalize()) {
-        if a == b {
-            return Err(fail("it is the input; give another path with `-o`").into());
-        }
+    if let (Ok(a), Ok(b)) = (model.canonicalize(), target.canonicalize())
+        && a == b
+    {
+        return Err(fail("it is the input; give another path with `-o`").into());
     }
     if target.exists() && !force {
         return Err(fail("it exists; `--force` replaces it").into());

@@ -41,7 +41,7 @@ pub(super) fn slice(
             })
             .collect()
     };
-    replace(model, result, channels, names, wish, |data, axis, kept| data.select(axis, kept))
+    replace(model, result, channels, names, wish, TensorData::select)
 }
 
 pub(super) fn mask(

@@ -37,8 +37,8 @@ impl Rule for Conv {
         flow.mark(wo.as_deref(), if depthwise { Role::Parameter } else { Role::Output });
         if !depthwise {
             flow.mark(wi.as_deref(), Role::Input);
-            if let Some(wi) = &wi {
-                flow.contraction(0, 1, wi.clone(), (1, 1));
+            if wi.is_some() {
+                flow.contraction(0, 1, (1, 1));
             }
         }
         bind_bias(flow, 2, wo.as_deref())?;
@@ -89,8 +89,8 @@ impl Rule for ConvTranspose {
             }
             flow.mark(wi.as_deref(), Role::Input);
             flow.mark(wo.as_deref(), Role::Output);
-            if let Some(wi) = &wi {
-                flow.contraction(0, 1, wi.clone(), (1, 0));
+            if wi.is_some() {
+                flow.contraction(0, 1, (1, 0));
             }
             wo.as_ref().map(|wo| wo.repeat(groups))
         };

@@ -69,8 +69,8 @@ impl Rule for Resize {
         let x = flow.ids(0)?;
         let shape = resized(flow, &x)?;
         let mut result = x.clone();
-        for axis in 0..x.rank() {
-            if shape[axis] != x.shape[axis] {
+        for (axis, &size) in shape.iter().enumerate() {
+            if size != x.shape[axis] {
                 flow.protect_axis(&x, axis, "it resizes this axis");
                 result.factors.retain(|factor| !factor.axes.contains(&axis));
             }

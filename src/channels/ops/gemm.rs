@@ -23,7 +23,7 @@ impl Rule for Gemm {
         if a.shape[ak] != b.shape[bk] {
             return Err("its operands do not fit each other".into());
         }
-        let product = contract(flow, (&a, ak, am), (&b, bk, bn), vec![a.shape[am], b.shape[bn]])?;
+        let product = contract(flow, (&a, ak, am), (&b, bk, bn), vec![a.shape[am], b.shape[bn]]);
         let macs = vec![dim(flow, &a, ak, &b, bk), side(flow, &b, bn), side(flow, &a, am)];
         flow.macs(&[], macs);
         let result = if flow.has(2) {
@@ -61,7 +61,7 @@ impl Rule for MatMul {
         }
         let batch = shape.clone();
         shape.extend([a.shape[am], b.shape[bn]]);
-        let product = contract(flow, (&a, ak, am), (&b, bk, bn), shape)?;
+        let product = contract(flow, (&a, ak, am), (&b, bk, bn), shape);
         let macs = vec![dim(flow, &a, ak, &b, bk), side(flow, &b, bn), side(flow, &a, am)];
         flow.macs(&batch, macs);
         flow.set(0, product);
@@ -75,15 +75,14 @@ fn contract(
     (a, ak, am): (&Ids, usize, usize),
     (b, bk, bn): (&Ids, usize, usize),
     shape: Vec<usize>,
-) -> Result<Ids, Protect> {
+) -> Ids {
     let (data, weight) = match (flow.is_constant(0), flow.is_constant(1)) {
         (false, true) => ((0, a, ak, am), (1, b, bk, bn)),
         (true, false) => ((1, b, bk, bn), (0, a, ak, am)),
         _ => {
             flow.protect_all(a, "both of its operands are computed at run time");
             flow.protect_all(b, "both of its operands are computed at run time");
-            flow.set(0, Ids::plain(shape.clone()));
-            return Ok(Ids::plain(shape));
+            return Ids::plain(shape);
         }
     };
     let (data_input, x, xk, xm) = data;
@@ -91,15 +90,15 @@ fn contract(
     if w.rank() != 2 {
         flow.protect_all(x, "its weight is a stack of matrices");
         flow.protect_all(w, "it is a stack of matrices");
-        return Ok(Ids::plain(shape));
+        return Ids::plain(shape);
     }
     let (wi, wo) = (flow.lanes_along(w, wk), flow.lanes_along(w, wn));
     let xc = flow.lanes_along(x, xk);
     flow.bind(xc.as_deref(), wi.as_deref(), "its summed axis has no channels");
     flow.mark(wi.as_deref(), Role::Input);
     flow.mark(wo.as_deref(), Role::Output);
-    if let Some(wi) = wi {
-        flow.contraction(data_input, xk, wi, (weight_input, wk));
+    if wi.is_some() {
+        flow.contraction(data_input, xk, (weight_input, wk));
     }
     // The other axes of the data stay where they are; the weight's output axis takes its place.
     let (row, column) = (shape.len() - 2, shape.len() - 1);
@@ -110,7 +109,7 @@ fn contract(
     if let Some(wo) = wo {
         result.set_axis(weight_at, wo);
     }
-    Ok(result)
+    result
 }
 
 fn swapped(rank: usize, a: usize, b: usize) -> Vec<usize> {
