@@ -1,8 +1,42 @@
 //! Structured pruning of ONNX models without training.
 //!
-//! The road, one room after the other; a room uses only rooms before it:
-//! `proto, model, surgery, channels, engine, calibration, statistics, score, plan, rewrite, compensate, verify,
-//! latency, report, pipeline, cli`.
+//! Takes a trained ONNX file, finds which channels must be cut together, chooses by class-wise information measured on
+//! calibration images, removes them physically, repairs what reads them by least squares, proves that the result
+//! computes what the masked original computes, and reports accuracy and latency before and after.
+//!
+//! The command line does it in one go; here is the road as a library:
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use onnx_prune::channels::{AnalyseOptions, Cut, analyse};
+//! use onnx_prune::engine::{EngineOptions, open};
+//! use onnx_prune::model::{LoadOptions, Model, SaveOptions};
+//! use onnx_prune::rewrite::{mask, slice};
+//! use onnx_prune::verify::{compare, input_specs, random_inputs};
+//!
+//! # fn main() -> Result<(), onnx_prune::Error> {
+//! let model = Model::load(Path::new("model.onnx"), &LoadOptions::default())?;
+//! let channels = analyse(&model, &AnalyseOptions::default());
+//! // Keep the first half of every group; scores and plans choose better.
+//! let kept: Vec<Vec<usize>> =
+//!     channels.groups.iter().map(|group| (0..group.width().div_ceil(2)).collect()).collect();
+//! let cut = Cut::new(&channels, &kept);
+//! let (sliced, masked) = (slice(&model, &channels, &cut)?, mask(&model, &channels, &cut)?);
+//! let engine = open(&EngineOptions::default())?.engine;
+//! let feed = random_inputs(&input_specs(&model), &Default::default(), 1, 0);
+//! compare(engine.as_ref(), &masked, &sliced, &[feed])?;
+//! println!("MACs {} -> {}", channels.macs(None), channels.macs(Some(&cut)));
+//! sliced.save(Path::new("smaller.onnx"), &SaveOptions::default())?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`pipeline::prune`] runs all of it with calibration, scores and reports.
+//!
+//! A room uses only rooms before it: [`proto`], [`model`], [`surgery`], [`channels`], [`engine`], [`calibration`],
+//! [`statistics`], [`score`], [`plan`], [`rewrite`], [`compensate`], [`verify`], [`latency`], [`report`],
+//! [`pipeline`], `cli`.
 
 pub mod calibration;
 pub mod channels;

@@ -8,6 +8,7 @@
 mod analysis;
 mod cost;
 mod cut;
+mod flow;
 mod groups;
 pub(crate) mod identity;
 pub(crate) mod lanes;

@@ -1,6 +1,6 @@
 //! Rewriting a model by a cut: slices, attributes, operands, declared shapes.
 //!
-//! [`slice`] removes the cut lanes physically. [`mask`] leaves every shape as it is and zeroes the cut lanes in the
+//! [`slice()`] removes the cut lanes physically. [`mask`] leaves every shape as it is and zeroes the cut lanes in the
 //! weights that sum over them. Both must compute the same numbers; `verify` checks that they do.
 
 pub(crate) use weights::{add as add_initializer, references};

@@ -1,6 +1,6 @@
 //! Graph edits: find, rename, insert, replace, remove, fold constants.
 //!
-//! Edits work on the main graph of a [`Model`] and keep it valid: names stay unique, readers follow their values.
+//! Edits work on the main graph of a [`Model`](crate::model::Model) and keep it valid: names stay unique, readers follow their values.
 
 mod edit;
 mod fold;

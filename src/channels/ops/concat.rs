@@ -4,10 +4,11 @@
 //! <https://onnx.ai/onnx/operators/onnx__Split.html> (1, 2, 11, 13 sizes as input, 18 `num_outputs`)
 
 use super::{Rewrite, Rule, whole};
+use crate::channels::flow::Flow;
 use crate::channels::identity::Ids;
 use crate::channels::lanes::Place;
 use crate::channels::numbers::{resolve_axis, split_sizes};
-use crate::channels::run::{Flow, Protect, int_attribute, operator_reason};
+use crate::channels::run::{Protect, int_attribute, operator_reason};
 
 pub(super) struct Concat;
 

@@ -5,9 +5,10 @@
 
 use super::spatial::Window;
 use super::{Rewrite, Rule, whole};
+use crate::channels::flow::Flow;
 use crate::channels::identity::Ids;
 use crate::channels::lanes::{LaneId, Role};
-use crate::channels::run::{Dim, Flow, Protect, int_attribute};
+use crate::channels::run::{Dim, Protect, int_attribute};
 
 /// `Conv`: weight `[O, I / groups, k...]`.
 pub(super) struct Conv;

@@ -5,8 +5,9 @@
 
 use super::Rule;
 use super::conv::bind_bias;
+use crate::channels::flow::Flow;
 use crate::channels::lanes::Role;
-use crate::channels::run::{Flow, Protect};
+use crate::channels::run::Protect;
 
 /// One data operand; further operands (bounds of `Clip`) are scalars.
 pub(super) const UNARY: &[&str] = &[

@@ -4,9 +4,10 @@
 //! <https://onnx.ai/onnx/operators/onnx__Resize.html> (10, 11, 13, 18, 19), `Upsample` (7 attribute, 9 input)
 
 use super::{Rewrite, Rule, whole};
+use crate::channels::flow::Flow;
 use crate::channels::identity::{Ids, broadcast_shape};
 use crate::channels::numbers::{resolve_axis, sizes};
-use crate::channels::run::{Flow, Protect, attribute};
+use crate::channels::run::{Protect, attribute};
 
 pub(super) struct Expand;
 

@@ -4,9 +4,10 @@
 //! <https://onnx.ai/onnx/operators/onnx__MatMul.html> (1, 9, 13)
 
 use super::Rule;
+use crate::channels::flow::Flow;
 use crate::channels::identity::{Ids, broadcast_shape};
 use crate::channels::lanes::Role;
-use crate::channels::run::{Dim, Flow, Protect};
+use crate::channels::run::{Dim, Protect};
 
 /// `Gemm`: `[M, K] x [K, N] + C`.
 pub(super) struct Gemm;

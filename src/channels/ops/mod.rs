@@ -21,8 +21,9 @@ mod transpose;
 
 use super::analysis::Channels;
 use super::cut::Cut;
+use super::flow::Flow;
 use super::identity::Ids;
-use super::run::{Flow, Protect, is_onnx};
+use super::run::{Protect, is_onnx};
 use crate::proto::onnx::{AttributeProto, NodeProto, attribute_proto::AttributeType};
 
 /// What the analysis and the rewriter know of one operator family.

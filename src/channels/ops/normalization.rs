@@ -4,8 +4,9 @@
 //! <https://onnx.ai/onnx/operators/onnx__InstanceNormalization.html> (1, 6, 22)
 
 use super::Rule;
+use crate::channels::flow::Flow;
 use crate::channels::lanes::Role;
-use crate::channels::run::{Flow, Protect};
+use crate::channels::run::Protect;
 
 pub(super) struct BatchNormalization;
 

@@ -3,10 +3,11 @@
 //! <https://onnx.ai/onnx/operators/onnx__Pad.html> (1, 2 attributes, 11 inputs, 13, 18 axes, 19, 21)
 
 use super::{Rewrite, Rule, whole};
+use crate::channels::flow::Flow;
 use crate::channels::identity::Ids;
 use crate::channels::lanes::Place;
 use crate::channels::numbers::resolve_axis;
-use crate::channels::run::{Flow, Protect};
+use crate::channels::run::Protect;
 
 pub(super) struct Pad;
 

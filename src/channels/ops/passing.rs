@@ -4,7 +4,8 @@
 //! identity at inference), <https://onnx.ai/onnx/operators/onnx__Cast.html>
 
 use super::Rule;
-use crate::channels::run::{Flow, Protect};
+use crate::channels::flow::Flow;
+use crate::channels::run::Protect;
 
 pub(super) struct Passing;
 

@@ -6,7 +6,8 @@
 
 use super::Rule;
 use super::spatial::Window;
-use crate::channels::run::{Flow, Protect};
+use crate::channels::flow::Flow;
+use crate::channels::run::Protect;
 
 pub(super) struct Pool;
 

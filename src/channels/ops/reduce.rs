@@ -5,8 +5,9 @@
 //! <https://onnx.ai/onnx/operators/onnx__LayerNormalization.html> (17)
 
 use super::Rule;
+use crate::channels::flow::Flow;
 use crate::channels::numbers::resolve_axis;
-use crate::channels::run::{Flow, Protect};
+use crate::channels::run::Protect;
 
 pub(super) const REDUCTIONS: &[&str] = &[
     "ReduceL1",

@@ -4,8 +4,9 @@
 //! <https://onnx.ai/onnx/operators/onnx__Flatten.html> (1, 9, 11, 13), `Squeeze` and `Unsqueeze` (axes: input since 13)
 
 use super::{Rewrite, Rule, whole};
+use crate::channels::flow::Flow;
 use crate::channels::numbers::{resolve_reshape, squeezed, unsqueezed};
-use crate::channels::run::{Flow, Protect, int_attribute};
+use crate::channels::run::{Protect, int_attribute};
 
 pub(super) struct Reshape;
 

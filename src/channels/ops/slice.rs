@@ -4,9 +4,10 @@
 //! <https://onnx.ai/onnx/operators/onnx__Gather.html> (1, 11, 13)
 
 use super::{Rewrite, Rule, whole};
+use crate::channels::flow::Flow;
 use crate::channels::identity::Ids;
 use crate::channels::numbers::{resolve_axis, slice_indices};
-use crate::channels::run::{Flow, Protect, int_attribute};
+use crate::channels::run::{Protect, int_attribute};
 
 pub(super) struct Slice;
 

@@ -1,7 +1,8 @@
 //! Output sizes of convolutions and pools.
 
+use crate::channels::flow::Flow;
 use crate::channels::numbers::sizes;
-use crate::channels::run::{Flow, Protect};
+use crate::channels::run::Protect;
 
 /// Kernel geometry along the spatial axes.
 pub(super) struct Window {

@@ -5,8 +5,9 @@
 //! <https://onnx.ai/onnx/operators/onnx__SpaceToDepth.html> (1, 13)
 
 use super::Rule;
+use crate::channels::flow::Flow;
 use crate::channels::numbers::{is_permutation, sizes};
-use crate::channels::run::{Flow, Protect};
+use crate::channels::run::Protect;
 
 pub(super) struct Transpose;
 

@@ -1,0 +1,183 @@
+//! What a rule sees and sets: one node during the identity run.
+
+use super::identity::{Ids, is_tractable, unite_elementwise};
+use super::lanes::{LaneId, Place, Role};
+use super::numbers::resolve_axis;
+use super::run::{
+    Contraction, Dim, MacTerm, Protect, Run, Use, Value, attribute, distinct, int_attribute, ints_attribute,
+    operator_reason,
+};
+use crate::model::{DataType, TensorData};
+use crate::proto::onnx::{NodeProto, TensorProto};
+
+/// One node during the run: what its rule sees and sets.
+pub(crate) struct Flow<'a, 'm> {
+    pub(crate) run: &'a mut Run<'m>,
+    pub(crate) index: usize,
+    pub(crate) node: &'m NodeProto,
+}
+
+impl Flow<'_, '_> {
+    pub(crate) fn op(&self) -> &str {
+        self.node.op_type()
+    }
+
+    pub(crate) fn opset(&self) -> i64 {
+        self.run.opset
+    }
+
+    pub(crate) fn int(&self, name: &str, default: i64) -> i64 {
+        int_attribute(self.node, name).unwrap_or(default)
+    }
+
+    pub(crate) fn ints(&self, name: &str) -> Option<Vec<i64>> {
+        ints_attribute(self.node, name)
+    }
+
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
+        attribute(self.node, name).and_then(|a| a.s.as_ref()).map(|s| String::from_utf8_lossy(s).into_owned())
+    }
+
+    /// Whether the optional input is there.
+    pub(crate) fn has(&self, input: usize) -> bool {
+        self.node.input.get(input).is_some_and(|name| !name.is_empty())
+    }
+
+    /// Whether the input depends on constants only.
+    pub(crate) fn is_constant(&self, input: usize) -> bool {
+        self.node.input.get(input).and_then(|name| self.run.values.get(name)).is_some_and(|value| value.constant)
+    }
+
+    /// Shape and lanes of an input. Reading a stored weight gives it lanes of its own for this use.
+    pub(crate) fn ids(&mut self, input: usize) -> Result<Ids, Protect> {
+        let name = self.node.input.get(input).filter(|name| !name.is_empty()).ok_or("a required input is missing")?;
+        let value = self.run.values.get(name).ok_or("an input that no node produces")?;
+        let ids = value.ids.clone().ok_or("the shape of an input is not known")?;
+        let Some(source) = value.source else { return Ok(ids) };
+        if let Some(&known) = self.run.uses_at.get(&(self.index, input)) {
+            return Ok(self.run.uses[known].ids.clone());
+        }
+        let kind = self.run.tensor(source).map(TensorProto::data_type).and_then(|kind| DataType::try_from(kind).ok());
+        let sized = kind.is_some_and(|kind| TensorData::element_size(kind).is_some());
+        if !sized || matches!(kind, Some(DataType::Int64 | DataType::Bool)) {
+            return Ok(ids);
+        }
+        let use_id = self.run.uses.len();
+        let mut ids = Ids::plain(ids.shape);
+        for axis in 0..ids.rank() {
+            if ids.shape[axis] > 1 {
+                let lanes = self.run.lanes.site(Place::Constant { use_id, axis }, ids.shape[axis]);
+                ids.set_axis(axis, lanes);
+            }
+        }
+        self.run.uses.push(Use { node: self.index, input, source, ids: ids.clone() });
+        self.run.uses_at.insert((self.index, input), use_id);
+        Ok(ids)
+    }
+
+    /// Known whole numbers of an input.
+    pub(crate) fn numbers(&self, input: usize) -> Option<Vec<i64>> {
+        let name = self.node.input.get(input).filter(|name| !name.is_empty())?;
+        Some(self.run.values.get(name)?.numbers.as_ref()?.to_i64())
+    }
+
+    /// Known numbers of an input.
+    pub(crate) fn floats(&self, input: usize) -> Option<Vec<f64>> {
+        let name = self.node.input.get(input).filter(|name| !name.is_empty())?;
+        Some(self.run.values.get(name)?.numbers.as_ref()?.array.iter().copied().collect())
+    }
+
+    /// An operand that is an attribute in old opsets and an input in new ones. `Ok(None)`: not given at all.
+    pub(crate) fn operand(&self, input: usize, attribute: &str) -> Result<Option<Vec<i64>>, Protect> {
+        if !self.has(input) {
+            return Ok(self.ints(attribute));
+        }
+        match self.numbers(input) {
+            Some(values) => Ok(Some(values)),
+            None => Err(Protect(format!("its input {input} (`{}`) depends on the data", self.node.input[input]))),
+        }
+    }
+
+    pub(crate) fn axis(&self, default: i64, rank: usize) -> Result<usize, Protect> {
+        resolve_axis(self.int("axis", default), rank).ok_or_else(|| "its axis is out of range".into())
+    }
+
+    pub(crate) fn set(&mut self, output: usize, ids: Ids) {
+        if let Some(name) = self.node.output.get(output).filter(|name| !name.is_empty()) {
+            let ids = is_tractable(&ids.shape).then_some(ids);
+            self.run.values.insert(name.clone(), Value { ids, ..Value::default() });
+        }
+    }
+
+    /// Freezes lanes with this node's reason.
+    pub(crate) fn protect(&mut self, lanes: Vec<LaneId>, why: &str) {
+        let reason = operator_reason(self.node, why);
+        for lane in distinct(lanes) {
+            let fixed = self.run.lanes.sites()[self.run.lanes.site_of(lane).0 as usize].place == Place::Fixed;
+            if !fixed {
+                self.run.lanes.freeze(lane, &reason);
+            }
+        }
+    }
+
+    pub(crate) fn protect_axis(&mut self, ids: &Ids, axis: usize, why: &str) {
+        self.protect(ids.lanes_on(axis), why);
+    }
+
+    pub(crate) fn protect_all(&mut self, ids: &Ids, why: &str) {
+        self.protect(ids.lanes().collect(), why);
+    }
+
+    /// One lane per index along `axis`; `None` if nothing varies along it.
+    pub(crate) fn lanes_along(&mut self, ids: &Ids, axis: usize) -> Option<Vec<LaneId>> {
+        ids.axis_lanes(&mut self.run.lanes, axis)
+    }
+
+    /// Unites index by index; a side without lanes freezes the other.
+    pub(crate) fn bind(&mut self, a: Option<&[LaneId]>, b: Option<&[LaneId]>, why: &str) {
+        match (a, b) {
+            (Some(a), Some(b)) if a.len() == b.len() => {
+                for (&a, &b) in a.iter().zip(b) {
+                    self.run.lanes.unite(a, b);
+                }
+            }
+            (a, b) => {
+                let lanes = a.into_iter().chain(b).flatten().copied().collect();
+                self.protect(lanes, why);
+            }
+        }
+    }
+
+    pub(crate) fn mark(&mut self, lanes: Option<&[LaneId]>, role: Role) {
+        if let Some(lanes) = lanes {
+            self.run.lanes.mark(lanes, role, self.index);
+        }
+    }
+
+    /// Combines inputs element by element.
+    pub(crate) fn elementwise(&mut self, parts: &[Ids]) -> Result<Ids, Protect> {
+        let reason = operator_reason(self.node, "its channels meet an axis of another operand that has none");
+        let ids = unite_elementwise(&mut self.run.lanes, parts, |lanes, stuck| {
+            for lane in distinct(stuck.to_vec()) {
+                lanes.freeze(lane, &reason);
+            }
+        })?;
+        Ok(ids)
+    }
+
+    pub(crate) fn contraction(&mut self, input: usize, axis: usize, weight: (usize, usize)) {
+        self.run.contractions.push(Contraction {
+            node: self.index,
+            value: self.node.input[input].clone(),
+            axis,
+            weight: weight.0,
+            weight_axis: weight.1,
+        });
+    }
+
+    /// Multiply-accumulates: the product of `constants` times that of `dims`.
+    pub(crate) fn macs(&mut self, constants: &[usize], dims: Vec<Dim>) {
+        let constant = constants.iter().fold(1u64, |all, &size| all.saturating_mul(size as u64));
+        self.run.macs.push(MacTerm { node: self.index, constant, dims });
+    }
+}
