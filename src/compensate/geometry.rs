@@ -9,7 +9,7 @@ use crate::proto::onnx::NodeProto;
 /// Window of a two-dimensional convolution without groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Window {
-    pub(super) kernel: [usize; 2],
+    kernel: [usize; 2],
     strides: [usize; 2],
     dilations: [usize; 2],
     begin: [i64; 2],
@@ -62,6 +62,26 @@ impl Window {
             }
         });
         n * self.output[0] * self.output[1]
+    }
+
+    /// Kernel positions.
+    pub(super) fn taps(&self) -> usize {
+        self.kernel[0] * self.kernel[1]
+    }
+
+    /// Output positions.
+    pub(super) fn positions(&self) -> usize {
+        self.output[0] * self.output[1]
+    }
+
+    /// Row and column of the input that kernel position `tap` reads for an output position; `None` in the padding.
+    pub(super) fn reads(&self, position: usize, tap: usize, height: usize, width: usize) -> Option<(usize, usize)> {
+        let at = |axis: usize, o: usize, k: usize, size: usize| {
+            let at = i64::try_from(o * self.strides[axis] + k * self.dilations[axis]).ok()? - self.begin[axis];
+            usize::try_from(at).ok().filter(|&at| at < size)
+        };
+        let (y, x) = (position / self.output[1], position % self.output[1]);
+        Some((at(0, y, tap / self.kernel[1], height)?, at(1, x, tap % self.kernel[1], width)?))
     }
 
     /// Input indices that kernel position `k` reads along an axis; padding reads nothing.

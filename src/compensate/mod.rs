@@ -1,13 +1,13 @@
 //! Repair without training: the consumers of what was cut are refitted by least squares (`compensation.md` section 7).
 //!
-//! Bias correction (7.2) and channel-level least squares (7.3) from moments of the dense model's activations, gathered
-//! in the calibration pass. A consumer that cannot be refitted keeps its weights, and the report says so.
+//! Bias correction (7.2), least squares over whole windows (7.4) or over channels (7.3) where windows are too large, from
+//! moments of the dense model's activations, gathered in the calibration pass. A consumer that cannot be refitted keeps its weights, and the report says so.
 
 mod geometry;
 mod moments;
 mod refit;
 
-pub use moments::{Moments, Products, TapMoments};
+pub use moments::{Moments, Products};
 pub use refit::{Method, Refit, refit};
 
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ pub enum Compensation {
     None,
     /// Biases only (7.2).
     Bias,
-    /// Channel-level least squares with bias correction (7.3), bias where that is not possible.
+    /// Least squares over windows (7.4), over channels (7.3) where those are too large, biases where neither works.
     #[default]
     Auto,
 }

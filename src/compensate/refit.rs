@@ -8,7 +8,7 @@ use faer::{Accum, Mat, Par, Side};
 use serde::{Deserialize, Serialize};
 
 use super::Compensation;
-use super::moments::{Moments, PatchSums, TapMoments};
+use super::moments::{Consumer, Moments, Pairs};
 use crate::channels::run::int_attribute;
 use crate::channels::{Channels, Cut, Tap};
 use crate::model::{Model, ModelError, TensorData};
@@ -21,7 +21,9 @@ const RIDGE: f64 = 1e-3;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
-    /// Channel-level least squares and bias.
+    /// Least squares over channels and kernel positions, and bias.
+    Window,
+    /// Least squares over channels, the same for every kernel position, and bias.
     Channel,
     /// Bias only.
     Bias,
@@ -106,9 +108,7 @@ fn one(
         "Gemm" | "MatMul" => tap.weight.0 == 1,
         _ => false,
     };
-    let (Some(source), Some(patch), Some(pairs)) =
-        (channels.source(tap.node, tap.weight.0), moments.patches.get(&tap.node), moments.taps.get(&tap.value))
-    else {
+    let (Some(source), Some(read)) = (channels.source(tap.node, tap.weight.0), moments.consumers.get(&tap.node)) else {
         return Ok(Method::None);
     };
     let Some(tensor) = crate::channels::run::source_tensor(model.graph(), source).filter(|_| fits) else {
@@ -119,35 +119,41 @@ fn one(
     let Some(values) = data.to_f32() else { return Ok(Method::None) };
     let taps = data.dims.iter().skip(2).product();
     let axes = (1 - tap.weight.1, tap.weight.1);
-    if taps != patch.taps {
+    if taps != read.taps {
         return Ok(Method::None);
     }
     let weight = Weight { data, values, axes, taps };
     let outputs =
         channels.use_ids(tap.node, tap.weight.0).map(|ids| channels.kept(cut, ids, weight.axes.0)).unwrap_or_default();
     let cut_channels: Vec<usize> = (0..tap.size).filter(|c| kept.binary_search(c).is_err()).collect();
-    let blend = if compensation == Compensation::Auto { regression(pairs, kept, &cut_channels) } else { None };
+    let pairs = read.pairs.as_ref().filter(|_| compensation == Compensation::Auto);
+    let blend = pairs.and_then(|pairs| regression(pairs, kept, &cut_channels));
+    let method = match pairs {
+        Some(pairs) if blend.is_some() && pairs.per_channel == taps => Method::Window,
+        _ if blend.is_some() => Method::Channel,
+        _ => Method::Bias,
+    };
     let new = blended(&weight, &outputs, kept, &cut_channels, blend.as_ref());
-    let shift = bias_shift(&weight, &outputs, kept, patch, &new);
-    target.store(sliced, &new, blend.is_some(), &shift, node.op_type())
+    let shift = bias_shift(&weight, &outputs, kept, read, &new);
+    target.store(sliced, &new, method, &shift, node.op_type())
 }
 
-/// `A [S, R]`: the removed channels regressed on the kept ones, `(C_SS + rho I)^-1 C_SR`.
-fn regression(pairs: &TapMoments, kept: &[usize], cut: &[usize]) -> Option<Mat<f64>> {
-    let gram = pairs.gram.as_ref()?;
+/// `A [S, R]`: the removed columns regressed on the kept ones, `(C_SS + rho I)^-1 C_SR`. A channel has one column or one
+/// per kernel position.
+fn regression(pairs: &Pairs, kept: &[usize], cut: &[usize]) -> Option<Mat<f64>> {
     if pairs.rows < 2 || kept.is_empty() {
         return None;
     }
-    let n = pairs.rows as f64;
-    let covariance = |a: usize, b: usize| {
-        let (low, high) = (a.max(b), a.min(b));
-        gram[(low, high)] / n - pairs.sum[a] / n * pairs.sum[b] / n
+    let columns = |channels: &[usize]| -> Vec<usize> {
+        channels.iter().flat_map(|channel| channel * pairs.per_channel..(channel + 1) * pairs.per_channel).collect()
     };
-    let mean_variance = kept.iter().map(|&c| covariance(c, c)).sum::<f64>() / kept.len() as f64;
+    let (kept, cut) = (columns(kept), columns(cut));
+    let mean_variance = kept.iter().map(|&c| pairs.covariance(c, c)).sum::<f64>() / kept.len() as f64;
     let ridge = RIDGE * mean_variance.max(f64::MIN_POSITIVE);
-    let ss =
-        Mat::from_fn(kept.len(), kept.len(), |i, j| covariance(kept[i], kept[j]) + if i == j { ridge } else { 0.0 });
-    let sr = Mat::from_fn(kept.len(), cut.len(), |i, j| covariance(kept[i], cut[j]));
+    let ss = Mat::from_fn(kept.len(), kept.len(), |i, j| {
+        pairs.covariance(kept[i], kept[j]) + if i == j { ridge } else { 0.0 }
+    });
+    let sr = Mat::from_fn(kept.len(), cut.len(), |i, j| pairs.covariance(kept[i], cut[j]));
     let blend = ss.llt(Side::Lower).ok()?.solve(&sr);
     let finite = blend.col_iter().all(|column| column.iter().all(|value| value.is_finite()));
     finite.then_some(blend)
@@ -158,16 +164,23 @@ fn regression(pairs: &TapMoments, kept: &[usize], cut: &[usize]) -> Option<Mat<f
 fn blended(weight: &Weight, outputs: &[usize], kept: &[usize], cut: &[usize], blend: Option<&Mat<f64>>) -> Vec<f32> {
     let size = (outputs.len(), kept.len(), weight.taps);
     let mut new = vec![0.0_f32; size.0 * size.1 * size.2];
-    for tap in 0..weight.taps {
-        let at = |o: usize, channel: usize| f64::from(weight.values[weight.at(outputs[o], channel, tap)]);
-        let mut refitted = Mat::from_fn(size.0, size.1, |o, s| at(o, kept[s]));
+    // Columns of a channel are blended together where the regression knows kernel positions, else tap by tap.
+    let together = blend.is_some_and(|blend| blend.nrows() == size.1 * size.2);
+    let (rounds, per_channel) = if together { (1, size.2) } else { (size.2, 1) };
+    for round in 0..rounds {
+        let at = |o: usize, channels: &[usize], column: usize| {
+            let tap = if together { column % per_channel } else { round };
+            f64::from(weight.values[weight.at(outputs[o], channels[column / per_channel], tap)])
+        };
+        let mut refitted = Mat::from_fn(size.0, size.1 * per_channel, |o, column| at(o, kept, column));
         if let Some(blend) = blend {
-            let removed = Mat::from_fn(size.0, cut.len(), |o, r| at(o, cut[r]));
+            let removed = Mat::from_fn(size.0, cut.len() * per_channel, |o, column| at(o, cut, column));
             matmul(refitted.as_mut(), Accum::Add, removed.as_ref(), blend.transpose(), 1.0, Par::Seq);
         }
         for o in 0..size.0 {
-            for s in 0..size.1 {
-                new[position(weight, size, o, s, tap)] = refitted[(o, s)] as f32;
+            for column in 0..size.1 * per_channel {
+                let tap = if together { column % per_channel } else { round };
+                new[position(weight, size, o, column / per_channel, tap)] = refitted[(o, column)] as f32;
             }
         }
     }
@@ -182,9 +195,9 @@ fn position(weight: &Weight, size: (usize, usize, usize), o: usize, s: usize, ta
 
 /// What the mean of every output lacks: `sum over all W m - sum over kept W' m` with the mean patch `m` (7.2).
 #[allow(clippy::cast_possible_truncation, reason = "biases are stored in single precision")]
-fn bias_shift(weight: &Weight, outputs: &[usize], kept: &[usize], patch: &PatchSums, new: &[f32]) -> Vec<f32> {
-    let count = patch.count.max(1) as f64;
-    let channels = patch.sums.len() / weight.taps;
+fn bias_shift(weight: &Weight, outputs: &[usize], kept: &[usize], read: &Consumer, new: &[f32]) -> Vec<f32> {
+    let count = read.count.max(1) as f64;
+    let channels = read.sums.len() / weight.taps;
     let size = (outputs.len(), kept.len(), weight.taps);
     outputs
         .iter()
@@ -193,13 +206,13 @@ fn bias_shift(weight: &Weight, outputs: &[usize], kept: &[usize], patch: &PatchS
             let mut shift = 0.0;
             for channel in 0..channels {
                 for tap in 0..weight.taps {
-                    let mean = patch.sums[channel * weight.taps + tap] / count;
+                    let mean = read.sums[channel * weight.taps + tap] / count;
                     shift += mean * f64::from(weight.values[weight.at(output, channel, tap)]);
                 }
             }
             for (s, &channel) in kept.iter().enumerate() {
                 for tap in 0..weight.taps {
-                    let mean = patch.sums[channel * weight.taps + tap] / count;
+                    let mean = read.sums[channel * weight.taps + tap] / count;
                     shift -= mean * f64::from(new[position(weight, size, o, s, tap)]);
                 }
             }
@@ -237,11 +250,11 @@ impl Target {
         &self,
         sliced: &mut Model,
         new: &[f32],
-        changed: bool,
+        method: Method,
         shift: &[f32],
         op: &str,
     ) -> Result<Method, ModelError> {
-        let method = if changed { Method::Channel } else { Method::Bias };
+        let changed = method != Method::Bias;
         let biased = match (self.bias, self.missing, op) {
             (Some(bias), ..) => {
                 let old = sliced.tensor(&sliced.graph().initializer[bias])?;

@@ -268,7 +268,7 @@ mod tests {
         // graph -> node -> attribute -> g -> node ...
         let mut bytes = Vec::new();
         for _ in 0..60 {
-            for key in [0x0a, 0x2a, 0x32] {
+            for key in [0x32, 0x2a, 0x0a] {
                 let mut outer = vec![key];
                 prost::encode_length_delimiter(bytes.len(), &mut outer).unwrap();
                 outer.extend(&bytes);

@@ -165,7 +165,8 @@ fn methods(summary: &Summary) -> String {
         return "none".into();
     }
     let name = |method: &Method| match method {
-        Method::Channel => "least squares",
+        Method::Window => "least squares over windows",
+        Method::Channel => "least squares over channels",
         Method::Bias => "bias only",
         Method::None => "unchanged",
     };
