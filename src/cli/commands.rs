@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::exit::ExitStatus;
 use super::flags::{Apply, Bench, Cli, Command, Inspect, Prune, Setup, Verify};
 use super::progress::Bar;
+use super::targets::Targets;
 use crate::calibration::PreprocessOptions;
 use crate::engine::{SetupReport, setup_report};
 use crate::error::Error;
 use crate::model::{ModelError, write_atomically};
-use crate::pipeline::{self, ApplyOptions, BenchOptions, VerifyOptions};
+use crate::pipeline::{self, ApplyOptions, BenchOptions, PruneOptions, VerifyOptions};
 use crate::report::{Format as _, Json, LatencyChange, Style, Terminal};
 
 /// Runs the parsed command line.
@@ -61,10 +62,7 @@ fn interruptible() -> Result<Arc<AtomicBool>, Error> {
 fn prune(flags: &Prune, cancel: &AtomicBool) -> Result<(), Error> {
     let file = flags.preprocess_file().map(|path| PreprocessOptions::from_file(path)).transpose()?;
     let options = flags.options(file.unwrap_or_default());
-    if let Some(report) = flags.report.as_ref().filter(|report| report.exists() && !flags.force) {
-        let why = "it exists; `--force` replaces it".into();
-        return Err(ModelError::Write { path: report.display().to_string(), why }.into());
-    }
+    check_targets(flags, &options)?;
     let bar = Bar::new(flags.quiet || flags.json);
     let result = pipeline::prune(&options, &bar, cancel);
     bar.clear();
@@ -83,6 +81,22 @@ fn prune(flags: &Prune, cancel: &AtomicBool) -> Result<(), Error> {
     print(&terminal.render(&summary).map_err(unprintable)?)
 }
 
+/// Fails before the work if a result would be lost or would replace something else.
+fn check_targets(flags: &Prune, options: &PruneOptions) -> Result<(), Error> {
+    let targets = Targets::default().input(&options.model.path);
+    let mut targets = targets.output(&options.output_path(), "the pruned model")?;
+    if let Some(plan) = options.plan_path() {
+        targets = targets.output(&plan, "the plan")?;
+    }
+    let Some(report) = &flags.report else { return Ok(()) };
+    targets.output(report, "the report")?;
+    if report.exists() && !flags.force {
+        let why = "it exists; `--force` replaces it".into();
+        return Err(ModelError::Write { path: report.display().to_string(), why }.into());
+    }
+    Ok(())
+}
+
 fn inspect(flags: &Inspect) -> Result<(), Error> {
     let found = pipeline::inspect(&flags.flags.options(&flags.model))?;
     if flags.json {
@@ -93,6 +107,8 @@ fn inspect(flags: &Inspect) -> Result<(), Error> {
 }
 
 fn apply(flags: &Apply) -> Result<(), Error> {
+    let inputs = Targets::default().input(&flags.model).input(&flags.plan);
+    inputs.output(&flags.output, "the result")?;
     pipeline::apply(&ApplyOptions {
         model: flags.flags.options(&flags.model),
         plan: flags.plan.clone(),

@@ -13,13 +13,20 @@ use crate::plan::{Allocation, Budget, Target};
 
 const EXAMPLES: &str = "\
 Examples:
-  onnx-prune model.onnx --data calib/                     half the MACs, class folders of images
-  onnx-prune model.onnx --data calib/ --eval val/ --target-macs 0.7 --report report.json
-  onnx-prune model.onnx --criterion l2 --ratio 0.3        without images
-  onnx-prune inspect model.onnx                           what can be cut, and who protects the rest
-  onnx-prune apply model.onnx model.pruned.plan.json --masked -o masked.onnx
+  Halve the multiply-accumulates, judged on class folders of images:
+    onnx-prune model.onnx --data calib/
 
-Exit codes: 0 done, 1 a verification failed, 2 bad input or usage, 130 interrupted.";
+  Keep 70 %, measure accuracy on held-out images, keep the report:
+    onnx-prune model.onnx --data calib/ --eval val/ --target-macs 0.7 \\
+      --report report.json
+
+  Without images:
+    onnx-prune model.onnx --criterion l2 --ratio 0.3
+
+  What can be cut, and who protects the rest:
+    onnx-prune inspect model.onnx
+
+Exit codes: 0 done, 1 a check failed, 2 bad input or usage, 130 interrupted";
 
 /// Remove whole channels from a trained ONNX model, repair the rest without training, prove and report what happened.
 #[derive(Debug, Parser)]
@@ -156,16 +163,23 @@ pub(super) struct PreprocessFlags {
     #[arg(
         long,
         value_name = "A,B,C",
+        value_parser = parse::finite,
         value_delimiter = ',',
         allow_hyphen_values = true,
         help_heading = "Preprocessing"
     )]
     mean: Option<Vec<f32>>,
     /// Divided by per channel
-    #[arg(long, value_name = "A,B,C", value_delimiter = ',', help_heading = "Preprocessing")]
+    #[arg(
+        long,
+        value_name = "A,B,C",
+        value_parser = parse::positive,
+        value_delimiter = ',',
+        help_heading = "Preprocessing"
+    )]
     std: Option<Vec<f32>>,
     /// Pixels 0..255 are divided by this first [default: 255]
-    #[arg(long, value_name = "X", help_heading = "Preprocessing")]
+    #[arg(long, value_name = "X", value_parser = parse::positive, help_heading = "Preprocessing")]
     scale: Option<f32>,
     /// Colour order of the input
     #[arg(long, value_enum, help_heading = "Preprocessing")]
