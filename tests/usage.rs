@@ -1,4 +1,5 @@
 //! What the program refuses, before it changes any file, and what it prints where.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -190,6 +191,18 @@ fn json_is_one_document_and_equals_the_report_file() {
     }
     assert_eq!(report["schema_version"], 1);
     assert!(report["macs"]["after"].as_u64() < report["macs"]["before"].as_u64());
+}
+
+#[test]
+fn piped_output_is_plain_and_80_columns_wide() {
+    let folder = Folder::new();
+    for line in [format!("m.onnx {QUICK}"), "inspect m.onnx".into(), "--help".into(), "bench --help".into()] {
+        let run = folder.run(&line);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        assert!(!run.stdout.contains('\u{1b}') && !run.stderr.contains('\u{1b}'), "{line}");
+        let widest = run.stdout.lines().max_by_key(|text| text.chars().count()).unwrap();
+        assert!(widest.chars().count() <= 80, "{line}: {widest}");
+    }
 }
 
 #[test]

@@ -13,17 +13,13 @@ use crate::engine::{SetupReport, setup_report};
 use crate::error::Error;
 use crate::model::{ModelError, write_atomically};
 use crate::pipeline::{self, ApplyOptions, BenchOptions, PruneOptions, VerifyOptions};
-use crate::report::{Format as _, Json, LatencyChange, Style, Terminal};
+use crate::report::{Format as _, Json, LatencyChange, Style, Terminal, printable};
 
 /// Runs the parsed command line.
-#[allow(clippy::print_stderr, reason = "errors go to stderr")]
 pub(super) fn run(cli: Cli) -> ExitStatus {
     let cancel = match interruptible() {
         Ok(cancel) => cancel,
-        Err(error) => {
-            eprintln!("error: {}", error.render());
-            return ExitStatus::from(&error);
-        }
+        Err(error) => return complain(&error),
     };
     let outcome = match cli.command {
         None => prune(&cli.prune, &cancel),
@@ -35,11 +31,16 @@ pub(super) fn run(cli: Cli) -> ExitStatus {
     };
     match outcome {
         Ok(()) => ExitStatus::Done,
-        Err(error) => {
-            eprintln!("error: {}", error.render());
-            ExitStatus::from(&error)
-        }
+        Err(error) => complain(&error),
     }
+}
+
+/// Prints an error. Its parts may quote a model: nothing in them may steer the terminal.
+#[allow(clippy::print_stderr, reason = "errors go to stderr")]
+fn complain(error: &Error) -> ExitStatus {
+    let lines: Vec<String> = error.render().lines().map(printable).collect();
+    eprintln!("error: {}", lines.join("\n"));
+    ExitStatus::from(error)
 }
 
 /// The first Ctrl-C asks the run to stop and clean up; the second ends it at once.
@@ -155,7 +156,7 @@ fn bench(flags: &Bench, cancel: &AtomicBool) -> Result<(), Error> {
     let LatencyChange { before, after, before_p95, after_p95, ratio, ratio_low, ratio_high, pairs, batch } = found;
     let second = if flags.b.is_some() { "B" } else { "A again" };
     print(&format!(
-        "{} {} on {}, {} threads, batch {batch}, {pairs} pairs\n\
+        "{} {} on {}, threads {}, batch {batch}, {pairs} pairs\n\
          A        {before:>9.3} ms   p95 {before_p95:>9.3} ms\n\
          {second:<8} {after:>9.3} ms   p95 {after_p95:>9.3} ms\n\
          ratio    {ratio:>9.3}      95 % [{ratio_low:.3}, {ratio_high:.3}]\n",

@@ -489,3 +489,46 @@ pub(super) struct Setup {
     #[command(flatten)]
     pub(super) engine: EngineFlags,
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// Help of a command as an 80-column terminal shows it; the first command is the default one.
+    fn help(name: Option<&str>) -> String {
+        let mut command = Cli::command().term_width(80);
+        command.build();
+        let command = match name {
+            None => &mut command,
+            Some(name) => command.find_subcommand_mut(name).unwrap(),
+        };
+        command.render_help().to_string()
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_of_every_command() {
+        insta::assert_snapshot!("help", help(None));
+        for name in ["inspect", "apply", "verify", "bench", "setup"] {
+            insta::assert_snapshot!(format!("help_{name}"), help(Some(name)));
+        }
+    }
+
+    #[test]
+    fn a_first_command_needs_no_budget() {
+        let flags = |line: &str| Cli::try_parse_from(line.split_whitespace()).unwrap().prune;
+        let options = flags("onnx-prune m.onnx --data d").options(PreprocessOptions::default());
+        assert_eq!(options.criteria.budget, Budget::Macs(Target::Share(0.5)));
+        let options = flags("onnx-prune m.onnx --ratio 0.3").options(PreprocessOptions::default());
+        assert_eq!(options.criteria.budget, Budget::Ratio(0.3));
+        let options = flags("onnx-prune m.onnx --mean=-1,0,0.5").options(PreprocessOptions::default());
+        assert_eq!(options.data.preprocess.mean, Some(vec![-1.0, 0.0, 0.5]));
+        assert_eq!(options.plan_path(), Some("m.pruned.plan.json".into()));
+    }
+}
