@@ -7,22 +7,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::exit::ExitStatus;
 use super::flags::{Apply, Bench, Cli, Command, Inspect, Prune, Setup, Verify};
 use super::progress::Bar;
+use super::targets::Targets;
 use crate::calibration::PreprocessOptions;
 use crate::engine::{SetupReport, setup_report};
 use crate::error::Error;
 use crate::model::{ModelError, write_atomically};
-use crate::pipeline::{self, ApplyOptions, BenchOptions, VerifyOptions};
-use crate::report::{Format as _, Json, LatencyChange, Style, Terminal};
+use crate::pipeline::{self, ApplyOptions, BenchOptions, PruneOptions, VerifyOptions};
+use crate::report::{Format as _, Json, LatencyChange, Style, Terminal, printable};
 
 /// Runs the parsed command line.
-#[allow(clippy::print_stderr, reason = "errors go to stderr")]
 pub(super) fn run(cli: Cli) -> ExitStatus {
     let cancel = match interruptible() {
         Ok(cancel) => cancel,
-        Err(error) => {
-            eprintln!("error: {}", error.render());
-            return ExitStatus::from(&error);
-        }
+        Err(error) => return complain(&error),
     };
     let outcome = match cli.command {
         None => prune(&cli.prune, &cancel),
@@ -34,11 +31,16 @@ pub(super) fn run(cli: Cli) -> ExitStatus {
     };
     match outcome {
         Ok(()) => ExitStatus::Done,
-        Err(error) => {
-            eprintln!("error: {}", error.render());
-            ExitStatus::from(&error)
-        }
+        Err(error) => complain(&error),
     }
+}
+
+/// Prints an error. Its parts may quote a model: nothing in them may steer the terminal.
+#[allow(clippy::print_stderr, reason = "errors go to stderr")]
+fn complain(error: &Error) -> ExitStatus {
+    let lines: Vec<String> = error.render().lines().map(printable).collect();
+    eprintln!("error: {}", lines.join("\n"));
+    ExitStatus::from(error)
 }
 
 /// The first Ctrl-C asks the run to stop and clean up; the second ends it at once.
@@ -61,10 +63,7 @@ fn interruptible() -> Result<Arc<AtomicBool>, Error> {
 fn prune(flags: &Prune, cancel: &AtomicBool) -> Result<(), Error> {
     let file = flags.preprocess_file().map(|path| PreprocessOptions::from_file(path)).transpose()?;
     let options = flags.options(file.unwrap_or_default());
-    if let Some(report) = flags.report.as_ref().filter(|report| report.exists() && !flags.force) {
-        let why = "it exists; `--force` replaces it".into();
-        return Err(ModelError::Write { path: report.display().to_string(), why }.into());
-    }
+    check_targets(flags, &options)?;
     let bar = Bar::new(flags.quiet || flags.json);
     let result = pipeline::prune(&options, &bar, cancel);
     bar.clear();
@@ -83,6 +82,22 @@ fn prune(flags: &Prune, cancel: &AtomicBool) -> Result<(), Error> {
     print(&terminal.render(&summary).map_err(unprintable)?)
 }
 
+/// Fails before the work if a result would be lost or would replace something else.
+fn check_targets(flags: &Prune, options: &PruneOptions) -> Result<(), Error> {
+    let targets = Targets::default().input(&options.model.path);
+    let mut targets = targets.output(&options.output_path(), "the pruned model")?;
+    if let Some(plan) = options.plan_path() {
+        targets = targets.output(&plan, "the plan")?;
+    }
+    let Some(report) = &flags.report else { return Ok(()) };
+    targets.output(report, "the report")?;
+    if report.exists() && !flags.force {
+        let why = "it exists; `--force` replaces it".into();
+        return Err(ModelError::Write { path: report.display().to_string(), why }.into());
+    }
+    Ok(())
+}
+
 fn inspect(flags: &Inspect) -> Result<(), Error> {
     let found = pipeline::inspect(&flags.flags.options(&flags.model))?;
     if flags.json {
@@ -93,6 +108,8 @@ fn inspect(flags: &Inspect) -> Result<(), Error> {
 }
 
 fn apply(flags: &Apply) -> Result<(), Error> {
+    let inputs = Targets::default().input(&flags.model).input(&flags.plan);
+    inputs.output(&flags.output, "the result")?;
     pipeline::apply(&ApplyOptions {
         model: flags.flags.options(&flags.model),
         plan: flags.plan.clone(),
@@ -139,7 +156,7 @@ fn bench(flags: &Bench, cancel: &AtomicBool) -> Result<(), Error> {
     let LatencyChange { before, after, before_p95, after_p95, ratio, ratio_low, ratio_high, pairs, batch } = found;
     let second = if flags.b.is_some() { "B" } else { "A again" };
     print(&format!(
-        "{} {} on {}, {} threads, batch {batch}, {pairs} pairs\n\
+        "{} {} on {}, threads {}, batch {batch}, {pairs} pairs\n\
          A        {before:>9.3} ms   p95 {before_p95:>9.3} ms\n\
          {second:<8} {after:>9.3} ms   p95 {after_p95:>9.3} ms\n\
          ratio    {ratio:>9.3}      95 % [{ratio_low:.3}, {ratio_high:.3}]\n",

@@ -13,13 +13,20 @@ use crate::plan::{Allocation, Budget, Target};
 
 const EXAMPLES: &str = "\
 Examples:
-  onnx-prune model.onnx --data calib/                     half the MACs, class folders of images
-  onnx-prune model.onnx --data calib/ --eval val/ --target-macs 0.7 --report report.json
-  onnx-prune model.onnx --criterion l2 --ratio 0.3        without images
-  onnx-prune inspect model.onnx                           what can be cut, and who protects the rest
-  onnx-prune apply model.onnx model.pruned.plan.json --masked -o masked.onnx
+  Halve the multiply-accumulates, judged on class folders of images:
+    onnx-prune model.onnx --data calib/
 
-Exit codes: 0 done, 1 a verification failed, 2 bad input or usage, 130 interrupted.";
+  Keep 70 %, measure accuracy on held-out images, keep the report:
+    onnx-prune model.onnx --data calib/ --eval val/ --target-macs 0.7 \\
+      --report report.json
+
+  Without images:
+    onnx-prune model.onnx --criterion l2 --ratio 0.3
+
+  What can be cut, and who protects the rest:
+    onnx-prune inspect model.onnx
+
+Exit codes: 0 done, 1 a check failed, 2 bad input or usage, 130 interrupted";
 
 /// Remove whole channels from a trained ONNX model, repair the rest without training, prove and report what happened.
 #[derive(Debug, Parser)]
@@ -156,16 +163,23 @@ pub(super) struct PreprocessFlags {
     #[arg(
         long,
         value_name = "A,B,C",
+        value_parser = parse::finite,
         value_delimiter = ',',
         allow_hyphen_values = true,
         help_heading = "Preprocessing"
     )]
     mean: Option<Vec<f32>>,
     /// Divided by per channel
-    #[arg(long, value_name = "A,B,C", value_delimiter = ',', help_heading = "Preprocessing")]
+    #[arg(
+        long,
+        value_name = "A,B,C",
+        value_parser = parse::positive,
+        value_delimiter = ',',
+        help_heading = "Preprocessing"
+    )]
     std: Option<Vec<f32>>,
     /// Pixels 0..255 are divided by this first [default: 255]
-    #[arg(long, value_name = "X", help_heading = "Preprocessing")]
+    #[arg(long, value_name = "X", value_parser = parse::positive, help_heading = "Preprocessing")]
     scale: Option<f32>,
     /// Colour order of the input
     #[arg(long, value_enum, help_heading = "Preprocessing")]
@@ -474,4 +488,47 @@ pub(super) struct Setup {
     pub(super) json: bool,
     #[command(flatten)]
     pub(super) engine: EngineFlags,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// Help of a command as an 80-column terminal shows it; the first command is the default one.
+    fn help(name: Option<&str>) -> String {
+        let mut command = Cli::command().term_width(80);
+        command.build();
+        let command = match name {
+            None => &mut command,
+            Some(name) => command.find_subcommand_mut(name).unwrap(),
+        };
+        command.render_help().to_string()
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_of_every_command() {
+        insta::assert_snapshot!("help", help(None));
+        for name in ["inspect", "apply", "verify", "bench", "setup"] {
+            insta::assert_snapshot!(format!("help_{name}"), help(Some(name)));
+        }
+    }
+
+    #[test]
+    fn a_first_command_needs_no_budget() {
+        let flags = |line: &str| Cli::try_parse_from(line.split_whitespace()).unwrap().prune;
+        let options = flags("onnx-prune m.onnx --data d").options(PreprocessOptions::default());
+        assert_eq!(options.criteria.budget, Budget::Macs(Target::Share(0.5)));
+        let options = flags("onnx-prune m.onnx --ratio 0.3").options(PreprocessOptions::default());
+        assert_eq!(options.criteria.budget, Budget::Ratio(0.3));
+        let options = flags("onnx-prune m.onnx --mean=-1,0,0.5").options(PreprocessOptions::default());
+        assert_eq!(options.data.preprocess.mean, Some(vec![-1.0, 0.0, 0.5]));
+        assert_eq!(options.plan_path(), Some("m.pruned.plan.json".into()));
+    }
 }

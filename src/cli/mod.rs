@@ -5,6 +5,8 @@ mod exit;
 mod flags;
 mod parse;
 mod progress;
+mod targets;
+mod usage;
 
 pub use exit::ExitStatus;
 
@@ -14,15 +16,9 @@ use clap::Parser as _;
 
 /// Runs the command line and says how it ended. `arguments` start with the program's name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitStatus {
-    match flags::Cli::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    match flags::Cli::try_parse_from(&arguments) {
         Ok(cli) => commands::run(cli),
-        Err(error) => {
-            // Help and version are no errors; clap chooses the stream.
-            let status = if error.use_stderr() { ExitStatus::Bad } else { ExitStatus::Done };
-            if error.print().is_err() && status == ExitStatus::Done {
-                return ExitStatus::Done;
-            }
-            status
-        }
+        Err(error) => usage::report(&error, &arguments),
     }
 }

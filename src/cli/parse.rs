@@ -15,10 +15,11 @@ pub(super) fn target(text: &str) -> Result<Target, String> {
     let number: f64 = digits
         .and_then(|digits| digits.parse().ok())
         .ok_or("a share such as 0.5 or a number such as 1.5G is wanted")?;
-    if factor > 1.0 || number > 1.0 {
-        return Ok(Target::Absolute(number * factor));
+    match number * factor {
+        wanted if !wanted.is_finite() || wanted <= 0.0 => Err("a finite number above 0 is wanted".into()),
+        wanted if factor > 1.0 || wanted > 1.0 => Ok(Target::Absolute(wanted)),
+        share => Ok(Target::Share(share)),
     }
-    if number > 0.0 { Ok(Target::Share(number)) } else { Err("it must be above 0".into()) }
 }
 
 /// `224x224`, or `224` for a square.
@@ -64,6 +65,17 @@ pub(super) fn share(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| "a number from 0 to below 1 is wanted".into())
 }
 
+/// A finite number.
+pub(super) fn finite(text: &str) -> Result<f32, String> {
+    let number = text.trim().parse::<f32>().ok().filter(|number| number.is_finite());
+    number.ok_or_else(|| "finite numbers such as 0.485 are wanted".into())
+}
+
+/// A finite number above 0.
+pub(super) fn positive(text: &str) -> Result<f32, String> {
+    finite(text).ok().filter(|&number| number > 0.0).ok_or_else(|| "a finite number above 0 is wanted".into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +85,8 @@ mod tests {
         assert_eq!(target("0.5"), Ok(Target::Share(0.5)));
         assert_eq!(target("1.5G"), Ok(Target::Absolute(1.5e9)));
         assert_eq!(target("20000"), Ok(Target::Absolute(20_000.0)));
+        assert!(target("inf").is_err() && target("nan").is_err() && target("1e308G").is_err());
+        assert!(finite("-0.5").is_ok() && finite("nan").is_err() && positive("0").is_err());
         assert!(target("-1").is_err() && target("half").is_err() && target("").is_err() && target("é").is_err());
     }
 

@@ -1,11 +1,21 @@
 //! Progress on a terminal's stderr.
 
+use std::fmt;
 use std::io::IsTerminal as _;
 use std::sync::Mutex;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::pipeline::Progress;
+use crate::report::printable;
+
+/// `151/s, 2s left`; nothing before the first step, when neither is known.
+fn rate(state: &ProgressState, out: &mut dyn fmt::Write) {
+    if state.pos() > 0 {
+        // The line is redrawn soon: a failed write is no loss.
+        let _ = write!(out, "{:.0}/s, {} left", state.per_sec(), HumanDuration(state.eta()));
+    }
+}
 
 /// A bar with rate and remaining time; nothing where stderr is no terminal.
 pub(super) struct Bar {
@@ -36,12 +46,12 @@ impl Progress for Bar {
             return;
         }
         let template = match total {
-            Some(_) => "{msg:>10} [{bar:28}] {pos}/{len}  {per_sec}  {eta} left",
+            Some(_) => "{msg:>10} [{bar:28}] {pos}/{len}  {rate}",
             None => "{msg:>10} {spinner} {elapsed}",
         };
         let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
         if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style.progress_chars("#>."));
+            bar.set_style(style.progress_chars("#>.").with_key("rate", rate));
         }
         bar.set_message(name.to_owned());
         bar.enable_steady_tick(std::time::Duration::from_millis(120));
@@ -58,7 +68,7 @@ impl Progress for Bar {
     #[allow(clippy::print_stderr, reason = "choices and defaults are told on stderr")]
     fn say(&self, line: &str) {
         if !self.quiet {
-            self.current().suspend(|| eprintln!("{line}"));
+            self.current().suspend(|| eprintln!("{}", printable(line)));
         }
     }
 }

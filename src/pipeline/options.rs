@@ -112,6 +112,26 @@ pub struct PruneOptions {
     pub seed: u64,
 }
 
+impl PruneOptions {
+    /// The file of the pruned model: the one that was asked for, else `MODEL.pruned.onnx` beside the model.
+    pub fn output_path(&self) -> PathBuf {
+        match &self.output {
+            Some(path) => path.clone(),
+            None if self.model.path.as_os_str() == "-" => PathBuf::from("model.pruned.onnx"),
+            None => self.model.path.with_extension("pruned.onnx"),
+        }
+    }
+
+    /// The file of the plan, if one is written.
+    pub fn plan_path(&self) -> Option<PathBuf> {
+        match &self.plan {
+            PlanFile::Beside => Some(self.output_path().with_extension("plan.json")),
+            PlanFile::At(path) => Some(path.clone()),
+            PlanFile::None => None,
+        }
+    }
+}
+
 /// Where the plan goes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum PlanFile {

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::terminal::{protected, shorten};
+use super::terminal::{lines, protected};
+use super::text::{plural, shorten};
 use super::{ProtectedChannels, Style, count};
 use crate::channels::{Channels, Measure, Scope};
 use crate::model::Model;
@@ -91,20 +92,20 @@ impl Inspection {
     pub fn render(&self, style: Style) -> Result<String, std::fmt::Error> {
         let mut out = String::new();
         let title = format!(
-            "{} groups, {} MACs, {:.1} % of them in operators with prunable channels",
-            self.groups.len(),
+            "{}, {} MACs, {:.1} % of them in operators with prunable channels",
+            plural(self.groups.len(), "group"),
             count(self.macs as f64),
             100.0 * self.prunable_macs_share
         );
         writeln!(out, "{}\n", style.strong(&title))?;
-        let head = format!("  {:<44} {:>6} {:>6} {:>7}  {}", "group", "kind", "width", "MACs", "made by -> read by");
+        let head = format!("  {:<36} {:>6} {:>6} {:>7}  {}", "group", "kind", "width", "MACs", "made by -> read by");
         writeln!(out, "{}", style.faint(&head))?;
         for group in &self.groups {
             let kind = if group.scope == Scope::Inner { "inner" } else { "stream" };
             writeln!(
                 out,
-                "  {:<44} {kind:>6} {:>6} {:>6.1}%  {} -> {}",
-                shorten(&group.name, 44),
+                "  {:<36} {kind:>6} {:>6} {:>6.1}%  {} -> {}",
+                shorten(&group.name, 36),
                 group.width,
                 100.0 * group.macs_share,
                 group.producers.len(),
@@ -114,7 +115,8 @@ impl Inspection {
         writeln!(out)?;
         protected(&mut out, &self.protected, style)?;
         for (op, nodes) in &self.opaque {
-            writeln!(out, "  {op}: {nodes} nodes are not analysed; the channels they read stay whole")?;
+            let text = format!("{op}: {} not analysed; the channels they read stay whole", plural(*nodes, "node"));
+            lines(&mut out, "  ", &text, 2)?;
         }
         Ok(out)
     }

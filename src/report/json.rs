@@ -15,3 +15,22 @@ impl Format for Json {
         serde_json::to_string_pretty(summary).map(|text| text + "\n").map_err(|error| error.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::samples::full;
+
+    /// The names are an interface: a change of this snapshot is a change of `schema_version`.
+    #[test]
+    fn fields_of_schema_version_1() {
+        insta::assert_snapshot!(Json.render(&full()).unwrap());
+    }
+
+    #[test]
+    fn a_report_can_be_read_back() {
+        let text = Json.render(&full()).unwrap();
+        let read: Summary = serde_json::from_str(&text).unwrap();
+        assert_eq!(Json.render(&read).unwrap(), text);
+    }
+}

@@ -5,8 +5,11 @@ mod inspection;
 mod json;
 mod memory;
 mod number;
+#[cfg(test)]
+mod samples;
 mod summary;
 mod terminal;
+mod text;
 
 pub use format::{Format, Style};
 pub use inspection::{InspectedGroup, Inspection};
@@ -18,3 +21,4 @@ pub use summary::{
     Summary, Verified,
 };
 pub use terminal::Terminal;
+pub use text::printable;

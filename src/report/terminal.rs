@@ -1,15 +1,23 @@
 //! The report on a terminal: the figures that matter first, the rest below.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
+use super::text::{plural, shorten, thousands, wrap};
 use super::{Change, Format, ProtectedChannels, Style, Summary, bytes, count};
 use crate::compensate::Method;
 
 /// Rows of a table before it is cut short; the JSON report has all.
 const MOST_ROWS: usize = 16;
 
-/// Plain or coloured text, at most 100 columns wide.
+/// Column in which the text of a named line starts.
+const DETAIL: usize = 17;
+
+/// Phases in the order of the road; others come after them.
+const PHASES: [&str; 11] =
+    ["load", "analyse", "calibrate", "score", "plan", "rewrite", "verify", "compensate", "evaluate", "save", "time"];
+
+/// Plain or coloured text for 80 columns.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Terminal {
     /// Colours.
@@ -22,30 +30,42 @@ impl Format for Terminal {
     }
 
     fn render(&self, summary: &Summary) -> Result<String, String> {
-        let mut out = String::new();
-        self.headline(&mut out, summary).map_err(|error| error.to_string())?;
-        self.table(&mut out, summary).map_err(|error| error.to_string())?;
-        self.groups(&mut out, summary).map_err(|error| error.to_string())?;
-        protected(&mut out, &summary.protected, self.style).map_err(|error| error.to_string())?;
-        self.details(&mut out, summary).map_err(|error| error.to_string())?;
-        Ok(out)
+        self.write(summary).map_err(|error| error.to_string())
     }
 }
 
 impl Terminal {
-    fn headline(self, out: &mut String, summary: &Summary) -> std::fmt::Result {
-        let mut parts = vec![format!("MACs x{:.3}", summary.macs.ratio())];
+    fn write(self, summary: &Summary) -> Result<String, fmt::Error> {
+        let mut out = String::new();
+        self.headline(&mut out, summary)?;
+        self.costs(&mut out, summary)?;
+        self.quality(&mut out, summary)?;
+        writeln!(out)?;
+        self.groups(&mut out, summary)?;
+        protected(&mut out, &summary.protected, self.style)?;
+        self.run(&mut out, summary)?;
+        self.checks(&mut out, summary)?;
+        Ok(out)
+    }
+
+    fn headline(self, out: &mut String, summary: &Summary) -> fmt::Result {
+        let mut parts = vec![format!("MACs x{:.2}", summary.macs.ratio())];
         if let Some(latency) = &summary.latency_ms {
             parts.push(format!("latency x{:.2} [{:.2}, {:.2}]", latency.ratio, latency.ratio_low, latency.ratio_high));
         }
         if let Some(accuracy) = &summary.accuracy {
-            parts.push(format!("accuracy {:.1} % -> {:.1} %", accuracy.before, accuracy.after));
+            let images = plural(accuracy.images, "image");
+            parts.push(format!("accuracy {:.1} -> {:.1} % on {images}", accuracy.before, accuracy.after));
         }
-        writeln!(out, "{}", self.style.strong(&parts.join(", ")))?;
-        writeln!(out, "{} -> {}\n", summary.model.path.display(), summary.output.path.display())
+        for line in wrap(&parts.join(", "), 0, 0) {
+            writeln!(out, "{}", self.style.strong(&line))?;
+        }
+        let files = format!("{} -> {}", summary.model.path.display(), summary.output.path.display());
+        lines(out, "", &files, 0)?;
+        writeln!(out)
     }
 
-    fn table(self, out: &mut String, summary: &Summary) -> std::fmt::Result {
+    fn costs(self, out: &mut String, summary: &Summary) -> fmt::Result {
         writeln!(out, "{}", self.style.faint(&format!("  {:<12}{:>12}{:>12}{:>9}", "", "before", "after", "kept")))?;
         let mut row = |name: &str, change: &Change, unit: fn(f64) -> String| {
             let (before, after) = (unit(change.before as f64), unit(change.after as f64));
@@ -54,52 +74,44 @@ impl Terminal {
         row("MACs", &summary.macs, count)?;
         row("parameters", &summary.params, count)?;
         row("file", &summary.bytes, bytes)?;
-        if let Some(latency) = &summary.latency_ms {
-            writeln!(
-                out,
-                "  {:<12}{:>9.3} ms{:>9.3} ms{:>9.3}  [{:.3}, {:.3}], {} pairs, batch {}",
-                "latency",
-                latency.before,
-                latency.after,
-                latency.ratio,
-                latency.ratio_low,
-                latency.ratio_high,
-                latency.pairs,
-                latency.batch
-            )?;
-            writeln!(out, "  {:<12}{:>9.3} ms{:>9.3} ms", "  p95", latency.before_p95, latency.after_p95)?;
-        }
+        let Some(latency) = &summary.latency_ms else { return Ok(()) };
+        writeln!(
+            out,
+            "  {:<12}{:>9.3} ms{:>9.3} ms{:>9.3}  95 %: [{:.3}, {:.3}]",
+            "latency", latency.before, latency.after, latency.ratio, latency.ratio_low, latency.ratio_high
+        )?;
+        let how = format!("{}, batch {}", plural(latency.pairs, "pair"), latency.batch);
+        writeln!(out, "  {:<12}{:>9.3} ms{:>9.3} ms{:>9}  {how}", "  p95", latency.before_p95, latency.after_p95, "")
+    }
+
+    #[allow(clippy::unused_self, reason = "one section of the report like the others")]
+    fn quality(self, out: &mut String, summary: &Summary) -> fmt::Result {
         if let Some(accuracy) = &summary.accuracy {
-            let seen = if accuracy.seen_in_calibration { ", seen in calibration" } else { "" };
+            let kind = if accuracy.seen_in_calibration { "calibration" } else { "held-out" };
             writeln!(
                 out,
-                "  {:<12}{:>10.2} %{:>10.2} %{:>+9.2}  95 %: [{:.1}, {:.1}] -> [{:.1}, {:.1}], {} images{seen}",
+                "  {:<12}{:>10.2} %{:>10.2} %{:>+9.2}  {} {kind} images",
                 "top-1",
                 accuracy.before,
                 accuracy.after,
                 accuracy.after - accuracy.before,
-                accuracy.before_interval.low,
-                accuracy.before_interval.high,
-                accuracy.after_interval.low,
-                accuracy.after_interval.high,
-                accuracy.images
+                thousands(accuracy.images)
             )?;
+            let interval = |low: f64, high: f64| format!("{low:.1}..{high:.1}");
+            let (before, after) = (&accuracy.before_interval, &accuracy.after_interval);
+            let (before, after) = (interval(before.low, before.high), interval(after.low, after.high));
+            writeln!(out, "  {:<12}{before:>12}{after:>12}", "  95 %")?;
         }
         if let Some(agreement) = summary.agreement {
-            writeln!(
-                out,
-                "  {:<12}{:>12}{:>10.2} %  of answers as the dense model",
-                "agreement",
-                "",
-                100.0 * agreement
-            )?;
+            let text = "of answers as the dense model's";
+            writeln!(out, "  {:<12}{:>12}{:>10.2} %  {text}", "agreement", "", 100.0 * agreement)?;
         }
-        writeln!(out)
+        Ok(())
     }
 
-    fn groups(self, out: &mut String, summary: &Summary) -> std::fmt::Result {
+    fn groups(self, out: &mut String, summary: &Summary) -> fmt::Result {
         let changed: Vec<_> = summary.groups.iter().filter(|group| group.width_after < group.width_before).collect();
-        let title = format!("{} of {} groups cut", changed.len(), summary.groups.len());
+        let title = format!("{} of {} cut", thousands(changed.len()), plural(summary.groups.len(), "group"));
         writeln!(out, "{}", self.style.strong(&title))?;
         for group in changed.iter().take(MOST_ROWS) {
             let bar = bar(group.width_after, group.width_before);
@@ -107,53 +119,81 @@ impl Terminal {
             writeln!(out, "  {name:<44} {:>5} -> {:<5} {bar}", group.width_before, group.width_after)?;
         }
         if changed.len() > MOST_ROWS {
-            let more = format!("  and {} more; `--report FILE.json` lists all", changed.len() - MOST_ROWS);
+            let more = format!("  and {} more; `--report FILE.json` lists all", thousands(changed.len() - MOST_ROWS));
             writeln!(out, "{}", self.style.faint(&more))?;
         }
         writeln!(out)
     }
 
-    fn details(self, out: &mut String, summary: &Summary) -> std::fmt::Result {
-        let mut line = |name: &str, text: &str| writeln!(out, "  {} {text}", self.style.faint(&format!("{name:<14}")));
+    /// One line `name  text`, continued below the text.
+    fn detail(self, out: &mut String, name: &str, text: &str) -> fmt::Result {
+        let name = self.style.faint(&format!("{name:<14}"));
+        lines(out, &format!("  {name} "), text, DETAIL)
+    }
+
+    fn run(self, out: &mut String, summary: &Summary) -> fmt::Result {
         let engine = &summary.engine;
         let library = engine.library.as_ref().map(|path| format!(" from {}", path.display())).unwrap_or_default();
-        line(
-            "engine",
-            &format!("{} {} on {}, {} threads{library}", engine.name, engine.version, engine.provider, engine.threads),
-        )?;
-        line(
-            "criterion",
-            &format!(
-                "{}, {}, widths in steps of {}, seed {}",
-                summary.criterion, summary.budget, summary.rounding.block, summary.seed
-            ),
-        )?;
+        let threads = plural(engine.threads, "thread");
+        let name = format!("{} {} on {}, {threads}{library}", engine.name, engine.version, engine.provider);
+        self.detail(out, "engine", &name)?;
+        let Summary { criterion, budget, rounding, seed, .. } = summary;
+        let step = match rounding.block {
+            1 => "any width".to_owned(),
+            block => format!("widths in steps of {block}"),
+        };
+        self.detail(out, "criterion", &format!("{criterion}, {budget}, {step}, seed {seed}"))?;
         if let Some(calibration) = &summary.calibration {
-            line(
-                "calibration",
-                &format!("{} images of {} classes ({})", calibration.images, calibration.classes, calibration.source),
-            )?;
-            line("preprocessing", &calibration.preprocessing)?;
+            let images = plural(calibration.images, "image");
+            let text = format!("{images} of {} classes ({})", calibration.classes, calibration.source);
+            self.detail(out, "calibration", &text)?;
+            self.detail(out, "preprocessing", &calibration.preprocessing)?;
         }
-        line("compensation", &methods(summary))?;
+        self.detail(out, "compensation", &methods(summary))
+    }
+
+    fn checks(self, out: &mut String, summary: &Summary) -> fmt::Result {
         if let Some(verified) = &summary.verification {
+            let name = self.style.good(&format!("{:<14}", "verified"));
             let text = format!(
-                "masked = sliced: largest difference {:.1e} of the output's scale, {:.0e} allowed, {} runs",
-                verified.agreement.max_error, verified.agreement.tolerance, verified.runs
+                "masked = sliced in {}: they differ by {:.1e} of the output's scale, {:.0e} allowed",
+                plural(verified.runs, "run"),
+                verified.agreement.max_error,
+                verified.agreement.tolerance
             );
-            line("verified", &self.style.good(&text))?;
+            lines(out, &format!("  {name} "), &text, DETAIL)?;
         }
-        let times: Vec<String> =
-            summary.timings_s.iter().map(|(phase, seconds)| format!("{phase} {seconds:.1}")).collect();
-        line("seconds", &times.join(", "))?;
+        self.detail(out, "seconds", &seconds(&summary.timings_s))?;
         if let Some(peak) = summary.peak_memory_bytes {
-            line("peak memory", &bytes(peak as f64))?;
+            self.detail(out, "peak memory", &bytes(peak as f64))?;
         }
         for note in &summary.notes {
-            line("note", note)?;
+            self.detail(out, "note", note)?;
         }
         Ok(())
     }
+}
+
+/// Writes `text` behind `head`, continued in column `column`.
+pub(super) fn lines(out: &mut String, head: &str, text: &str, column: usize) -> fmt::Result {
+    for (number, line) in wrap(text, column, column).iter().enumerate() {
+        if number == 0 {
+            writeln!(out, "{head}{line}")?;
+        } else {
+            writeln!(out, "{:column$}{line}", "")?;
+        }
+    }
+    Ok(())
+}
+
+/// Phases in the order of the road; those that do not show in tenths of a second are only in the sum.
+fn seconds(timings: &BTreeMap<String, f64>) -> String {
+    let place = |name: &str| PHASES.iter().position(|phase| *phase == name).unwrap_or(PHASES.len());
+    let mut phases: Vec<(&String, f64)> = timings.iter().map(|(name, seconds)| (name, *seconds)).collect();
+    phases.sort_by_key(|(name, _)| place(name));
+    let mut parts = vec![format!("{:.1} in all", timings.values().sum::<f64>())];
+    parts.extend(phases.iter().filter(|(_, own)| *own >= 0.05).map(|(name, own)| format!("{name} {own:.1}")));
+    parts.join(", ")
 }
 
 fn methods(summary: &Summary) -> String {
@@ -165,30 +205,37 @@ fn methods(summary: &Summary) -> String {
         return "none".into();
     }
     let name = |method: &Method| match method {
-        Method::Window => "least squares over windows",
-        Method::Channel => "least squares over channels",
-        Method::Bias => "bias only",
+        Method::Window => "by least squares over windows",
+        Method::Channel => "by least squares over channels",
+        Method::Bias => "by bias only",
         Method::None => "unchanged",
     };
     let parts: Vec<String> = counts.iter().map(|(method, count)| format!("{count} {}", name(method))).collect();
-    format!("{} consumers: {}", summary.compensation.consumers.len(), parts.join(", "))
+    format!("{}: {}", plural(summary.compensation.consumers.len(), "consumer"), parts.join(", "))
 }
 
-/// Lists what stays whole, one line per reason.
-pub(super) fn protected(out: &mut String, found: &[ProtectedChannels], style: Style) -> std::fmt::Result {
+/// Lists what stays whole, with the first reason.
+pub(super) fn protected(out: &mut String, found: &[ProtectedChannels], style: Style) -> fmt::Result {
     if found.is_empty() {
         return Ok(());
     }
-    writeln!(out, "{}", style.strong(&format!("channels of {} operators protected", found.len())))?;
-    for entry in found.iter().take(MOST_ROWS) {
-        let name = shorten(&entry.node, 34);
-        let reasons = entry.reasons.first().cloned().unwrap_or_default();
-        let more =
-            if entry.reasons.len() > 1 { format!(" (+{} more)", entry.reasons.len() - 1) } else { String::new() };
-        writeln!(out, "  {name:<34} {:>4} of {:<4} {reasons}{more}", entry.channels, entry.of)?;
+    let title = format!("channels of {} protected", plural(found.len(), "operator"));
+    writeln!(out, "{}", style.strong(&title))?;
+    let shown = &found[..found.len().min(MOST_ROWS)];
+    let names: Vec<String> = shown.iter().map(|entry| shorten(&entry.node, 34)).collect();
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or_default();
+    for (entry, name) in shown.iter().zip(&names) {
+        let more = match entry.reasons.len() {
+            0 | 1 => String::new(),
+            reasons => format!(" (and {})", plural(reasons - 1, "other reason")),
+        };
+        let head = format!("  {name:<width$} {:>5} of {:<5} ", entry.channels, entry.of);
+        let reason = entry.reasons.first().cloned().unwrap_or_default() + &more;
+        lines(out, &head, &reason, head.chars().count())?;
     }
     if found.len() > MOST_ROWS {
-        writeln!(out, "{}", style.faint(&format!("  and {} more", found.len() - MOST_ROWS)))?;
+        let more = format!("  and {} more; JSON lists all", thousands(found.len() - MOST_ROWS));
+        writeln!(out, "{}", style.faint(&more))?;
     }
     writeln!(out)
 }
@@ -199,12 +246,5 @@ fn bar(after: usize, before: usize) -> String {
     format!("{}{}", "#".repeat(filled), ".".repeat(12 - filled))
 }
 
-/// The end of a long name tells more than its beginning.
-pub(super) fn shorten(name: &str, width: usize) -> String {
-    let length = name.chars().count();
-    if length <= width {
-        return name.to_owned();
-    }
-    let tail: String = name.chars().skip(length - (width - 3)).collect();
-    format!("...{tail}")
-}
+#[cfg(test)]
+mod tests;

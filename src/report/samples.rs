@@ -1,0 +1,128 @@
+//! Reports for the tests of the formats.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::{
+    AccuracyChange, Calibrated, Change, FileInfo, GroupChange, LatencyChange, ProtectedChannels, Summary, Verified,
+};
+use crate::channels::Scope;
+use crate::compensate::{Method, Refit};
+use crate::engine::EngineInfo;
+use crate::plan::Rounding;
+use crate::verify::{Accuracy, Agreement};
+
+pub(super) fn file(path: &str) -> FileInfo {
+    FileInfo { path: path.into(), sha256: "0".repeat(64) }
+}
+
+pub(super) fn group(name: &str, before: usize, after: usize) -> GroupChange {
+    GroupChange { name: name.into(), scope: Scope::Inner, width_before: before, width_after: after, members: 3 }
+}
+
+pub(super) fn guarded(node: &str, reasons: &[&str]) -> ProtectedChannels {
+    let reasons = reasons.iter().map(ToString::to_string).collect();
+    ProtectedChannels { node: node.into(), op: "Gemm".into(), channels: 10, of: 10, reasons }
+}
+
+/// A run without images and timing.
+pub(super) fn bare() -> Summary {
+    Summary {
+        schema_version: 1,
+        tool_version: "0.1.0".into(),
+        model: file("model.onnx"),
+        output: file("model.pruned.onnx"),
+        engine: EngineInfo {
+            name: "tract".into(),
+            version: "0.23.9".into(),
+            provider: "cpu".into(),
+            library: None,
+            threads: 1,
+        },
+        macs: Change { before: 12_438_816, after: 6_210_888 },
+        params: Change { before: 393_778, after: 201_946 },
+        bytes: Change { before: 1_588_526, after: 821_174 },
+        latency_ms: None,
+        accuracy: None,
+        agreement: None,
+        criterion: "l2".into(),
+        budget: "MACs x0.5".into(),
+        rounding: Rounding { block: 1, multiple: 1 },
+        groups: vec![group("/stem/Conv", 24, 24), group("/blocks.0/a/Conv", 24, 11)],
+        protected: vec![guarded("/head/Gemm", &["channels of the graph output `output`"])],
+        calibration: None,
+        verification: None,
+        compensation: Refit::default(),
+        notes: Vec::new(),
+        seed: 0,
+        timings_s: BTreeMap::from([("load".into(), 0.01), ("rewrite".into(), 0.02)]),
+        peak_memory_bytes: None,
+    }
+}
+
+/// Everything a run can tell, with long words where users have them.
+pub(super) fn full() -> Summary {
+    Summary {
+        engine: EngineInfo {
+            name: "onnxruntime".into(),
+            version: "1.23.2".into(),
+            provider: "cpu".into(),
+            library: Some(PathBuf::from("/opt/python/lib/onnxruntime/capi/libonnxruntime.so.1.23.2")),
+            threads: 8,
+        },
+        latency_ms: Some(LatencyChange {
+            before: 1.212,
+            after: 0.853,
+            before_p95: 1.791,
+            after_p95: 1.294,
+            ratio: 0.7091,
+            ratio_low: 0.7062,
+            ratio_high: 0.7119,
+            pairs: 1304,
+            batch: 1,
+        }),
+        accuracy: Some(AccuracyChange {
+            before: 91.7,
+            after: 88.1,
+            images: 1000,
+            before_interval: Accuracy::new(917, 1000),
+            after_interval: Accuracy::new(881, 1000),
+            seen_in_calibration: false,
+        }),
+        agreement: Some(0.912),
+        rounding: Rounding { block: 16, multiple: 4 },
+        groups: (0..20).map(|at| group(&format!("/layers/layers.{at}/conv/Conv"), 64, 32)).collect(),
+        protected: vec![
+            guarded("/head/Gemm", &["channels of the graph output `output`", "another"]),
+            guarded(
+                "/a/very/deep/path/of/modules/in/the/exported/graph/Conv",
+                &["Softmax `cls/softmax` normalises over the channel axis, so that every channel changes the others"],
+            ),
+        ],
+        calibration: Some(Calibrated {
+            path: "calib".into(),
+            source: "class folders".into(),
+            images: 500,
+            classes: 10,
+            skipped: Vec::new(),
+            preprocessing: "28x28 gray, short side 28, centre crop, v / 255, mean 0, std 1".into(),
+        }),
+        verification: Some(Verified { agreement: Agreement { max_error: 3.2e-7, tolerance: 1e-4 }, runs: 2 }),
+        compensation: Refit {
+            consumers: vec![
+                ("a".into(), Method::Channel),
+                ("b".into(), Method::Channel),
+                ("c".into(), Method::Bias),
+                ("d".into(), Method::None),
+            ],
+        },
+        notes: vec![
+            "the budget of 6.22 M MACs cannot be reached: 7.10 M remain in protected channels and floors".into(),
+        ],
+        timings_s: [("time", 3.2), ("load", 0.01), ("calibrate", 2.4), ("score", 0.5), ("analyse", 0.06)]
+            .map(|(name, seconds)| (name.to_owned(), seconds))
+            .into(),
+        peak_memory_bytes: Some(103_000_000),
+        ..bare()
+    }
+}
