@@ -161,7 +161,7 @@ fn bad_input_is_one_clear_message_and_exit_code_2() {
     assert!(refused(at, &["text.onnx", "--criterion", "l2"], 2).contains("is not an ONNX model"));
     assert!(refused(at, &["empty.onnx", "--criterion", "l2"], 2).contains("not a valid model"));
     assert!(refused(at, &["empty", "--criterion", "l2"], 2).contains("directory"));
-    assert!(refused(at, &["model.onnx", "--data", "nowhere"], 2).contains("no such path"));
+    assert!(refused(at, &["model.onnx", "--data", "nowhere"], 2).contains("No such file"));
     assert!(refused(at, &["model.onnx", "--data", "empty"], 2).contains("no calibration images"));
     assert!(refused(at, &["model.onnx", "--data", "texts"], 2).contains("1 files"));
     assert!(refused(at, &["model.onnx", "--criterion", "stlp-ib"], 2).contains("needs images"));

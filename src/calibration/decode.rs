@@ -1,56 +1,167 @@
-//! Image files to 8-bit pixels.
+//! Image files to 8-bit pixels, as Pillow's `Image.open(path).convert("RGB")` gives them.
+//!
+//! Transparency is dropped, palettes are expanded, the orientation tag is ignored (as Pillow and torchvision do).
+//! Of 16-bit samples the high byte is used; Pillow clips 16-bit grey instead, which makes nearly all of it white.
 
+use std::io::{BufRead, Cursor, Seek};
 use std::path::Path;
 
 use image::{DynamicImage, ImageReader, Limits};
 
-use super::resample::Pixels;
+/// Largest side of an image file in pixels.
+const LONGEST_SIDE: u32 = 32_768;
 
-/// A picture needs no more memory than this when decoded.
-const MOST_BYTES: u64 = 512 << 20;
+/// Most memory that decoding one file may take, in bytes.
+const MOST_MEMORY: u64 = 1 << 30;
 
-/// Decodes a file as `channels` = 3 (RGB) or 1 (grey), as Pillow's `convert` does. EXIF orientation is not applied.
-pub(super) fn decode(path: &Path, channels: usize) -> Result<Pixels, String> {
-    let mut reader =
-        ImageReader::open(path).and_then(ImageReader::with_guessed_format).map_err(|error| error.to_string())?;
+/// File name endings, in lower case, of the formats that can be decoded.
+pub(crate) const EXTENSIONS: [&str; 5] = ["jpg", "jpeg", "png", "bmp", "webp"];
+
+/// Interleaved 8-bit pixels, `[height, width, channels]`; one channel is grey, three are red, green, blue.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Pixels {
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    pub(crate) channels: usize,
+    pub(crate) data: Vec<u8>,
+}
+
+impl Pixels {
+    /// Grey of ITU-R 601-2 in Pillow's fixed point; grey pixels stay as they are.
+    pub(crate) fn into_gray(self) -> Self {
+        if self.channels == 1 {
+            return self;
+        }
+        let luma = |rgb: &[u8]| {
+            let [r, g, b] = [rgb[0], rgb[1], rgb[2]].map(u32::from);
+            high_byte((r * 19_595 + g * 38_470 + b * 7_471 + 0x8000) >> 8)
+        };
+        Self { channels: 1, data: self.data.chunks_exact(3).map(luma).collect(), ..self }
+    }
+
+    /// Three channels; grey is repeated.
+    pub(crate) fn into_rgb(self) -> Self {
+        if self.channels == 3 {
+            return self;
+        }
+        Self { channels: 3, data: self.data.iter().flat_map(|&v| [v; 3]).collect(), ..self }
+    }
+}
+
+/// Decodes a file; the error says what is wrong with it.
+pub(crate) fn decode_file(path: &Path) -> Result<Pixels, String> {
+    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+    if bytes.is_empty() {
+        return Err("the file is empty".to_owned());
+    }
+    decode(Cursor::new(bytes))
+}
+
+fn decode(input: impl BufRead + Seek) -> Result<Pixels, String> {
+    let mut reader = ImageReader::new(input).with_guessed_format().map_err(|error| error.to_string())?;
     let mut limits = Limits::default();
-    limits.max_alloc = Some(MOST_BYTES);
-    limits.max_image_width = Some(32_768);
-    limits.max_image_height = Some(32_768);
+    limits.max_image_width = Some(LONGEST_SIDE);
+    limits.max_image_height = Some(LONGEST_SIDE);
+    limits.max_alloc = Some(MOST_MEMORY);
     reader.limits(limits);
     let image = reader.decode().map_err(|error| error.to_string())?;
+    if image.width() == 0 || image.height() == 0 {
+        return Err("the image has no pixels".to_owned());
+    }
+    Ok(pixels(image))
+}
+
+fn pixels(image: DynamicImage) -> Pixels {
     let (width, height) = (image.width() as usize, image.height() as usize);
-    if width == 0 || height == 0 {
-        return Err("it has no pixels".into());
-    }
-    let data = if channels == 1 { grey(image) } else { without_alpha(image).into_rgb8().into_raw() };
-    Ok(Pixels { height, width, channels, data })
-}
-
-/// Pillow drops alpha and does not blend.
-fn without_alpha(image: DynamicImage) -> DynamicImage {
+    let gray = |data: Vec<u8>| Pixels { width, height, channels: 1, data };
+    let rgb = |data: Vec<u8>| Pixels { width, height, channels: 3, data };
     match image {
-        DynamicImage::ImageLumaA8(_) | DynamicImage::ImageLumaA16(_) => DynamicImage::ImageLuma8(image.into_luma8()),
-        other => other,
-    }
-}
-
-/// ITU-R 601 luma in 16-bit fixed point, as Pillow's "L" conversion.
-fn grey(image: DynamicImage) -> Vec<u8> {
-    match image {
-        DynamicImage::ImageLuma8(grey) => grey.into_raw(),
-        DynamicImage::ImageLumaA8(_) | DynamicImage::ImageLuma16(_) | DynamicImage::ImageLumaA16(_) => {
-            image.into_luma8().into_raw()
+        DynamicImage::ImageLuma8(image) => gray(image.into_raw()),
+        DynamicImage::ImageLumaA8(image) => gray(image.into_raw().into_iter().step_by(2).collect()),
+        DynamicImage::ImageLuma16(image) => gray(narrow(image.into_raw())),
+        DynamicImage::ImageLumaA16(image) => gray(narrow(image.into_raw().into_iter().step_by(2))),
+        DynamicImage::ImageRgb16(image) => rgb(narrow(image.into_raw())),
+        DynamicImage::ImageRgba16(image) => {
+            rgb(narrow(image.pixels().flat_map(|pixel| [pixel[0], pixel[1], pixel[2]])))
         }
-        other => other
-            .into_rgb8()
-            .pixels()
-            .map(|pixel| {
-                let [r, g, b] = pixel.0.map(u32::from);
-                #[allow(clippy::cast_possible_truncation, reason = "a weighted mean of bytes")]
-                let luma = ((r * 19_595 + g * 38_470 + b * 7_471 + 0x8000) >> 16) as u8;
-                luma
-            })
-            .collect(),
+        other => rgb(other.into_rgb8().into_raw()),
+    }
+}
+
+fn narrow(samples: impl IntoIterator<Item = u16>) -> Vec<u8> {
+    samples.into_iter().map(|sample| high_byte(sample.into())).collect()
+}
+
+fn high_byte(sample: u32) -> u8 {
+    sample.to_le_bytes()[1]
+}
+
+#[cfg(test)]
+#[allow(clippy::cast_possible_truncation, reason = "small numbers make small pictures")]
+mod tests {
+    use super::*;
+    use image::{ImageBuffer, ImageFormat, Luma, LumaA, Rgb, Rgba};
+
+    fn png(image: impl Into<DynamicImage>) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        image.into().write_to(&mut bytes, ImageFormat::Png).unwrap();
+        bytes.into_inner()
+    }
+
+    fn read(bytes: Vec<u8>) -> Pixels {
+        decode(Cursor::new(bytes)).unwrap()
+    }
+
+    #[test]
+    fn transparency_is_dropped() {
+        let rgba = png(ImageBuffer::from_pixel(1, 1, Rgba([10_u8, 20, 30, 0])));
+        assert_eq!(read(rgba), Pixels { width: 1, height: 1, channels: 3, data: vec![10, 20, 30] });
+        let la = png(ImageBuffer::from_fn(2, 1, |x, _| LumaA([x as u8 + 7, 0])));
+        assert_eq!(read(la), Pixels { width: 2, height: 1, channels: 1, data: vec![7, 8] });
+    }
+
+    #[test]
+    fn of_16_bits_the_high_byte_is_kept() {
+        assert_eq!(read(png(ImageBuffer::from_pixel(1, 1, Luma([0x80ff_u16])))).data, [0x80]);
+        assert_eq!(read(png(ImageBuffer::from_pixel(1, 1, Rgb([0x01ff_u16, 0x7f00, 0xffff])))).data, [1, 0x7f, 255]);
+        assert_eq!(
+            read(png(ImageBuffer::from_pixel(1, 1, Rgba([0x01ff_u16, 0x7f00, 0xffff, 0])))).data,
+            [1, 0x7f, 255]
+        );
+    }
+
+    /// Pillow 13.0.0: `Image.new("RGB", (1, 1), c).convert("L").getpixel((0, 0))`.
+    #[test]
+    fn gray_equals_pillow() {
+        for (rgb, expected) in
+            [([255, 0, 0], 76), ([0, 255, 0], 150), ([0, 0, 255], 29), ([1, 2, 3], 2), ([200, 100, 50], 124)]
+        {
+            let pixels = Pixels { width: 1, height: 1, channels: 3, data: rgb.to_vec() };
+            assert_eq!(pixels.into_gray().data, [expected], "{rgb:?}");
+        }
+    }
+
+    #[test]
+    fn a_bomb_is_refused_by_its_header() {
+        // A BMP header of 100,000 x 100,000 pixels without a body.
+        let mut bytes = b"BM".to_vec();
+        bytes.extend(54_u32.to_le_bytes());
+        bytes.extend([0; 4]);
+        bytes.extend(54_u32.to_le_bytes());
+        bytes.extend(40_u32.to_le_bytes());
+        bytes.extend(100_000_i32.to_le_bytes());
+        bytes.extend(100_000_i32.to_le_bytes());
+        bytes.extend([1, 0, 24, 0]);
+        bytes.extend([0; 24]);
+        assert!(decode(Cursor::new(bytes)).is_err());
+    }
+
+    #[test]
+    fn broken_files_are_errors() {
+        let mut cut = png(ImageBuffer::from_fn(64, 64, |x, y| Luma([(x * y) as u8])));
+        cut.truncate(cut.len() / 2);
+        for bytes in [cut, b"not an image".to_vec(), vec![0xff, 0xd8, 0xff]] {
+            assert!(decode(Cursor::new(bytes)).is_err());
+        }
     }
 }

@@ -1,21 +1,29 @@
 //! Calibration images: where they lie, how they become input tensors, which of them are used.
 
-mod arrays;
-mod cifar;
 mod classes;
 mod dataset;
 mod decode;
 mod error;
-mod folders;
 mod pipeline;
 mod preprocess;
-mod presets;
+mod preprocess_json;
+mod preprocess_options;
 mod resample;
-mod sample;
+mod resolve;
+mod sampling;
+mod source;
+mod tensor;
+#[cfg(test)]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::float_cmp,
+    reason = "pictures hold small whole numbers, which floats hold exactly"
+)]
+mod tests;
 
 pub use dataset::{Dataset, DatasetOptions};
 pub use error::CalibrationError;
 pub use pipeline::{Batch, PipelineOptions, Skipped, for_each_batch};
-pub use preprocess::{Color, Crop, Layout, Preprocess, PreprocessOptions, Resize};
-pub use resample::{Interpolation, Pixels};
-pub use sample::sample;
+pub use preprocess::{Color, Crop, Interpolation, Layout, Preprocess, Resize};
+pub use preprocess_options::{PreprocessOptions, parse_size};
+pub use sampling::sample;

@@ -1,16 +1,15 @@
-//! The decoding pipeline: the next batches are decoded while the engine runs on this one.
+//! Batches of input tensors, decoded on all cores while the caller works on the batch before.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 use ndarray::{ArrayD, IxDyn};
 use rayon::prelude::*;
 
-use super::dataset::Picture;
-use super::resample::Pixels;
-use super::{CalibrationError, Dataset, Preprocess, decode};
+use super::tensor::{fill, mirror};
+use super::{CalibrationError, Dataset, Preprocess};
 
-/// Batches that wait for the engine.
+/// Batches that wait for the caller at most.
 const AHEAD: usize = 2;
 
 /// Images ready for the model.
@@ -18,118 +17,206 @@ const AHEAD: usize = 2;
 pub struct Batch {
     /// `[N, C, H, W]` or `[N, H, W, C]`, as the preprocessing says.
     pub images: ArrayD<f32>,
-    /// Output index per image.
+    /// Output index of each image's class, where known.
     pub labels: Vec<Option<usize>>,
-    /// Index of every image in the data set.
+    /// Each image's number in the data set; a mirrored image has that of its original.
     pub items: Vec<usize>,
 }
 
-/// How images are fed.
-#[derive(Debug, Clone, Copy)]
+/// How batches are made.
+#[derive(Debug, Clone)]
 pub struct PipelineOptions {
-    /// Images per batch.
+    /// Images per batch, at least 1; the last batch may be smaller.
     pub batch: usize,
-    /// Whether an unreadable image ends the run.
+    /// An unreadable image is an error, not skipped.
     pub strict: bool,
-    /// Feed mirror images.
+    /// Each image is followed by its mirror image (left to right).
     pub mirrored: bool,
 }
 
-/// Images that could not be read.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Skipped {
-    /// Name and reason of each.
-    pub images: Vec<String>,
+impl Default for PipelineOptions {
+    fn default() -> Self {
+        Self { batch: 32, strict: false, mirrored: false }
+    }
 }
 
-/// Feeds the images at `indices` to `f`, batch by batch, in order. Unreadable images are left out and reported.
+/// Images that could not be used.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Skipped {
+    /// `file: what is wrong with it`, in the order of the indices.
+    pub names: Vec<String>,
+}
+
+impl Skipped {
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether every image could be used.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+}
+
+/// Calls `f` with the images `indices` of `dataset`, in this order, in batches.
 ///
-/// Stops early when `cancel` is set; the caller looks at the flag.
+/// Batches are filled up past unreadable images, so that only the last one can be smaller. Once `cancel` is set no
+/// further batch is handed out and the result is `Ok`; the caller checks the flag. The results do not depend on the
+/// number of threads.
+///
+/// Decoding uses rayon's global pool. Call this from an ordinary thread: a worker of that pool that waits here is one
+/// that does not decode, and where it is the only one nothing would ever arrive.
 ///
 /// # Errors
-/// The first error of `f`; with `strict` the first unreadable image.
+/// What `f` returns; [`CalibrationError::Image`] for an unreadable image with `strict`;
+/// [`CalibrationError::Unreadable`] where no image at all can be used.
 pub fn for_each_batch<E: From<CalibrationError>>(
     dataset: &Dataset,
     indices: &[usize],
     preprocess: &Preprocess,
-    options: PipelineOptions,
+    options: &PipelineOptions,
     cancel: &AtomicBool,
     mut f: impl FnMut(Batch) -> Result<(), E>,
 ) -> Result<Skipped, E> {
+    let (sender, receiver) = sync_channel(AHEAD);
     std::thread::scope(|scope| {
-        let (sender, receiver) = sync_channel(AHEAD);
-        scope.spawn(move || {
-            for chunk in indices.chunks(options.batch.max(1)) {
-                let batch = load(dataset, chunk, preprocess, options.mirrored);
-                if cancel.load(Ordering::Relaxed) || sender.send(batch).is_err() {
-                    return;
-                }
-            }
+        let producer = scope.spawn(move || {
+            let mut producer =
+                Producer { dataset, preprocess, options, sender, pending: Vec::new(), skipped: Vec::new() };
+            producer.run(indices, cancel).map(|()| producer.skipped)
         });
-        let mut skipped = Skipped::default();
-        for (batch, bad) in receiver {
-            if let (true, Some((image, why))) = (options.strict, bad.first()) {
-                return Err(CalibrationError::Image { image: image.clone(), why: why.clone() }.into());
+        // Dropping the receiver makes the producer's next send fail, which ends it.
+        let receiver = receiver;
+        let mut result = Ok(());
+        while let Ok(batch) = receiver.recv() {
+            if cancel.load(Ordering::Relaxed) {
+                break;
             }
-            skipped.images.extend(bad.into_iter().map(|(image, why)| format!("{image}: {why}")));
-            if let Some(batch) = batch {
-                f(batch)?;
+            result = f(batch);
+            if result.is_err() {
+                break;
             }
         }
-        Ok(skipped)
+        drop(receiver);
+        let produced = producer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        result?;
+        let names = produced?;
+        Ok(Skipped { names })
     })
 }
 
-type Bad = Vec<(String, String)>;
+/// One decoded image: its number and its tensor, or what is wrong with it.
+type Decoded = (usize, Result<Vec<f32>, String>);
 
-fn load(dataset: &Dataset, chunk: &[usize], preprocess: &Preprocess, mirrored: bool) -> (Option<Batch>, Bad) {
-    let loaded: Vec<(usize, Result<Vec<f32>, String>)> =
-        chunk.par_iter().map(|&index| (index, one(dataset, index, preprocess, mirrored))).collect();
-    let (mut values, mut items, mut bad) = (Vec::new(), Vec::new(), Bad::new());
-    for (index, result) in loaded {
-        match result {
-            Ok(image) => {
-                values.extend(image);
-                items.push(index);
-            }
-            Err(why) => bad.push((dataset.name(index), why)),
-        }
-    }
-    let mut shape = vec![items.len()];
-    shape.extend(preprocess.input_shape());
-    let labels = items.iter().map(|&index| dataset.label(index)).collect();
-    let images = ArrayD::from_shape_vec(IxDyn(&shape), values).ok().filter(|_| !items.is_empty());
-    (images.map(|images| Batch { images, labels, items }), bad)
+struct Producer<'a> {
+    dataset: &'a Dataset,
+    preprocess: &'a Preprocess,
+    options: &'a PipelineOptions,
+    sender: SyncSender<Batch>,
+    pending: Vec<(usize, Vec<f32>)>,
+    skipped: Vec<String>,
 }
 
-fn one(dataset: &Dataset, index: usize, preprocess: &Preprocess, mirrored: bool) -> Result<Vec<f32>, String> {
-    let raster = dataset.raster;
-    let channels = preprocess.channels();
-    let each = raster.height * raster.width * raster.channels;
-    let pixels = match &dataset.items[index].picture {
-        Picture::File(path) => decode::decode(path, channels)?,
-        Picture::Values { offset } => {
-            let wanted: usize = preprocess.input_shape().iter().product();
-            if each != wanted {
-                return Err(format!("it has {each} values, the model takes {wanted}"));
+impl Producer<'_> {
+    fn run(&mut self, indices: &[usize], cancel: &AtomicBool) -> Result<(), CalibrationError> {
+        let batch = self.options.batch.max(1);
+        for chunk in indices.chunks(batch) {
+            if cancel.load(Ordering::Relaxed) {
+                return Ok(());
             }
-            return Ok(dataset.values[*offset..offset + each].to_vec());
-        }
-        Picture::Pixels { buffer, offset } => {
-            if raster.channels != channels {
-                return Err(format!("it has {} channels, the model takes {channels}", raster.channels));
+            let decoded: Vec<Decoded> = chunk.par_iter().map(|&item| (item, self.decode(item))).collect();
+            for (item, image) in decoded {
+                self.take(item, image)?;
             }
-            let bytes = &dataset.buffers[*buffer][*offset..offset + each];
-            let area = raster.height * raster.width;
-            let data = if raster.planar {
-                (0..each).map(|at| bytes[(at % channels) * area + at / channels]).collect()
-            } else {
-                bytes.to_vec()
-            };
-            Pixels { height: raster.height, width: raster.width, channels, data }
+            while self.pending.len() >= batch {
+                let rest = self.pending.split_off(batch);
+                let full = std::mem::replace(&mut self.pending, rest);
+                if !self.send(&full)? {
+                    return Ok(());
+                }
+            }
         }
-    };
-    let mut values = Vec::new();
-    preprocess.values(&preprocess.fit(pixels)?, mirrored, &mut values);
-    Ok(values)
+        if !indices.is_empty() && self.skipped.len() == indices.len() {
+            let why = self.skipped.swap_remove(0);
+            return Err(CalibrationError::Unreadable { count: indices.len(), why });
+        }
+        let last = std::mem::take(&mut self.pending);
+        if !last.is_empty() {
+            self.send(&last)?;
+        }
+        Ok(())
+    }
+
+    fn decode(&self, item: usize) -> Result<Vec<f32>, String> {
+        let mut values = vec![0.0; self.preprocess.volume()];
+        fill(self.dataset.load(item)?, self.preprocess, &mut values)?;
+        Ok(values)
+    }
+
+    fn take(&mut self, item: usize, image: Result<Vec<f32>, String>) -> Result<(), CalibrationError> {
+        match image {
+            Ok(values) if self.options.mirrored => {
+                let mut flipped = values.clone();
+                mirror(&mut flipped, self.preprocess);
+                self.pending.extend([(item, values), (item, flipped)]);
+            }
+            Ok(values) => self.pending.push((item, values)),
+            Err(why) if self.options.strict => return Err(CalibrationError::image(self.dataset.name(item), why)),
+            Err(why) => self.skipped.push(format!("{}: {why}", self.dataset.name(item))),
+        }
+        Ok(())
+    }
+
+    /// Whether the caller still takes batches.
+    fn send(&self, images: &[(usize, Vec<f32>)]) -> Result<bool, CalibrationError> {
+        let items: Vec<usize> = images.iter().map(|(item, _)| *item).collect();
+        let labels = items.iter().map(|&item| self.dataset.label(item)).collect();
+        let mut data = Vec::with_capacity(images.len() * self.preprocess.volume());
+        for (_, values) in images {
+            data.extend_from_slice(values);
+        }
+        let images = ArrayD::from_shape_vec(IxDyn(&self.preprocess.shape(items.len())), data)
+            .map_err(|error| CalibrationError::image(self.dataset.name(items[0]), error.to_string()))?;
+        Ok(self.sender.send(Batch { images, labels, items }).is_ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calibration::{DatasetOptions, PreprocessOptions};
+
+    /// The producer runs inside a pool of each size, so that decoding really is spread over that many threads.
+    #[test]
+    fn the_number_of_threads_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        for i in 0..12_u8 {
+            let path = folder.path().join(format!("{i:02}.png"));
+            // Sizes differ widely, so that later images are done before earlier ones.
+            let side = if i % 2 == 0 { 300 } else { 4 };
+            image::RgbImage::from_pixel(side, side, image::Rgb([i, 0, 0])).save(path).unwrap();
+        }
+        std::fs::write(folder.path().join("05.png"), "broken").unwrap();
+        let dataset = Dataset::open(folder.path(), &DatasetOptions::default()).unwrap();
+        let scale = PreprocessOptions { scale: Some(1.0), ..PreprocessOptions::default() };
+        let preprocess = Preprocess::resolve(&[None, Some(3), Some(4), Some(4)], &scale).unwrap();
+        let options = PipelineOptions { batch: 5, ..PipelineOptions::default() };
+        let indices: Vec<usize> = (0..12).rev().collect();
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let (sender, receiver) = sync_channel(indices.len());
+            let (dataset, preprocess, options) = (&dataset, &preprocess, &options);
+            let mut producer =
+                Producer { dataset, preprocess, options, sender, pending: Vec::new(), skipped: Vec::new() };
+            pool.install(|| producer.run(&indices, &AtomicBool::new(false))).unwrap();
+            let skipped = std::mem::take(&mut producer.skipped);
+            drop(producer);
+            (receiver.iter().map(|batch| (batch.items, batch.images)).collect::<Vec<_>>(), skipped)
+        };
+        let one = run(1);
+        assert_eq!(one.0.iter().map(|(items, _)| items.len()).collect::<Vec<_>>(), [5, 5, 1]);
+        assert_eq!(one.1.len(), 1);
+        assert_eq!(one, run(4));
+    }
 }

@@ -1,33 +1,46 @@
-//! From pixels to input values.
+//! How an image becomes an input tensor: the settings, and their defaults from the model's input shape.
+
+use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use super::CalibrationError;
-use super::resample::{Interpolation, Pixels};
+use super::preprocess_options::PreprocessOptions;
 
-/// How an image is brought to the model's size.
+/// How an image is brought to size before the crop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(into = "String", try_from = "String")]
 pub enum Resize {
-    /// The shorter side to this many pixels, the aspect kept.
+    /// The shorter side gets this many pixels, the longer one keeps the aspect ratio (rounded down).
     Short(usize),
-    /// Straight to the model's size.
+    /// Both sides get the target size; the aspect ratio is not kept.
     Exact,
-    /// Not at all.
+    /// No resizing.
     None,
 }
 
-/// What is cut out after resizing.
+/// What is cut out of the resized image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Crop {
-    /// The centre, at the model's size.
+    /// The centre, of the target size.
     Center,
-    /// Nothing.
+    /// Nothing: the image must have the target size by then.
     None,
 }
 
-/// Order of colours.
+/// The resampling filter, antialiased as Pillow's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Interpolation {
+    /// Triangle filter, radius 1.
+    Bilinear,
+    /// Keys' cubic with a = -0.5, radius 2.
+    Bicubic,
+}
+
+/// Channels of the tensor and their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Color {
@@ -35,11 +48,18 @@ pub enum Color {
     Rgb,
     /// Blue, green, red.
     Bgr,
-    /// One channel.
+    /// One channel: luma as of ITU-R 601-2.
     Gray,
 }
 
-/// Order of axes.
+impl Color {
+    /// Number of channels, 1 or 3.
+    pub fn channels(self) -> usize {
+        if self == Self::Gray { 1 } else { 3 }
+    }
+}
+
+/// Order of the tensor's axes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Layout {
@@ -49,234 +69,144 @@ pub enum Layout {
     Nhwc,
 }
 
-/// Everything that happens between a decoded image and the model's input.
+/// Complete preprocessing: `tensor = (pixel / scale - mean) / std` after resizing and cropping.
+///
+/// An image that has exactly the target size already is fed as it is, whatever `resize` says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Preprocess {
-    /// Height and width of the input.
+    /// Target height and width in pixels.
     pub size: (usize, usize),
-    /// Resize rule. Images that have the input's size already are fed as they are.
+    /// How an image is brought to size.
     pub resize: Resize,
-    /// Crop rule.
+    /// What is cut out of the resized image.
     pub crop: Crop,
-    /// Filter.
+    /// Resampling filter.
     pub interpolation: Interpolation,
-    /// Subtracted per channel, in the channel order of the input, from values divided by `scale`.
+    /// Mean of the values after division by `scale`, one per channel in the order of the tensor.
     pub mean: Vec<f32>,
-    /// Divided by per channel.
+    /// Standard deviation of the values after division by `scale`, one per channel in the order of the tensor.
     pub std: Vec<f32>,
-    /// Pixels 0..255 are divided by this first.
+    /// What pixel values 0 to 255 are divided by first.
     pub scale: f32,
-    /// Colour order of the input.
+    /// Channels and their order.
     pub color: Color,
-    /// Axis order of the input.
+    /// Order of the axes.
     pub layout: Layout,
 }
 
-/// Parts of [`Preprocess`] that a user gave; the rest comes from the model's input shape.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct PreprocessOptions {
-    /// Height and width.
-    pub size: Option<(usize, usize)>,
-    /// Resize rule.
-    pub resize: Option<Resize>,
-    /// Crop rule.
-    pub crop: Option<Crop>,
-    /// Filter.
-    pub interpolation: Option<Interpolation>,
-    /// Means.
-    pub mean: Option<Vec<f32>>,
-    /// Standard deviations.
-    pub std: Option<Vec<f32>>,
-    /// Divisor of the pixels.
-    pub scale: Option<f32>,
-    /// Colour order.
-    pub color: Option<Color>,
-    /// Axis order.
-    pub layout: Option<Layout>,
-}
-
-const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
-
-/// Inputs up to this size take images whole; larger ones take the centre of a slightly larger image.
-const SMALL: usize = 64;
-
-impl PreprocessOptions {
-    /// What is given here, else what is given in `other`.
-    #[must_use]
-    pub fn or(self, other: Self) -> Self {
-        Self {
-            size: self.size.or(other.size),
-            resize: self.resize.or(other.resize),
-            crop: self.crop.or(other.crop),
-            interpolation: self.interpolation.or(other.interpolation),
-            mean: self.mean.or(other.mean),
-            std: self.std.or(other.std),
-            scale: self.scale.or(other.scale),
-            color: self.color.or(other.color),
-            layout: self.layout.or(other.layout),
-        }
-    }
-}
-
 impl Preprocess {
-    /// Fills in what the options leave open from the input's shape (`None`: a symbolic size).
-    ///
-    /// # Errors
-    /// If the input is no image, its size is symbolic and not given, or a list has the wrong length.
-    pub fn resolve(shape: &[Option<usize>], options: &PreprocessOptions) -> Result<Self, CalibrationError> {
-        let fail = |why: String, help: &str| CalibrationError::Preprocess { why, help: help.to_owned() };
-        let &[_, first, second, last] = shape else {
-            let why = format!("the input has {} axes; an image batch has 4", shape.len());
-            return Err(fail(why, "give the finished inputs as an .npz"));
-        };
-        let few = |size: Option<usize>| matches!(size, Some(1 | 3));
-        let guess = if few(last) && !few(first) { Layout::Nhwc } else { Layout::Nchw };
-        let layout = options.layout.unwrap_or(guess);
-        let (channels, height, width) = match layout {
-            Layout::Nchw => (first, second, last),
-            Layout::Nhwc => (last, first, second),
-        };
-        let channels = channels.unwrap_or(3);
-        if channels != 1 && channels != 3 {
-            let why = format!("the input has {channels} channels; images have 1 or 3");
-            return Err(fail(why, "give the finished inputs as an .npz, or set `--layout`"));
-        }
-        let size = match (options.size, height, width) {
-            (Some(size), ..) => size,
-            (None, Some(height), Some(width)) => (height, width),
-            _ => return Err(fail("its height or width is symbolic".into(), "give it with `--size HxW`")),
-        };
-        if let (Some(height), Some(width)) = (height, width)
-            && size != (height, width)
-        {
-            let why = format!("`--size {}x{}` is given, the input is {height}x{width}", size.0, size.1);
-            return Err(fail(why, "leave `--size` away"));
-        }
-        let color = options.color.unwrap_or(if channels == 1 { Color::Gray } else { Color::Rgb });
-        if (color == Color::Gray) != (channels == 1) {
-            return Err(fail(format!("{color:?} does not fit {channels} input channels"), "set `--color`"));
-        }
-        let (mean, std) =
-            if channels == 1 { (vec![0.0], vec![1.0]) } else { (IMAGENET_MEAN.into(), IMAGENET_STD.into()) };
-        let per_channel = |given: &Option<Vec<f32>>, default: Vec<f32>, flag: &str| match given {
-            None => Ok(default),
-            Some(values) if values.len() == channels => Ok(values.clone()),
-            Some(values) if values.len() == 1 => Ok(vec![values[0]; channels]),
-            Some(values) => {
-                Err(fail(format!("{} values for {channels} channels", values.len()), &format!("mend `--{flag}`")))
-            }
-        };
-        let short = size.0.min(size.1);
-        let larger = (short * 256).div_ceil(224);
-        let preprocess = Self {
-            size,
-            resize: options.resize.unwrap_or(Resize::Short(if short <= SMALL { short } else { larger })),
-            crop: options.crop.unwrap_or(Crop::Center),
-            interpolation: options.interpolation.unwrap_or_default(),
-            mean: per_channel(&options.mean, mean, "mean")?,
-            std: per_channel(&options.std, std, "std")?,
-            scale: options.scale.unwrap_or(255.0),
-            color,
-            layout,
-        };
-        if preprocess
-            .std
-            .iter()
-            .chain([&preprocess.scale])
-            .any(|value| !value.is_finite() || value.abs() < f32::MIN_POSITIVE)
-        {
-            return Err(fail("a divisor is zero".into(), "mend `--std` or `--scale`"));
-        }
-        Ok(preprocess)
+    /// Number of values of one image's tensor.
+    pub(crate) fn volume(&self) -> usize {
+        self.size.0 * self.size.1 * self.color.channels()
     }
 
-    /// Channels of the input.
-    pub fn channels(&self) -> usize {
-        self.mean.len()
+    /// Shape of a batch of `count` images in this layout.
+    pub(crate) fn shape(&self, count: usize) -> [usize; 4] {
+        let ((height, width), channels) = (self.size, self.color.channels());
+        match self.layout {
+            Layout::Nchw => [count, channels, height, width],
+            Layout::Nhwc => [count, height, width, channels],
+        }
     }
 
-    /// One line for people.
+    /// The settings in one line, for the user to check.
     pub fn describe(&self) -> String {
-        let resize = match self.resize {
-            Resize::Short(side) => format!("short side {side}"),
-            Resize::Exact => "resized".into(),
-            Resize::None => "not resized".into(),
-        };
         let crop = if self.crop == Crop::Center { ", centre crop" } else { "" };
+        let size = format!("{}x{}", self.size.0, self.size.1);
+        let (resize, filter) = match self.resize {
+            Resize::Short(side) => (format!("shorter side to {side}"), format!(" ({})", self.interpolation)),
+            Resize::Exact => (format!("resize to {size}"), format!(" ({})", self.interpolation)),
+            Resize::None => ("no resize".to_owned(), String::new()),
+        };
         let list = |values: &[f32]| values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-        let color = format!("{:?}", self.color).to_lowercase();
         format!(
-            "{}x{} {color}, {resize}{crop}, v / {}, mean {}, std {}",
-            self.size.0,
-            self.size.1,
+            "size {size}, {resize}{filter}{crop}, scale {}, mean {}, std {}, {}, {}",
             self.scale,
             list(&self.mean),
-            list(&self.std)
+            list(&self.std),
+            self.color,
+            self.layout
         )
     }
 
-    /// The image at the input's size.
+    /// Fills what `options` leaves open from the model's input shape (`None` = a free dimension) and checks the whole.
+    ///
+    /// Three channels: ImageNet's mean and standard deviation, scale 255. One channel: mean 0, standard deviation 1,
+    /// scale 255. The shorter side goes to `round(256 / 224 * size)` for sizes above 64 pixels, to `size` for
+    /// smaller ones, then the centre is cropped. Free sides are 224 pixels long. With a scale other than 255 and
+    /// neither mean nor std given, mean is 0 and std 1: ImageNet's values would not fit.
     ///
     /// # Errors
-    /// If it does not have that size after resizing and cropping.
-    pub(super) fn fit(&self, image: Pixels) -> Result<Pixels, String> {
-        let (height, width) = self.size;
-        if (image.height, image.width) == self.size {
-            return Ok(image);
-        }
-        let mut image = match self.resize {
-            Resize::None => image,
-            Resize::Exact => image.resized(height, width, self.interpolation),
-            Resize::Short(side) => {
-                // torchvision truncates the longer side.
-                let (h, w) = (image.height, image.width);
-                let (new_h, new_w) = if h <= w { (side, side * w / h) } else { (side * h / w, side) };
-                image.resized(new_h.max(1), new_w.max(1), self.interpolation)
-            }
-        };
-        if self.crop == Crop::Center && image.height >= height && image.width >= width {
-            image = image.centre(height, width);
-        }
-        if (image.height, image.width) != self.size {
-            return Err(format!("it is {}x{} after preprocessing, not {height}x{width}", image.height, image.width));
-        }
-        Ok(image)
+    /// [`CalibrationError::Preprocess`] where the input is not an image or a setting contradicts it or another.
+    pub fn resolve(input_shape: &[Option<usize>], options: &PreprocessOptions) -> Result<Self, CalibrationError> {
+        super::resolve::resolve(input_shape, options)
     }
+}
 
-    /// Input values of an image of the right size, in the input's layout, appended to `out`.
-    pub(super) fn values(&self, image: &Pixels, mirrored: bool, out: &mut Vec<f32>) {
-        let channels = self.channels();
-        let value = |row: usize, column: usize, channel: usize| {
-            let column = if mirrored { image.width - 1 - column } else { column };
-            let source = if self.color == Color::Bgr { channels - 1 - channel } else { channel };
-            let pixel = f32::from(image.data[(row * image.width + column) * channels + source]);
-            (pixel / self.scale - self.mean[channel]) / self.std[channel]
-        };
-        match self.layout {
-            Layout::Nchw => {
-                for channel in 0..channels {
-                    for row in 0..image.height {
-                        out.extend((0..image.width).map(|column| value(row, column, channel)));
-                    }
-                }
-            }
-            Layout::Nhwc => {
-                for row in 0..image.height {
-                    for column in 0..image.width {
-                        out.extend((0..channels).map(|channel| value(row, column, channel)));
-                    }
-                }
-            }
-        }
-    }
-
-    /// Shape of one input without the batch axis.
-    pub fn input_shape(&self) -> [usize; 3] {
-        match self.layout {
-            Layout::Nchw => [self.channels(), self.size.0, self.size.1],
-            Layout::Nhwc => [self.size.0, self.size.1, self.channels()],
+impl fmt::Display for Resize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Short(side) => write!(f, "short:{side}"),
+            Self::Exact => f.write_str("exact"),
+            Self::None => f.write_str("none"),
         }
     }
 }
+
+impl From<Resize> for String {
+    fn from(resize: Resize) -> Self {
+        resize.to_string()
+    }
+}
+
+impl TryFrom<String> for Resize {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl FromStr for Resize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "exact" => Ok(Self::Exact),
+            "none" => Ok(Self::None),
+            _ => text
+                .strip_prefix("short:")
+                .and_then(|side| side.parse().ok())
+                .filter(|&side| side > 0)
+                .map(Self::Short)
+                .ok_or_else(|| format!("`{text}` is not short:PIXELS, exact or none")),
+        }
+    }
+}
+
+/// `Display` and `FromStr` with the names that the settings files and the command line use.
+macro_rules! words {
+    ($kind:ident, $($word:literal => $variant:ident),+) => {
+        impl fmt::Display for $kind {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $(Self::$variant => $word),+ })
+            }
+        }
+
+        impl FromStr for $kind {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                match text {
+                    $($word => Ok(Self::$variant),)+
+                    _ => Err(format!("`{text}` is not one of {}", [$($word),+].join(", "))),
+                }
+            }
+        }
+    };
+}
+
+words!(Crop, "center" => Center, "none" => None);
+words!(Interpolation, "bilinear" => Bilinear, "bicubic" => Bicubic);
+words!(Color, "rgb" => Rgb, "bgr" => Bgr, "gray" => Gray);
+words!(Layout, "nchw" => Nchw, "nhwc" => Nhwc);

@@ -34,7 +34,7 @@ pub fn channel_block(engine: &dyn Engine) -> ChannelBlock {
         // GPU kernels work on tiles of 8 channels at least.
         return ChannelBlock { block: 8, multiple: 8 };
     }
-    let cache = cache_file(&format!("{}-{}-{}", info.name, info.version, cpu_model()));
+    let cache = cache_file(&format!("v2-{}-{}-{}", info.name, info.version, cpu_model()));
     let known = cache.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
     if let Some(block) = known.and_then(|text| serde_json::from_str(&text).ok()) {
         return block;
@@ -74,26 +74,19 @@ fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// `[1, 64, 8, 8] -> Conv 3x3 -> [1, width, 8, 8]`.
+/// `[1, width, 8, 8] -> Conv 3x3 -> [1, width, 8, 8]`: inside a network a width is an output of one convolution and an
+/// input of the next, and both must suit the layout.
 fn one_convolution(width: usize) -> Model {
     let mut model = tiny_model();
     let graph = model.graph_mut();
-    let dims: [i64; 4] = [1, 64, 8, 8];
+    let dims: [i64; 4] = [1, i64::try_from(width).unwrap_or(1), 8, 8];
     for info in graph.input.iter_mut().chain(&mut graph.output) {
         if let Some(type_proto::Value::TensorType(tensor)) = info.r#type.as_mut().and_then(|kind| kind.value.as_mut()) {
             tensor.shape.get_or_insert_default().dim = dims
                 .iter()
-                .enumerate()
-                .map(|(axis, &size)| {
-                    let size = if axis == 1 && info.name.as_deref() == Some("y") {
-                        i64::try_from(width).unwrap_or(size)
-                    } else {
-                        size
-                    };
-                    tensor_shape_proto::Dimension {
-                        value: Some(tensor_shape_proto::dimension::Value::DimValue(size)),
-                        denotation: None,
-                    }
+                .map(|&size| tensor_shape_proto::Dimension {
+                    value: Some(tensor_shape_proto::dimension::Value::DimValue(size)),
+                    denotation: None,
                 })
                 .collect();
         }
@@ -112,7 +105,7 @@ fn one_convolution(width: usize) -> Model {
         ..NodeProto::default()
     }];
     // Zero weights would be folded away by no optimiser that we know of, but equal ones cost nothing either.
-    let weight = TensorData::from_f32(vec![width, 64, 3, 3], &vec![0.01; width * 64 * 9]);
+    let weight = TensorData::from_f32(vec![width, width, 3, 3], &vec![0.01; width * width * 9]);
     graph.initializer = vec![weight.to_proto("w")];
     model
 }

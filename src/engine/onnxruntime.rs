@@ -134,6 +134,9 @@ fn builder(provider: ProviderChoice, options: &EngineOptions, threads: usize) ->
     let mut builder = OrtSession::builder(environment)
         .map_err(|error| error.to_string())?
         .with_intra_threads(threads)
+        // Idle threads of one session that spin take the cores from the other session of a comparison, and from
+        // decoding.
+        .and_then(|builder| builder.with_intra_op_spinning(false))
         .and_then(|builder| builder.with_inter_threads(1))
         .and_then(|builder| builder.with_optimization_level(GraphOptimizationLevel::All))
         .and_then(|builder| builder.with_log_level(ort::logging::LogLevel::Fatal))

@@ -35,17 +35,21 @@ pub(super) struct Source {
 
 impl Source {
     pub(super) fn open(model: &Model, path: &std::path::Path, options: &DataOptions) -> Result<Self, Error> {
-        let dataset = Dataset::open(path, &DatasetOptions { classes: options.classes.clone() })?;
+        let dataset =
+            Dataset::open(path, &DatasetOptions { classes: options.classes.clone(), strict: options.strict })?;
         let specs = input_specs(model);
         let [input] = &specs[..] else {
             let why = format!("the model has {} inputs; images feed models with one", specs.len());
             let help = "use a norm criterion without `--data` (`--criterion l2`)".into();
-            return Err(crate::calibration::CalibrationError::Preprocess { why, help }.into());
+            return Err(crate::calibration::CalibrationError::Preprocess { setting: "data", why, help }.into());
         };
         let preprocess = Preprocess::resolve(&input.shape, &options.preprocess)?;
-        let batch = input.shape.first().copied().flatten().unwrap_or_else(|| {
-            if preprocess.input_shape().iter().product::<usize>() < LARGE { BATCH } else { BATCH_OF_LARGE }
-        });
+        let batch = input
+            .shape
+            .first()
+            .copied()
+            .flatten()
+            .unwrap_or_else(|| if preprocess.volume() < LARGE { BATCH } else { BATCH_OF_LARGE });
         Ok(Self { dataset, preprocess, input: input.clone(), batch })
     }
 
@@ -60,7 +64,7 @@ impl Source {
     ) -> Result<Skipped, Error> {
         let pipeline = PipelineOptions { batch: self.batch, strict: options.strict, mirrored: false };
         let fixed = self.input.shape.first().copied().flatten();
-        let skipped = for_each_batch(&self.dataset, indices, &self.preprocess, pipeline, cancel, |batch| {
+        let skipped = for_each_batch(&self.dataset, indices, &self.preprocess, &pipeline, cancel, |batch| {
             let count = batch.items.len();
             // A model with a fixed batch gets the last images repeated; the surplus is dropped.
             let images = match fixed {

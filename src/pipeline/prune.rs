@@ -95,10 +95,8 @@ impl<'a> Run<'a> {
             writing::check(&options.model.path, &plan, options.force)?;
         }
         for path in [&options.data.data, &options.data.eval, &options.data.classes].into_iter().flatten() {
-            if !path.exists() {
-                let path = path.display().to_string();
-                return Err(crate::calibration::CalibrationError::Empty { path, why: "no such path".into() }.into());
-            }
+            // Before anything that takes time; the reader's own message would come after the engine's.
+            std::fs::metadata(path).map_err(|error| crate::calibration::CalibrationError::read(path, error))?;
         }
         let begin = Instant::now();
         let model = writing::load(&options.model)?;
@@ -176,15 +174,10 @@ impl<'a> Run<'a> {
                 wanted,
                 (run.progress, run.cancel),
             )?;
-            if observed.images == 0 {
-                let path = run.options.data.data.clone().unwrap_or_default().display().to_string();
-                let why = format!("none of {} images could be read: {}", indices.len(), observed.skipped.images[0]);
-                return Err(crate::calibration::CalibrationError::Empty { path, why }.into());
-            }
             near_chance(&observed)?;
-            if !observed.skipped.images.is_empty() {
-                let names = crate::error::Names(&observed.skipped.images, 3);
-                run.notes.push(format!("{} images could not be read: {names}", observed.skipped.images.len()));
+            if !observed.skipped.names.is_empty() {
+                let names = crate::error::Names(&observed.skipped.names, 3);
+                run.notes.push(format!("{} images could not be read: {names}", observed.skipped.names.len()));
             }
             Ok(Some(observed))
         })
@@ -382,8 +375,8 @@ impl<'a> Run<'a> {
             path: self.options.data.data.clone().unwrap_or_default(),
             source: source.dataset.source().to_owned(),
             images: observed.images,
-            classes: source.dataset.class_count(),
-            skipped: observed.skipped.images.clone(),
+            classes: class_count(&source.dataset),
+            skipped: observed.skipped.names.clone(),
             preprocessing: source.preprocess.describe(),
         })
     }
@@ -427,6 +420,13 @@ pub(super) fn analyse_options(options: &super::ModelOptions) -> Result<AnalyseOp
         })
         .collect::<Result<_, _>>()?;
     Ok(AnalyseOptions { sizes: options.sizes.clone(), ignore, ..AnalyseOptions::default() })
+}
+
+/// Number of distinct labels.
+fn class_count(dataset: &crate::calibration::Dataset) -> usize {
+    let labels: std::collections::BTreeSet<usize> =
+        (0..dataset.len()).filter_map(|index| dataset.label(index)).collect();
+    labels.len()
 }
 
 /// The commonest reasons for protection, in one line.
