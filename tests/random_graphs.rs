@@ -223,3 +223,27 @@ fn masked_equals_sliced_on_random_graphs() {
     println!("{cases} graphs, {} channels cut, no mismatch", cut_channels.get());
     assert!(cut_channels.get() > cases as usize, "the graphs had nothing to cut");
 }
+
+#[test]
+fn shapes_declared_for_weights_follow_the_cut() {
+    // Some exporters list initializers among the values with declared shapes.
+    let mut model = support::small_model();
+    let declared: Vec<_> = model
+        .graph()
+        .initializer
+        .iter()
+        .map(|tensor| {
+            let dims: Vec<usize> = tensor.dims.iter().map(|&dim| dim as usize).collect();
+            support::info(tensor.name(), &dims)
+        })
+        .collect();
+    model.graph_mut().value_info = declared;
+    let channels = analyse(&model, &AnalyseOptions::default());
+    let kept: Vec<Vec<usize>> = channels.groups.iter().map(|group| (0..group.width() / 2).collect()).collect();
+    let sliced = slice(&model, &channels, &Cut::new(&channels, &kept)).unwrap();
+    for tensor in &sliced.graph().initializer {
+        let dims: Vec<usize> = tensor.dims.iter().map(|&dim| dim as usize).collect();
+        let declared = sliced.graph().value_info.iter().find(|value| value.name() == tensor.name()).unwrap();
+        assert_eq!(declared, &support::info(tensor.name(), &dims));
+    }
+}

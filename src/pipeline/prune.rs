@@ -89,9 +89,13 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn start(options: &'a PruneOptions, progress: &'a dyn Progress, cancel: &'a AtomicBool) -> Result<Self, Error> {
         progress.phase("load", None);
-        let output = writing::output(&options.model.path, options.output.as_deref());
+        let output = options.output_path();
         writing::check(&options.model.path, &output, options.force)?;
-        if let Some(plan) = writing::plan(&output, &options.plan) {
+        if let Some(plan) = options.plan_path() {
+            if plan == output {
+                let why = "the plan and the model cannot share a file".into();
+                return Err(crate::model::ModelError::Write { path: plan.display().to_string(), why }.into());
+            }
             writing::check(&options.model.path, &plan, options.force)?;
         }
         for path in [&options.data.data, &options.data.eval, &options.data.classes].into_iter().flatten() {
@@ -333,7 +337,7 @@ impl<'a> Run<'a> {
             }
             let save = SaveOptions { force: run.options.force, ..SaveOptions::default() };
             pruned.save(&run.output, &save)?;
-            if let Some(path) = writing::plan(&run.output, &run.options.plan) {
+            if let Some(path) = run.options.plan_path() {
                 writing::text(&path, &plan.to_json()?)?;
             }
             let written = Model::load(&run.output, &crate::model::LoadOptions::default())?;

@@ -7,7 +7,7 @@ use super::dense::Observed;
 use crate::channels::run::source_tensor;
 use crate::channels::{Channels, Group, Slices};
 use crate::error::Error;
-use crate::model::Model;
+use crate::model::{Model, TensorData};
 use crate::score::{Criterion, GroupInput, responses};
 use crate::statistics::TapFeatures;
 
@@ -67,7 +67,7 @@ fn matrices(model: &Model, channels: &Channels, slices: &[Slices]) -> Result<Vec
         let Some(source) = channels.source(slices.node, slices.input) else { continue };
         let Some(tensor) = source_tensor(model.graph(), source) else { continue };
         let data = model.tensor(tensor)?;
-        let Some(values) = data.to_f32() else { continue };
+        let Some(values) = data.to_f32().or_else(|| dequantised(model, slices, &data)) else { continue };
         let Ok(array) = ArrayD::from_shape_vec(IxDyn(&data.dims), values) else { continue };
         let each = slices.indices.first().map_or(0, Vec::len);
         if each == 0 || slices.indices.iter().any(|own| own.len() != each) {
@@ -86,4 +86,25 @@ fn matrices(model: &Model, channels: &Channels, slices: &[Slices]) -> Result<Vec
         matrices.push(matrix);
     }
     Ok(matrices)
+}
+
+/// Values of an integer weight behind `DequantizeLinear`; the zero point plays no part where it is zero, as it is for
+/// the symmetric weights that quantisers write. Without a stored scale the integers themselves are compared.
+fn dequantised(model: &Model, slices: &Slices, data: &TensorData) -> Option<Vec<f32>> {
+    #[allow(clippy::cast_precision_loss, reason = "8-bit weights")]
+    let mut values: Vec<f32> = data.to_i64()?.into_iter().map(|value| value as f32).collect();
+    let node = &model.graph().node[slices.node];
+    let stored = node.input.get(1).and_then(|name| model.graph().initializer.iter().find(|t| t.name() == name));
+    let scales = stored.and_then(|tensor| model.tensor(tensor).ok()).and_then(|scales| scales.to_f32());
+    if let Some(scales) = scales.filter(|_| node.op_type() == "DequantizeLinear") {
+        // One scale for all, or one per index of the axis that the attribute names (1 by default).
+        let axis = crate::channels::run::int_attribute(node, "axis").unwrap_or(1);
+        let axis = usize::try_from(axis).unwrap_or(0).min(data.dims.len().saturating_sub(1));
+        let inner: usize = data.dims[axis + 1..].iter().product();
+        for (at, value) in values.iter_mut().enumerate() {
+            let index = (at / inner.max(1)) % data.dims[axis].max(1);
+            *value *= scales.get(index).or(scales.first()).copied().unwrap_or(1.0);
+        }
+    }
+    Some(values)
 }

@@ -1,8 +1,7 @@
 //! Where results go.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::options::PlanFile;
 use crate::error::Error;
 use crate::model::{LoadOptions, Model, ModelError};
 
@@ -15,26 +14,6 @@ pub(super) fn load(options: &ModelOptions) -> Result<Model, Error> {
         return Ok(Model::read(&mut std::io::stdin().lock(), "standard input", &load)?);
     }
     Ok(Model::load(&options.path, &load)?)
-}
-
-/// The output that was asked for, else `MODEL.pruned.onnx` beside the model.
-pub(super) fn output(model: &Path, asked: Option<&Path>) -> PathBuf {
-    if let Some(asked) = asked {
-        return asked.to_owned();
-    }
-    if model.as_os_str() == "-" {
-        return PathBuf::from("model.pruned.onnx");
-    }
-    model.with_extension("pruned.onnx")
-}
-
-/// Where the plan goes, if anywhere.
-pub(super) fn plan(output: &Path, asked: &PlanFile) -> Option<PathBuf> {
-    match asked {
-        PlanFile::Beside => Some(output.with_extension("plan.json")),
-        PlanFile::At(path) => Some(path.clone()),
-        PlanFile::None => None,
-    }
 }
 
 /// Fails early, before minutes of work, if a result could not be written.

@@ -137,8 +137,8 @@ fn declare(graph: &mut GraphProto, channels: &Channels, cut: &Cut) {
     graph.value_info.iter_mut().for_each(fix);
     let sizes: std::collections::HashMap<String, Vec<i64>> =
         graph.initializer.iter().map(|tensor| (tensor.name().to_owned(), tensor.dims.clone())).collect();
-    for input in &mut graph.input {
-        // Before IR version 4 every weight is listed as a graph input too.
+    // Before IR version 4 every weight is listed as a graph input too; some exporters declare weights as values.
+    for input in graph.input.iter_mut().chain(&mut graph.value_info) {
         let Some(dims) = sizes.get(input.name()) else { continue };
         let Some(Kind::TensorType(tensor)) = input.r#type.as_mut().and_then(|kind| kind.value.as_mut()) else {
             continue;

@@ -51,7 +51,11 @@ impl Explain for VerifyError {
             Self::NearChance { .. } => {
                 "the preprocessing or the class order is probably wrong: see `--mean --std --scale --color --size` and `--classes`".into()
             }
-            _ => "this is a bug of onnx-prune: nothing was written; please report the model's structure (`onnx-prune inspect`)".into(),
+            Self::Engine(_) => "the file may be damaged, or the engine too old for its operators".into(),
+            Self::Differs { .. } => {
+                "a pruned model that differs from its masked original is a bug: please report it with `onnx-prune inspect`"
+                    .into()
+            }
         })
     }
 }
