@@ -15,6 +15,26 @@ use super::{ModelError, TensorData, check, map};
 use crate::proto::onnx::{GraphProto, ModelProto, OperatorSetIdProto, TensorProto};
 use crate::proto::scan::{Limits, scan};
 
+/// Bytes and SHA-256 of a file, read piece by piece: no second copy of a model in memory.
+pub(crate) fn digest(path: &Path) -> std::io::Result<(u64, String)> {
+    let mut file = File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut piece = vec![0; 1 << 20];
+    let mut size = 0;
+    loop {
+        let read = file.read(&mut piece)?;
+        let Some(bytes) = piece.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
+        hasher.update(bytes);
+        size += bytes.len() as u64;
+    }
+    Ok((size, hex(&hasher.finalize())))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or('0');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
 /// How to load a model.
 #[derive(Debug, Clone, Default)]
 pub struct LoadOptions {
@@ -140,10 +160,7 @@ impl Model {
     /// SHA-256 of the file as loaded, in hexadecimal; of the encoded message for a model that was built or edited
     /// before the first call.
     pub fn sha256(&self) -> &str {
-        self.sha256.get_or_init(|| {
-            let hex = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or('0');
-            Sha256::digest(self.to_bytes()).iter().flat_map(|byte| [hex(byte >> 4), hex(byte & 15)]).collect()
-        })
+        self.sha256.get_or_init(|| hex(&Sha256::digest(self.to_bytes())))
     }
 
     /// Bytes of the file as loaded, external data included as far as initializers refer to them.

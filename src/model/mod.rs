@@ -9,6 +9,7 @@ mod save;
 mod tensor;
 
 pub use error::ModelError;
+pub(crate) use file::digest;
 pub use file::{LoadOptions, Model};
 pub use save::SaveOptions;
 pub(crate) use save::write_atomically;

@@ -340,8 +340,7 @@ impl<'a> Run<'a> {
             if let Some(path) = run.options.plan_path() {
                 writing::text(&path, &plan.to_json()?)?;
             }
-            let written = Model::load(&run.output, &crate::model::LoadOptions::default())?;
-            Ok((written.size_bytes(), written.sha256().to_owned()))
+            writing::digest(&run.output)
         })
     }
 

@@ -39,3 +39,9 @@ pub(super) fn text(path: &Path, content: &str) -> Result<(), Error> {
     crate::model::write_atomically(path, |file| std::io::Write::write_all(file, content.as_bytes()))?;
     Ok(())
 }
+
+/// Bytes and SHA-256 of what was written.
+pub(super) fn digest(path: &Path) -> Result<(u64, String), Error> {
+    let read = |source| ModelError::Read { path: path.display().to_string(), source };
+    Ok(crate::model::digest(path).map_err(read)?)
+}
