@@ -47,6 +47,7 @@ pub(crate) fn rule(node: &NodeProto) -> Option<&'static dyn Rule> {
         "MatMul" => &gemm::MatMul,
         "BatchNormalization" => &normalization::BatchNormalization,
         "InstanceNormalization" => &normalization::InstanceNormalization,
+        "GroupNormalization" => &normalization::GroupNormalization,
         "PRelu" => &elementwise::PRelu,
         op if elementwise::UNARY.contains(&op) => &elementwise::Unary,
         op if elementwise::VARIADIC.contains(&op) => &elementwise::Variadic,

@@ -1,9 +1,10 @@
 //! Normalisation with stored or per-channel statistics.
 //!
 //! <https://onnx.ai/onnx/operators/onnx__BatchNormalization.html> (1, 6, 7, 9, 14, 15),
-//! <https://onnx.ai/onnx/operators/onnx__InstanceNormalization.html> (1, 6, 22)
+//! <https://onnx.ai/onnx/operators/onnx__InstanceNormalization.html> (1, 6, 22),
+//! <https://onnx.ai/onnx/operators/onnx__GroupNormalization.html> (18 scale and bias per group, 21 per channel)
 
-use super::Rule;
+use super::{Rewrite, Rule, whole};
 use crate::channels::flow::Flow;
 use crate::channels::lanes::Role;
 use crate::channels::run::Protect;
@@ -25,6 +26,47 @@ pub(super) struct InstanceNormalization;
 impl Rule for InstanceNormalization {
     fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
         per_channel(flow, 2)
+    }
+}
+
+/// Channels of one group share their statistics, so that a group goes as a whole.
+pub(super) struct GroupNormalization;
+
+impl Rule for GroupNormalization {
+    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
+        let x = flow.ids(0)?;
+        let groups = usize::try_from(flow.int("num_groups", 0)).ok().filter(|&groups| groups > 0);
+        let groups = groups.ok_or("num_groups is missing")?;
+        if x.rank() < 2 || !x.shape[1].is_multiple_of(groups) {
+            return Err("its groups do not fit its input".into());
+        }
+        let inside = x.shape[1] / groups;
+        for axis in 2..x.rank() {
+            flow.protect_axis(&x, axis, "it normalises over this axis");
+        }
+        let lanes = flow.lanes_along(&x, 1);
+        for (number, &lane) in lanes.iter().flatten().enumerate() {
+            let first = lanes.as_ref().map_or(lane, |lanes| lanes[number / inside * inside]);
+            flow.run.lanes.unite(first, lane);
+        }
+        let per_group: Option<Vec<_>> = lanes.as_ref().map(|lanes| lanes.iter().step_by(inside).copied().collect());
+        for input in 1..=2 {
+            let parameter = flow.ids(input)?;
+            let own = flow.lanes_along(&parameter, 0);
+            let other = if parameter.shape.first() == Some(&x.shape[1]) { &lanes } else { &per_group };
+            flow.bind(other.as_deref(), own.as_deref(), "its input channels have no lanes");
+            flow.mark(own.as_deref(), Role::Parameter);
+        }
+        flow.set(0, x);
+        Ok(())
+    }
+
+    fn rewrite(&self, rewrite: &mut Rewrite<'_>) {
+        let groups = crate::channels::run::int_attribute(rewrite.node, "num_groups").unwrap_or(1);
+        let (before, after) = (whole(&rewrite.old_in(0)), whole(&rewrite.new_in(0)));
+        if before[1] != after[1] && before[1] > 0 {
+            rewrite.set_int("num_groups", groups * after[1] / before[1]);
+        }
     }
 }
 
