@@ -6,7 +6,7 @@ use super::cut::Cut;
 use super::groups::{self, Group, Protected};
 use super::identity::Ids;
 use super::lanes::{LaneId, Lanes, Reason};
-use super::run::{Dim, MacTerm, Run, Sizes, Source, Use, node_name, operator_reason};
+use super::run::{Dim, MacTerm, Opaque, Run, Sizes, Source, Use, node_name, operator_reason};
 use crate::model::Model;
 
 /// How to analyse a model.
@@ -44,7 +44,7 @@ pub struct Channels {
     /// Channels that cannot, with reasons.
     pub protected: Vec<Protected>,
     /// Operator types that were not understood, with the number of nodes.
-    pub opaque: BTreeMap<String, usize>,
+    pub opaque: BTreeMap<String, Opaque>,
     /// How the model was analysed.
     pub(crate) options: AnalyseOptions,
     pub(crate) lanes: Lanes,

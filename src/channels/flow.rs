@@ -128,6 +128,16 @@ impl Flow<'_, '_> {
         self.protect(ids.lanes().collect(), why);
     }
 
+    /// The value with lanes along `axis` alone. What shares an index is united; what varies along other axes only is
+    /// frozen, since the node mixes there.
+    pub(crate) fn along_only(&mut self, ids: &Ids, axis: usize, why: &str) -> Ids {
+        let stuck: Vec<LaneId> =
+            ids.factors.iter().filter(|f| !f.axes.contains(&axis)).flat_map(|f| f.ids.iter().copied()).collect();
+        self.protect(stuck, why);
+        let lanes = self.lanes_along(ids, axis);
+        lanes.map_or_else(|| Ids::plain(ids.shape.clone()), |lanes| Ids::along(ids.shape.clone(), axis, lanes))
+    }
+
     /// One lane per index along `axis`; `None` if nothing varies along it.
     pub(crate) fn lanes_along(&mut self, ids: &Ids, axis: usize) -> Option<Vec<LaneId>> {
         ids.axis_lanes(&mut self.run.lanes, axis)

@@ -22,3 +22,4 @@ pub use cost::{CostModel, Measure};
 pub use cut::Cut;
 pub use groups::{Group, GroupId, Protected, Scope, Slices, Tap};
 pub use lanes::{Reason, Role};
+pub use run::Opaque;

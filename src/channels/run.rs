@@ -115,6 +115,17 @@ impl Sizes {
     }
 }
 
+/// Nodes of one operator type that were not analysed.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Opaque {
+    /// How many.
+    pub nodes: usize,
+    /// The first of them.
+    pub node: String,
+    /// Why not that one.
+    pub why: String,
+}
+
 /// State of the run.
 pub(crate) struct Run<'m> {
     pub(crate) model: &'m Model,
@@ -127,7 +138,7 @@ pub(crate) struct Run<'m> {
     pub(crate) contractions: Vec<Contraction>,
     pub(crate) macs: Vec<MacTerm>,
     /// Operator types without a rule, with the number of nodes.
-    pub(crate) opaque: BTreeMap<String, usize>,
+    pub(crate) opaque: BTreeMap<String, Opaque>,
 }
 
 impl<'m> Run<'m> {
@@ -222,7 +233,8 @@ impl<'m> Run<'m> {
             None => Err(Protect::from("an operator that is not analysed")),
         };
         if let Err(Protect(why)) = outcome {
-            *self.opaque.entry(node.op_type().to_owned()).or_default() += 1;
+            let first = || Opaque { nodes: 0, node: node_name(node), why: why.clone() };
+            self.opaque.entry(node.op_type().to_owned()).or_insert_with(first).nodes += 1;
             self.opaque_node(index, &why, declared);
         }
         for (number, name) in node.output.iter().enumerate().filter(|(_, name)| !name.is_empty()) {

@@ -441,7 +441,12 @@ fn reasons(channels: &Channels) -> String {
         .collect();
     all.dedup();
     if all.is_empty() {
-        return "the model has no convolution or matrix product with a stored weight".into();
+        // What comes first in the graph is the cause; the rest follows from it.
+        let first = channels.opaque.iter().find(|(op, _)| matches!(op.as_str(), "Conv" | "Gemm" | "MatMul"));
+        return match first.or(channels.opaque.iter().next()) {
+            Some((op, opaque)) => format!("{op} `{}` is not analysed: {}", opaque.node, opaque.why),
+            None => "the model has no convolution or matrix product with a stored weight".into(),
+        };
     }
     format!("every channel is protected: {}", crate::error::Names(&all, 3))
 }

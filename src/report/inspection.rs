@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::terminal::{lines, protected};
-use super::text::{plural, shorten};
+use super::text::{plural, printable, shorten};
 use super::{ProtectedChannels, Style, count};
-use crate::channels::{Channels, Measure, Scope};
+use crate::channels::{Channels, Measure, Opaque, Scope};
 use crate::model::Model;
 
 /// A group as `inspect` shows it.
@@ -44,7 +44,7 @@ pub struct Inspection {
     /// Channels that stay whole.
     pub protected: Vec<ProtectedChannels>,
     /// Operator types that are not analysed, with the number of nodes.
-    pub opaque: BTreeMap<String, usize>,
+    pub opaque: BTreeMap<String, Opaque>,
 }
 
 impl Inspection {
@@ -114,9 +114,10 @@ impl Inspection {
         }
         writeln!(out)?;
         protected(&mut out, &self.protected, style)?;
-        for (op, nodes) in &self.opaque {
+        for (op, Opaque { nodes, node, why }) in &self.opaque {
             let text = format!("{op}: {} not analysed; the channels they read stay whole", plural(*nodes, "node"));
             lines(&mut out, "  ", &text, 2)?;
+            lines(&mut out, "    ", &format!("first `{}`: {}", shorten(&printable(node), 36), printable(why)), 4)?;
         }
         Ok(out)
     }

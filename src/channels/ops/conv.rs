@@ -31,7 +31,7 @@ impl Rule for Conv {
         let mut shape = vec![x.shape[0], w.shape[0]];
         shape.extend(Window::of(flow, Some(w.shape[2..].to_vec()))?.output(&x.shape[2..])?);
         let (wo, wi) = (flow.lanes_along(&w, 0), flow.lanes_along(&w, 1));
-        protect_spatial(flow, &x);
+        let x = flow.along_only(&x, 1, MIXES);
         let xc = flow.lanes_along(&x, 1);
         let depthwise = groups > 1 && w.shape[1] == 1;
         connect(flow, xc.as_deref(), wo.as_deref(), wi.as_deref(), groups);
@@ -76,7 +76,7 @@ impl Rule for ConvTranspose {
         let mut shape = vec![x.shape[0], w.shape[1] * groups];
         shape.extend(Window::of(flow, Some(w.shape[2..].to_vec()))?.transposed(flow, &x.shape[2..])?);
         let (wi, wo) = (flow.lanes_along(&w, 0), flow.lanes_along(&w, 1));
-        protect_spatial(flow, &x);
+        let x = flow.along_only(&x, 1, MIXES);
         let xc = flow.lanes_along(&x, 1);
         flow.bind(xc.as_deref(), wi.as_deref(), "its input channels have no lanes");
         let depthwise = groups > 1 && groups == x.shape[1] && w.shape[1] == 1;
@@ -125,12 +125,8 @@ fn run_time_weight(flow: &mut Flow<'_, '_>, x: &Ids, w: &Ids) -> Result<(), Prot
     Err("its weight is computed at run time".into())
 }
 
-/// Lanes that vary over positions would be mixed by the window.
-fn protect_spatial(flow: &mut Flow<'_, '_>, x: &Ids) {
-    for axis in (0..x.rank()).filter(|&axis| axis != 1) {
-        flow.protect_axis(x, axis, "it mixes along this axis");
-    }
-}
+/// Lanes that vary over positions are mixed by the window.
+const MIXES: &str = "it mixes positions";
 
 /// Unites inputs and outputs as the groups want it.
 fn connect(flow: &mut Flow<'_, '_>, x: Option<&[LaneId]>, wo: Option<&[LaneId]>, wi: Option<&[LaneId]>, groups: usize) {
