@@ -247,3 +247,18 @@ fn shapes_declared_for_weights_follow_the_cut() {
         assert_eq!(declared, &support::info(tensor.name(), &dims));
     }
 }
+
+#[test]
+fn a_channel_that_is_split_off_alone_stays() {
+    // Halves of one channel each have no channel axis left, yet their channels are read.
+    let mut b = Builder::new(&[1, 4, 6, 6]);
+    let a = b.conv("x", 4, 2, 1);
+    b.nodes("Split", &[&a], &[("axis", vec![1])], vec!["front".into(), "back".into()]);
+    let c = b.conv("front", 1, 6, 1);
+    let d = b.conv("back", 1, 6, 1);
+    let sum = b.node("Add", &[&c, &d], &[]);
+    let last = b.conv(&sum, 6, 3, 1);
+    let channels = analyse(&b.model(&last), &AnalyseOptions::default());
+    let widths: Vec<usize> = channels.groups.iter().map(|group| group.width()).collect();
+    assert_eq!(widths, [6], "only the summed channels can go");
+}

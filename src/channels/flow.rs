@@ -102,7 +102,11 @@ impl Flow<'_, '_> {
         resolve_axis(self.int("axis", default), rank).ok_or_else(|| "its axis is out of range".into())
     }
 
-    pub(crate) fn set(&mut self, output: usize, ids: Ids) {
+    pub(crate) fn set(&mut self, output: usize, mut ids: Ids) {
+        let lost = std::mem::take(&mut ids.lost);
+        if !lost.is_empty() {
+            self.protect(lost, "it takes a single channel");
+        }
         if let Some(name) = self.node.output.get(output).filter(|name| !name.is_empty()) {
             let ids = is_tractable(&ids.shape).then_some(ids);
             self.run.values.insert(name.clone(), Value { ids, ..Value::default() });

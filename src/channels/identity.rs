@@ -26,6 +26,8 @@ pub(crate) struct Factor {
 pub(crate) struct Ids {
     pub(crate) shape: Vec<usize>,
     pub(crate) factors: Vec<Factor>,
+    /// Lanes that no axis shows any more: what is left is one channel, or one channel repeated. They must stay.
+    pub(crate) lost: Vec<LaneId>,
 }
 
 /// An axis longer than this has no lanes that anybody would cut.
@@ -110,7 +112,7 @@ impl Factor {
 impl Ids {
     /// A value without lanes.
     pub(crate) fn plain(shape: Vec<usize>) -> Self {
-        Self { shape, factors: Vec::new() }
+        Self { shape, factors: Vec::new(), lost: Vec::new() }
     }
 
     /// A value whose lanes vary along one axis only.
@@ -204,7 +206,7 @@ impl Ids {
                 Factor { axes, ids: Arc::new(ids) }
             })
             .collect();
-        Self { shape, factors }
+        Self { shape, factors, lost: self.lost.clone() }
     }
 
     /// The same elements in another shape.
@@ -216,26 +218,26 @@ impl Ids {
             return Ok(Self::plain(shape.to_vec()));
         }
         let segments = segments(&self.shape, shape);
-        let mut factors = Vec::new();
+        let mut result = Self { shape: shape.to_vec(), factors: Vec::new(), lost: self.lost.clone() };
         for factor in &self.factors {
             let touched: Vec<_> =
                 segments.iter().filter(|(from, _)| factor.axes.iter().any(|axis| from.contains(axis))).collect();
             let from: Vec<_> = touched.iter().flat_map(|(from, _)| from.clone()).collect();
             let to: Vec<_> = touched.iter().flat_map(|(_, to)| to.clone()).collect();
             let ids = factor.spread(&from, &self.shape)?;
-            factors.extend(Factor::compressed(to, shape, ids));
+            result.take(to, ids);
         }
-        Ok(Self { shape: shape.to_vec(), factors })
+        Ok(result)
     }
 
     /// The elements at `indices` of `axis`, in that order (with repetitions if asked).
     pub(crate) fn select(&self, axis: usize, indices: &[usize]) -> Self {
         let mut shape = self.shape.clone();
         shape[axis] = indices.len();
-        let mut factors = Vec::new();
+        let mut result = Self { shape, factors: Vec::new(), lost: self.lost.clone() };
         for factor in &self.factors {
             if !factor.axes.contains(&axis) {
-                factors.push(factor.clone());
+                result.factors.push(factor.clone());
                 continue;
             }
             let (size, inner) = factor.split_at(axis, &self.shape);
@@ -244,9 +246,9 @@ impl Ids {
                 .flat_map(|o| indices.iter().map(move |&i| (o * size + i) * inner))
                 .flat_map(|at| factor.ids[at..at + inner].to_vec())
                 .collect();
-            factors.extend(Factor::compressed(factor.axes.clone(), &shape, ids));
+            result.take(factor.axes.clone(), ids);
         }
-        Self { shape, factors }
+        result
     }
 
     /// Values laid one after the other along `axis`; every part must vary along `axis` or have `missing` lanes.
@@ -264,6 +266,7 @@ impl Ids {
                 // The size along the concatenated axis plays no part for the other factors.
                 shape: part.shape.iter().enumerate().map(|(a, &size)| if a == axis { 1 } else { size }).collect(),
                 factors: part.factors.iter().filter(|factor| !factor.axes.contains(&axis)).cloned().collect(),
+                lost: part.lost.clone(),
             })
             .collect();
         let mut result = unite_elementwise(lanes, &aside, |_, _| {})?;
@@ -291,7 +294,7 @@ impl Ids {
                     ids.extend_from_slice(&piece[o * size * inner..(o + 1) * size * inner]);
                 }
             }
-            result.factors.extend(Factor::compressed(axes, &shape, ids));
+            result.take(axes, ids);
         }
         Ok(result)
     }
@@ -300,7 +303,7 @@ impl Ids {
     pub(crate) fn reduce(&self, axes: &[usize], keep: bool) -> Self {
         let shape = self.shape.iter().enumerate().map(|(a, &size)| if axes.contains(&a) { 1 } else { size }).collect();
         let factors = self.factors.iter().filter(|f| !f.axes.iter().any(|axis| axes.contains(axis))).cloned().collect();
-        let kept = Self { shape, factors };
+        let kept = Self { shape, factors, lost: self.lost.clone() };
         if keep { kept } else { kept.without(axes) }
     }
 
@@ -315,6 +318,7 @@ impl Ids {
                 .filter(|factor| !factor.axes.iter().any(|axis| axes.contains(axis)))
                 .map(|f| Factor { axes: f.axes.iter().map(|&axis| renumber(axis)).collect(), ids: Arc::clone(&f.ids) })
                 .collect(),
+            lost: self.lost.clone(),
         }
     }
 
@@ -328,7 +332,16 @@ impl Ids {
             .iter()
             .map(|f| Factor { axes: f.axes.iter().map(|axis| axis + shift).collect(), ids: Arc::clone(&f.ids) })
             .collect();
-        Self { shape, factors }
+        Self { shape, factors, lost: self.lost.clone() }
+    }
+
+    /// Adds a factor as far as its ids vary; one that does not vary at all is lost.
+    fn take(&mut self, axes: Vec<usize>, ids: Vec<LaneId>) {
+        let first = ids.first().copied();
+        match Factor::compressed(axes, &self.shape, ids) {
+            Some(factor) => self.factors.push(factor),
+            None => self.lost.extend(first),
+        }
     }
 }
 
@@ -404,7 +417,8 @@ pub(crate) fn unite_elementwise(
             }
         }
     }
-    Ok(Ids { shape, factors })
+    let lost = parts.iter().flat_map(|part| part.lost.iter().copied()).collect();
+    Ok(Ids { shape, factors, lost })
 }
 
 /// Calls `f` with every index of a row-major array of the given sizes.

@@ -106,7 +106,7 @@ fn contract(
     let (data_at, weight_at) = if data_input == 0 { (row, column) } else { (column, row) };
     let rest = x.reduce(&[xk], true);
     let moved = if xm == data_at { rest } else { rest.transpose(&swapped(x.rank(), xk, xm)) };
-    let mut result = Ids { shape: shape.clone(), factors: moved.aligned(shape.len()).factors };
+    let mut result = Ids { shape: shape.clone(), factors: moved.aligned(shape.len()).factors, lost: x.lost.clone() };
     if let Some(wo) = wo {
         result.set_axis(weight_at, wo);
     }

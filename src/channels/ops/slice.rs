@@ -103,7 +103,7 @@ impl Rule for Gather {
                 let one = x.select(axis, &indices);
                 let taken = x.columns(axis).map(|columns| columns[indices[0]].clone()).unwrap_or_default();
                 flow.protect(taken, "it takes this one channel");
-                Ids { shape: shape.clone(), factors: one.reshape(&shape)?.factors }
+                Ids { shape: shape.clone(), factors: one.reshape(&shape)?.factors, lost: Vec::new() }
             }
             _ => {
                 flow.protect_axis(&x, axis, "its indices depend on the data");
