@@ -1,13 +1,14 @@
 //! The identity run: nodes in topological order, each by its rule.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use super::identity::{Ids, Unsupported, is_tractable};
 use super::lanes::{LaneId, Lanes, Place, Reason};
 use super::numbers::{Call, Numbers};
 use super::ops;
 use crate::model::Model;
-use crate::proto::onnx::{AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto, attribute_proto};
+use crate::proto::onnx::{AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto};
+use crate::surgery::{captured, topological_order};
 
 /// Where a constant is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -384,65 +385,4 @@ pub(crate) fn int_attribute(node: &NodeProto, name: &str) -> Option<i64> {
 
 pub(crate) fn ints_attribute(node: &NodeProto, name: &str) -> Option<Vec<i64>> {
     attribute(node, name).map(|attribute| attribute.ints.clone())
-}
-
-/// Names of outer values that the subgraphs of a node read.
-pub(crate) fn captured(node: &NodeProto) -> Vec<String> {
-    let mut names = Vec::new();
-    for attribute in &node.attribute {
-        let kind = attribute.r#type();
-        if kind == attribute_proto::AttributeType::Graph || attribute.g.is_some() {
-            names.extend(attribute.g.iter().flat_map(free_names));
-        }
-        names.extend(attribute.graphs.iter().flat_map(free_names));
-    }
-    names
-}
-
-fn free_names(graph: &GraphProto) -> Vec<String> {
-    let mut own: HashSet<&str> = graph.input.iter().map(ValueInfoProto::name).collect();
-    own.extend(graph.initializer.iter().map(TensorProto::name));
-    own.extend(graph.node.iter().flat_map(|node| node.output.iter().map(String::as_str)));
-    let mut names = Vec::new();
-    for node in &graph.node {
-        let inner = captured(node);
-        names.extend(node.input.iter().cloned().chain(inner).filter(|name| !own.contains(name.as_str())));
-    }
-    names.extend(graph.output.iter().map(|value| value.name().to_owned()).filter(|name| !own.contains(name.as_str())));
-    names
-}
-
-/// Nodes in an order in which producers come first; the file's own order where it is one already.
-pub(crate) fn topological_order(graph: &GraphProto) -> Vec<usize> {
-    let mut producer: HashMap<&str, usize> = HashMap::new();
-    for (index, node) in graph.node.iter().enumerate() {
-        for name in node.output.iter().filter(|name| !name.is_empty()) {
-            producer.entry(name).or_insert(index);
-        }
-    }
-    let mut state = vec![0u8; graph.node.len()];
-    let mut order = Vec::with_capacity(graph.node.len());
-    for root in 0..graph.node.len() {
-        let mut stack = vec![(root, false)];
-        while let Some((index, done)) = stack.pop() {
-            if done {
-                state[index] = 2;
-                order.push(index);
-                continue;
-            }
-            if state[index] != 0 {
-                continue;
-            }
-            state[index] = 1;
-            stack.push((index, true));
-            let node = &graph.node[index];
-            let inner = captured(node);
-            for name in inner.iter().chain(&node.input).rev() {
-                if let Some(&from) = producer.get(name.as_str()).filter(|&&from| state[from] == 0) {
-                    stack.push((from, false));
-                }
-            }
-        }
-    }
-    order
 }

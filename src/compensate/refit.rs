@@ -284,7 +284,7 @@ impl Target {
 
     fn add_bias(&self, sliced: &mut Model, shift: &[f32]) {
         let dtype = sliced.graph().initializer[self.weight].data_type();
-        let mut names = crate::rewrite::Names::of(sliced.graph());
+        let mut names = crate::surgery::Names::of(sliced.graph());
         let weight = sliced.graph().initializer[self.weight].name().to_owned();
         let name = names.fresh(&format!("{weight}_bias"));
         let plain = TensorData::from_f32(vec![shift.len()], shift);
@@ -296,7 +296,7 @@ impl Target {
             }
             Err(_) => plain,
         };
-        crate::rewrite::add_initializer(sliced, &name, &data);
+        crate::surgery::add_initializer(sliced, &name, &data);
         let node = &mut sliced.graph_mut().node[self.node];
         node.input.resize(2, String::new());
         node.input.push(name);

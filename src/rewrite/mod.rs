@@ -3,8 +3,6 @@
 //! [`slice()`] removes the cut lanes physically. [`mask`] leaves every shape as it is and zeroes the cut lanes in the
 //! weights that sum over them. Both must compute the same numbers; `verify` checks that they do.
 
-pub(crate) use weights::{add as add_initializer, references};
-
 mod operands;
 mod weights;
 
@@ -17,6 +15,7 @@ use crate::model::{Model, ModelError};
 use crate::proto::onnx::tensor_shape_proto::dimension::Value as Size;
 use crate::proto::onnx::type_proto::Value as Kind;
 use crate::proto::onnx::{GraphProto, ValueInfoProto};
+use crate::surgery::{Names, references};
 
 /// Why a cut cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -96,29 +95,6 @@ pub fn mask(model: &Model, channels: &Channels, cut: &Cut) -> Result<Model, Rewr
     weights::mask(model, &mut result, channels, cut, &mut names)?;
     remove_unused(model.graph(), result.graph_mut());
     Ok(result)
-}
-
-/// Names in use, to make new ones.
-pub(crate) struct Names(HashSet<String>);
-
-impl Names {
-    pub(crate) fn of(graph: &GraphProto) -> Self {
-        let mut names: HashSet<String> = graph.input.iter().map(|value| value.name().to_owned()).collect();
-        names.extend(graph.initializer.iter().map(|tensor| tensor.name().to_owned()));
-        names.extend(graph.node.iter().flat_map(|node| node.output.iter().cloned()));
-        Self(names)
-    }
-
-    /// `wanted`, or `wanted_2` and so on if it is taken.
-    pub(crate) fn fresh(&mut self, wanted: &str) -> String {
-        let mut name = wanted.to_owned();
-        let mut number = 2;
-        while !self.0.insert(name.clone()) {
-            name = format!("{wanted}_{number}");
-            number += 1;
-        }
-        name
-    }
 }
 
 /// Corrects the shapes that the file declares.

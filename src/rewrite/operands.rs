@@ -5,12 +5,12 @@
 
 use std::collections::HashMap;
 
-use super::weights::{add, references};
-use super::{Names, RewriteError};
+use super::RewriteError;
 use crate::channels::run::{attribute, node_name};
 use crate::channels::{AnalyseOptions, Channels, small_values};
 use crate::model::{DataType, Model, TensorData};
 use crate::proto::onnx::NodeProto;
+use crate::surgery::{Names, add_initializer, references};
 
 /// An operand that must hold these values: (node, input, values).
 pub(super) type Required = (usize, usize, Vec<i64>);
@@ -79,12 +79,12 @@ fn adapt_computed(
             let data = TensorData::from_i64(vec![values.len()], &values);
             let wanted = format!("{name}_pruned");
             let fixed = names.fresh(&wanted);
-            add(result, &fixed, &data);
+            add_initializer(result, &fixed, &data);
             let replacement = if varies {
                 let wrong: Vec<u8> = values.iter().zip(found).map(|(a, b)| u8::from(a != b)).collect();
                 let data = TensorData { dtype: DataType::Bool, dims: vec![wrong.len()], bytes: wrong.into() };
                 let (mask, output) = (names.fresh(&format!("{name}_mask")), names.fresh(&format!("{name}_where")));
-                add(result, &mask, &data);
+                add_initializer(result, &mask, &data);
                 let patch = NodeProto {
                     op_type: Some("Where".into()),
                     name: Some(output.clone()),
@@ -154,6 +154,6 @@ fn replace(result: &mut Model, (node, input): (usize, usize), name: &str, data: 
         return;
     }
     let fresh = names.fresh(&if counts.contains_key(name) { format!("{name}_pruned") } else { name.to_owned() });
-    add(result, &fresh, data);
+    add_initializer(result, &fresh, data);
     result.graph_mut().node[node].input[input] = fresh;
 }

@@ -1,30 +1,17 @@
 //! Cutting and masking stored tensors, copy on write.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use super::{Names, RewriteError};
+use super::RewriteError;
 use crate::channels::lanes::{Place, Role};
-use crate::channels::run::{Source, Use, captured, source_tensor};
+use crate::channels::run::{Source, Use, source_tensor};
 use crate::channels::{Channels, Cut};
 use crate::model::{Model, TensorData};
 use crate::proto::onnx::GraphProto;
+use crate::surgery::{Names, add_initializer, references};
 
 /// What one use wants of its tensor: per axis the indices to keep (slice) or to zero (mask); `None`: all or nothing.
 type Wish = Vec<Option<Vec<usize>>>;
-
-/// How often a name is read: by nodes, by the subgraphs of nodes, as a graph output.
-pub(crate) fn references(graph: &GraphProto) -> HashMap<String, usize> {
-    let mut counts = HashMap::new();
-    for node in &graph.node {
-        for name in node.input.iter().cloned().chain(captured(node)).filter(|name| !name.is_empty()) {
-            *counts.entry(name).or_default() += 1;
-        }
-    }
-    for output in &graph.output {
-        *counts.entry(output.name().to_owned()).or_default() += 1;
-    }
-    counts
-}
 
 pub(super) fn slice(
     model: &Model,
@@ -127,33 +114,13 @@ fn replace(
                 continue;
             }
             let copy = names.fresh(&format!("{name}_pruned"));
-            add(result, &copy, &data);
+            add_initializer(result, &copy, &data);
             for &(node, input) in readers_here {
                 result.graph_mut().node[node].input[input].clone_from(&copy);
             }
         }
     }
     Ok(())
-}
-
-/// Adds an initializer; before IR version 4 it must be a graph input too.
-pub(crate) fn add(result: &mut Model, name: &str, data: &TensorData) {
-    use crate::proto::onnx::{TensorShapeProto, TypeProto, ValueInfoProto, tensor_shape_proto, type_proto};
-    let listed = result.proto().ir_version() < 4;
-    let graph = result.graph_mut();
-    graph.initializer.push(data.to_proto(name));
-    if listed {
-        let dim = |&size: &usize| tensor_shape_proto::Dimension {
-            value: i64::try_from(size).ok().map(tensor_shape_proto::dimension::Value::DimValue),
-            denotation: None,
-        };
-        let tensor = type_proto::Tensor {
-            elem_type: Some(data.dtype as i32),
-            shape: Some(TensorShapeProto { dim: data.dims.iter().map(dim).collect() }),
-        };
-        let kind = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), denotation: None };
-        graph.input.push(ValueInfoProto { name: Some(name.to_owned()), r#type: Some(kind), ..Default::default() });
-    }
 }
 
 /// Replaces a stored tensor where it stands, keeping its name, doc string and metadata.

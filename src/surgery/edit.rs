@@ -1,7 +1,8 @@
 //! Single edits.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
+use super::find::{add_initializer, captured, names, references};
 use crate::model::{Model, TensorData};
 use crate::proto::onnx::{GraphProto, NodeProto};
 
@@ -65,7 +66,7 @@ impl<'a> Graph<'a> {
         for (index, node) in self.proto().node.iter().enumerate() {
             let inputs = node.input.iter().enumerate().filter(|(_, name)| *name == value);
             readers.extend(inputs.map(|(input, _)| (index, Some(input))));
-            if crate::channels::run::captured(node).iter().any(|name| name == value) {
+            if captured(node).iter().any(|name| name == value) {
                 readers.push((index, None));
             }
         }
@@ -77,23 +78,15 @@ impl<'a> Graph<'a> {
         self.proto().output.iter().any(|output| output.name() == value)
     }
 
-    fn names(&self) -> HashSet<String> {
-        let graph = self.proto();
-        let mut names: HashSet<String> = graph.input.iter().map(|value| value.name().to_owned()).collect();
-        names.extend(graph.initializer.iter().map(|tensor| tensor.name().to_owned()));
-        names.extend(graph.node.iter().flat_map(|node| node.output.iter().cloned()));
-        names
-    }
-
     /// Stores a constant.
     ///
     /// # Errors
     /// If the name is taken.
     pub fn add_initializer(&mut self, name: &str, data: &TensorData) -> Result<(), SurgeryError> {
-        if self.names().contains(name) {
+        if names(self.proto()).contains(name) {
             return Err(SurgeryError::Taken(name.to_owned()));
         }
-        crate::rewrite::add_initializer(self.model, name, data);
+        add_initializer(self.model, name, data);
         Ok(())
     }
 
@@ -103,7 +96,7 @@ impl<'a> Graph<'a> {
     /// # Errors
     /// If the value does not exist or an output's name is taken.
     pub fn insert_after(&mut self, value: &str, node: NodeProto) -> Result<usize, SurgeryError> {
-        let names = self.names();
+        let names = names(self.proto());
         if !names.contains(value) {
             return Err(SurgeryError::NoValue(value.to_owned()));
         }
@@ -154,7 +147,7 @@ impl<'a> Graph<'a> {
     /// # Errors
     /// If it does not exist, the new name is taken, or a subgraph reads it.
     pub fn rename(&mut self, from: &str, to: &str) -> Result<(), SurgeryError> {
-        let names = self.names();
+        let names = names(self.proto());
         if !names.contains(from) {
             return Err(SurgeryError::NoValue(from.to_owned()));
         }
@@ -185,7 +178,7 @@ impl<'a> Graph<'a> {
         let mut removed = 0;
         loop {
             let graph = self.model.graph();
-            let read: HashMap<String, usize> = crate::rewrite::references(graph);
+            let read: HashMap<String, usize> = references(graph);
             let used = |name: &String| read.contains_key(name);
             let count = graph.node.len() + graph.initializer.len();
             let graph = self.model.graph_mut();

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::Graph;
-use crate::channels::run::{captured, topological_order};
+use super::find::{captured, topological_order};
 use crate::model::{Model, TensorData};
 use crate::proto::onnx::{GraphProto, NodeProto, ValueInfoProto};
 

@@ -1,0 +1,129 @@
+//! Looking things up in a graph, and the smallest edit: what the public edits, the analysis and the rewriter share.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::model::{Model, TensorData};
+use crate::proto::onnx::{GraphProto, NodeProto, TensorProto, ValueInfoProto, attribute_proto};
+
+/// Names of outer values that the subgraphs of a node read.
+pub(crate) fn captured(node: &NodeProto) -> Vec<String> {
+    let mut names = Vec::new();
+    for attribute in &node.attribute {
+        let kind = attribute.r#type();
+        if kind == attribute_proto::AttributeType::Graph || attribute.g.is_some() {
+            names.extend(attribute.g.iter().flat_map(free_names));
+        }
+        names.extend(attribute.graphs.iter().flat_map(free_names));
+    }
+    names
+}
+
+fn free_names(graph: &GraphProto) -> Vec<String> {
+    let mut own: HashSet<&str> = graph.input.iter().map(ValueInfoProto::name).collect();
+    own.extend(graph.initializer.iter().map(TensorProto::name));
+    own.extend(graph.node.iter().flat_map(|node| node.output.iter().map(String::as_str)));
+    let mut names = Vec::new();
+    for node in &graph.node {
+        let inner = captured(node);
+        names.extend(node.input.iter().cloned().chain(inner).filter(|name| !own.contains(name.as_str())));
+    }
+    names.extend(graph.output.iter().map(|value| value.name().to_owned()).filter(|name| !own.contains(name.as_str())));
+    names
+}
+
+/// Nodes in an order in which producers come first; the file's own order where it is one already.
+pub(crate) fn topological_order(graph: &GraphProto) -> Vec<usize> {
+    let mut producer: HashMap<&str, usize> = HashMap::new();
+    for (index, node) in graph.node.iter().enumerate() {
+        for name in node.output.iter().filter(|name| !name.is_empty()) {
+            producer.entry(name).or_insert(index);
+        }
+    }
+    let mut state = vec![0u8; graph.node.len()];
+    let mut order = Vec::with_capacity(graph.node.len());
+    for root in 0..graph.node.len() {
+        let mut stack = vec![(root, false)];
+        while let Some((index, done)) = stack.pop() {
+            if done {
+                state[index] = 2;
+                order.push(index);
+                continue;
+            }
+            if state[index] != 0 {
+                continue;
+            }
+            state[index] = 1;
+            stack.push((index, true));
+            let node = &graph.node[index];
+            let inner = captured(node);
+            for name in inner.iter().chain(&node.input).rev() {
+                if let Some(&from) = producer.get(name.as_str()).filter(|&&from| state[from] == 0) {
+                    stack.push((from, false));
+                }
+            }
+        }
+    }
+    order
+}
+
+/// How often a name is read: by nodes, by the subgraphs of nodes, as a graph output.
+pub(crate) fn references(graph: &GraphProto) -> HashMap<String, usize> {
+    let mut counts = HashMap::new();
+    for node in &graph.node {
+        for name in node.input.iter().cloned().chain(captured(node)).filter(|name| !name.is_empty()) {
+            *counts.entry(name).or_default() += 1;
+        }
+    }
+    for output in &graph.output {
+        *counts.entry(output.name().to_owned()).or_default() += 1;
+    }
+    counts
+}
+
+/// Adds an initializer; before IR version 4 it must be a graph input too.
+pub(crate) fn add_initializer(result: &mut Model, name: &str, data: &TensorData) {
+    use crate::proto::onnx::{TensorShapeProto, TypeProto, ValueInfoProto, tensor_shape_proto, type_proto};
+    let listed = result.proto().ir_version() < 4;
+    let graph = result.graph_mut();
+    graph.initializer.push(data.to_proto(name));
+    if listed {
+        let dim = |&size: &usize| tensor_shape_proto::Dimension {
+            value: i64::try_from(size).ok().map(tensor_shape_proto::dimension::Value::DimValue),
+            denotation: None,
+        };
+        let tensor = type_proto::Tensor {
+            elem_type: Some(data.dtype as i32),
+            shape: Some(TensorShapeProto { dim: data.dims.iter().map(dim).collect() }),
+        };
+        let kind = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), denotation: None };
+        graph.input.push(ValueInfoProto { name: Some(name.to_owned()), r#type: Some(kind), ..Default::default() });
+    }
+}
+
+/// Names of all values of a graph.
+pub(super) fn names(graph: &GraphProto) -> HashSet<String> {
+    let mut names: HashSet<String> = graph.input.iter().map(|value| value.name().to_owned()).collect();
+    names.extend(graph.initializer.iter().map(|tensor| tensor.name().to_owned()));
+    names.extend(graph.node.iter().flat_map(|node| node.output.iter().cloned()));
+    names
+}
+
+/// Names in use, to make new ones.
+pub(crate) struct Names(HashSet<String>);
+
+impl Names {
+    pub(crate) fn of(graph: &GraphProto) -> Self {
+        Self(names(graph))
+    }
+
+    /// `wanted`, or `wanted_2` and so on if it is taken.
+    pub(crate) fn fresh(&mut self, wanted: &str) -> String {
+        let mut name = wanted.to_owned();
+        let mut number = 2;
+        while !self.0.insert(name.clone()) {
+            name = format!("{wanted}_{number}");
+            number += 1;
+        }
+        name
+    }
+}
