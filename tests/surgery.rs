@@ -14,7 +14,7 @@ mod support;
 use onnx_prune::engine::{CompileOptions, Engine, EngineChoice, EngineError, EngineOptions, open};
 use onnx_prune::model::{Model, TensorData};
 use onnx_prune::proto::onnx::NodeProto;
-use onnx_prune::surgery::{Graph, SurgeryError, fold_constants};
+use onnx_prune::surgery::{Graph, SurgeryError, extract, fold_constants};
 use onnx_prune::verify::{compare, input_specs, random_inputs};
 use support::Builder;
 
@@ -110,4 +110,28 @@ fn what_nobody_reads_goes() {
     }
     assert_eq!(graph.remove_unused(), 2);
     assert_eq!(model.graph(), reference.graph());
+}
+
+#[test]
+fn a_part_between_two_values_is_a_model_of_its_own() {
+    let model = support::small_model();
+    let stem = model.graph().node[1].output[0].clone();
+    let logits = model.graph().output[0].name().to_owned();
+    let front = extract(&model, &["x"], &[&stem]).unwrap();
+    let back = extract(&model, &[&stem], &[&logits]).unwrap();
+    assert_eq!(front.graph().node.len() + back.graph().node.len(), model.graph().node.len());
+    assert_eq!(front.graph().initializer.len() + back.graph().initializer.len(), model.graph().initializer.len());
+    // Front, then back, computes what the whole computes.
+    let feed = random_inputs(&input_specs(&model), &Default::default(), 1, 3);
+    let run = |model: &Model, name: &str, value| {
+        engine().compile(model, &CompileOptions::default()).unwrap().run(&[(name, value)]).unwrap().remove(0)
+    };
+    let middle = run(&front, "x", &feed[0].1);
+    let mut shaped = back.clone();
+    shaped.graph_mut().input[0] = support::info(&stem, middle.shape());
+    assert_eq!(run(&shaped, &stem, &middle).to_f32(), run(&model, "x", &feed[0].1).to_f32());
+    // The residual sum reads two values: one alone leaves the part open.
+    assert_eq!(extract(&model, &["nothing"], &[&logits]).err(), Some(SurgeryError::NoValue("nothing".into())));
+    let inner = model.graph().node[4].output[0].clone();
+    assert_eq!(extract(&model, &[&inner], &[&logits]).err(), Some(SurgeryError::Open("x".into())));
 }

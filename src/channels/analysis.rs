@@ -6,7 +6,7 @@ use super::cut::Cut;
 use super::groups::{self, Group, Protected};
 use super::identity::Ids;
 use super::lanes::{LaneId, Lanes, Reason};
-use super::run::{Dim, MacTerm, Opaque, Run, Sizes, Source, Use, node_name, operator_reason};
+use super::run::{Dim, MacTerm, Opaque, Restriction, Run, Sizes, Source, Use, node_name, operator_reason};
 use crate::model::Model;
 
 /// How to analyse a model.
@@ -53,6 +53,7 @@ pub struct Channels {
     uses: Vec<Use>,
     uses_at: HashMap<(usize, usize), usize>,
     macs: Vec<MacTerm>,
+    restrictions: Vec<Restriction>,
 }
 
 /// Finds which channels of `model` go together, which may be cut, and why the others may not.
@@ -87,6 +88,7 @@ pub fn analyse(model: &Model, options: &AnalyseOptions) -> Channels {
         uses: run.uses,
         uses_at,
         macs: run.macs,
+        restrictions: run.restrictions,
     }
 }
 
@@ -196,6 +198,10 @@ impl Channels {
         self.uses_at.get(&(node, input)).map(|&id| &self.uses[id].ids)
     }
 
+    pub(crate) fn restrictions(&self) -> &[Restriction] {
+        &self.restrictions
+    }
+
     pub(crate) fn uses(&self) -> &[Use] {
         &self.uses
     }
@@ -217,6 +223,13 @@ impl Channels {
         }
     }
 
+    /// A value and an axis of it of which `cut` leaves nothing; the first by name.
+    pub(crate) fn emptied(&self, cut: &Cut) -> Option<(String, usize)> {
+        let bare = |ids: &Ids| (0..ids.rank()).find(|&axis| ids.varies(axis) && self.kept(cut, ids, axis).is_empty());
+        let values = self.values.iter().filter_map(|(name, (ids, _))| Some((name.clone(), bare(ids)?)));
+        values.min()
+    }
+
     /// Multiply-accumulates of one run of the model (`Conv`, `ConvTranspose`, `Gemm`, `MatMul`), batch as analysed.
     pub fn macs(&self, cut: Option<&Cut>) -> u64 {
         self.macs.iter().fold(0, |sum: u64, term| sum.saturating_add(self.term(term, cut)))
@@ -228,9 +241,9 @@ impl Channels {
     }
 
     fn term(&self, term: &MacTerm, cut: Option<&Cut>) -> u64 {
-        let size = |dim: &Dim| match (cut, &dim.lanes) {
-            (Some(cut), Some(lanes)) => lanes.iter().filter(|&&lane| !cut.removes(self, lane)).count() as u64,
-            _ => dim.size as u64,
+        let size = |dim: &Dim| match cut {
+            Some(cut) => self.kept(cut, &dim.ids, dim.axis).len() as u64,
+            None => dim.size() as u64,
         };
         term.dims.iter().map(size).fold(term.constant, u64::saturating_mul)
     }
@@ -238,10 +251,13 @@ impl Channels {
     /// Costs as polynomials in the widths of the groups.
     pub fn cost_model(&self) -> super::cost::CostModel {
         let group_of = self.group_of_root();
-        let form = |size: usize, lanes: Option<&[LaneId]>| {
-            let mut form = super::cost::AxisSize { fixed: size as f64, per_atom: BTreeMap::new() };
-            for lane in lanes.unwrap_or_default() {
-                if let Some(&group) = group_of.get(&self.root(*lane)) {
+        let form = |ids: &Ids, axis: usize| {
+            let mut form = super::cost::AxisSize { fixed: ids.shape[axis] as f64, per_atom: BTreeMap::new() };
+            for column in ids.columns(axis).unwrap_or_default() {
+                let root = self.root(column[0]);
+                // An index where several atoms meet goes only if all of them do.
+                let alone = column.iter().all(|&lane| self.root(lane) == root);
+                if let Some(&group) = group_of.get(&root).filter(|_| alone) {
                     form.fixed -= 1.0;
                     *form.per_atom.entry(group).or_insert(0.0) += 1.0 / self.groups[group].width() as f64;
                 }
@@ -253,7 +269,7 @@ impl Channels {
             .iter()
             .map(|term| super::cost::Product {
                 constant: term.constant as f64,
-                sizes: term.dims.iter().map(|dim| form(dim.size, dim.lanes.as_deref())).collect(),
+                sizes: term.dims.iter().map(|dim| form(&dim.ids, dim.axis)).collect(),
             })
             .collect();
         let mut counted = HashSet::new();
@@ -263,12 +279,7 @@ impl Channels {
             .filter(|read| counted.insert(read.source) && read.ids.elements() > 1)
             .map(|read| super::cost::Product {
                 constant: 1.0,
-                sizes: (0..read.ids.rank())
-                    .map(|axis| {
-                        let lanes = read.ids.columns(axis).map(|c| c.iter().map(|c| c[0]).collect::<Vec<_>>());
-                        form(read.ids.shape[axis], lanes.as_deref())
-                    })
-                    .collect(),
+                sizes: (0..read.ids.rank()).map(|axis| form(&read.ids, axis)).collect(),
             })
             .collect();
         super::cost::CostModel { macs, params, widths: self.groups.iter().map(Group::width).collect() }

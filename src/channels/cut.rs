@@ -28,6 +28,13 @@ impl Cut {
         Self { gone }
     }
 
+    /// The cut that removes one class of lanes, whether it is free or not.
+    pub(super) fn of_class(channels: &Channels, root: LaneId) -> Self {
+        let mut gone = vec![false; channels.lanes.len()];
+        gone[root.index()] = true;
+        Self { gone }
+    }
+
     /// Whether nothing is removed.
     pub fn is_empty(&self) -> bool {
         !self.gone.contains(&true)

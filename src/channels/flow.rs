@@ -4,8 +4,8 @@ use super::identity::{Ids, is_tractable, unite_elementwise};
 use super::lanes::{LaneId, Place, Role};
 use super::numbers::resolve_axis;
 use super::run::{
-    Contraction, Dim, MacTerm, Protect, Run, Use, Value, attribute, distinct, int_attribute, ints_attribute,
-    operator_reason,
+    Contraction, Dim, MacTerm, Protect, Restriction, Run, Use, Value, attribute, distinct, int_attribute,
+    ints_attribute, operator_reason,
 };
 use crate::model::{DataType, TensorData};
 use crate::proto::onnx::{NodeProto, TensorProto};
@@ -124,6 +124,16 @@ impl Flow<'_, '_> {
         }
     }
 
+    /// Gives an axis that nobody may cut lanes of its own, with this node's reason.
+    pub(crate) fn frozen_axis(&mut self, ids: &mut Ids, axis: usize, why: &str) {
+        let reason = operator_reason(self.node, why);
+        let lanes = self.run.lanes.site(Place::Fixed, ids.shape[axis]);
+        for &lane in &lanes {
+            self.run.lanes.freeze(lane, &reason);
+        }
+        ids.set_axis(axis, lanes);
+    }
+
     pub(crate) fn protect_axis(&mut self, ids: &Ids, axis: usize, why: &str) {
         self.protect(ids.lanes_on(axis), why);
     }
@@ -162,6 +172,15 @@ impl Flow<'_, '_> {
         }
     }
 
+    /// Unites what stands at the same place of two values of one shape and layout.
+    pub(crate) fn unite_all(&mut self, a: &Ids, b: &Ids) {
+        for (one, other) in a.factors.iter().zip(&b.factors) {
+            for (&one, &other) in one.ids.iter().zip(other.ids.iter()) {
+                self.run.lanes.unite(one, other);
+            }
+        }
+    }
+
     pub(crate) fn mark(&mut self, lanes: Option<&[LaneId]>, role: Role) {
         if let Some(lanes) = lanes {
             self.run.lanes.mark(lanes, role, self.index);
@@ -187,6 +206,11 @@ impl Flow<'_, '_> {
             weight: weight.0,
             weight_axis: weight.1,
         });
+    }
+
+    /// From now on the node works on the channels that are left along the axes (one per input) alone.
+    pub(crate) fn restrict(&mut self, inputs: Vec<(usize, usize)>, output_axis: Option<usize>) {
+        self.run.restrictions.push(Restriction { node: self.index, inputs, output_axis });
     }
 
     /// Multiply-accumulates: the product of `constants` times that of `dims`.

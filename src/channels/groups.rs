@@ -64,6 +64,9 @@ pub struct Group {
     pub consumers: Vec<Slices>,
     /// The values those weights read.
     pub taps: Vec<Tap>,
+    /// Sets of atoms of which at least one must stay, since some value would be left without channels otherwise (the
+    /// second half of a split, say). That one atom of the group stays goes without saying.
+    pub covers: Vec<Vec<usize>>,
     /// Root lane of every atom.
     pub(crate) roots: Vec<LaneId>,
 }
@@ -73,12 +76,19 @@ impl Group {
     pub fn width(&self) -> usize {
         self.roots.len()
     }
+
+    /// A number of atoms that suffices to leave every value some channels.
+    pub fn least(&self) -> usize {
+        self.covers.len().clamp(1, self.width().max(1))
+    }
 }
 
 /// Channels of one operator that may not be cut.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Protected {
-    /// Name of the node that makes them.
+    /// Index of the node that makes them.
+    pub index: usize,
+    /// Name of that node.
     pub node: String,
     /// Operator type of that node.
     pub op: String,
@@ -134,7 +144,9 @@ pub(super) fn build(run: &Run<'_>) -> (Vec<Group>, Vec<Protected>) {
             taps[group].push(tap);
         }
     }
-    let groups = atoms.into_iter().zip(taps).map(|(roots, taps)| group(run, roots, &members, taps)).collect();
+    let mut groups: Vec<Group> =
+        atoms.into_iter().zip(taps).map(|(roots, taps)| group(run, roots, &members, taps)).collect();
+    cover(run, &mut groups, &roots, &atom_of);
     (groups, protected(run, &roots, &reasons))
 }
 
@@ -174,7 +186,35 @@ fn group(run: &Run<'_>, roots: Vec<LaneId>, members: &BTreeMap<LaneId, Vec<LaneI
         parameters: of(Role::Parameter),
         consumers: of(Role::Input),
         taps,
+        covers: Vec::new(),
         roots,
+    }
+}
+
+/// Finds the axes that a cut could leave empty although every group keeps an atom.
+fn cover(run: &Run<'_>, groups: &mut [Group], roots: &[LaneId], atom_of: &HashMap<LaneId, (usize, usize)>) {
+    let mut covers: Vec<BTreeSet<Vec<usize>>> = vec![BTreeSet::new(); groups.len()];
+    let values = run.values.values().filter_map(|value| value.ids.as_ref());
+    for ids in values.chain(run.uses.iter().map(|read| &read.ids)) {
+        for axis in 0..ids.rank() {
+            let lanes = ids.columns(axis).unwrap_or_default().into_iter().flatten();
+            let atoms: Option<BTreeSet<(usize, usize)>> =
+                lanes.map(|lane| atom_of.get(&roots[lane.index()]).copied()).collect();
+            let Some(atoms) = atoms.filter(|atoms| !atoms.is_empty()) else { continue };
+            let mut by_group: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+            for (group, atom) in atoms {
+                by_group.entry(group).or_default().push(atom);
+            }
+            if by_group.iter().any(|(&group, atoms)| atoms.len() == groups[group].width()) {
+                continue;
+            }
+            if let Some((group, atoms)) = by_group.into_iter().max_by_key(|(_, atoms)| atoms.len()) {
+                covers[group].insert(atoms);
+            }
+        }
+    }
+    for (group, covers) in groups.iter_mut().zip(covers) {
+        group.covers = covers.into_iter().collect();
     }
 }
 
@@ -214,6 +254,7 @@ fn protected(run: &Run<'_>, roots: &[LaneId], reasons: &BTreeMap<LaneId, BTreeSe
         }
         let why: BTreeSet<&Reason> = frozen.iter().flat_map(|set| set.iter().copied()).collect();
         found.push(Protected {
+            index: node,
             node: node_name(&run.graph.node[node]),
             op: run.graph.node[node].op_type().to_owned(),
             channels: frozen.len(),

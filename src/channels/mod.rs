@@ -7,6 +7,7 @@
 
 mod analysis;
 mod cost;
+mod coupled;
 mod cut;
 mod flow;
 mod groups;
@@ -19,6 +20,7 @@ pub(crate) mod run;
 pub(crate) use analysis::small_values;
 pub use analysis::{AnalyseOptions, Channels, analyse};
 pub use cost::{CostModel, Measure};
+pub use coupled::Coupled;
 pub use cut::Cut;
 pub use groups::{Group, GroupId, Protected, Scope, Slices, Tap};
 pub use lanes::{Reason, Role};

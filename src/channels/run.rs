@@ -40,11 +40,32 @@ pub(crate) struct Contraction {
     pub(crate) weight_axis: usize,
 }
 
-/// Size of one factor of a node's multiply-accumulates, and the lanes that make it up.
+/// A node that combines channels along an axis without weights: normalisation, a reduction, a product of two
+/// values of run time. After a cut it works on what is left; the masked model gathers the same channels there.
+#[derive(Debug, Clone)]
+pub(crate) struct Restriction {
+    pub(crate) node: usize,
+    /// Inputs and the axes along which they are restricted together.
+    pub(crate) inputs: Vec<(usize, usize)>,
+    /// The axis that the first output keeps, if it does.
+    pub(crate) output_axis: Option<usize>,
+}
+
+/// Size of one factor of a node's multiply-accumulates: an axis, and the lanes along it.
 #[derive(Debug, Clone)]
 pub(crate) struct Dim {
-    pub(crate) size: usize,
-    pub(crate) lanes: Option<Vec<LaneId>>,
+    pub(crate) ids: Ids,
+    pub(crate) axis: usize,
+}
+
+impl Dim {
+    pub(crate) fn of(ids: &Ids, axis: usize) -> Self {
+        Self { ids: ids.clone(), axis }
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.ids.shape[self.axis]
+    }
 }
 
 /// Multiply-accumulates of a node: `constant * product of dims`.
@@ -137,6 +158,7 @@ pub(crate) struct Run<'m> {
     pub(crate) uses: Vec<Use>,
     pub(crate) uses_at: HashMap<(usize, usize), usize>,
     pub(crate) contractions: Vec<Contraction>,
+    pub(crate) restrictions: Vec<Restriction>,
     pub(crate) macs: Vec<MacTerm>,
     /// Operator types without a rule, with the number of nodes.
     pub(crate) opaque: BTreeMap<String, Opaque>,
@@ -154,6 +176,7 @@ impl<'m> Run<'m> {
             uses: Vec::new(),
             uses_at: HashMap::new(),
             contractions: Vec::new(),
+            restrictions: Vec::new(),
             macs: Vec::new(),
             opaque: BTreeMap::new(),
         };

@@ -1,6 +1,7 @@
 //! Each command: options in, results printed.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,7 +14,7 @@ use crate::engine::{SetupReport, setup_report};
 use crate::error::Error;
 use crate::model::{ModelError, write_atomically};
 use crate::pipeline::{self, ApplyOptions, BenchOptions, PruneOptions, VerifyOptions};
-use crate::report::{Format as _, Json, LatencyChange, Style, Terminal, printable};
+use crate::report::{Dot, Drawing, Format as _, Json, LatencyChange, Members, Style, Svg, Terminal, printable};
 
 /// Runs the parsed command line.
 pub(super) fn run(cli: Cli) -> ExitStatus {
@@ -91,20 +92,40 @@ fn check_targets(flags: &Prune, options: &PruneOptions) -> Result<(), Error> {
     }
     let Some(report) = &flags.report else { return Ok(()) };
     targets.output(report, "the report")?;
-    if report.exists() && !flags.force {
+    refuse_existing(report, flags.force)
+}
+
+fn refuse_existing(path: &Path, force: bool) -> Result<(), Error> {
+    if path.exists() && !force {
         let why = "it exists; `--force` replaces it".into();
-        return Err(ModelError::Write { path: report.display().to_string(), why }.into());
+        return Err(ModelError::Write { path: path.display().to_string(), why }.into());
     }
     Ok(())
 }
 
 fn inspect(flags: &Inspect) -> Result<(), Error> {
+    let drawings: [(&Option<PathBuf>, &dyn Drawing, &'static str); 2] =
+        [(&flags.dot, &Dot, "the Graphviz file"), (&flags.svg, &Svg, "the picture")];
+    let mut targets = Targets::default().input(&flags.model);
+    for (path, _, name) in &drawings {
+        if let Some(path) = path {
+            targets = targets.output(path, name)?;
+            refuse_existing(path, flags.force)?;
+        }
+    }
     let found = pipeline::inspect(&flags.flags.options(&flags.model))?;
+    for (path, drawing, _) in drawings {
+        if let Some(path) = path {
+            let text = drawing.draw(&found).map_err(|error| unprintable(error.to_string()))?;
+            write_atomically(path, |file| file.write_all(text.as_bytes()))?;
+        }
+    }
     if flags.json {
         let text = serde_json::to_string_pretty(&found).map_err(|error| unprintable(error.to_string()))?;
         return print(&(text + "\n"));
     }
-    print(&found.render(style()).map_err(|error| unprintable(error.to_string()))?)
+    let members = if flags.members { Members::Shown } else { Members::Counted };
+    print(&found.render(style(), members).map_err(|error| unprintable(error.to_string()))?)
 }
 
 fn apply(flags: &Apply) -> Result<(), Error> {

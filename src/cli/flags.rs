@@ -412,6 +412,18 @@ pub(super) struct Inspect {
     pub(super) model: PathBuf,
     #[command(flatten)]
     pub(super) flags: ModelFlags,
+    /// Name the members of every group
+    #[arg(long, help_heading = "Output")]
+    pub(super) members: bool,
+    /// Write the dependency graph for Graphviz
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(super) dot: Option<PathBuf>,
+    /// Write the dependency graph as a picture
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(super) svg: Option<PathBuf>,
+    /// Replace existing files
+    #[arg(long, help_heading = "Output")]
+    pub(super) force: bool,
     /// Print JSON
     #[arg(long, help_heading = "Output")]
     pub(super) json: bool,

@@ -215,7 +215,7 @@ impl<'a> Run<'a> {
                 .iter()
                 .zip(&scores)
                 .zip(&widths)
-                .map(|((group, scores), &width)| PlannedGroup::new(group, choose(scores, width)))
+                .map(|((group, scores), &width)| PlannedGroup::new(group, choose(scores, &group.covers, width)))
                 .collect();
             Ok(Plan {
                 schema_version: PLAN_SCHEMA_VERSION,

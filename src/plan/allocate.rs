@@ -1,5 +1,7 @@
 //! How many channels every group keeps.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Budget, PlanError, Rounding};
@@ -69,7 +71,7 @@ impl Allocator<'_> {
     fn least(&self, group: usize) -> usize {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a small count")]
         let floor = (self.floor * self.groups[group].width() as f64).ceil() as usize;
-        floor.clamp(1, self.groups[group].width())
+        floor.clamp(self.groups[group].least(), self.groups[group].width())
     }
 
     /// Real-valued widths at one share for all groups (streams only if asked).
@@ -250,10 +252,40 @@ fn ranked(scores: &[f64]) -> Vec<usize> {
     order
 }
 
-/// The best `width` atoms of a group, ascending.
-pub fn choose(scores: &[f64], width: usize) -> Vec<usize> {
-    let mut kept = ranked(scores);
-    kept.truncate(width);
-    kept.sort_unstable();
-    kept
+/// The best `width` atoms of a group by their scores, ascending, with at least one of every cover (see
+/// [`Group::covers`]); as many as [`Group::least`] if `width` is less.
+pub fn choose(scores: &[f64], covers: &[Vec<usize>], width: usize) -> Vec<usize> {
+    let order = ranked(scores);
+    let mut kept: BTreeSet<usize> = BTreeSet::new();
+    let mut best: BTreeSet<usize> = order.iter().take(width).copied().collect();
+    for cover in covers {
+        if !cover.iter().any(|atom| best.contains(atom)) {
+            let needed = order.iter().copied().find(|atom| cover.contains(atom));
+            kept.extend(needed);
+            best.extend(needed);
+        } else if let Some(own) = order.iter().copied().find(|atom| best.contains(atom) && cover.contains(atom)) {
+            kept.insert(own);
+        }
+    }
+    for atom in order {
+        if kept.len() >= width {
+            break;
+        }
+        kept.insert(atom);
+    }
+    kept.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_stay_and_every_cover_keeps_one() {
+        let scores = [5.0, 4.0, 3.0, 2.0, 1.0, 0.0];
+        assert_eq!(choose(&scores, &[], 2), [0, 1]);
+        assert_eq!(choose(&scores, &[vec![0, 1, 2], vec![3, 4, 5]], 2), [0, 3]);
+        assert_eq!(choose(&scores, &[vec![4, 5]], 3), [0, 1, 4]);
+        assert_eq!(choose(&scores, &[vec![0], vec![5]], 1), [0, 5]);
+    }
 }

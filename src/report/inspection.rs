@@ -8,8 +8,22 @@ use serde::Serialize;
 use super::terminal::{lines, protected};
 use super::text::{plural, printable, shorten};
 use super::{ProtectedChannels, Style, count};
-use crate::channels::{Channels, Measure, Opaque, Scope};
+use crate::channels::run::node_name;
+use crate::channels::{Channels, GroupId, Measure, Opaque, Scope, Slices};
 use crate::model::Model;
+
+/// Below this share of the MACs a user should know first that there is little to prune.
+const LITTLE: f64 = 0.5;
+
+/// Whether the text names the members of every group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Members {
+    /// Numbers only.
+    #[default]
+    Counted,
+    /// Every node by name.
+    Shown,
+}
 
 /// A group as `inspect` shows it.
 #[derive(Debug, Clone, Serialize)]
@@ -24,8 +38,36 @@ pub struct InspectedGroup {
     pub macs_share: f64,
     /// Nodes that make the channels.
     pub producers: Vec<String>,
+    /// Nodes with one parameter per channel.
+    pub parameters: Vec<String>,
     /// Nodes that sum over them.
     pub consumers: Vec<String>,
+}
+
+/// An operator with channels, in the order of the file.
+#[derive(Debug, Clone, Serialize)]
+pub struct InspectedOperator {
+    /// Name of the node, or of its first output.
+    pub name: String,
+    /// Operator type.
+    pub op: String,
+    /// Multiply-accumulates of one run.
+    pub macs: u64,
+    /// Numbers of the groups whose channels it makes.
+    pub makes: Vec<GroupId>,
+    /// Numbers of the groups of which it has a parameter per channel.
+    pub carries: Vec<GroupId>,
+    /// Numbers of the groups that it sums over.
+    pub sums: Vec<GroupId>,
+    /// Why channels that it makes stay whole; empty if none do.
+    pub protected: Vec<String>,
+}
+
+impl InspectedOperator {
+    /// Whether some of its channels can be cut.
+    pub fn is_prunable(&self) -> bool {
+        !(self.makes.is_empty() && self.carries.is_empty() && self.sums.is_empty())
+    }
 }
 
 /// The whole analysis.
@@ -39,8 +81,12 @@ pub struct Inspection {
     pub macs: u64,
     /// Share of them in operators with prunable channels.
     pub prunable_macs_share: f64,
+    /// The same of convolutions alone; absent if the model has none.
+    pub prunable_convolution_macs_share: Option<f64>,
     /// Groups.
     pub groups: Vec<InspectedGroup>,
+    /// Operators with channels: together with the groups, the dependency graph.
+    pub operators: Vec<InspectedOperator>,
     /// Channels that stay whole.
     pub protected: Vec<ProtectedChannels>,
     /// Operator types that are not analysed, with the number of nodes.
@@ -52,15 +98,9 @@ impl Inspection {
     pub fn new(model: &Model, channels: &Channels) -> Self {
         let cost = channels.cost_model();
         let total = cost.at(Measure::Macs, cost.full()).max(1.0);
-        let node = |index: usize| crate::channels::run::node_name(&model.graph().node[index]);
-        let prunable: std::collections::BTreeSet<usize> = channels
-            .groups
-            .iter()
-            .flat_map(|group| group.producers.iter().chain(&group.consumers))
-            .map(|slices| slices.node)
-            .collect();
-        let share: u64 =
-            channels.macs_by_node(None).iter().filter(|(node, _)| prunable.contains(node)).map(|(_, macs)| macs).sum();
+        let names = |slices: &[Slices]| -> Vec<String> {
+            slices.iter().map(|slices| node_name(&model.graph().node[slices.node])).collect()
+        };
         let groups = channels
             .groups
             .iter()
@@ -70,26 +110,58 @@ impl Inspection {
                 scope: group.scope,
                 width: group.width(),
                 macs_share: cost.involved(Measure::Macs, cost.full(), index) / total,
-                producers: group.producers.iter().map(|slices| node(slices.node)).collect(),
-                consumers: group.consumers.iter().map(|slices| node(slices.node)).collect(),
+                producers: names(&group.producers),
+                parameters: names(&group.parameters),
+                consumers: names(&group.consumers),
             })
             .collect();
+        let operators = operators(model, channels);
+        let share = |of: &dyn Fn(&InspectedOperator) -> bool| {
+            let macs = |prunable: bool| -> f64 {
+                let counted = operators.iter().filter(|op| of(op) && (!prunable || op.is_prunable()));
+                counted.map(|op| op.macs as f64).sum()
+            };
+            (macs(false) > 0.0).then(|| macs(true) / macs(false))
+        };
         Self {
             schema_version: 1,
             model_sha256: model.sha256().to_owned(),
             macs: channels.macs(None),
-            prunable_macs_share: share as f64 / total,
+            prunable_macs_share: share(&|_| true).unwrap_or(0.0),
+            prunable_convolution_macs_share: share(&|op| op.op.starts_with("Conv")),
             groups,
+            operators,
             protected: channels.protected.iter().map(ProtectedChannels::from).collect(),
             opaque: channels.opaque.clone(),
         }
+    }
+
+    /// What stands in the way where less than half of the work has prunable channels, by the work it holds.
+    pub fn obstacles(&self) -> Vec<String> {
+        if self.prunable_macs_share >= LITTLE {
+            return Vec::new();
+        }
+        let mut held: BTreeMap<&str, u64> = BTreeMap::new();
+        for operator in self.operators.iter().filter(|operator| !operator.is_prunable()) {
+            let reason =
+                operator.protected.first().map_or("its inputs cannot be cut, and it makes none", String::as_str);
+            *held.entry(reason).or_default() += operator.macs;
+        }
+        let mut held: Vec<(&str, u64)> = held.into_iter().filter(|(_, macs)| *macs > 0).collect();
+        held.sort_by_key(|&(_, macs)| std::cmp::Reverse(macs));
+        let share = |macs: u64| 100.0 * macs as f64 / self.macs.max(1) as f64;
+        let mut found: Vec<String> =
+            held.iter().take(3).map(|(reason, macs)| format!("{:.0} % of the MACs: {reason}", share(*macs))).collect();
+        let first = self.opaque.iter().map(|(op, opaque)| format!("{op} `{}`: {}", opaque.node, opaque.why));
+        found.extend(first.take(3usize.saturating_sub(found.len())));
+        found
     }
 
     /// The inspection as text.
     ///
     /// # Errors
     /// Never in practice: writing to a string.
-    pub fn render(&self, style: Style) -> Result<String, std::fmt::Error> {
+    pub fn render(&self, style: Style, members: Members) -> Result<String, std::fmt::Error> {
         let mut out = String::new();
         let title = format!(
             "{}, {} MACs, {:.1} % of them in operators with prunable channels",
@@ -97,6 +169,14 @@ impl Inspection {
             count(self.macs as f64),
             100.0 * self.prunable_macs_share
         );
+        if self.prunable_macs_share < LITTLE {
+            let what = if self.groups.is_empty() { "nothing can be pruned" } else { "little can be pruned" };
+            writeln!(out, "{}", style.strong(what))?;
+            for obstacle in self.obstacles() {
+                lines(&mut out, "  ", &obstacle, 4)?;
+            }
+            writeln!(out)?;
+        }
         writeln!(out, "{}\n", style.strong(&title))?;
         let head = format!("  {:<36} {:>6} {:>6} {:>7}  {}", "group", "kind", "width", "MACs", "made by -> read by");
         writeln!(out, "{}", style.faint(&head))?;
@@ -111,6 +191,12 @@ impl Inspection {
                 group.producers.len(),
                 group.consumers.len()
             )?;
+            if members == Members::Shown {
+                let parts = [("made by", &group.producers), ("with", &group.parameters), ("read by", &group.consumers)];
+                for (how, names) in parts.into_iter().filter(|(_, names)| !names.is_empty()) {
+                    lines(&mut out, &format!("    {how:<8}"), &names.join(", "), 12)?;
+                }
+            }
         }
         writeln!(out)?;
         protected(&mut out, &self.protected, style)?;
@@ -121,4 +207,44 @@ impl Inspection {
         }
         Ok(out)
     }
+}
+
+fn operators(model: &Model, channels: &Channels) -> Vec<InspectedOperator> {
+    let mut found: BTreeMap<usize, InspectedOperator> = BTreeMap::new();
+    let entry = |found: &mut BTreeMap<usize, InspectedOperator>, index: usize, f: &dyn Fn(&mut InspectedOperator)| {
+        let node = &model.graph().node[index];
+        f(found.entry(index).or_insert_with(|| InspectedOperator {
+            name: node_name(node),
+            op: node.op_type().to_owned(),
+            macs: 0,
+            makes: Vec::new(),
+            carries: Vec::new(),
+            sums: Vec::new(),
+            protected: Vec::new(),
+        }));
+    };
+    for (index, macs) in channels.macs_by_node(None) {
+        entry(&mut found, index, &|operator| operator.macs += macs);
+    }
+    for (number, group) in channels.groups.iter().enumerate() {
+        for slices in &group.producers {
+            entry(&mut found, slices.node, &|operator| operator.makes.push(number));
+        }
+        for slices in &group.parameters {
+            entry(&mut found, slices.node, &|operator| operator.carries.push(number));
+        }
+        for slices in &group.consumers {
+            entry(&mut found, slices.node, &|operator| operator.sums.push(number));
+        }
+    }
+    for protected in &channels.protected {
+        let reasons: Vec<String> = protected.reasons.iter().map(ToString::to_string).collect();
+        entry(&mut found, protected.index, &|operator| operator.protected.extend(reasons.iter().cloned()));
+    }
+    for operator in found.values_mut() {
+        for list in [&mut operator.makes, &mut operator.carries, &mut operator.sums] {
+            list.dedup();
+        }
+    }
+    found.into_values().collect()
 }

@@ -1,5 +1,6 @@
 //! Reports: one [`Summary`], one file per format.
 
+mod dependencies;
 mod format;
 mod inspection;
 mod json;
@@ -11,8 +12,9 @@ mod summary;
 mod terminal;
 mod text;
 
+pub use dependencies::{Dot, Drawing, Svg};
 pub use format::{Format, Style};
-pub use inspection::{InspectedGroup, Inspection};
+pub use inspection::{InspectedGroup, InspectedOperator, Inspection, Members};
 pub use json::Json;
 pub use memory::peak_memory_bytes;
 pub use number::{bytes, count};

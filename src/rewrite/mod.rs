@@ -1,9 +1,12 @@
 //! Rewriting a model by a cut: slices, attributes, operands, declared shapes.
 //!
-//! [`slice()`] removes the cut lanes physically. [`mask`] leaves every shape as it is and zeroes the cut lanes in the
-//! weights that sum over them. Both must compute the same numbers; `verify` checks that they do.
+//! [`slice()`] removes the cut lanes physically. [`mask`] leaves every shape as it is, zeroes the cut lanes in the
+//! weights that sum over them, and lets what combines channels without weights (a `LayerNormalization`, a mean over
+//! channels) see only those that stay. Both must compute the same numbers; `verify` checks that they do.
 
+mod added;
 mod operands;
+mod restricted;
 mod weights;
 
 use std::collections::HashSet;
@@ -16,6 +19,7 @@ use crate::proto::onnx::tensor_shape_proto::dimension::Value as Size;
 use crate::proto::onnx::type_proto::Value as Kind;
 use crate::proto::onnx::{GraphProto, ValueInfoProto};
 use crate::surgery::{Names, references};
+use added::Added;
 
 /// Why a cut cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -34,13 +38,21 @@ pub enum RewriteError {
         /// Index of the input.
         input: usize,
     },
+    /// A value would be left without channels.
+    #[error("the cut leaves nothing of `{value}`")]
+    Emptied {
+        /// Name of the value.
+        value: String,
+        /// The axis of which nothing is left.
+        axis: usize,
+    },
 }
 
 impl Explain for RewriteError {
     fn location(&self) -> Option<String> {
         match self {
             Self::Model(error) => error.location(),
-            Self::Operand { .. } => None,
+            Self::Operand { .. } | Self::Emptied { .. } => None,
         }
     }
 
@@ -48,12 +60,14 @@ impl Explain for RewriteError {
         match self {
             Self::Model(error) => error.why(),
             Self::Operand { .. } => Some("its content after the cut could not be determined".into()),
+            Self::Emptied { axis, .. } => Some(format!("every index along its axis {axis} is cut")),
         }
     }
 
     fn help(&self) -> Option<String> {
         match self {
             Self::Model(error) => error.help(),
+            Self::Emptied { .. } => Some("leave at least one atom of each of `Group::covers`".into()),
             Self::Operand { node, .. } => Some(format!("keep the channels around it with `--ignore '{node}'`")),
         }
     }
@@ -62,30 +76,40 @@ impl Explain for RewriteError {
 /// The model without the lanes of `cut`.
 ///
 /// # Errors
-/// If a weight cannot be read or an operand cannot be adapted.
+/// If a weight cannot be read, an operand cannot be adapted, or nothing would be left of a value.
 pub fn slice(model: &Model, channels: &Channels, cut: &Cut) -> Result<Model, RewriteError> {
     if cut.is_empty() {
         return Ok(model.clone());
     }
+    if let Some((value, axis)) = channels.emptied(cut) {
+        return Err(RewriteError::Emptied { value, axis });
+    }
     let mut result = model.clone();
     let mut names = Names::of(model.graph());
     let mut required = Vec::new();
+    let mut added = Added::to(model);
     for index in 0..model.graph().node.len() {
         let node = &mut result.graph_mut().node[index];
         let Some(rule) = ops::rule(node) else { continue };
         let opset = model.opset("").unwrap_or(1);
-        let mut rewrite = Rewrite { node, index, opset, channels, cut, operands: Vec::new() };
+        let mut rewrite = Rewrite { node, index, opset, channels, cut, operands: Vec::new(), picks: Vec::new() };
         rule.rewrite(&mut rewrite);
-        required.extend(rewrite.operands.into_iter().map(|(input, values)| (index, input, values)));
+        let Rewrite { operands, picks, .. } = rewrite;
+        required.extend(operands.into_iter().map(|(input, values)| (index, input, values)));
+        for (axis, indices) in picks {
+            added.gather_after(&mut result, index, axis, &indices, &mut names);
+        }
     }
     weights::slice(model, &mut result, channels, cut, &mut names)?;
-    operands::adapt(model, &mut result, channels, &required, &mut names)?;
+    operands::adapt(model, &mut result, channels, &required, &mut names, &mut added)?;
+    added.place(&mut result);
     declare(result.graph_mut(), channels, cut);
     remove_unused(model.graph(), result.graph_mut());
     Ok(result)
 }
 
-/// The model with the lanes of `cut` zeroed wherever they are summed over; all shapes stay.
+/// The model with the lanes of `cut` zeroed wherever a weight sums over them, and left out wherever channels are
+/// combined without weights; all shapes stay.
 ///
 /// # Errors
 /// If a weight cannot be read.
@@ -93,6 +117,7 @@ pub fn mask(model: &Model, channels: &Channels, cut: &Cut) -> Result<Model, Rewr
     let mut result = model.clone();
     let mut names = Names::of(model.graph());
     weights::mask(model, &mut result, channels, cut, &mut names)?;
+    restricted::mask(model, &mut result, channels, cut, &mut names);
     remove_unused(model.graph(), result.graph_mut());
     Ok(result)
 }

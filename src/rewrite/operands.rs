@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use super::RewriteError;
+use super::added::Added;
 use crate::channels::run::{attribute, node_name};
 use crate::channels::{AnalyseOptions, Channels, small_values};
 use crate::model::{DataType, Model, TensorData};
@@ -21,6 +22,7 @@ pub(super) fn adapt(
     channels: &Channels,
     required: &[Required],
     names: &mut Names,
+    added: &mut Added,
 ) -> Result<(), RewriteError> {
     let mut computed = Vec::new();
     for (node, input, values) in required {
@@ -38,7 +40,7 @@ pub(super) fn adapt(
             None => computed.push((*node, *input, values.clone())),
         }
     }
-    if computed.is_empty() { Ok(()) } else { adapt_computed(model, result, channels, computed, names) }
+    if computed.is_empty() { Ok(()) } else { adapt_computed(model, result, channels, computed, names, added) }
 }
 
 /// Overrides computed operands until every one holds what it must.
@@ -48,6 +50,7 @@ fn adapt_computed(
     channels: &Channels,
     mut open: Vec<Required>,
     names: &mut Names,
+    added: &mut Added,
 ) -> Result<(), RewriteError> {
     // An element that changes with the sizes of symbolic dims must stay computed.
     let here = small_values(model, &channels.options);
@@ -60,8 +63,6 @@ fn adapt_computed(
             ..channels.options.clone()
         },
     );
-    let mut inserted: Vec<(usize, NodeProto)> = Vec::new();
-    let count = result.graph().node.len();
     while !open.is_empty() {
         let now = small_values(result, &channels.options);
         let before = open.len();
@@ -76,13 +77,15 @@ fn adapt_computed(
                 continue;
             }
             let varies = here.get(&name) != elsewhere.get(&name);
-            let data = TensorData::from_i64(vec![values.len()], &values);
+            let shape = channels.shape(&name).filter(|shape| shape.iter().product::<usize>() == values.len());
+            let dims = shape.map_or_else(|| vec![values.len()], <[usize]>::to_vec);
+            let data = TensorData::from_i64(dims.clone(), &values);
             let wanted = format!("{name}_pruned");
             let fixed = names.fresh(&wanted);
             add_initializer(result, &fixed, &data);
             let replacement = if varies {
                 let wrong: Vec<u8> = values.iter().zip(found).map(|(a, b)| u8::from(a != b)).collect();
-                let data = TensorData { dtype: DataType::Bool, dims: vec![wrong.len()], bytes: wrong.into() };
+                let data = TensorData { dtype: DataType::Bool, dims, bytes: wrong.into() };
                 let (mask, output) = (names.fresh(&format!("{name}_mask")), names.fresh(&format!("{name}_where")));
                 add_initializer(result, &mask, &data);
                 let patch = NodeProto {
@@ -92,9 +95,7 @@ fn adapt_computed(
                     output: vec![output.clone()],
                     ..NodeProto::default()
                 };
-                inserted.push((node, patch.clone()));
-                // Appended for now so that the next round sees it; moved before its reader at the end.
-                result.graph_mut().node.push(patch);
+                added.before(result, node, patch);
                 output
             } else {
                 fixed
@@ -107,12 +108,6 @@ fn adapt_computed(
             return Err(RewriteError::Operand { node: node_name(node), op: node.op_type().to_owned(), input });
         }
         open = rest;
-    }
-    let nodes = &mut result.graph_mut().node;
-    nodes.truncate(count);
-    inserted.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
-    for (at, node) in inserted {
-        nodes.insert(at, node);
     }
     Ok(())
 }
@@ -134,14 +129,15 @@ fn stored(model: &Model, name: &str) -> Option<TensorData> {
     Some(TensorData::from_i64(vec![ints.len()], ints))
 }
 
-/// Whole numbers in the type of `old`.
+/// Whole numbers in the type of `old`, and in its shape where they are as many.
 fn like(old: &TensorData, values: &[i64]) -> TensorData {
+    let dims = if old.len() == values.len() { old.dims.clone() } else { vec![values.len()] };
     if old.dtype == DataType::Int32 {
-        #[allow(clippy::cast_possible_truncation, reason = "channel counts are small")]
-        let bytes: Vec<u8> = values.iter().flat_map(|&value| (value as i32).to_le_bytes()).collect();
-        return TensorData { dtype: DataType::Int32, dims: vec![values.len()], bytes: bytes.into() };
+        let narrow = |&value: &i64| i32::try_from(value).unwrap_or(if value < 0 { i32::MIN } else { i32::MAX });
+        let bytes: Vec<u8> = values.iter().flat_map(|value| narrow(value).to_le_bytes()).collect();
+        return TensorData { dtype: DataType::Int32, dims, bytes: bytes.into() };
     }
-    TensorData::from_i64(vec![values.len()], values)
+    TensorData::from_i64(dims, values)
 }
 
 /// Gives one input of one node a stored operand, in place if nobody else reads it.

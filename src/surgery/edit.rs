@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::find::{add_initializer, captured, names, references};
+use super::find::{add_initializer, captured, names, references, topological_order};
 use crate::model::{Model, TensorData};
 use crate::proto::onnx::{GraphProto, NodeProto};
 
@@ -19,6 +19,9 @@ pub enum SurgeryError {
     /// Somebody still reads an output of the node.
     #[error("`{0}` is still read")]
     Read(String),
+    /// A part to extract depends on a graph input that was not named.
+    #[error("the part also depends on `{0}`")]
+    Open(String),
 }
 
 /// The main graph of a model, opened for edits.
@@ -53,6 +56,11 @@ impl<'a> Graph<'a> {
     /// A node by its index.
     pub fn node(&self, index: usize) -> &NodeProto {
         &self.proto().node[index]
+    }
+
+    /// Indices of all nodes, producers first.
+    pub fn walk(&self) -> Vec<usize> {
+        topological_order(self.proto())
     }
 
     /// Index of the node that makes a value.

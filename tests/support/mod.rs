@@ -1,6 +1,8 @@
 //! Models built in memory, and what tests need of the outside.
 #![allow(dead_code, missing_docs, unreachable_pub, reason = "each test binary uses a part")]
 
+pub mod problem;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -62,6 +64,37 @@ impl Builder {
         name
     }
 
+    pub fn scalar_int(&mut self, value: i64) -> String {
+        let name = self.name("i");
+        self.graph.initializer.push(TensorData::from_i64(Vec::new(), &[value]).to_proto(&name));
+        name
+    }
+
+    pub fn floats(&mut self, values: &[f32]) -> String {
+        let name = self.name("f");
+        self.graph.initializer.push(TensorData::from_f32(vec![values.len()], values).to_proto(&name));
+        name
+    }
+
+    /// Names for a node with two outputs.
+    pub fn pair(&mut self) -> Vec<String> {
+        vec![self.name("front"), self.name("back")]
+    }
+
+    /// A node with one attribute of text.
+    pub fn with_text(&mut self, op: &str, inputs: &[&str], (name, text): (&str, &str)) -> String {
+        let output = self.node(op, inputs, &[]);
+        if let Some(node) = self.graph.node.last_mut() {
+            node.attribute.push(AttributeProto {
+                name: Some(name.into()),
+                r#type: Some(AttributeType::String.into()),
+                s: Some(text.as_bytes().to_vec().into()),
+                ..Default::default()
+            });
+        }
+        output
+    }
+
     pub fn node(&mut self, op: &str, inputs: &[&str], attributes: &[(&str, Vec<i64>)]) -> String {
         let output = self.name(&op.to_lowercase());
         self.nodes(op, inputs, attributes, vec![output.clone()]);
@@ -69,7 +102,7 @@ impl Builder {
     }
 
     pub fn nodes(&mut self, op: &str, inputs: &[&str], attributes: &[(&str, Vec<i64>)], outputs: Vec<String>) {
-        const SINGLE: [&str; 6] = ["group", "axis", "blocksize", "transB", "keepdims", "to"];
+        const SINGLE: [&str; 8] = ["group", "axis", "blocksize", "transB", "keepdims", "to", "size", "hidden_size"];
         let attribute = attributes
             .iter()
             .map(|(name, values)| {

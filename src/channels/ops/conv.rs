@@ -43,7 +43,7 @@ impl Rule for Conv {
             }
         }
         bind_bias(flow, 2, wo.as_deref())?;
-        let dims = vec![Dim { size: w.shape[0], lanes: wo.clone() }, Dim { size: w.shape[1], lanes: wi }];
+        let dims = vec![Dim::of(&w, 0), Dim::of(&w, 1)];
         let constants: Vec<usize> = [x.shape[0]].iter().chain(&shape[2..]).chain(&w.shape[2..]).copied().collect();
         flow.macs(&constants, dims);
         flow.set(0, output(shape, wo));
@@ -96,7 +96,7 @@ impl Rule for ConvTranspose {
             wo.as_ref().map(|wo| wo.repeat(groups))
         };
         bind_bias(flow, 2, out.as_deref())?;
-        let dims = vec![Dim { size: w.shape[0], lanes: wi }, Dim { size: w.shape[1], lanes: wo }];
+        let dims = vec![Dim::of(&w, 0), Dim::of(&w, 1)];
         let constants: Vec<usize> = [x.shape[0]].iter().chain(&x.shape[2..]).chain(&w.shape[2..]).copied().collect();
         flow.macs(&constants, dims);
         flow.set(0, output(shape, out));

@@ -16,7 +16,8 @@ impl Rule for Expand {
         let x = flow.ids(0)?;
         let target = flow.operand(1, "")?.and_then(|target| sizes(&target)).ok_or("its shape is missing")?;
         let shape = broadcast_shape(&[&x.shape, &target]).ok_or("its shape does not fit its input")?;
-        let result = flow.elementwise(&[x, Ids::plain(shape)])?;
+        // Lanes vary along axes longer than 1, and those keep their length.
+        let result = Ids { shape: shape.clone(), ..x.aligned(shape.len()) };
         flow.set(0, result);
         Ok(())
     }

@@ -5,6 +5,7 @@
 
 mod concat;
 mod conv;
+mod einsum;
 mod elementwise;
 mod expand;
 mod gemm;
@@ -12,7 +13,9 @@ mod normalization;
 mod pad;
 mod passing;
 mod pool;
+mod product;
 mod quantize;
+mod recurrent;
 mod reduce;
 mod reshape;
 mod slice;
@@ -45,9 +48,11 @@ pub(crate) fn rule(node: &NodeProto) -> Option<&'static dyn Rule> {
         "ConvTranspose" => &conv::ConvTranspose,
         "Gemm" => &gemm::Gemm,
         "MatMul" => &gemm::MatMul,
+        "Einsum" => &einsum::Einsum,
         "BatchNormalization" => &normalization::BatchNormalization,
         "InstanceNormalization" => &normalization::InstanceNormalization,
         "GroupNormalization" => &normalization::GroupNormalization,
+        "LayerNormalization" | "RMSNormalization" | "LpNormalization" => &normalization::LayerNormalization,
         "PRelu" => &elementwise::PRelu,
         op if elementwise::UNARY.contains(&op) => &elementwise::Unary,
         op if elementwise::VARIADIC.contains(&op) => &elementwise::Variadic,
@@ -66,10 +71,9 @@ pub(crate) fn rule(node: &NodeProto) -> Option<&'static dyn Rule> {
         "Expand" => &expand::Expand,
         "Tile" => &expand::Tile,
         "Resize" | "Upsample" => &expand::Resize,
-        op if reduce::REDUCTIONS.contains(&op) => &reduce::Reduce,
-        "Softmax" | "LogSoftmax" | "Hardmax" | "LRN" | "LpNormalization" | "LayerNormalization" | "CumSum" => {
-            &reduce::Normalising
-        }
+        op if reduce::REDUCTIONS.contains(&op) || reduce::WHOLE.contains(&op) => &reduce::Reduce,
+        "Softmax" | "LogSoftmax" | "Hardmax" | "LRN" | "CumSum" => &reduce::Normalising,
+        "LSTM" | "GRU" | "RNN" => &recurrent::Recurrent,
         "QuantizeLinear" | "DequantizeLinear" => &quantize::Quantize,
         _ => return None,
     })
@@ -86,6 +90,8 @@ pub(crate) struct Rewrite<'a> {
     pub(crate) cut: &'a Cut,
     /// Operands whose content must be as given: (input, values).
     pub(crate) operands: Vec<(usize, Vec<i64>)>,
+    /// Indices to pick from the first output behind the node: (axis, indices).
+    pub(crate) picks: Vec<(usize, Vec<i64>)>,
 }
 
 impl Rewrite<'_> {

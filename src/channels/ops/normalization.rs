@@ -2,10 +2,14 @@
 //!
 //! <https://onnx.ai/onnx/operators/onnx__BatchNormalization.html> (1, 6, 7, 9, 14, 15),
 //! <https://onnx.ai/onnx/operators/onnx__InstanceNormalization.html> (1, 6, 22),
-//! <https://onnx.ai/onnx/operators/onnx__GroupNormalization.html> (18 scale and bias per group, 21 per channel)
+//! <https://onnx.ai/onnx/operators/onnx__GroupNormalization.html> (18 scale and bias per group, 21 per channel),
+//! <https://onnx.ai/onnx/operators/onnx__LayerNormalization.html> (17),
+//! <https://onnx.ai/onnx/operators/onnx__RMSNormalization.html> (23),
+//! <https://onnx.ai/onnx/operators/onnx__LpNormalization.html> (1)
 
 use super::{Rewrite, Rule, whole};
 use crate::channels::flow::Flow;
+use crate::channels::identity::Ids;
 use crate::channels::lanes::Role;
 use crate::channels::run::Protect;
 
@@ -25,6 +29,15 @@ pub(super) struct InstanceNormalization;
 
 impl Rule for InstanceNormalization {
     fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
+        let x = flow.ids(0)?;
+        for axis in 2..x.rank() {
+            // Channels that were reshaped into the positions: the statistics are those of what is left of them.
+            let beside = x.factors.iter().filter(|factor| factor.axes.contains(&axis) && !factor.axes.contains(&1));
+            let beside = Ids { shape: x.shape.clone(), factors: beside.cloned().collect(), lost: Vec::new() };
+            if flow.lanes_along(&beside, axis).is_some() {
+                flow.restrict(vec![(0, axis)], Some(axis));
+            }
+        }
         per_channel(flow, 2)
     }
 }
@@ -67,6 +80,40 @@ impl Rule for GroupNormalization {
         if before[1] != after[1] && before[1] > 0 {
             rewrite.set_int("num_groups", groups * after[1] / before[1]);
         }
+    }
+}
+
+/// `LayerNormalization`, `RMSNormalization` and `LpNormalization`: statistics over the channels that are left.
+pub(super) struct LayerNormalization;
+
+impl Rule for LayerNormalization {
+    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
+        let x = flow.ids(0)?;
+        let first = flow.axis(-1, x.rank())?;
+        let last = if flow.op() == "LpNormalization" { first + 1 } else { x.rank() };
+        let parameters: Vec<usize> = (1..=2).filter(|&input| flow.has(input)).collect();
+        for axis in (first..last).filter(|&axis| x.varies(axis)) {
+            let lanes = flow.lanes_along(&x, axis);
+            let mut together = vec![(0, axis)];
+            for &input in &parameters {
+                let parameter = flow.ids(input)?;
+                // Scale and bias are aligned with the last axes.
+                let Some(own) = (axis + parameter.rank()).checked_sub(x.rank()) else { continue };
+                if parameter.shape[own] == 1 {
+                    continue;
+                }
+                let entries = flow.lanes_along(&parameter, own);
+                flow.bind(lanes.as_deref(), entries.as_deref(), "its input channels have no lanes");
+                flow.mark(entries.as_deref(), Role::Parameter);
+                together.push((input, own));
+            }
+            flow.restrict(together, Some(axis));
+        }
+        for output in 1..flow.node.output.len() {
+            flow.set(output, x.reduce(&(first..last).collect::<Vec<_>>(), true));
+        }
+        flow.set(0, x);
+        Ok(())
     }
 }
 

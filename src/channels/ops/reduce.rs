@@ -1,28 +1,27 @@
-//! Reductions and operators that normalise along an axis.
+//! Reductions and operators whose output at one index depends on all of an axis.
 //!
 //! <https://onnx.ai/onnx/operators/onnx__ReduceMean.html> and kin (axes: attribute, input since 13 or 18),
-//! <https://onnx.ai/onnx/operators/onnx__Softmax.html> (1, 11, 13), <https://onnx.ai/onnx/operators/onnx__LRN.html>,
-//! <https://onnx.ai/onnx/operators/onnx__LayerNormalization.html> (17)
+//! <https://onnx.ai/onnx/operators/onnx__Softmax.html> (1, 11, 13), <https://onnx.ai/onnx/operators/onnx__LRN.html>
 
 use super::Rule;
 use crate::channels::flow::Flow;
 use crate::channels::numbers::resolve_axis;
 use crate::channels::run::Protect;
 
+/// Reductions whose result over the channels that are left means what it meant over all of them.
 pub(super) const REDUCTIONS: &[&str] = &[
     "ReduceL1",
     "ReduceL2",
-    "ReduceLogSum",
     "ReduceLogSumExp",
     "ReduceMax",
     "ReduceMean",
     "ReduceMin",
-    "ReduceProd",
     "ReduceSum",
     "ReduceSumSquare",
-    "ArgMax",
-    "ArgMin",
 ];
+
+/// Reductions that need every channel: indices count them, a product or the logarithm of a sum loses its scale.
+pub(super) const WHOLE: &[&str] = &["ArgMax", "ArgMin", "ReduceLogSum", "ReduceProd"];
 
 pub(super) struct Reduce;
 
@@ -40,8 +39,13 @@ impl Rule for Reduce {
             None if flow.int("noop_with_empty_axes", 0) == 1 => Vec::new(),
             None => (0..x.rank()).collect(),
         };
-        for &axis in &axes {
-            flow.protect_axis(&x, axis, "it reduces over this axis");
+        let whole = WHOLE.contains(&flow.op());
+        for &axis in axes.iter().filter(|&&axis| x.varies(axis)) {
+            if whole {
+                flow.protect_axis(&x, axis, "it needs every channel of this axis");
+            } else if flow.lanes_along(&x, axis).is_some() {
+                flow.restrict(vec![(0, axis)], None);
+            }
         }
         flow.set(0, x.reduce(&axes, keep));
         Ok(())
@@ -56,19 +60,14 @@ impl Rule for Normalising {
         let x = flow.ids(0)?;
         let axes: Vec<usize> = match flow.op() {
             "LRN" => vec![1],
-            "LayerNormalization" => (flow.axis(-1, x.rank())?..x.rank()).collect(),
             "CumSum" => (0..x.rank()).collect(),
             // Before opset 13 everything from `axis` on is one long vector.
-            "LpNormalization" => vec![flow.axis(-1, x.rank())?],
             _ if flow.opset() < 13 => (flow.axis(1, x.rank())?..x.rank()).collect(),
             _ => vec![flow.axis(-1, x.rank())?],
         };
+        let why = if flow.op() == "LRN" { "it mixes neighbouring channels" } else { "it normalises over this axis" };
         for &axis in &axes {
-            flow.protect_axis(&x, axis, "it normalises over this axis");
-        }
-        for output in 1..flow.node.output.len() {
-            let statistics = x.reduce(&axes, true);
-            flow.set(output, statistics);
+            flow.protect_axis(&x, axis, why);
         }
         flow.set(0, x);
         Ok(())

@@ -6,6 +6,7 @@
 use super::{Rewrite, Rule, whole};
 use crate::channels::flow::Flow;
 use crate::channels::identity::Ids;
+use crate::channels::lanes::Role;
 use crate::channels::numbers::{resolve_axis, slice_indices};
 use crate::channels::run::{Protect, int_attribute};
 
@@ -43,9 +44,6 @@ impl Rule for Slice {
         for (start, end, axis, step) in bounds {
             let size = *x.shape.get(axis).ok_or("its axis is out of range")?;
             let indices = slice_indices(start, end, step, size).ok_or("its step is zero")?;
-            if step != 1 && x.varies(axis) {
-                flow.protect_axis(&x, axis, "it takes every other channel");
-            }
             x = x.select(axis, &indices);
         }
         flow.set(0, x);
@@ -57,15 +55,23 @@ impl Rule for Slice {
         let (Some(mut starts), Some(mut ends)) = (rewrite.operand(1, "starts"), rewrite.operand(2, "ends")) else {
             return;
         };
-        let (axes, steps) = (rewrite.operand(3, "axes"), rewrite.operand(4, "steps"));
+        let (axes, mut steps) = (rewrite.operand(3, "axes"), rewrite.operand(4, "steps"));
         let Some(bounds) = bounds(&starts, &ends, axes.as_deref(), steps.as_deref(), before.len()) else { return };
         let mut changed = false;
         for (number, (start, end, axis, step)) in bounds.into_iter().enumerate() {
             let kept = rewrite.kept_in(0, axis);
-            if kept.len() == before[axis] || step != 1 {
+            if kept.len() == before[axis] {
                 continue;
             }
             let taken = slice_indices(start, end, step, before[axis]).unwrap_or_default();
+            if let (Some(steps), true) = (&mut steps, step != 1) {
+                // What is left of a regular choice is irregular: the axis passes whole, and is picked from behind.
+                let left = taken.iter().filter_map(|index| kept.binary_search(index).ok()).collect::<Vec<_>>();
+                (starts[number], ends[number], steps[number]) = (0, i64::MAX, 1);
+                rewrite.picks.push((axis, whole(&left)));
+                changed = true;
+                continue;
+            }
             let first = taken.first().copied().unwrap_or(before[axis]);
             let last = taken.last().map_or(first, |last| last + 1);
             starts[number] = whole(&[kept.iter().filter(|&&index| index < first).count()])[0];
@@ -75,11 +81,34 @@ impl Rule for Slice {
         if changed {
             rewrite.set_operand(1, "starts", starts);
             rewrite.set_operand(2, "ends", ends);
+            if let Some(steps) = steps {
+                rewrite.set_operand(4, "steps", steps);
+            }
         }
     }
 }
 
 pub(super) struct Gather;
+
+/// One index of an axis: the axis must stay as long as it is.
+fn single(flow: &mut Flow<'_, '_>, x: &Ids, axis: usize, index: usize, shape: &[usize]) -> Result<Ids, Protect> {
+    let (wide, alone): (Vec<_>, Vec<_>) =
+        x.factors.iter().filter(|factor| factor.axes.contains(&axis)).cloned().partition(|f| f.axes.len() > 1);
+    for factor in wide {
+        // Where lanes vary along other axes too (query, key and value of every head), those can be cut: each of
+        // their indices for all of this axis.
+        let table = Ids { shape: x.shape.clone(), factors: vec![factor.clone()], lost: Vec::new() };
+        let first = table.select(axis, &[0]);
+        for other in 1..x.shape[axis] {
+            flow.unite_all(&first, &table.select(axis, &[other]));
+        }
+    }
+    let taken = Ids { shape: x.shape.clone(), factors: alone, lost: Vec::new() };
+    let lanes = taken.columns(axis).map(|columns| columns[index].clone()).unwrap_or_default();
+    flow.protect(lanes, "it takes this one channel");
+    let one = x.select(axis, &[index]);
+    Ok(Ids { shape: shape.to_vec(), factors: one.reshape(shape)?.factors, lost: Vec::new() })
+}
 
 impl Rule for Gather {
     fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
@@ -97,20 +126,24 @@ impl Rule for Gather {
         let mut shape = x.shape[..axis].to_vec();
         shape.extend(&indices_shape);
         shape.extend(&x.shape[axis + 1..]);
+        if flow.is_constant(0) && !flow.is_constant(1) {
+            // A table of vectors makes channels, as the weight of a product with one-hot rows does.
+            for other in (0..x.rank()).filter(|&other| other != axis) {
+                let lanes = flow.lanes_along(&x, other);
+                flow.mark(lanes.as_deref(), Role::Output);
+            }
+        }
         let picked = match known {
             Some(indices) if indices_shape.len() == 1 => x.select(axis, &indices),
-            Some(indices) if indices.len() == 1 => {
-                let one = x.select(axis, &indices);
-                let taken = x.columns(axis).map(|columns| columns[indices[0]].clone()).unwrap_or_default();
-                flow.protect(taken, "it takes this one channel");
-                Ids { shape: shape.clone(), factors: one.reshape(&shape)?.factors, lost: Vec::new() }
+            Some(indices) if indices_shape.is_empty() => single(flow, &x, axis, indices[0], &shape)?,
+            Some(indices) => {
+                flow.protect_axis(&x, axis, "its indices have more than one axis");
+                x.select(axis, &indices).reshape(&shape)?
             }
-            _ => {
+            None => {
                 flow.protect_axis(&x, axis, "its indices depend on the data");
-                let rest = x.reduce(&[axis], true);
-                let count: usize = indices_shape.iter().product();
-                let mut spread = rest;
-                spread.shape[axis] = count;
+                let mut spread = x.reduce(&[axis], true);
+                spread.shape[axis] = indices_shape.iter().product();
                 spread.reshape(&shape)?
             }
         };

@@ -1,0 +1,49 @@
+//! One channel and everything that goes with it.
+
+use std::collections::BTreeSet;
+
+use super::analysis::Channels;
+use super::cut::Cut;
+use super::lanes::{LaneId, Reason, Role};
+
+/// One output channel of a node, with what is coupled to it.
+#[derive(Debug, Clone)]
+pub struct Coupled {
+    /// The cut that removes the channel and all that must go with it. Where it is protected, the cut changes the
+    /// model's interface or what it means.
+    pub cut: Cut,
+    /// Why it may not be cut; empty if it may.
+    pub reasons: Vec<Reason>,
+    /// Group and atom that it belongs to, if it may be cut.
+    pub atom: Option<(usize, usize)>,
+}
+
+impl Channels {
+    /// Number of channels that the weight of a node makes; 0 for nodes that make none.
+    pub fn made_by(&self, node: usize) -> usize {
+        self.lanes_made_by(node).len()
+    }
+
+    /// What is coupled to channel `index` of those that the weight of `node` makes (the filters of a `Conv`, the
+    /// output features of a `Gemm`). `None` if the node makes no such channel.
+    pub fn coupled(&self, node: usize, index: usize) -> Option<Coupled> {
+        let lane = LaneId(self.lanes_made_by(node).start.checked_add(u32::try_from(index).ok()?)?);
+        if !self.lanes_made_by(node).contains(&lane.0) {
+            return None;
+        }
+        let root = self.root(lane);
+        let frozen = self.lanes.frozen().iter().filter(|(lane, _)| self.root(*lane) == root);
+        let reasons: BTreeSet<&Reason> = frozen.map(|(_, reason)| reason).collect();
+        let atom = self
+            .groups
+            .iter()
+            .enumerate()
+            .find_map(|(group, info)| Some((group, info.roots.iter().position(|&other| other == root)?)));
+        Some(Coupled { cut: Cut::of_class(self, root), reasons: reasons.into_iter().cloned().collect(), atom })
+    }
+
+    fn lanes_made_by(&self, node: usize) -> std::ops::Range<u32> {
+        let site = self.lanes.sites().iter().find(|site| site.role == Some((Role::Output, node)));
+        site.map_or(0..0, |site| site.first.0..site.first.0 + u32::try_from(site.len).unwrap_or(0))
+    }
+}

@@ -1,0 +1,201 @@
+//! Sums of products over labelled axes: what `Gemm`, `MatMul` and `Einsum` have in common.
+//!
+//! A label names an axis across both operands and the result (Einstein's convention). A label of both operands that
+//! the result lacks is summed over.
+
+use crate::channels::flow::Flow;
+use crate::channels::identity::{Factor, Ids};
+use crate::channels::lanes::Role;
+use crate::channels::run::{Dim, Protect};
+
+pub(super) type Label = u32;
+
+/// One operand: input of the node, its lanes, a label for each axis.
+pub(super) struct Operand {
+    pub(super) input: usize,
+    pub(super) ids: Ids,
+    pub(super) labels: Vec<Label>,
+}
+
+impl Operand {
+    fn axis(&self, label: Label) -> Option<usize> {
+        self.labels.iter().position(|&own| own == label)
+    }
+
+    fn size(&self, label: Label) -> usize {
+        self.axis(label).map_or(1, |axis| self.ids.shape[axis])
+    }
+}
+
+/// Lanes of the product with the axes `out`; counts its multiply-accumulates.
+pub(super) fn product(flow: &mut Flow<'_, '_>, a: Operand, b: Operand, out: &[Label]) -> Result<Ids, Protect> {
+    let repeats = |labels: &[Label]| (1..labels.len()).any(|at| labels[..at].contains(&labels[at]));
+    if repeats(&a.labels) || repeats(&b.labels) || repeats(out) {
+        return Err("it takes a diagonal".into());
+    }
+    let fits = |&label: &Label| {
+        let (left, right) = (a.size(label), b.size(label));
+        left == right || left == 1 || right == 1
+    };
+    if !a.labels.iter().all(fits) {
+        return Err("its operands do not fit each other".into());
+    }
+    let summed = |label: Label, other: &Operand| other.axis(label).is_some() && !out.contains(&label);
+    let batch = |label: Label, other: &Operand| other.axis(label).is_some() && out.contains(&label);
+    let (ids_a, ids_b) = (
+        whole_heads(flow, &a, |label| summed(label, &b), |label| batch(label, &b)),
+        whole_heads(flow, &b, |label| summed(label, &a), |label| batch(label, &a)),
+    );
+    let (a, b) = (Operand { ids: ids_a, ..a }, Operand { ids: ids_b, ..b });
+    let result = match (flow.is_constant(a.input), flow.is_constant(b.input)) {
+        (true, true) => return Err("both of its operands are stored".into()),
+        (false, true) => weighted(flow, &a, &b, out),
+        (true, false) => weighted(flow, &b, &a, out),
+        (false, false) => run_time(flow, &a, &b, out)?,
+    };
+    count(flow, &a, &b);
+    Ok(result)
+}
+
+/// Where lanes vary along a batch axis and a summed one (heads and their features), whole entries of the batch axis
+/// go together.
+fn whole_heads(
+    flow: &mut Flow<'_, '_>,
+    operand: &Operand,
+    summed: impl Fn(Label) -> bool,
+    batch: impl Fn(Label) -> bool,
+) -> Ids {
+    let mut ids = Ids { factors: Vec::new(), ..operand.ids.clone() };
+    for factor in &operand.ids.factors {
+        let heads: Vec<usize> = factor.axes.iter().copied().filter(|&axis| batch(operand.labels[axis])).collect();
+        let inner = factor.axes.iter().filter(|&&axis| summed(operand.labels[axis])).count();
+        if heads.len() == 1 && inner > 0 && inner + 1 == factor.axes.len() {
+            let alone = Ids { shape: ids.shape.clone(), factors: vec![factor.clone()], lost: Vec::new() };
+            if let Some(lanes) = flow.lanes_along(&alone, heads[0]) {
+                ids.set_axis(heads[0], lanes);
+            }
+        } else {
+            ids.factors.push(factor.clone());
+        }
+    }
+    ids
+}
+
+/// Data times a stored weight.
+fn weighted(flow: &mut Flow<'_, '_>, x: &Operand, w: &Operand, out: &[Label]) -> Ids {
+    let mut result = placed(x, out, |label| x.size(label).max(w.size(label)));
+    for (axis, &label) in w.labels.iter().enumerate() {
+        let lanes = flow.lanes_along(&w.ids, axis);
+        match (x.axis(label), out.iter().position(|&other| other == label)) {
+            (Some(data), None) => {
+                let channels = flow.lanes_along(&x.ids, data);
+                flow.bind(channels.as_deref(), lanes.as_deref(), "its summed axis has no channels");
+                flow.mark(lanes.as_deref(), Role::Input);
+                if lanes.is_some() {
+                    flow.contraction(x.input, data, (w.input, axis));
+                }
+            }
+            (Some(data), Some(_)) if x.ids.shape[data] == w.ids.shape[axis] => {
+                let channels = flow.lanes_along(&x.ids, data);
+                flow.bind(channels.as_deref(), lanes.as_deref(), "its weight is a stack of matrices");
+                flow.mark(lanes.as_deref(), Role::Parameter);
+            }
+            (None, Some(position)) => {
+                flow.mark(lanes.as_deref(), Role::Output);
+                if let Some(lanes) = lanes {
+                    result.set_axis(position, lanes);
+                }
+            }
+            _ => flow.protect(lanes.unwrap_or_default(), "it broadcasts or sums over this axis of its weight"),
+        }
+    }
+    alone(flow, x, w, out);
+    result
+}
+
+/// Two values of run time: what is summed over goes from both.
+fn run_time(flow: &mut Flow<'_, '_>, a: &Operand, b: &Operand, out: &[Label]) -> Result<Ids, Protect> {
+    for (left, &label) in a.labels.iter().enumerate() {
+        let Some(right) = b.axis(label).filter(|_| !out.contains(&label)) else { continue };
+        let (x, y) = (flow.lanes_along(&a.ids, left), flow.lanes_along(&b.ids, right));
+        if x.is_some() || y.is_some() {
+            flow.bind(x.as_deref(), y.as_deref(), "one of its operands has no channels along the summed axis");
+            flow.restrict(vec![(a.input, left), (b.input, right)], None);
+        }
+    }
+    alone(flow, a, b, out);
+    alone(flow, b, a, out);
+    let parts = [placed(a, out, |label| a.size(label)), placed(b, out, |label| b.size(label))];
+    let roots = |ids: &Ids| -> Vec<_> { ids.lanes().map(|lane| flow.run.lanes.find(lane)).collect() };
+    let free = |own: &Operand, other: &Operand| {
+        let factors = own.ids.factors.iter();
+        let outer = factors.filter(|factor| {
+            factor.axes.iter().all(|&at| out.contains(&own.labels[at]) && other.axis(own.labels[at]).is_none())
+        });
+        Ids { shape: own.ids.shape.clone(), factors: outer.cloned().collect(), lost: Vec::new() }
+    };
+    let (left, right) = (free(a, b), free(b, a));
+    let known = roots(&right);
+    if roots(&left).iter().any(|root| known.contains(root)) {
+        flow.protect_all(&left, "it multiplies channels with themselves");
+    }
+    flow.elementwise(&parts)
+}
+
+/// Protects what only one operand has and the result lacks.
+fn alone(flow: &mut Flow<'_, '_>, x: &Operand, other: &Operand, out: &[Label]) {
+    for (axis, &label) in x.labels.iter().enumerate() {
+        if other.axis(label).is_none() && !out.contains(&label) {
+            flow.protect_axis(&x.ids, axis, "it sums over this axis");
+        }
+    }
+}
+
+/// The operand's lanes where the result has its axes.
+fn placed(x: &Operand, out: &[Label], size: impl Fn(Label) -> usize) -> Ids {
+    let shape = out.iter().map(|&label| size(label)).collect();
+    let position = |axis: usize| out.iter().position(|&label| label == x.labels[axis]);
+    let mut result = Ids { shape, factors: Vec::new(), lost: x.ids.lost.clone() };
+    for factor in &x.ids.factors {
+        let Some(to) = factor.axes.iter().map(|&axis| position(axis)).collect::<Option<Vec<usize>>>() else { continue };
+        if to.is_sorted() {
+            result.factors.push(Factor { axes: to, ids: std::sync::Arc::clone(&factor.ids) });
+            continue;
+        }
+        // The axes change their order: as a transpose of the factor alone.
+        let alone = Ids {
+            shape: factor.axes.iter().map(|&axis| x.ids.shape[axis]).collect(),
+            factors: vec![Factor { axes: (0..to.len()).collect(), ids: std::sync::Arc::clone(&factor.ids) }],
+            lost: Vec::new(),
+        };
+        let mut order: Vec<usize> = (0..to.len()).collect();
+        order.sort_by_key(|&at| to[at]);
+        let mut axes = to;
+        axes.sort_unstable();
+        result.factors.extend(
+            alone
+                .transpose(&order)
+                .factors
+                .into_iter()
+                .map(|moved| Factor { axes: moved.axes.iter().map(|&axis| axes[axis]).collect(), ids: moved.ids }),
+        );
+    }
+    result
+}
+
+/// Multiply-accumulates: the product of all sizes.
+fn count(flow: &mut Flow<'_, '_>, a: &Operand, b: &Operand) {
+    let mut labels: Vec<Label> = a.labels.iter().chain(&b.labels).copied().collect();
+    labels.sort_unstable();
+    labels.dedup();
+    let dims = labels
+        .into_iter()
+        .filter_map(|label| {
+            let dim = |operand: &Operand| Some(Dim::of(&operand.ids, operand.axis(label)?));
+            let (left, right) = (dim(a), dim(b));
+            let telling = |dim: &Dim| (dim.size(), dim.ids.varies(dim.axis));
+            left.into_iter().chain(right).max_by_key(telling)
+        })
+        .collect();
+    flow.macs(&[], dims);
+}
