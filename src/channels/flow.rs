@@ -181,10 +181,9 @@ impl Flow<'_, '_> {
         }
     }
 
-    pub(crate) fn mark(&mut self, lanes: Option<&[LaneId]>, role: Role) {
-        if let Some(lanes) = lanes {
-            self.run.lanes.mark(lanes, role, self.index);
-        }
+    /// Says what the node does along an axis, to every stored tensor that an index of it comes from.
+    pub(crate) fn mark(&mut self, ids: &Ids, axis: usize, role: Role) {
+        self.run.lanes.mark(&ids.lanes_on(axis), role, self.index);
     }
 
     /// Combines inputs element by element.
@@ -206,6 +205,10 @@ impl Flow<'_, '_> {
             weight: weight.0,
             weight_axis: weight.1,
         });
+        if !self.run.uses_at.contains_key(&(self.index, weight.0)) {
+            // The weight is computed from stored ones, which are not zero where it is.
+            self.restrict(vec![(input, axis), weight], None);
+        }
     }
 
     /// From now on the node works on the channels that are left along the axes (one per input) alone.

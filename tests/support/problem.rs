@@ -49,6 +49,7 @@ pub enum Step {
     NhwcProduct { width: usize },
     Einsum { width: usize },
     SharedWeight,
+    JoinedWeight,
     MergedBias,
     Tile,
     Recurrent,
@@ -91,6 +92,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (2usize..5).prop_map(|half| Step::NhwcProduct { width: 2 * half }),
         1 => (2usize..5).prop_map(|half| Step::Einsum { width: 2 * half }),
         1 => Just(Step::SharedWeight),
+        1 => Just(Step::JoinedWeight),
         1 => Just(Step::MergedBias),
         1 => Just(Step::SelfAttention),
         1 => Just(Step::Recurrent),
@@ -171,6 +173,11 @@ fn add(b: &mut Builder, step: &Step, known: &Known, values: &[Known]) -> Vec<Kno
             let first = b.relu(&first);
             let second = b.node("Conv", &[&first, &w], &[("pads", vec![1; 4])]);
             one(b.relu(&second), *c)
+        }
+        Step::JoinedWeight => {
+            let (front, back) = (b.weight(&[2, *c, 3, 3]), b.weight(&[4, *c, 3, 3]));
+            let w = b.node("Concat", &[&front, &back], &[("axis", vec![0])]);
+            one(b.node("Conv", &[x, &w], &[("pads", vec![1; 4])]), 6)
         }
         Step::MergedBias => {
             let bias = b.weight(&[6]);

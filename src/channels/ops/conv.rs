@@ -35,9 +35,9 @@ impl Rule for Conv {
         let xc = flow.lanes_along(&x, 1);
         let depthwise = groups > 1 && w.shape[1] == 1;
         connect(flow, xc.as_deref(), wo.as_deref(), wi.as_deref(), groups);
-        flow.mark(wo.as_deref(), if depthwise { Role::Parameter } else { Role::Output });
+        flow.mark(&w, 0, if depthwise { Role::Parameter } else { Role::Output });
         if !depthwise {
-            flow.mark(wi.as_deref(), Role::Input);
+            flow.mark(&w, 1, Role::Input);
             if wi.is_some() {
                 flow.contraction(0, 1, (1, 1));
             }
@@ -81,15 +81,15 @@ impl Rule for ConvTranspose {
         flow.bind(xc.as_deref(), wi.as_deref(), "its input channels have no lanes");
         let depthwise = groups > 1 && groups == x.shape[1] && w.shape[1] == 1;
         let out = if depthwise {
-            flow.mark(wi.as_deref(), Role::Parameter);
+            flow.mark(&w, 0, Role::Parameter);
             wi.clone()
         } else {
             let inside = w.shape[0] / groups;
             if groups > 1 {
                 unite_blocks(flow, wi.as_deref(), inside);
             }
-            flow.mark(wi.as_deref(), Role::Input);
-            flow.mark(wo.as_deref(), Role::Output);
+            flow.mark(&w, 0, Role::Input);
+            flow.mark(&w, 1, Role::Output);
             if wi.is_some() {
                 flow.contraction(0, 1, (1, 0));
             }
@@ -173,7 +173,7 @@ pub(super) fn bind_bias(flow: &mut Flow<'_, '_>, input: usize, lanes: Option<&[L
         if bias.rank() == 1 && bias.shape[0] > 1 {
             let entries = flow.lanes_along(&bias, 0);
             flow.bind(entries.as_deref(), lanes, "its bias has no lanes");
-            flow.mark(entries.as_deref(), Role::Parameter);
+            flow.mark(&bias, 0, Role::Parameter);
         }
     }
     Ok(())

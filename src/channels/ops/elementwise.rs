@@ -97,7 +97,7 @@ impl Rule for Variadic {
         let result = flow.elementwise(&parts)?;
         for (input, ids) in parts.iter().enumerate() {
             if flow.is_constant(input) {
-                flow.mark(Some(&ids.lanes().collect::<Vec<_>>()), Role::Parameter);
+                (0..ids.rank()).for_each(|axis| flow.mark(ids, axis, Role::Parameter));
             }
         }
         flow.set(0, result);

@@ -30,7 +30,7 @@ impl Rule for Gemm {
             let c = flow.ids(2)?;
             for axis in 0..c.rank() {
                 let lanes = flow.lanes_along(&c, axis);
-                flow.mark(lanes.as_deref(), Role::Parameter);
+                flow.mark(&c, axis, Role::Parameter);
             }
             flow.elementwise(&[product, c])?
         } else {

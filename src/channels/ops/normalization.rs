@@ -68,7 +68,7 @@ impl Rule for GroupNormalization {
             let own = flow.lanes_along(&parameter, 0);
             let other = if parameter.shape.first() == Some(&x.shape[1]) { &lanes } else { &per_group };
             flow.bind(other.as_deref(), own.as_deref(), "its input channels have no lanes");
-            flow.mark(own.as_deref(), Role::Parameter);
+            flow.mark(&parameter, 0, Role::Parameter);
         }
         flow.set(0, x);
         Ok(())
@@ -104,7 +104,7 @@ impl Rule for LayerNormalization {
                 }
                 let entries = flow.lanes_along(&parameter, own);
                 flow.bind(lanes.as_deref(), entries.as_deref(), "its input channels have no lanes");
-                flow.mark(entries.as_deref(), Role::Parameter);
+                flow.mark(&parameter, own, Role::Parameter);
                 together.push((input, own));
             }
             flow.restrict(together, Some(axis));
@@ -127,7 +127,7 @@ fn per_channel(flow: &mut Flow<'_, '_>, parameters: usize) -> Result<(), Protect
         let parameter = flow.ids(input)?;
         let own = flow.lanes_along(&parameter, 0);
         flow.bind(lanes.as_deref(), own.as_deref(), "its input channels have no lanes");
-        flow.mark(own.as_deref(), Role::Parameter);
+        flow.mark(&parameter, 0, Role::Parameter);
     }
     flow.set(0, x);
     Ok(())

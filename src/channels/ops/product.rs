@@ -90,7 +90,7 @@ fn weighted(flow: &mut Flow<'_, '_>, x: &Operand, w: &Operand, out: &[Label]) ->
             (Some(data), None) => {
                 let channels = flow.lanes_along(&x.ids, data);
                 flow.bind(channels.as_deref(), lanes.as_deref(), "its summed axis has no channels");
-                flow.mark(lanes.as_deref(), Role::Input);
+                flow.mark(&w.ids, axis, Role::Input);
                 if lanes.is_some() {
                     flow.contraction(x.input, data, (w.input, axis));
                 }
@@ -98,10 +98,10 @@ fn weighted(flow: &mut Flow<'_, '_>, x: &Operand, w: &Operand, out: &[Label]) ->
             (Some(data), Some(_)) if x.ids.shape[data] == w.ids.shape[axis] => {
                 let channels = flow.lanes_along(&x.ids, data);
                 flow.bind(channels.as_deref(), lanes.as_deref(), "its weight is a stack of matrices");
-                flow.mark(lanes.as_deref(), Role::Parameter);
+                flow.mark(&w.ids, axis, Role::Parameter);
             }
             (None, Some(position)) => {
-                flow.mark(lanes.as_deref(), Role::Output);
+                flow.mark(&w.ids, axis, Role::Output);
                 if let Some(lanes) = lanes {
                     result.set_axis(position, lanes);
                 }

@@ -25,7 +25,7 @@ impl Rule for Quantize {
                 let axis = flow.axis(1, x.rank())?;
                 let (entries, lanes) = (flow.lanes_along(&parameter, 0), flow.lanes_along(&x, axis));
                 flow.bind(entries.as_deref(), lanes.as_deref(), "its axis has no channels");
-                flow.mark(entries.as_deref(), Role::Parameter);
+                flow.mark(&parameter, 0, Role::Parameter);
             }
         }
         flow.set(0, x);

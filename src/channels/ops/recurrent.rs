@@ -26,12 +26,12 @@ impl Rule for Recurrent {
         let x = flow.along_only(&x, 2, "it steps along this axis");
         let (features, summed) = (flow.lanes_along(&x, 2), flow.lanes_along(&w, 2));
         flow.bind(features.as_deref(), summed.as_deref(), "its input features have no lanes");
-        flow.mark(summed.as_deref(), Role::Input);
+        flow.mark(&w, 2, Role::Input);
         if summed.is_some() {
             flow.contraction(0, 2, (1, 2));
         }
         let gates = flow.lanes_along(&w, 1);
-        flow.mark(gates.as_deref(), Role::Output);
+        flow.mark(&w, 1, Role::Output);
         flow.protect(gates.unwrap_or_default(), STATE);
         flow.protect_axis(&w, 0, STATE);
         flow.protect_all(&r, STATE);

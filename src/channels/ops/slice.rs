@@ -129,8 +129,7 @@ impl Rule for Gather {
         if flow.is_constant(0) && !flow.is_constant(1) {
             // A table of vectors makes channels, as the weight of a product with one-hot rows does.
             for other in (0..x.rank()).filter(|&other| other != axis) {
-                let lanes = flow.lanes_along(&x, other);
-                flow.mark(lanes.as_deref(), Role::Output);
+                flow.mark(&x, other, Role::Output);
             }
         }
         let picked = match known {
