@@ -91,6 +91,7 @@ impl Call<'_> {
             "Neg" | "Abs" | "Floor" | "Ceil" | "Sqrt" | "Round" | "Not" | "Sign" | "Reciprocal" => vec![self.unary()?],
             "Add" | "Sub" | "Mul" | "Div" | "Mod" | "Min" | "Max" | "Pow" | "Equal" | "Less" | "Greater"
             | "LessOrEqual" | "GreaterOrEqual" | "And" | "Or" => vec![self.binary()?],
+            "Clip" => vec![self.clip()?],
             "Where" => vec![self.where_op()?],
             "Reshape" => vec![self.reshape()?],
             "Flatten" => vec![self.flatten()?],
@@ -201,6 +202,14 @@ impl Call<'_> {
             result = Numbers { array, integer: integer || truth };
         }
         Some(result)
+    }
+
+    /// Bounds are inputs since opset 11; before, they are attributes of floats, which no shape arithmetic uses.
+    fn clip(&self) -> Option<Numbers> {
+        let bound = |index: usize| self.input(index).and_then(|bound| bound.array.first().copied());
+        let (low, high) = (bound(1).unwrap_or(f64::NEG_INFINITY), bound(2).unwrap_or(f64::INFINITY));
+        (self.opset >= 11).then_some(())?;
+        Some(self.input(0)?.map(|value| value.max(low).min(high)))
     }
 
     fn where_op(&self) -> Option<Numbers> {

@@ -254,7 +254,7 @@ impl<'m> Run<'m> {
         }
         let outcome = match ops::rule(node) {
             Some(rule) => rule.flow(&mut super::flow::Flow { run: self, index, node }),
-            None => Err(Protect::from("an operator that is not analysed")),
+            None => Err(Protect::from(ops::why_not(node))),
         };
         if let Err(Protect(why)) = outcome {
             let first = || Opaque { nodes: 0, node: node_name(node), why: why.clone() };

@@ -441,9 +441,10 @@ fn reasons(channels: &Channels) -> String {
         .collect();
     all.dedup();
     if all.is_empty() {
-        // What comes first in the graph is the cause; the rest follows from it.
-        let first = channels.opaque.iter().find(|(op, _)| matches!(op.as_str(), "Conv" | "Gemm" | "MatMul"));
-        return match first.or(channels.opaque.iter().next()) {
+        // An operator that is not understood leaves the shapes behind it unknown: it is the cause, the rest follows.
+        let follows = |why: &str| why.contains("is not known") || why.contains("no node produces");
+        let cause = channels.opaque.iter().find(|(_, opaque)| !follows(&opaque.why));
+        return match cause.or(channels.opaque.iter().next()) {
             Some((op, opaque)) => format!("{op} `{}` is not analysed: {}", opaque.node, opaque.why),
             None => "the model has no convolution or matrix product with a stored weight".into(),
         };

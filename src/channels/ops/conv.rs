@@ -15,44 +15,50 @@ pub(super) struct Conv;
 
 impl Rule for Conv {
     fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        let (x, w) = (flow.ids(0)?, flow.ids(1)?);
-        let groups = conv_groups(flow)?;
-        if x.rank() < 3
-            || w.rank() != x.rank()
-            || w.shape[1].checked_mul(groups) != Some(x.shape[1])
-            || w.shape[0] % groups != 0
-            || w.shape[1] == 0
-        {
-            return Err("its weight does not fit its input".into());
-        }
-        if !flow.is_constant(1) {
-            return run_time_weight(flow, &x, &w);
-        }
-        let mut shape = vec![x.shape[0], w.shape[0]];
-        shape.extend(Window::of(flow, Some(w.shape[2..].to_vec()))?.output(&x.shape[2..])?);
-        let (wo, wi) = (flow.lanes_along(&w, 0), flow.lanes_along(&w, 1));
-        let x = flow.along_only(&x, 1, MIXES);
-        let xc = flow.lanes_along(&x, 1);
-        let depthwise = groups > 1 && w.shape[1] == 1;
-        connect(flow, xc.as_deref(), wo.as_deref(), wi.as_deref(), groups);
-        flow.mark(&w, 0, if depthwise { Role::Parameter } else { Role::Output });
-        if !depthwise {
-            flow.mark(&w, 1, Role::Input);
-            if wi.is_some() {
-                flow.contraction(0, 1, (1, 1));
-            }
-        }
-        bind_bias(flow, 2, wo.as_deref())?;
-        let dims = vec![Dim::of(&w, 0), Dim::of(&w, 1)];
-        let constants: Vec<usize> = [x.shape[0]].iter().chain(&shape[2..]).chain(&w.shape[2..]).copied().collect();
-        flow.macs(&constants, dims);
-        flow.set(0, output(shape, wo));
+        let result = convolve(flow)?;
+        flow.set(0, result);
         Ok(())
     }
 
     fn rewrite(&self, rewrite: &mut Rewrite<'_>) {
         set_groups(rewrite, 1);
     }
+}
+
+/// Shape and lanes of a convolution of input 0 with the weight at input 1 and the bias at input 2.
+pub(super) fn convolve(flow: &mut Flow<'_, '_>) -> Result<Ids, Protect> {
+    let (x, w) = (flow.ids(0)?, flow.ids(1)?);
+    let groups = conv_groups(flow)?;
+    if x.rank() < 3
+        || w.rank() != x.rank()
+        || w.shape[1].checked_mul(groups) != Some(x.shape[1])
+        || w.shape[0] % groups != 0
+        || w.shape[1] == 0
+    {
+        return Err("its weight does not fit its input".into());
+    }
+    if !flow.is_constant(1) {
+        return Err(run_time_weight(flow, &x, &w));
+    }
+    let mut shape = vec![x.shape[0], w.shape[0]];
+    shape.extend(Window::of(flow, Some(w.shape[2..].to_vec()))?.output(&x.shape[2..])?);
+    let (wo, wi) = (flow.lanes_along(&w, 0), flow.lanes_along(&w, 1));
+    let x = flow.along_only(&x, 1, MIXES);
+    let xc = flow.lanes_along(&x, 1);
+    let depthwise = groups > 1 && w.shape[1] == 1;
+    connect(flow, xc.as_deref(), wo.as_deref(), wi.as_deref(), groups);
+    flow.mark(&w, 0, if depthwise { Role::Parameter } else { Role::Output });
+    if !depthwise {
+        flow.mark(&w, 1, Role::Input);
+        if wi.is_some() {
+            flow.contraction(0, 1, (1, 1));
+        }
+    }
+    bind_bias(flow, 2, wo.as_deref())?;
+    let dims = vec![Dim::of(&w, 0), Dim::of(&w, 1)];
+    let constants: Vec<usize> = [x.shape[0]].iter().chain(&shape[2..]).chain(&w.shape[2..]).copied().collect();
+    flow.macs(&constants, dims);
+    Ok(output(shape, wo))
 }
 
 /// `ConvTranspose`: weight `[I, O / groups, k...]`.
@@ -71,7 +77,7 @@ impl Rule for ConvTranspose {
             return Err("its weight does not fit its input".into());
         }
         if !flow.is_constant(1) {
-            return run_time_weight(flow, &x, &w);
+            return Err(run_time_weight(flow, &x, &w));
         }
         let mut shape = vec![x.shape[0], w.shape[1] * groups];
         shape.extend(Window::of(flow, Some(w.shape[2..].to_vec()))?.transposed(flow, &x.shape[2..])?);
@@ -119,10 +125,10 @@ fn output(shape: Vec<usize>, lanes: Option<Vec<LaneId>>) -> Ids {
     }
 }
 
-fn run_time_weight(flow: &mut Flow<'_, '_>, x: &Ids, w: &Ids) -> Result<(), Protect> {
+fn run_time_weight(flow: &mut Flow<'_, '_>, x: &Ids, w: &Ids) -> Protect {
     flow.protect_all(x, "its weight is computed at run time");
     flow.protect_all(w, "it is the weight, computed at run time");
-    Err("its weight is computed at run time".into())
+    "its weight is computed at run time".into()
 }
 
 /// Lanes that vary over positions are mixed by the window.

@@ -6,6 +6,7 @@
 use super::Rule;
 use super::product::{Label, Operand, product};
 use crate::channels::flow::Flow;
+use crate::channels::identity::Ids;
 use crate::channels::lanes::Role;
 use crate::channels::run::Protect;
 
@@ -14,31 +15,34 @@ pub(super) struct Gemm;
 
 impl Rule for Gemm {
     fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        const M: Label = 0;
-        const K: Label = 1;
-        const N: Label = 2;
-        let (a, b) = (flow.ids(0)?, flow.ids(1)?);
-        if a.rank() != 2 || b.rank() != 2 {
-            return Err("its operands are not matrices".into());
-        }
-        let left = if flow.int("transA", 0) == 1 { vec![K, M] } else { vec![M, K] };
-        let right = if flow.int("transB", 0) == 1 { vec![N, K] } else { vec![K, N] };
-        let a = Operand { input: 0, ids: a, labels: left };
-        let b = Operand { input: 1, ids: b, labels: right };
-        let product = product(flow, a, b, &[M, N])?;
-        let result = if flow.has(2) {
-            let c = flow.ids(2)?;
-            for axis in 0..c.rank() {
-                let lanes = flow.lanes_along(&c, axis);
-                flow.mark(&c, axis, Role::Parameter);
-            }
-            flow.elementwise(&[product, c])?
-        } else {
-            product
-        };
+        let result = sum_of_products(flow)?;
         flow.set(0, result);
         Ok(())
     }
+}
+
+/// Shape and lanes of `Gemm`.
+pub(super) fn sum_of_products(flow: &mut Flow<'_, '_>) -> Result<Ids, Protect> {
+    const M: Label = 0;
+    const K: Label = 1;
+    const N: Label = 2;
+    let (a, b) = (flow.ids(0)?, flow.ids(1)?);
+    if a.rank() != 2 || b.rank() != 2 {
+        return Err("its operands are not matrices".into());
+    }
+    let left = if flow.int("transA", 0) == 1 { vec![K, M] } else { vec![M, K] };
+    let right = if flow.int("transB", 0) == 1 { vec![N, K] } else { vec![K, N] };
+    let a = Operand { input: 0, ids: a, labels: left };
+    let b = Operand { input: 1, ids: b, labels: right };
+    let product = product(flow, a, b, &[M, N])?;
+    if flow.has(2) {
+        let c = flow.ids(2)?;
+        for axis in 0..c.rank() {
+            flow.mark(&c, axis, Role::Parameter);
+        }
+        return Ok(flow.elementwise(&[product, c])?);
+    }
+    Ok(product)
 }
 
 /// `MatMul`: the last two axes are matrices, the others broadcast; a vector is a matrix that loses its axis.
@@ -46,27 +50,39 @@ pub(super) struct MatMul;
 
 impl Rule for MatMul {
     fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        const K: Label = 0;
-        const ROW: Label = 1;
-        const COLUMN: Label = 2;
-        const BATCH: Label = 3;
-        let (a, b) = (flow.ids(0)?, flow.ids(1)?);
-        if a.rank() == 0 || b.rank() == 0 {
-            return Err("it multiplies a scalar".into());
-        }
-        // Batch axes are counted from the last one, so that they broadcast.
-        let batch = |rank: usize| -> Vec<Label> {
-            (0..rank.saturating_sub(2)).rev().map(|axis| BATCH + Label::try_from(axis).unwrap_or(Label::MAX)).collect()
-        };
-        let (row, column) =
-            (if a.rank() > 1 { vec![ROW] } else { vec![] }, if b.rank() > 1 { vec![COLUMN] } else { vec![] });
-        let left = [batch(a.rank()), row.clone(), vec![K]].concat();
-        let right = if b.rank() > 1 { [batch(b.rank()), vec![K], column.clone()].concat() } else { vec![K] };
-        let out = [batch(a.rank().max(b.rank())), row, column].concat();
-        let a = Operand { input: 0, ids: a, labels: left };
-        let b = Operand { input: 1, ids: b, labels: right };
-        let result = product(flow, a, b, &out)?;
+        let result = product_of_matrices(flow, false, false)?;
         flow.set(0, result);
         Ok(())
     }
+}
+
+/// Shape and lanes of `MatMul`, its matrices transposed if asked.
+pub(super) fn product_of_matrices(
+    flow: &mut Flow<'_, '_>,
+    transposed_a: bool,
+    transposed_b: bool,
+) -> Result<Ids, Protect> {
+    const K: Label = 0;
+    const ROW: Label = 1;
+    const COLUMN: Label = 2;
+    const BATCH: Label = 3;
+    let (a, b) = (flow.ids(0)?, flow.ids(1)?);
+    if a.rank() == 0 || b.rank() == 0 {
+        return Err("it multiplies a scalar".into());
+    }
+    // Batch axes are counted from the last one, so that they broadcast.
+    let batch = |rank: usize| -> Vec<Label> {
+        (0..rank.saturating_sub(2)).rev().map(|axis| BATCH + Label::try_from(axis).unwrap_or(Label::MAX)).collect()
+    };
+    let (row, column) =
+        (if a.rank() > 1 { vec![ROW] } else { vec![] }, if b.rank() > 1 { vec![COLUMN] } else { vec![] });
+    let matrix = |rows: &[Label], columns: &[Label], transposed: bool| {
+        if transposed { [columns, rows].concat() } else { [rows, columns].concat() }
+    };
+    let left = [batch(a.rank()), matrix(&row, &[K], transposed_a)].concat();
+    let right = [batch(b.rank()), matrix(&[K], &column, transposed_b)].concat();
+    let out = [batch(a.rank().max(b.rank())), row, column].concat();
+    let a = Operand { input: 0, ids: a, labels: left };
+    let b = Operand { input: 1, ids: b, labels: right };
+    product(flow, a, b, &out)
 }

@@ -8,6 +8,7 @@ mod conv;
 mod einsum;
 mod elementwise;
 mod expand;
+mod fused;
 mod gemm;
 mod normalization;
 mod pad;
@@ -18,6 +19,7 @@ mod quantize;
 mod recurrent;
 mod reduce;
 mod reshape;
+mod sample;
 mod slice;
 mod spatial;
 mod transpose;
@@ -40,6 +42,15 @@ pub(crate) trait Rule: Sync {
 
 /// The rule for a node, if its operator is understood.
 pub(crate) fn rule(node: &NodeProto) -> Option<&'static dyn Rule> {
+    if node.domain() == "com.microsoft" {
+        return Some(match node.op_type() {
+            "FusedConv" => &fused::FusedConv,
+            "FusedGemm" => &fused::FusedGemm,
+            "FusedMatMul" => &fused::FusedMatMul,
+            "Gelu" | "QuickGelu" | "FastGelu" | "BiasGelu" => &fused::BiasedActivation,
+            _ => return None,
+        });
+    }
     if !is_onnx(node) {
         return None;
     }
@@ -56,7 +67,7 @@ pub(crate) fn rule(node: &NodeProto) -> Option<&'static dyn Rule> {
         "PRelu" => &elementwise::PRelu,
         op if elementwise::UNARY.contains(&op) => &elementwise::Unary,
         op if elementwise::VARIADIC.contains(&op) => &elementwise::Variadic,
-        "Identity" | "Dropout" | "Cast" => &passing::Passing,
+        "Identity" | "Dropout" | "Cast" | "CastLike" => &passing::Passing,
         "MaxPool" | "AveragePool" | "LpPool" | "GlobalAveragePool" | "GlobalMaxPool" | "GlobalLpPool" => &pool::Pool,
         "Concat" => &concat::Concat,
         "Split" => &concat::Split,
@@ -73,10 +84,25 @@ pub(crate) fn rule(node: &NodeProto) -> Option<&'static dyn Rule> {
         "Resize" | "Upsample" => &expand::Resize,
         op if reduce::REDUCTIONS.contains(&op) || reduce::WHOLE.contains(&op) => &reduce::Reduce,
         "Softmax" | "LogSoftmax" | "Hardmax" | "LRN" | "CumSum" => &reduce::Normalising,
+        "MeanVarianceNormalization" => &normalization::MeanVarianceNormalization,
+        "RoiAlign" => &sample::RoiAlign,
+        "GridSample" => &sample::GridSample,
         "LSTM" | "GRU" | "RNN" => &recurrent::Recurrent,
         "QuantizeLinear" | "DequantizeLinear" => &quantize::Quantize,
         _ => return None,
     })
+}
+
+/// Why there is no rule.
+pub(crate) fn why_not(node: &NodeProto) -> &'static str {
+    match node.op_type() {
+        op if op.starts_with("QLinear") || op.ends_with("Integer") || op == "QGemm" => {
+            "it works on integers: keep the model in QuantizeLinear/DequantizeLinear form to prune it"
+        }
+        "If" | "Loop" | "Scan" => "its body may use every channel",
+        "TopK" | "NonMaxSuppression" | "NonZero" | "Unique" | "Compress" => "its result depends on all of its input",
+        _ => "an operator that is not analysed",
+    }
 }
 
 /// One node during the rewrite.

@@ -5,12 +5,14 @@
 //! <https://onnx.ai/onnx/operators/onnx__GroupNormalization.html> (18 scale and bias per group, 21 per channel),
 //! <https://onnx.ai/onnx/operators/onnx__LayerNormalization.html> (17),
 //! <https://onnx.ai/onnx/operators/onnx__RMSNormalization.html> (23),
-//! <https://onnx.ai/onnx/operators/onnx__LpNormalization.html> (1)
+//! <https://onnx.ai/onnx/operators/onnx__LpNormalization.html> (1),
+//! <https://onnx.ai/onnx/operators/onnx__MeanVarianceNormalization.html> (9, 13)
 
 use super::{Rewrite, Rule, whole};
 use crate::channels::flow::Flow;
 use crate::channels::identity::Ids;
 use crate::channels::lanes::Role;
+use crate::channels::numbers::resolve_axis;
 use crate::channels::run::Protect;
 
 pub(super) struct BatchNormalization;
@@ -18,9 +20,28 @@ pub(super) struct BatchNormalization;
 impl Rule for BatchNormalization {
     fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
         if flow.int("training_mode", 0) == 1 {
-            return Err("it is in training mode".into());
+            // Statistics of the batch itself, as some exporters write standardised weights.
+            let x = flow.ids(0)?;
+            let beside: Vec<usize> = (0..x.rank()).filter(|&axis| axis != 1).collect();
+            over_what_is_left(flow, &x, &beside);
+            for output in 1..flow.node.output.len() {
+                let channels = x.reduce(&beside, false);
+                flow.set(output, channels);
+            }
         }
         per_channel(flow, 4)
+    }
+}
+
+/// Statistics over `axes` are those of the channels that are left along them.
+fn over_what_is_left(flow: &mut Flow<'_, '_>, x: &Ids, axes: &[usize]) {
+    for &axis in axes {
+        // Channels that vary along axis 1 too were united along it.
+        let beside = x.factors.iter().filter(|factor| factor.axes.contains(&axis) && !factor.axes.contains(&1));
+        let beside = Ids { shape: x.shape.clone(), factors: beside.cloned().collect(), lost: Vec::new() };
+        if flow.lanes_along(&beside, axis).is_some() {
+            flow.restrict(vec![(0, axis)], Some(axis));
+        }
     }
 }
 
@@ -30,14 +51,8 @@ pub(super) struct InstanceNormalization;
 impl Rule for InstanceNormalization {
     fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
         let x = flow.ids(0)?;
-        for axis in 2..x.rank() {
-            // Channels that were reshaped into the positions: the statistics are those of what is left of them.
-            let beside = x.factors.iter().filter(|factor| factor.axes.contains(&axis) && !factor.axes.contains(&1));
-            let beside = Ids { shape: x.shape.clone(), factors: beside.cloned().collect(), lost: Vec::new() };
-            if flow.lanes_along(&beside, axis).is_some() {
-                flow.restrict(vec![(0, axis)], Some(axis));
-            }
-        }
+        // Channels may have been reshaped into the positions.
+        over_what_is_left(flow, &x, &(2..x.rank()).collect::<Vec<_>>());
         per_channel(flow, 2)
     }
 }
@@ -80,6 +95,23 @@ impl Rule for GroupNormalization {
         if before[1] != after[1] && before[1] > 0 {
             rewrite.set_int("num_groups", groups * after[1] / before[1]);
         }
+    }
+}
+
+/// `MeanVarianceNormalization` over `axes`.
+pub(super) struct MeanVarianceNormalization;
+
+impl Rule for MeanVarianceNormalization {
+    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
+        let x = flow.ids(0)?;
+        let axes = flow.ints("axes").unwrap_or_else(|| vec![0, 2, 3]);
+        for axis in axes.into_iter().filter_map(|axis| resolve_axis(axis, x.rank())) {
+            if flow.lanes_along(&x, axis).is_some() {
+                flow.restrict(vec![(0, axis)], Some(axis));
+            }
+        }
+        flow.set(0, x);
+        Ok(())
     }
 }
 
