@@ -13,8 +13,9 @@ mod support;
 
 use onnx_prune::engine::{CompileOptions, Engine, EngineChoice, EngineError, EngineOptions, open};
 use onnx_prune::model::{Model, TensorData};
-use onnx_prune::proto::onnx::NodeProto;
-use onnx_prune::surgery::{Graph, SurgeryError, extract, fold_constants};
+use onnx_prune::proto::onnx::attribute_proto::AttributeType;
+use onnx_prune::proto::onnx::{AttributeProto, FunctionProto, NodeProto, OperatorSetIdProto};
+use onnx_prune::surgery::{Graph, SurgeryError, extract, fold_constants, inline_functions};
 use onnx_prune::verify::{compare, input_specs, random_inputs};
 use support::Builder;
 
@@ -134,4 +135,95 @@ fn a_part_between_two_values_is_a_model_of_its_own() {
     assert_eq!(extract(&model, &["nothing"], &[&logits]).err(), Some(SurgeryError::NoValue("nothing".into())));
     let inner = model.graph().node[4].output[0].clone();
     assert_eq!(extract(&model, &[&inner], &[&logits]).err(), Some(SurgeryError::Open("x".into())));
+}
+
+fn node(domain: &str, op: &str, input: &[&str], output: &[&str]) -> NodeProto {
+    let own = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    NodeProto {
+        domain: Some(domain.into()),
+        op_type: Some(op.into()),
+        input: own(input),
+        output: own(output),
+        ..Default::default()
+    }
+}
+
+fn function(name: &str, input: &[&str], output: &[&str], nodes: Vec<NodeProto>) -> FunctionProto {
+    let own = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let opset = |domain: &str, version| OperatorSetIdProto { domain: Some(domain.into()), version: Some(version) };
+    FunctionProto {
+        name: Some(name.into()),
+        domain: Some("local".into()),
+        input: own(input),
+        output: own(output),
+        node: nodes,
+        opset_import: vec![opset("", 17), opset("local", 1)],
+        ..Default::default()
+    }
+}
+
+/// A convolution, then twice a function that calls another; attributes are handed down, one by its default.
+fn with_functions() -> Model {
+    let mut b = Builder::new(&[1, 3, 6, 6]);
+    let first = b.conv("x", 3, 4, 1);
+    let (w, out) = (b.weight(&[4, 4, 3, 3]), "out".to_owned());
+    let float = |name: &str, value: f32| AttributeProto {
+        name: Some(name.into()),
+        r#type: Some(AttributeType::Float.into()),
+        f: Some(value),
+        ..Default::default()
+    };
+    let mut call = node("local", "Block", &[&first, &w], &["middle", "kept"]);
+    call.attribute.push(float("slope", 0.25));
+    b.graph.node.push(call);
+    b.graph.node.push(node("local", "Block", &["middle", &w], &[&out, ""]));
+    let mut model = b.model("out");
+    let mut leaky = node("", "LeakyRelu", &["h"], &["y"]);
+    leaky.attribute.push(AttributeProto {
+        name: Some("alpha".into()),
+        r#type: Some(AttributeType::Float.into()),
+        ref_attr_name: Some("slope".into()),
+        ..Default::default()
+    });
+    let mut block = function(
+        "Block",
+        &["data", "weight"],
+        &["y", "data"],
+        vec![node("local", "Mix", &["data", "weight"], &["h"]), leaky],
+    );
+    block.attribute_proto.push(float("slope", 0.5));
+    let mix = function("Mix", &["a", "b"], &["c"], vec![node("", "Conv", &["a", "b"], &["c"])]);
+    let proto = model.proto_mut();
+    proto.functions = vec![block, mix];
+    proto.opset_import.push(OperatorSetIdProto { domain: Some("local".into()), version: Some(1) });
+    model
+}
+
+#[test]
+fn functions_are_written_out_with_their_attributes() {
+    let mut model = with_functions();
+    assert_eq!(inline_functions(&mut model), 4, "two calls, and one in each");
+    assert!(model.proto().functions.is_empty());
+    let graph = model.graph();
+    let ops: Vec<&str> = graph.node.iter().map(|node| node.op_type()).collect();
+    assert_eq!(ops, ["Conv", "Identity", "Conv", "LeakyRelu", "Conv", "LeakyRelu"]);
+    let slope = |at: usize| (graph.node[at].attribute[0].name().to_owned(), graph.node[at].attribute[0].f());
+    assert_eq!((slope(3), slope(5)), (("alpha".into(), 0.25), ("alpha".into(), 0.5)));
+    let names: std::collections::HashSet<&String> = graph.node.iter().flat_map(|node| &node.output).collect();
+    assert_eq!(names.len(), graph.node.len(), "every value has one producer");
+    let feed = random_inputs(&input_specs(&model), &Default::default(), 1, 5);
+    let mut session = engine().compile(&model, &CompileOptions::default()).unwrap();
+    let out = session.run(&[("x", &feed[0].1)]).unwrap();
+    assert_eq!(out[0].shape(), [1, 4, 2, 2]);
+}
+
+#[test]
+fn functions_of_another_opset_stay_calls() {
+    let mut model = with_functions();
+    let before = model.graph().node.len();
+    for function in &mut model.proto_mut().functions {
+        function.opset_import[0].version = Some(18);
+    }
+    assert_eq!(inline_functions(&mut model), 0);
+    assert_eq!((model.graph().node.len(), model.proto().functions.len()), (before, 2));
 }

@@ -8,6 +8,7 @@ use super::numbers::{Call, Numbers};
 use super::ops;
 use crate::model::Model;
 use crate::proto::onnx::{AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto};
+pub(crate) use crate::surgery::node_name;
 use crate::surgery::{captured, topological_order};
 
 /// Where a constant is stored.
@@ -386,12 +387,6 @@ pub(crate) fn distinct(mut lanes: Vec<LaneId>) -> Vec<LaneId> {
 
 pub(crate) fn is_onnx(node: &NodeProto) -> bool {
     matches!(node.domain(), "" | "ai.onnx")
-}
-
-/// Name of a node for people: its own, else that of its first output.
-pub(crate) fn node_name(node: &NodeProto) -> String {
-    let own = Some(node.name()).filter(|name| !name.is_empty()).map(str::to_owned);
-    own.or_else(|| node.output.iter().find(|name| !name.is_empty()).cloned()).unwrap_or_default()
 }
 
 pub(crate) fn operator_reason(node: &NodeProto, why: &str) -> Reason {

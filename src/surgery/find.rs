@@ -5,6 +5,12 @@ use std::collections::{HashMap, HashSet};
 use crate::model::{Model, TensorData};
 use crate::proto::onnx::{GraphProto, NodeProto, TensorProto, ValueInfoProto, attribute_proto};
 
+/// Name of a node for people: its own, else that of its first output.
+pub(crate) fn node_name(node: &NodeProto) -> String {
+    let own = Some(node.name()).filter(|name| !name.is_empty()).map(str::to_owned);
+    own.or_else(|| node.output.iter().find(|name| !name.is_empty()).cloned()).unwrap_or_default()
+}
+
 /// Names of outer values that the subgraphs of a node read.
 pub(crate) fn captured(node: &NodeProto) -> Vec<String> {
     let mut names = Vec::new();

@@ -1,4 +1,5 @@
-//! Graph edits: walk, find, rename, insert, replace, remove, extract a part, fold constants.
+//! Graph edits: walk, find, rename, insert, replace, remove, extract a part, fold constants,
+//! inline functions.
 //!
 //! Edits work on the main graph of a [`Model`](crate::model::Model) and keep it valid: names stay unique, readers
 //! follow their values. Which channels can be cut is the business of [`channels`](crate::channels), cutting them that
@@ -34,9 +35,11 @@ mod edit;
 mod extract;
 mod find;
 mod fold;
+mod inline;
 
-pub(crate) use find::{Names, add_initializer, captured, references, topological_order};
+pub(crate) use find::{Names, add_initializer, captured, node_name, references, topological_order};
 
 pub use edit::{Graph, SurgeryError};
 pub use extract::extract;
 pub use fold::{Folded, fold_constants};
+pub use inline::inline_functions;

@@ -1,0 +1,127 @@
+//! Model-local functions, written out where they are called.
+//!
+//! <https://onnx.ai/onnx/repo-docs/IR.html#functions> (IR version 8 and later)
+
+use std::collections::HashMap;
+
+use super::find::Names;
+use crate::model::Model;
+use crate::proto::onnx::{AttributeProto, FunctionProto, ModelProto, NodeProto};
+
+/// Calls are written out until this many nodes; a small file can describe an enormous graph.
+const MOST_NODES: usize = 1 << 18;
+
+/// Writes out calls of model-local functions in the main graph and drops the functions that nobody calls any more.
+/// Returns how many calls were written out.
+///
+/// Functions with subgraphs, and those written for another opset than the model's, stay calls.
+pub fn inline_functions(model: &mut Model) -> usize {
+    if model.proto().functions.is_empty() {
+        return 0;
+    }
+    let functions = model.proto().functions.clone();
+    let mut names = Names::of(model.graph());
+    let mut count = 0;
+    loop {
+        let calls = model.graph().node.iter().filter(|node| callee(&functions, node, model.proto()).is_some()).count();
+        if calls == 0 || model.graph().node.len() > MOST_NODES {
+            break;
+        }
+        count += calls;
+        let old = std::mem::take(&mut model.graph_mut().node);
+        let mut nodes = Vec::with_capacity(old.len());
+        for node in old {
+            match callee(&functions, &node, model.proto()) {
+                Some(function) => nodes.extend(body(function, &node, &mut names)),
+                None => nodes.push(node),
+            }
+        }
+        model.graph_mut().node = nodes;
+        adopt(model.proto_mut(), &functions);
+    }
+    // Only what the main graph no longer calls directly can be dropped: subgraphs and functions may call others.
+    if count > 0 && !model.graph().node.iter().any(|node| calls_any(&functions, node)) {
+        model.proto_mut().functions.clear();
+    }
+    count
+}
+
+fn matches(function: &FunctionProto, node: &NodeProto) -> bool {
+    function.name() == node.op_type() && function.domain() == node.domain() && function.overload() == node.overload()
+}
+
+fn calls_any(functions: &[FunctionProto], node: &NodeProto) -> bool {
+    let inside = |node: &NodeProto| node.attribute.iter().any(|a| a.g.is_some() || !a.graphs.is_empty());
+    functions.iter().any(|function| matches(function, node)) || inside(node)
+}
+
+/// The function that a node calls, if it can be written out.
+fn callee<'f>(functions: &'f [FunctionProto], node: &NodeProto, proto: &ModelProto) -> Option<&'f FunctionProto> {
+    let function = functions.iter().find(|function| matches(function, node))?;
+    let plain = |node: &NodeProto| node.attribute.iter().all(|a| a.g.is_none() && a.graphs.is_empty());
+    let domain = |name: &str| if name == "ai.onnx" { String::new() } else { name.to_owned() };
+    let same_opset = function.opset_import.iter().all(|wanted| {
+        let own = proto.opset_import.iter().find(|own| domain(own.domain()) == domain(wanted.domain()));
+        own.is_none_or(|own| own.version() == wanted.version())
+    });
+    (same_opset && function.node.iter().all(plain)).then_some(function)
+}
+
+/// Takes over the opsets of written-out functions.
+fn adopt(proto: &mut ModelProto, functions: &[FunctionProto]) {
+    for import in functions.iter().flat_map(|function| &function.opset_import) {
+        let used = proto.graph.as_ref().is_some_and(|graph| graph.node.iter().any(|n| n.domain() == import.domain()));
+        let known = proto.opset_import.iter().any(|own| own.domain() == import.domain());
+        if used && !known && !matches!(import.domain(), "" | "ai.onnx") {
+            proto.opset_import.push(import.clone());
+        }
+    }
+}
+
+/// The nodes of one call.
+fn body(function: &FunctionProto, call: &NodeProto, names: &mut Names) -> Vec<NodeProto> {
+    let own = if call.name().is_empty() { call.output.first().map_or("call", String::as_str) } else { call.name() };
+    let mut renamed: HashMap<&str, String> = HashMap::new();
+    for (number, input) in function.input.iter().enumerate() {
+        renamed.insert(input, call.input.get(number).cloned().unwrap_or_default());
+    }
+    let mut nodes = Vec::new();
+    for (number, output) in function.output.iter().enumerate() {
+        let Some(wanted) = call.output.get(number).filter(|name| !name.is_empty()) else { continue };
+        if let Some(handed_on) = renamed.get(output.as_str()) {
+            nodes.push(NodeProto {
+                op_type: Some("Identity".into()),
+                name: Some(format!("{own}/{output}")),
+                input: vec![handed_on.clone()],
+                output: vec![wanted.clone()],
+                ..NodeProto::default()
+            });
+            continue;
+        }
+        renamed.insert(output, wanted.clone());
+    }
+    for inner in &function.node {
+        let mut node = inner.clone();
+        node.name = Some(format!("{own}/{}", crate::surgery::node_name(inner)));
+        let own_names = inner.input.iter().chain(&inner.output);
+        for (name, key) in node.input.iter_mut().chain(&mut node.output).zip(own_names) {
+            if !key.is_empty() {
+                let outer = renamed.entry(key).or_insert_with(|| names.fresh(&format!("{own}/{key}")));
+                name.clone_from(outer);
+            }
+        }
+        node.attribute = inner.attribute.iter().filter_map(|attribute| bound(attribute, call, function)).collect();
+        nodes.push(node);
+    }
+    nodes
+}
+
+/// An attribute of an inner node, with the call's value or the default where it refers to one; `None`: not given.
+fn bound(attribute: &AttributeProto, call: &NodeProto, function: &FunctionProto) -> Option<AttributeProto> {
+    if attribute.ref_attr_name().is_empty() {
+        return Some(attribute.clone());
+    }
+    let wanted = attribute.ref_attr_name();
+    let given = call.attribute.iter().chain(&function.attribute_proto).find(|given| given.name() == wanted)?;
+    Some(AttributeProto { name: attribute.name.clone(), ..given.clone() })
+}
