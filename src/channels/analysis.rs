@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::cut::Cut;
 use super::groups::{self, Group, Protected};
 use super::identity::Ids;
-use super::lanes::{LaneId, Lanes, Reason};
+use super::lanes::{LaneId, Lanes, Reason, Role};
 use super::run::{Dim, MacTerm, Opaque, Restriction, Run, Sizes, Source, Use, node_name, operator_reason};
 use crate::model::Model;
 
@@ -36,6 +36,16 @@ pub(crate) fn small_values(model: &Model, options: &AnalyseOptions) -> HashMap<S
     run.values.into_iter().filter_map(|(name, value)| Some((name, value.numbers?.to_i64()))).collect()
 }
 
+/// What is known of a value after the run.
+#[derive(Debug, Clone)]
+struct Known {
+    ids: Ids,
+    /// Its content, if it is small and depends on shapes only.
+    numbers: Option<Vec<i64>>,
+    /// Whether that is whole numbers which nodes compute.
+    computed: bool,
+}
+
 /// Everything the identity run found.
 #[derive(Debug, Clone)]
 pub struct Channels {
@@ -49,7 +59,7 @@ pub struct Channels {
     pub(crate) options: AnalyseOptions,
     pub(crate) lanes: Lanes,
     roots: Vec<LaneId>,
-    values: HashMap<String, (Ids, Option<Vec<i64>>)>,
+    values: HashMap<String, Known>,
     uses: Vec<Use>,
     uses_at: HashMap<(usize, usize), usize>,
     macs: Vec<MacTerm>,
@@ -74,7 +84,12 @@ pub fn analyse(model: &Model, options: &AnalyseOptions) -> Channels {
     let values = run
         .values
         .into_iter()
-        .filter_map(|(name, value)| Some((name, (value.ids?, value.numbers.map(|numbers| numbers.to_i64())))))
+        .filter_map(|(name, value)| {
+            let whole = value.numbers.as_ref().is_some_and(|numbers| numbers.integer);
+            let computed = whole && value.source.is_none();
+            let numbers = value.numbers.map(|numbers| numbers.to_i64());
+            Some((name, Known { ids: value.ids?, numbers, computed }))
+        })
         .collect();
     let uses_at = run.uses.iter().enumerate().map(|(id, read)| ((read.node, read.input), id)).collect();
     Channels {
@@ -104,7 +119,7 @@ fn ignore(run: &mut Run<'_>, patterns: &[glob::Pattern]) {
             .lanes
             .sites()
             .iter()
-            .filter(|site| site.role.is_some_and(|(_, by)| by == index))
+            .filter(|site| site.role.is_some_and(|(role, by)| by == index && role != Role::Input))
             .flat_map(|site| (site.first.0..).take(site.len).map(LaneId))
             .collect();
         for lane in made {
@@ -180,7 +195,7 @@ impl Channels {
 
     /// Shape and lanes of a value of the main graph.
     pub(crate) fn value_ids(&self, name: &str) -> Option<&Ids> {
-        self.values.get(name).map(|(ids, _)| ids)
+        self.values.get(name).map(|known| &known.ids)
     }
 
     /// Shape of a value with the sizes given to symbolic dims, if it could be found.
@@ -190,7 +205,13 @@ impl Channels {
 
     /// Content of a small value that does not depend on the data.
     pub(crate) fn numbers(&self, name: &str) -> Option<Vec<i64>> {
-        self.values.get(name)?.1.clone()
+        self.values.get(name)?.numbers.clone()
+    }
+
+    /// Content of a value if it is whole numbers that nodes compute from shapes.
+    pub(crate) fn computed_numbers(&self, name: &str) -> Option<&[i64]> {
+        let known = self.values.get(name)?;
+        known.numbers.as_deref().filter(|_| known.computed)
     }
 
     /// Shape and lanes of a constant as its node sees it.
@@ -226,7 +247,7 @@ impl Channels {
     /// A value and an axis of it of which `cut` leaves nothing; the first by name.
     pub(crate) fn emptied(&self, cut: &Cut) -> Option<(String, usize)> {
         let bare = |ids: &Ids| (0..ids.rank()).find(|&axis| ids.varies(axis) && self.kept(cut, ids, axis).is_empty());
-        let values = self.values.iter().filter_map(|(name, (ids, _))| Some((name.clone(), bare(ids)?)));
+        let values = self.values.iter().filter_map(|(name, known)| Some((name.clone(), bare(&known.ids)?)));
         values.min()
     }
 

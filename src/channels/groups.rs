@@ -22,6 +22,9 @@ pub enum Scope {
 /// Slices of one constant along one axis, for every atom of a group.
 #[derive(Debug, Clone)]
 pub struct Slices {
+    /// Index of the node whose channels these are: that which reads the constant, or the convolution behind a chain
+    /// of nodes that prepare its weight.
+    pub operator: usize,
     /// Index of the node that reads the constant.
     pub node: usize,
     /// Index of the constant among the node's inputs.
@@ -164,6 +167,7 @@ fn group(run: &Run<'_>, roots: Vec<LaneId>, members: &BTreeMap<LaneId, Vec<LaneI
             let Place::Constant { use_id, axis } = info.place else { continue };
             let read = &run.uses[use_id];
             let slices = sites.entry(site).or_insert_with(|| Slices {
+                operator: info.role.map_or(read.node, |(_, node)| node),
                 node: read.node,
                 input: read.input,
                 axis,

@@ -17,9 +17,10 @@ use crate::error::Explain;
 use crate::model::{Model, ModelError};
 use crate::proto::onnx::tensor_shape_proto::dimension::Value as Size;
 use crate::proto::onnx::type_proto::Value as Kind;
-use crate::proto::onnx::{GraphProto, ValueInfoProto};
+use crate::proto::onnx::{GraphProto, NodeProto, ValueInfoProto};
 use crate::surgery::{Names, references};
 use added::Added;
+use operands::Required;
 
 /// Why a cut cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -90,22 +91,42 @@ pub fn slice(model: &Model, channels: &Channels, cut: &Cut) -> Result<Model, Rew
     let mut added = Added::to(model);
     for index in 0..model.graph().node.len() {
         let node = &mut result.graph_mut().node[index];
-        let Some(rule) = ops::rule(node) else { continue };
         let opset = model.opset("").unwrap_or(1);
-        let mut rewrite = Rewrite { node, index, opset, channels, cut, operands: Vec::new(), picks: Vec::new() };
-        rule.rewrite(&mut rewrite);
-        let Rewrite { operands, picks, .. } = rewrite;
-        required.extend(operands.into_iter().map(|(input, values)| (index, input, values)));
+        let (operands, shapes, picks) = (Vec::new(), Vec::new(), Vec::new());
+        let mut rewrite = Rewrite { node, index, opset, channels, cut, operands, shapes, picks };
+        if let Some(rule) = ops::rule(rewrite.node) {
+            rule.rewrite(&mut rewrite);
+        }
+        let Rewrite { operands, shapes, picks, .. } = rewrite;
+        let wanted = operands.iter().map(|(input, _)| *input).collect::<Vec<_>>();
+        required.extend(unchanged(&model.graph().node[index], channels).filter_map(|(input, values)| {
+            let shape = None;
+            (!wanted.contains(&input)).then(|| Required { node: index, input, values, shape })
+        }));
+        required.extend(operands.into_iter().map(|(input, values)| Required {
+            node: index,
+            input,
+            shape: shapes.iter().find(|(of, _)| *of == input).map(|(_, shape)| shape.clone()),
+            values,
+        }));
         for (axis, indices) in picks {
             added.gather_after(&mut result, index, axis, &indices, &mut names);
         }
     }
     weights::slice(model, &mut result, channels, cut, &mut names)?;
-    operands::adapt(model, &mut result, channels, &required, &mut names, &mut added)?;
+    operands::adapt(model, &mut result, channels, required, &mut names, &mut added)?;
     added.place(&mut result);
     declare(result.graph_mut(), channels, cut);
     remove_unused(model.graph(), result.graph_mut());
     Ok(result)
+}
+
+/// Inputs of a node that are computed from shapes and leave shape arithmetic here: whatever is computed from the size of
+/// a channel axis (the scale of an attention, say) must come out as before the cut.
+fn unchanged<'a>(node: &'a NodeProto, channels: &'a Channels) -> impl Iterator<Item = (usize, Vec<i64>)> + 'a {
+    let arithmetic = node.output.iter().all(|name| name.is_empty() || channels.computed_numbers(name).is_some());
+    let inputs = node.input.iter().enumerate().filter(move |_| !arithmetic);
+    inputs.filter_map(|(input, name)| Some((input, channels.computed_numbers(name)?.to_vec())))
 }
 
 /// The model with the lanes of `cut` zeroed wherever a weight sums over them, and left out wherever channels are

@@ -13,31 +13,55 @@ use crate::model::{DataType, Model, TensorData};
 use crate::proto::onnx::NodeProto;
 use crate::surgery::{Names, add_initializer, references};
 
-/// An operand that must hold these values: (node, input, values).
-pub(super) type Required = (usize, usize, Vec<i64>);
+/// An operand that must hold these values.
+pub(super) struct Required {
+    /// Index of the node in the original graph.
+    pub(super) node: usize,
+    pub(super) input: usize,
+    pub(super) values: Vec<i64>,
+    /// Its shape, where it is no list.
+    pub(super) shape: Option<Vec<usize>>,
+}
+
+impl Required {
+    /// The shape to give it: its own, that of as many values before, or a list.
+    fn dims(&self, before: Option<&[usize]>) -> Vec<usize> {
+        let fits = |shape: &&[usize]| shape.iter().product::<usize>() == self.values.len();
+        self.shape.as_deref().or(before.filter(fits)).map_or_else(|| vec![self.values.len()], <[usize]>::to_vec)
+    }
+
+    fn error(&self, model: &Model) -> RewriteError {
+        let node = &model.graph().node[self.node];
+        RewriteError::Operand { node: node_name(node), op: node.op_type().to_owned(), input: self.input }
+    }
+}
 
 pub(super) fn adapt(
     model: &Model,
     result: &mut Model,
     channels: &Channels,
-    required: &[Required],
+    required: Vec<Required>,
     names: &mut Names,
     added: &mut Added,
 ) -> Result<(), RewriteError> {
     let mut computed = Vec::new();
-    for (node, input, values) in required {
-        let name = result.graph().node[*node].input[*input].clone();
+    for wanted in required {
+        if wanted.shape.as_ref().is_some_and(|shape| shape.iter().product::<usize>() != wanted.values.len()) {
+            return Err(wanted.error(model));
+        }
+        let place = (wanted.node, wanted.input);
+        let name = result.graph().node[place.0].input[place.1].clone();
         match stored(model, &name) {
             Some(old) => {
-                let data = like(&old, values);
-                replace(result, (*node, *input), &name, &data, names);
+                let data = like(&old, wanted.dims(Some(&old.dims)), &wanted.values);
+                replace(result, place, &name, &data, names);
             }
             None if name.is_empty() => {
-                let data = TensorData::from_i64(vec![values.len()], values);
-                let wanted = format!("{}_operand", node_name(&result.graph().node[*node]));
-                replace(result, (*node, *input), &wanted, &data, names);
+                let data = TensorData::from_i64(wanted.dims(None), &wanted.values);
+                let name = format!("{}_operand", node_name(&result.graph().node[place.0]));
+                replace(result, place, &name, &data, names);
             }
-            None => computed.push((*node, *input, values.clone())),
+            None => computed.push(wanted),
         }
     }
     if computed.is_empty() { Ok(()) } else { adapt_computed(model, result, channels, computed, names, added) }
@@ -65,51 +89,69 @@ fn adapt_computed(
     );
     while !open.is_empty() {
         let now = small_values(result, &channels.options);
-        let before = open.len();
         let mut rest = Vec::new();
-        for (node, input, values) in open {
-            let name = result.graph().node[node].input[input].clone();
-            let Some(found) = now.get(&name) else {
-                rest.push((node, input, values));
-                continue;
-            };
-            if *found == values {
-                continue;
+        let mut stuck = true;
+        for wanted in open {
+            let name = result.graph().node[wanted.node].input[wanted.input].clone();
+            match now.get(&name) {
+                Some(found) => {
+                    stuck = false;
+                    if *found != wanted.values {
+                        let varies = here.get(&name) != elsewhere.get(&name);
+                        force(result, channels, &wanted, varies.then_some(found), names, added);
+                    }
+                }
+                None => rest.push(wanted),
             }
-            let varies = here.get(&name) != elsewhere.get(&name);
-            let shape = channels.shape(&name).filter(|shape| shape.iter().product::<usize>() == values.len());
-            let dims = shape.map_or_else(|| vec![values.len()], <[usize]>::to_vec);
-            let data = TensorData::from_i64(dims.clone(), &values);
-            let wanted = format!("{name}_pruned");
-            let fixed = names.fresh(&wanted);
-            add_initializer(result, &fixed, &data);
-            let replacement = if varies {
-                let wrong: Vec<u8> = values.iter().zip(found).map(|(a, b)| u8::from(a != b)).collect();
-                let data = TensorData { dtype: DataType::Bool, dims, bytes: wrong.into() };
-                let (mask, output) = (names.fresh(&format!("{name}_mask")), names.fresh(&format!("{name}_where")));
-                add_initializer(result, &mask, &data);
-                let patch = NodeProto {
-                    op_type: Some("Where".into()),
-                    name: Some(output.clone()),
-                    input: vec![mask, fixed, name],
-                    output: vec![output.clone()],
-                    ..NodeProto::default()
-                };
-                added.before(result, node, patch);
-                output
-            } else {
-                fixed
-            };
-            result.graph_mut().node[node].input[input] = replacement;
         }
-        if rest.len() == before {
-            let (node, input, _) = rest[0];
-            let node = &result.graph().node[node];
-            return Err(RewriteError::Operand { node: node_name(node), op: node.op_type().to_owned(), input });
+        if stuck {
+            // Shapes in front of it are not known after the cut: what it was before tells which elements to force.
+            let wanted = rest.remove(0);
+            let name = &result.graph().node[wanted.node].input[wanted.input];
+            let Some(before) = here.get(name).cloned() else { return Err(wanted.error(model)) };
+            if before != wanted.values {
+                let varies = Some(&before) != elsewhere.get(name);
+                force(result, channels, &wanted, varies.then_some(&before), names, added);
+            }
         }
         open = rest;
     }
     Ok(())
+}
+
+/// Overrides a computed operand: as a whole, or where it differs from `found` if the rest must stay computed.
+fn force(
+    result: &mut Model,
+    channels: &Channels,
+    wanted: &Required,
+    found: Option<&Vec<i64>>,
+    names: &mut Names,
+    added: &mut Added,
+) {
+    let name = result.graph().node[wanted.node].input[wanted.input].clone();
+    let dims = wanted.dims(channels.shape(&name));
+    let data = TensorData::from_i64(dims.clone(), &wanted.values);
+    let fixed = names.fresh(&format!("{name}_pruned"));
+    add_initializer(result, &fixed, &data);
+    let replacement = match found {
+        Some(found) => {
+            let wrong: Vec<u8> = wanted.values.iter().zip(found).map(|(a, b)| u8::from(a != b)).collect();
+            let data = TensorData { dtype: DataType::Bool, dims, bytes: wrong.into() };
+            let (mask, output) = (names.fresh(&format!("{name}_mask")), names.fresh(&format!("{name}_where")));
+            add_initializer(result, &mask, &data);
+            let patch = NodeProto {
+                op_type: Some("Where".into()),
+                name: Some(output.clone()),
+                input: vec![mask, fixed, name],
+                output: vec![output.clone()],
+                ..NodeProto::default()
+            };
+            added.before(result, wanted.node, patch);
+            output
+        }
+        None => fixed,
+    };
+    result.graph_mut().node[wanted.node].input[wanted.input] = replacement;
 }
 
 /// The tensor behind a name, if it is stored rather than computed.
@@ -129,9 +171,8 @@ fn stored(model: &Model, name: &str) -> Option<TensorData> {
     Some(TensorData::from_i64(vec![ints.len()], ints))
 }
 
-/// Whole numbers in the type of `old`, and in its shape where they are as many.
-fn like(old: &TensorData, values: &[i64]) -> TensorData {
-    let dims = if old.len() == values.len() { old.dims.clone() } else { vec![values.len()] };
+/// Whole numbers in the type of `old`.
+fn like(old: &TensorData, dims: Vec<usize>, values: &[i64]) -> TensorData {
     if old.dtype == DataType::Int32 {
         let narrow = |&value: &i64| i32::try_from(value).unwrap_or(if value < 0 { i32::MIN } else { i32::MAX });
         let bytes: Vec<u8> = values.iter().flat_map(|value| narrow(value).to_le_bytes()).collect();

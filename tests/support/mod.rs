@@ -58,9 +58,21 @@ impl Builder {
         name
     }
 
+    pub fn stored(&mut self, dims: &[usize], values: &[f32]) -> String {
+        let name = self.name("w");
+        self.graph.initializer.push(TensorData::from_f32(dims.to_vec(), values).to_proto(&name));
+        name
+    }
+
     pub fn ints(&mut self, values: &[i64]) -> String {
         let name = self.name("i");
         self.graph.initializer.push(TensorData::from_i64(vec![values.len()], values).to_proto(&name));
+        name
+    }
+
+    pub fn table(&mut self, dims: &[usize], values: &[i64]) -> String {
+        let name = self.name("i");
+        self.graph.initializer.push(TensorData::from_i64(dims.to_vec(), values).to_proto(&name));
         name
     }
 

@@ -32,7 +32,9 @@ pub enum Step {
     SliceStrided,
     Permute,
     Repeat,
+    Table,
     Single,
+    ScaledByWidth,
     Shuffle,
     RunTimeShuffle,
     PadChannels,
@@ -75,6 +77,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::SliceStrided),
         1 => Just(Step::Permute),
         1 => Just(Step::Repeat),
+        1 => Just(Step::Table),
         1 => Just(Step::Single),
         1 => Just(Step::Shuffle),
         1 => Just(Step::RunTimeShuffle),
@@ -110,6 +113,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Pool),
         1 => Just(Step::Upsample),
         1 => Just(Step::Gate),
+        1 => Just(Step::ScaledByWidth),
         1 => Just(Step::ProductGate),
         1 => Just(Step::MapGate),
         1 => Just(Step::SpatialAttention),
@@ -262,6 +266,12 @@ fn rewire(b: &mut Builder, step: &Step, (x, c, side): &Known, values: &[Known]) 
             let picked = b.ints(&[0, 2, 2, 1, -1]);
             one(b.node("Gather", &[x, &picked], &[("axis", vec![1])]), 5)
         }
+        Step::Table if *c > 3 => {
+            let (table, size) = (b.table(&[2, 2], &[0, 3, 2, 1]), *side as i64);
+            let picked = b.node("Gather", &[x, &table], &[("axis", vec![1])]);
+            let flat = b.ints(&[0, -1, size, size]);
+            one(b.node("Reshape", &[&picked, &flat], &[]), 4)
+        }
         Step::Single => {
             let index = b.scalar_int(1);
             let single = b.node("Gather", &[x, &index], &[("axis", vec![1])]);
@@ -337,6 +347,15 @@ fn normalise(b: &mut Builder, step: &Step, (x, c, side): &Known) -> Vec<Known> {
             let (scale, shift) = (b.weight(&[1, *c, 1, 1]), b.weight(&[*c, 1, 1]));
             let scaled = b.node("Mul", &[&scale, x], &[]);
             one(b.node("Add", &[&scaled, &shift], &[]))
+        }
+        Step::ScaledByWidth => {
+            // As attention is: divided by the root of the number of channels, which is computed from the shape.
+            let shape = b.node("Shape", &[x], &[]);
+            let (second, half) = (b.scalar_int(1), b.floats(&[-0.5]));
+            let width = b.node("Gather", &[&shape, &second], &[("axis", vec![0])]);
+            let width = b.node("Cast", &[&width], &[("to", vec![1])]);
+            let scale = b.node("Pow", &[&width, &half], &[]);
+            one(b.node("Mul", &[x, &scale], &[]))
         }
         Step::Gate => {
             let pooled = b.node("GlobalAveragePool", &[x], &[]);
@@ -420,7 +439,10 @@ fn self_attention(b: &mut Builder, x: &str, c: usize, side: usize) -> String {
     };
     let (q, k, v) = (part(b, 0), part(b, 1), part(b, 2));
     let k = b.node("Transpose", &[&k], &[("perm", vec![0, 1, 3, 2])]);
+    // Small, or a softmax of large numbers turns rounding into a difference.
+    let small = b.floats(&[0.01]);
     let scores = b.node("MatMul", &[&q, &k], &[]);
+    let scores = b.node("Mul", &[&scores, &small], &[]);
     let weights = b.node("Softmax", &[&scores], &[("axis", vec![-1])]);
     let mixed = b.node("MatMul", &[&weights, &v], &[]);
     let mixed = b.node("Transpose", &[&mixed], &[("perm", vec![0, 2, 1, 3])]);

@@ -10,6 +10,7 @@ mod elementwise;
 mod expand;
 mod fused;
 mod gemm;
+mod generate;
 mod normalization;
 mod pad;
 mod passing;
@@ -20,6 +21,7 @@ mod recurrent;
 mod reduce;
 mod reshape;
 mod sample;
+mod scatter;
 mod slice;
 mod spatial;
 mod transpose;
@@ -85,6 +87,14 @@ pub(crate) fn rule(node: &NodeProto) -> Option<&'static dyn Rule> {
         op if reduce::REDUCTIONS.contains(&op) || reduce::WHOLE.contains(&op) => &reduce::Reduce,
         "Softmax" | "LogSoftmax" | "Hardmax" | "LRN" | "CumSum" => &reduce::Normalising,
         "MeanVarianceNormalization" => &normalization::MeanVarianceNormalization,
+        "ScatterND" | "ScatterElements" | "Scatter" => &scatter::Scatter,
+        "GatherElements" | "GatherND" => &scatter::Collect,
+        "TopK" => &scatter::TopK,
+        "Trilu" => &scatter::Trilu,
+        "ConstantOfShape" => &generate::Filled,
+        "EyeLike" | "RandomNormalLike" | "RandomUniformLike" => &generate::Like,
+        "Range" => &generate::Range,
+        "OneHot" => &generate::OneHot,
         "RoiAlign" => &sample::RoiAlign,
         "GridSample" => &sample::GridSample,
         "LSTM" | "GRU" | "RNN" => &recurrent::Recurrent,
@@ -100,7 +110,7 @@ pub(crate) fn why_not(node: &NodeProto) -> &'static str {
             "it works on integers: keep the model in QuantizeLinear/DequantizeLinear form to prune it"
         }
         "If" | "Loop" | "Scan" => "its body may use every channel",
-        "TopK" | "NonMaxSuppression" | "NonZero" | "Unique" | "Compress" => "its result depends on all of its input",
+        "NonMaxSuppression" | "NonZero" | "Unique" | "Compress" => "the size of its result depends on the data",
         _ => "an operator that is not analysed",
     }
 }
@@ -114,8 +124,11 @@ pub(crate) struct Rewrite<'a> {
     pub(crate) opset: i64,
     pub(crate) channels: &'a Channels,
     pub(crate) cut: &'a Cut,
-    /// Operands whose content must be as given: (input, values).
+    /// Operands whose content must be as given: (input, values). In the shape they had, or as a list if they are
+    /// more or fewer than before.
     pub(crate) operands: Vec<(usize, Vec<i64>)>,
+    /// Shapes of those of them that are no lists: (input, shape).
+    pub(crate) shapes: Vec<(usize, Vec<usize>)>,
     /// Indices to pick from the first output behind the node: (axis, indices).
     pub(crate) picks: Vec<(usize, Vec<i64>)>,
 }

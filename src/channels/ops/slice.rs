@@ -135,10 +135,7 @@ impl Rule for Gather {
         let picked = match known {
             Some(indices) if indices_shape.len() == 1 => x.select(axis, &indices),
             Some(indices) if indices_shape.is_empty() => single(flow, &x, axis, indices[0], &shape)?,
-            Some(indices) => {
-                flow.protect_axis(&x, axis, "its indices have more than one axis");
-                x.select(axis, &indices).reshape(&shape)?
-            }
+            Some(indices) => x.select(axis, &indices).reshape(&shape)?,
             None => {
                 flow.protect_axis(&x, axis, "its indices depend on the data");
                 let mut spread = x.reduce(&[axis], true);
@@ -165,6 +162,11 @@ impl Rule for Gather {
             .filter_map(|index| kept.iter().position(|&k| whole(&[k])[0] == index))
             .map(|position| whole(&[position])[0])
             .collect();
+        let rank = rewrite.old_in(1).len();
+        if rank > 1 {
+            // The indices are a table: the axes of the output that stand for it shrink with the channels.
+            rewrite.shapes.push((1, rewrite.new_out(0)[axis..axis + rank].to_vec()));
+        }
         rewrite.operands.push((1, after));
     }
 }

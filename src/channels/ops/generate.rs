@@ -1,0 +1,70 @@
+//! Values made from sizes alone.
+//!
+//! <https://onnx.ai/onnx/operators/onnx__ConstantOfShape.html> (9, 20, 21, 23),
+//! <https://onnx.ai/onnx/operators/onnx__Range.html> (11), <https://onnx.ai/onnx/operators/onnx__EyeLike.html> (9, 22),
+//! <https://onnx.ai/onnx/operators/onnx__OneHot.html> (9, 11)
+
+use super::Rule;
+use crate::channels::flow::Flow;
+use crate::channels::identity::Ids;
+use crate::channels::numbers::{resolve_axis, sizes};
+use crate::channels::run::Protect;
+
+/// `ConstantOfShape`.
+pub(super) struct Filled;
+
+impl Rule for Filled {
+    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
+        let shape = flow.operand(0, "")?.and_then(|shape| sizes(&shape)).ok_or("its shape is missing")?;
+        flow.set(0, Ids::plain(shape));
+        Ok(())
+    }
+}
+
+/// `EyeLike`, `RandomNormalLike`, `RandomUniformLike`: only the shape of the input counts.
+pub(super) struct Like;
+
+impl Rule for Like {
+    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
+        let x = flow.ids(0)?;
+        flow.protect_all(&x, "it makes a value as large as this one");
+        flow.set(0, Ids::plain(x.shape));
+        Ok(())
+    }
+}
+
+/// `Range` of floats (whole numbers are evaluated).
+pub(super) struct Range;
+
+impl Rule for Range {
+    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
+        let bound = |input: usize| flow.floats(input).and_then(|values| values.first().copied());
+        let (Some(start), Some(limit), Some(step)) = (bound(0), bound(1), bound(2)) else {
+            return Err("its bounds depend on the data".into());
+        };
+        let count = ((limit - start) / step).ceil().max(0.0);
+        if !(count <= f64::from(1 << 22)) {
+            return Err("its output is too large".into());
+        }
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded just above")]
+        flow.set(0, Ids::plain(vec![count as usize]));
+        Ok(())
+    }
+}
+
+/// `OneHot`: a new axis as long as the number of classes.
+pub(super) struct OneHot;
+
+impl Rule for OneHot {
+    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
+        let indices = flow.ids(0)?;
+        let depth = flow.numbers(1).and_then(|depth| usize::try_from(*depth.first()?).ok());
+        let depth = depth.ok_or("its depth depends on the data")?;
+        let axis = resolve_axis(flow.int("axis", -1), indices.rank() + 1).ok_or("its axis is out of range")?;
+        flow.protect_all(&indices, "they are indices");
+        let mut shape = indices.shape;
+        shape.insert(axis, depth);
+        flow.set(0, Ids::plain(shape));
+        Ok(())
+    }
+}

@@ -1,0 +1,82 @@
+//! Writing to, reading from and choosing places that another input gives.
+//!
+//! <https://onnx.ai/onnx/operators/onnx__ScatterND.html> (11, 13, 16, 18), `ScatterElements` (11, 13, 16, 18),
+//! <https://onnx.ai/onnx/operators/onnx__GatherND.html> (11, 12, 13), `GatherElements` (11, 13),
+//! <https://onnx.ai/onnx/operators/onnx__TopK.html> (1, 10, 11), <https://onnx.ai/onnx/operators/onnx__Trilu.html> (14)
+
+use super::Rule;
+use crate::channels::flow::Flow;
+use crate::channels::identity::Ids;
+use crate::channels::run::Protect;
+
+/// `ScatterND`, `ScatterElements`: the data with some places overwritten.
+pub(super) struct Scatter;
+
+impl Rule for Scatter {
+    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
+        let x = flow.ids(0)?;
+        for input in 0..flow.node.input.len() {
+            if let Ok(ids) = flow.ids(input) {
+                flow.protect_all(&ids, "it writes at places that another input gives");
+            }
+        }
+        flow.set(0, x);
+        Ok(())
+    }
+}
+
+/// `GatherElements`, `GatherND`.
+pub(super) struct Collect;
+
+impl Rule for Collect {
+    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
+        let (x, indices) = (flow.ids(0)?, flow.ids(1)?);
+        flow.protect_all(&x, "it reads places that another input gives");
+        flow.protect_all(&indices, "they are places to read");
+        let shape = if flow.op() == "GatherElements" {
+            indices.shape
+        } else {
+            let batch = usize::try_from(flow.int("batch_dims", 0)).map_err(|_| "batch_dims is negative")?;
+            let (&depth, outer) = indices.shape.split_last().ok_or("its indices are a scalar")?;
+            let inner = x.shape.get(batch + depth..).ok_or("its indices do not fit its input")?;
+            [outer, inner].concat()
+        };
+        flow.set(0, Ids::plain(shape));
+        Ok(())
+    }
+}
+
+/// `TopK`: which indices come out depends on all of them.
+pub(super) struct TopK;
+
+impl Rule for TopK {
+    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
+        let x = flow.ids(0)?;
+        let axis = flow.axis(-1, x.rank())?;
+        let count = match flow.operand(1, "")? {
+            Some(count) => count.first().copied(),
+            None => Some(flow.int("k", 0)),
+        };
+        let count = count.and_then(|count| usize::try_from(count).ok()).ok_or("its count is missing")?;
+        flow.protect_axis(&x, axis, "it compares all of this axis");
+        let mut result = x.reduce(&[axis], true);
+        result.shape[axis] = count;
+        flow.set(0, result.clone());
+        flow.set(1, result);
+        Ok(())
+    }
+}
+
+/// `Trilu`: a triangle of the last two axes.
+pub(super) struct Trilu;
+
+impl Rule for Trilu {
+    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
+        let x = flow.ids(0)?;
+        for axis in x.rank().saturating_sub(2)..x.rank() {
+            flow.protect_axis(&x, axis, "it takes a triangle of this axis");
+        }
+        flow.set(0, x);
+        Ok(())
+    }
+}
