@@ -85,6 +85,11 @@ impl Error {
         }
     }
 
+    /// The cause alone, with numbers and their units.
+    pub(crate) fn cause(&self) -> Option<String> {
+        self.explain().and_then(Explain::why)
+    }
+
     fn explain(&self) -> Option<&dyn Explain> {
         match self {
             Self::Model(error) => Some(error),

@@ -254,3 +254,58 @@ fn standard_input_is_a_model_too() {
     assert!(child.wait().unwrap().success());
     assert!(folder.path().join("out.onnx").is_file());
 }
+
+/// Two branches; channel 0 of the first convolution overflows. Zeroing what it meets gives no number, removing it does.
+fn model_with_an_overflowing_channel() -> onnx_prune::model::Model {
+    let mut b = support::Builder::new(&[1, 4, 6, 6]);
+    let (mut w, mut bias) = (vec![0.5_f32; 8 * 4], vec![0.0; 8]);
+    w[..4].fill(0.0);
+    bias[0] = f32::INFINITY;
+    let (w, bias) = (b.stored(&[8, 4, 1, 1], &w), b.stored(&[8], &bias));
+    let a = b.node("Conv", &["x", &w, &bias], &[]);
+    let first = b.conv(&a, 8, 3, 1);
+    let c = b.conv("x", 4, 8, 1);
+    let c = b.relu(&c);
+    let second = b.conv(&c, 8, 3, 1);
+    let mut model = b.model(&first);
+    let output = support::Builder::new(&[1]).model(&second).graph().output[0].clone();
+    model.graph_mut().output.push(output);
+    model
+}
+
+#[test]
+fn a_group_whose_cut_does_not_hold_is_left_alone_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = model_with_an_overflowing_channel();
+    model.save(&folder.path().join("model.onnx"), &SaveOptions::default()).unwrap();
+    let culprit = model.graph().node[0].name();
+    let arguments = ["model.onnx", "--criterion", "l2", "--ratio", "0.3", "--round-to", "1", "--no-timing"];
+    let output = onnx_prune(&[&arguments[..], &["--report", "r.json"]].concat(), folder.path());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&fs::read(folder.path().join("r.json")).unwrap()).unwrap();
+    let warning = report["warnings"][0].as_str().unwrap();
+    assert!(warning.starts_with(&format!("`{culprit}` was left alone")), "{warning}");
+    let groups = report["groups"].as_array().unwrap();
+    assert!(groups.iter().all(|group| group["name"] != culprit), "{report}");
+    assert!(groups.iter().any(|group| group["width_after"].as_u64() < group["width_before"].as_u64()), "{report}");
+    // The plan repeats the run, the group that was left alone included.
+    let output = onnx_prune(&["apply", "model.onnx", "model.pruned.plan.json", "-o", "again.onnx"], folder.path());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let bytes = |name: &str| fs::read(folder.path().join(name)).unwrap();
+    assert_eq!(bytes("again.onnx"), bytes("model.pruned.onnx"));
+}
+
+#[test]
+fn the_dependency_graph_is_written_as_text_and_as_a_picture() {
+    let folder = with_model("fashion_resnet.onnx");
+    let arguments = ["inspect", "model.onnx", "--members", "--dot", "g.dot", "--svg", "g.svg"];
+    let output = onnx_prune(&arguments, folder.path());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("read by"));
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+    let (dot, svg) = (read("g.dot"), read("g.svg"));
+    assert!(dot.starts_with("digraph") && dot.contains(" -> group0;") && dot.contains("group0 -> op"), "{dot}");
+    assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n") && svg.contains("graph output"), "{svg}");
+    let again = refused(folder.path(), &arguments, 2);
+    assert!(again.contains("`--force` replaces it"), "{again}");
+}

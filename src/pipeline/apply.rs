@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-use super::prune::{analyse_options, time};
+use super::explain::analyse_options;
+use super::prune::time;
 use super::{ModelOptions, writing};
 use crate::channels::analyse;
 use crate::engine::{EngineInfo, EngineOptions, open};
@@ -12,6 +13,7 @@ use crate::model::SaveOptions;
 use crate::plan::{Plan, PlanError};
 use crate::report::{Inspection, LatencyChange};
 use crate::rewrite;
+use crate::surgery::inline_functions;
 use crate::verify::{Agreement, compare, input_specs, random_inputs};
 
 /// Analyses a model.
@@ -19,9 +21,11 @@ use crate::verify::{Agreement, compare, input_specs, random_inputs};
 /// # Errors
 /// If the model cannot be loaded.
 pub fn inspect(options: &ModelOptions) -> Result<Inspection, Error> {
-    let model = writing::load(options)?;
-    let channels = analyse(&model, &analyse_options(options)?);
-    Ok(Inspection::new(&model, &channels))
+    let mut model = writing::load(options)?;
+    let sha256 = model.sha256().to_owned();
+    inline_functions(&mut model);
+    let channels = analyse(&model, &analyse_options(&options.sizes, &options.ignore)?);
+    Ok(Inspection { model_sha256: sha256, ..Inspection::new(&model, &channels) })
 }
 
 /// `onnx-prune apply`.
@@ -46,14 +50,13 @@ pub struct ApplyOptions {
 pub fn apply(options: &ApplyOptions) -> Result<(), Error> {
     writing::check(&options.model.path, &options.output, options.force)?;
     let plan = Plan::load(&options.plan)?;
-    let model = writing::load(&options.model)?;
+    let mut model = writing::load(&options.model)?;
     if model.sha256() != plan.model_sha256 {
         let why = format!("the plan is for the file with SHA-256 {}, this is {}", plan.model_sha256, model.sha256());
         return Err(PlanError::Mismatch { why }.into());
     }
-    let mut with_plan = options.model.clone();
-    with_plan.ignore.clone_from(&plan.ignore);
-    let channels = analyse(&model, &analyse_options(&with_plan)?);
+    inline_functions(&mut model);
+    let channels = analyse(&model, &analyse_options(&options.model.sizes, &plan.ignore)?);
     let cut = plan.cut(&channels)?;
     let result =
         if options.masked { rewrite::mask(&model, &channels, &cut)? } else { rewrite::slice(&model, &channels, &cut)? };

@@ -2,9 +2,11 @@
 
 mod apply;
 mod dense;
+mod explain;
 mod options;
 mod progress;
 mod prune;
+mod rollback;
 mod scoring;
 mod writing;
 

@@ -6,21 +6,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::dense::{self, Observed, Source, Wanted};
+use super::explain::{analyse_options, describe, reasons};
 use super::options::{PruneOptions, RoundTo};
+use super::rollback::Broken;
 use super::{Progress, scoring, writing};
-use crate::channels::{AnalyseOptions, Channels, CostModel, Cut, Measure, analyse};
+use crate::channels::{Channels, CostModel, Cut, Measure, analyse};
 use crate::compensate::{Compensation, Moments, Products, refit};
 use crate::engine::{CompileOptions, Engine, Tensor, channel_block, open};
 use crate::error::Error;
 use crate::latency::{TimingOptions, time_sessions};
 use crate::model::{Model, SaveOptions};
-use crate::plan::{Allocator, Budget, PLAN_SCHEMA_VERSION, Plan, PlanError, PlannedGroup, Rounding, Target, choose};
+use crate::plan::{Allocator, Budget, PLAN_SCHEMA_VERSION, Plan, PlanError, PlannedGroup, Rounding, choose};
 use crate::report::{
-    AccuracyChange, Calibrated, Change, FileInfo, GroupChange, LatencyChange, ProtectedChannels, REPORT_SCHEMA_VERSION,
-    Summary, Verified, count, peak_memory_bytes,
+    AccuracyChange, Calibrated, Change, FileInfo, GroupChange, Inspection, LatencyChange, ProtectedChannels,
+    REPORT_SCHEMA_VERSION, Summary, Verified, count, peak_memory_bytes,
 };
 use crate::rewrite;
 use crate::score::{Criterion, by_name};
+use crate::surgery::inline_functions;
 use crate::verify::{Accuracy, VerifyError, compare, input_specs, random_inputs};
 
 /// Runs of random inputs that the masked and the sliced model are compared on.
@@ -28,32 +31,80 @@ const COMPARED_RUNS: u64 = 2;
 
 /// Prunes a model and writes it with its plan.
 ///
+/// Groups whose cut the engine does not confirm are left alone and named in the warnings; the rest is planned anew.
+///
 /// # Errors
 /// If something given is unusable ([`crate::ErrorKind::Input`]), or the pruned model is not what it should be
 /// ([`crate::ErrorKind::Check`]); nothing is written then.
 pub fn prune(options: &PruneOptions, progress: &dyn Progress, cancel: &AtomicBool) -> Result<Summary, Error> {
-    let mut run = Run::start(options, progress, cancel)?;
+    check_files(options)?;
+    progress.phase("load", None);
+    let begin = Instant::now();
+    let model = writing::load(&options.model)?;
+    let loaded = begin.elapsed().as_secs_f64();
+    let mut broken: Vec<Broken> = Vec::new();
+    loop {
+        let run = Run::start(options, (model.clone(), loaded), &broken, progress, cancel)?;
+        match attempt(run)? {
+            Attempt::Done(summary) => return Ok(*summary),
+            Attempt::Broken(found) => {
+                for group in &found {
+                    progress.say(&format!("`{}` is left alone and the rest planned anew: {}", group.name, group.why));
+                }
+                broken.extend(found);
+            }
+        }
+    }
+}
+
+enum Attempt {
+    Done(Box<Summary>),
+    Broken(Vec<Broken>),
+}
+
+/// Fails before anything that takes time if a file cannot be read or written.
+fn check_files(options: &PruneOptions) -> Result<(), Error> {
+    let output = options.output_path();
+    writing::check(&options.model.path, &output, options.force)?;
+    if let Some(plan) = options.plan_path() {
+        if plan == output {
+            let why = "the plan and the model cannot share a file".into();
+            return Err(crate::model::ModelError::Write { path: plan.display().to_string(), why }.into());
+        }
+        writing::check(&options.model.path, &plan, options.force)?;
+    }
+    for path in [&options.data.data, &options.data.eval, &options.data.classes].into_iter().flatten() {
+        std::fs::metadata(path).map_err(|error| crate::calibration::CalibrationError::read(path, error))?;
+    }
+    Ok(())
+}
+
+fn attempt(mut run: Run<'_>) -> Result<Attempt, Error> {
+    let options = run.options;
     let source = run.source(options.data.data.as_deref())?;
     let criterion = run.criterion(source.is_some())?;
     let observed = run.observe(source.as_ref(), criterion.as_ref())?;
     let plan = run.plan(criterion.as_ref(), observed.as_ref())?;
     let cut = plan.cut(&run.channels)?;
-    let (mut pruned, verification) = run.rewrite(&cut)?;
+    let (mut pruned, verification) = match run.rewrite(&cut) {
+        Err(error) => return Ok(Attempt::Broken(run.broken(&plan, error)?)),
+        Ok(done) => done,
+    };
     let compensation = run.compensate(&mut pruned, &cut, observed.as_ref())?;
     let (accuracy, agreement) = run.accuracy(source.as_ref(), observed.as_ref(), &pruned)?;
     run.interrupted()?;
     let bytes = run.save(&pruned, &plan)?;
     let latency_ms = run.latency(&pruned)?;
     let after = count_params(&pruned);
-    Ok(Summary {
+    Ok(Attempt::Done(Box::new(Summary {
         schema_version: REPORT_SCHEMA_VERSION,
         tool_version: env!("CARGO_PKG_VERSION").into(),
-        model: FileInfo { path: options.model.path.clone(), sha256: run.model.sha256().to_owned() },
+        model: FileInfo { path: options.model.path.clone(), sha256: run.file.1.clone() },
         output: FileInfo { path: run.output.clone(), sha256: bytes.1 },
         engine: run.engine.info().clone(),
         macs: Change { before: run.channels.macs(None), after: run.channels.macs(Some(&cut)) },
         params: Change { before: count_params(&run.model), after },
-        bytes: Change { before: run.model.size_bytes(), after: bytes.0 },
+        bytes: Change { before: run.file.0, after: bytes.0 },
         latency_ms,
         accuracy,
         agreement,
@@ -65,59 +116,86 @@ pub fn prune(options: &PruneOptions, progress: &dyn Progress, cancel: &AtomicBoo
         calibration: run.calibrated(source.as_ref(), observed.as_ref()),
         verification,
         compensation,
+        warnings: run.warnings,
         notes: run.notes,
         seed: options.seed,
         timings_s: run.timings,
         peak_memory_bytes: peak_memory_bytes(),
-    })
+    })))
 }
 
 /// State of a run.
-struct Run<'a> {
-    options: &'a PruneOptions,
-    progress: &'a dyn Progress,
-    cancel: &'a AtomicBool,
-    model: Model,
-    channels: Channels,
-    cost: CostModel,
-    engine: Box<dyn Engine>,
-    output: std::path::PathBuf,
-    notes: Vec<String>,
-    timings: BTreeMap<String, f64>,
+pub(super) struct Run<'a> {
+    pub(super) options: &'a PruneOptions,
+    pub(super) progress: &'a dyn Progress,
+    pub(super) cancel: &'a AtomicBool,
+    pub(super) model: Model,
+    /// Size in bytes and SHA-256 of the file: writing functions out changes the model.
+    pub(super) file: (u64, String),
+    pub(super) channels: Channels,
+    pub(super) cost: CostModel,
+    pub(super) engine: Box<dyn Engine>,
+    pub(super) output: std::path::PathBuf,
+    /// Nodes whose channels stay: as asked for, and those of broken groups.
+    pub(super) ignore: Vec<String>,
+    /// What a person should know first.
+    pub(super) warnings: Vec<String>,
+    pub(super) notes: Vec<String>,
+    pub(super) timings: BTreeMap<String, f64>,
 }
 
 impl<'a> Run<'a> {
-    fn start(options: &'a PruneOptions, progress: &'a dyn Progress, cancel: &'a AtomicBool) -> Result<Self, Error> {
-        progress.phase("load", None);
-        let output = options.output_path();
-        writing::check(&options.model.path, &output, options.force)?;
-        if let Some(plan) = options.plan_path() {
-            if plan == output {
-                let why = "the plan and the model cannot share a file".into();
-                return Err(crate::model::ModelError::Write { path: plan.display().to_string(), why }.into());
-            }
-            writing::check(&options.model.path, &plan, options.force)?;
-        }
-        for path in [&options.data.data, &options.data.eval, &options.data.classes].into_iter().flatten() {
-            // Before anything that takes time; the reader's own message would come after the engine's.
-            std::fs::metadata(path).map_err(|error| crate::calibration::CalibrationError::read(path, error))?;
-        }
+    fn start(
+        options: &'a PruneOptions,
+        (mut model, loaded): (Model, f64),
+        broken: &[Broken],
+        progress: &'a dyn Progress,
+        cancel: &'a AtomicBool,
+    ) -> Result<Self, Error> {
         let begin = Instant::now();
-        let model = writing::load(&options.model)?;
-        let loaded = begin.elapsed().as_secs_f64();
-        let begin = Instant::now();
-        let channels = analyse(&model, &analyse_options(&options.model)?);
+        let file = (model.size_bytes(), model.sha256().to_owned());
+        let inlined = inline_functions(&mut model);
+        let mut ignore = options.model.ignore.clone();
+        ignore.extend(broken.iter().flat_map(|group| &group.producers).map(|name| glob::Pattern::escape(name)));
+        let channels = analyse(&model, &analyse_options(&options.model.sizes, &ignore)?);
         let analysed = begin.elapsed().as_secs_f64();
         if channels.groups.is_empty() {
             return Err(PlanError::Nothing { why: reasons(&channels) }.into());
+        }
+        let mut warnings: Vec<String> = broken
+            .iter()
+            .map(|Broken { name, why, .. }| format!("`{name}` was left alone, since its cut did not hold: {why}"))
+            .collect();
+        let inspection = Inspection::new(&model, &channels);
+        let obstacles = inspection.obstacles();
+        if !obstacles.is_empty() {
+            let share = 100.0 * inspection.prunable_macs_share;
+            warnings.push(format!("only {share:.0} % of the MACs can be pruned; {}", obstacles.join("; ")));
         }
         let opened = open(&options.engine)?;
         let info = opened.engine.info();
         progress.say(&format!("engine: {} {} on {}, {} threads", info.name, info.version, info.provider, info.threads));
         let cost = channels.cost_model();
         let timings = BTreeMap::from([("load".into(), loaded), ("analyse".into(), analysed)]);
-        let (engine, notes) = (opened.engine, opened.notes);
-        Ok(Self { options, progress, cancel, model, channels, cost, engine, output, notes, timings })
+        let (engine, mut notes, output) = (opened.engine, opened.notes, options.output_path());
+        if inlined > 0 {
+            notes.push(format!("{inlined} calls of functions in the model were written out"));
+        }
+        Ok(Self {
+            options,
+            progress,
+            cancel,
+            model,
+            file,
+            channels,
+            cost,
+            engine,
+            output,
+            ignore,
+            warnings,
+            notes,
+            timings,
+        })
     }
 
     fn timed<T>(&mut self, phase: &str, f: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
@@ -128,7 +206,7 @@ impl<'a> Run<'a> {
         result
     }
 
-    fn interrupted(&self) -> Result<(), Error> {
+    pub(super) fn interrupted(&self) -> Result<(), Error> {
         if self.cancel.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
     }
 
@@ -220,12 +298,12 @@ impl<'a> Run<'a> {
             Ok(Plan {
                 schema_version: PLAN_SCHEMA_VERSION,
                 tool_version: env!("CARGO_PKG_VERSION").into(),
-                model_sha256: run.model.sha256().to_owned(),
+                model_sha256: run.file.1.clone(),
                 criterion: criterion.name().into(),
                 budget: criteria.budget,
                 rounding,
                 seed: run.options.seed,
-                ignore: run.options.model.ignore.clone(),
+                ignore: run.ignore.clone(),
                 groups,
             })
         })
@@ -247,7 +325,7 @@ impl<'a> Run<'a> {
         let reached = self.cost.at(measure, widths);
         if reached > limit * 1.000_001 {
             let unit = if measure == Measure::Macs { "MACs" } else { "parameters" };
-            self.notes.push(format!(
+            self.warnings.push(format!(
                 "the budget of {} {unit} cannot be reached: {} remain in protected channels and floors",
                 count(limit),
                 count(reached)
@@ -264,17 +342,23 @@ impl<'a> Run<'a> {
             return Ok((pruned, None));
         }
         self.progress.phase("verify", None);
-        let verified = self.timed("verify", |run| {
-            let masked = rewrite::mask(&run.model, &run.channels, cut)?;
-            let specs = input_specs(&run.model);
-            let sizes = &run.options.model.sizes;
-            let feeds: Vec<_> = (0..COMPARED_RUNS)
-                .map(|number| random_inputs(&specs, sizes, 1 + usize::from(number > 0), run.options.seed + number))
-                .collect();
-            let agreement = compare(run.engine.as_ref(), &masked, &pruned, &feeds)?;
-            Ok(Verified { agreement, runs: feeds.len() })
-        })?;
+        let verified = self.timed("verify", |run| run.compare(&pruned, cut))?;
         Ok((pruned, Some(verified)))
+    }
+
+    pub(super) fn cut_and_compare(&self, cut: &Cut) -> Result<Verified, Error> {
+        self.compare(&rewrite::slice(&self.model, &self.channels, cut)?, cut)
+    }
+
+    fn compare(&self, pruned: &Model, cut: &Cut) -> Result<Verified, Error> {
+        let masked = rewrite::mask(&self.model, &self.channels, cut)?;
+        let specs = input_specs(&self.model);
+        let sizes = &self.options.model.sizes;
+        let feeds: Vec<_> = (0..COMPARED_RUNS)
+            .map(|number| random_inputs(&specs, sizes, 1 + usize::from(number > 0), self.options.seed + number))
+            .collect();
+        let agreement = compare(self.engine.as_ref(), &masked, pruned, &feeds)?;
+        Ok(Verified { agreement, runs: feeds.len() })
     }
 
     fn compensate(
@@ -410,46 +494,11 @@ pub(super) fn time(
     })
 }
 
-/// Analysis options of a model's options.
-pub(super) fn analyse_options(options: &super::ModelOptions) -> Result<AnalyseOptions, Error> {
-    let ignore = options
-        .ignore
-        .iter()
-        .map(|pattern| {
-            glob::Pattern::new(pattern).map_err(|error| Error::Usage {
-                what: format!("`--ignore {pattern}` is not a pattern: {}", error.msg),
-                help: "`*` stands for any characters, `?` for one; `[` must be written `[[]`".into(),
-            })
-        })
-        .collect::<Result<_, _>>()?;
-    Ok(AnalyseOptions { sizes: options.sizes.clone(), ignore, ..AnalyseOptions::default() })
-}
-
 /// Number of distinct labels.
 fn class_count(dataset: &crate::calibration::Dataset) -> usize {
     let labels: std::collections::BTreeSet<usize> =
         (0..dataset.len()).filter_map(|index| dataset.label(index)).collect();
     labels.len()
-}
-
-/// The commonest reasons for protection, in one line.
-fn reasons(channels: &Channels) -> String {
-    let mut all: Vec<String> = channels
-        .protected
-        .iter()
-        .filter_map(|found| found.reasons.first().map(|reason| format!("`{}` ({reason})", found.node)))
-        .collect();
-    all.dedup();
-    if all.is_empty() {
-        // An operator that is not understood leaves the shapes behind it unknown: it is the cause, the rest follows.
-        let follows = |why: &str| why.contains("is not known") || why.contains("no node produces");
-        let cause = channels.opaque.iter().find(|(_, opaque)| !follows(&opaque.why));
-        return match cause.or(channels.opaque.iter().next()) {
-            Some((op, opaque)) => format!("{op} `{}` is not analysed: {}", opaque.node, opaque.why),
-            None => "the model has no convolution or matrix product with a stored weight".into(),
-        };
-    }
-    format!("every channel is protected: {}", crate::error::Names(&all, 3))
 }
 
 fn near_chance(observed: &Observed) -> Result<(), Error> {
@@ -460,18 +509,6 @@ fn near_chance(observed: &Observed) -> Result<(), Error> {
             Err(VerifyError::NearChance { percent, images, classes }.into())
         }
         _ => Ok(()),
-    }
-}
-
-fn describe(budget: &Budget) -> String {
-    let target = |target: &Target| match target {
-        Target::Share(share) => format!("x{share}"),
-        Target::Absolute(number) => count(*number),
-    };
-    match budget {
-        Budget::Ratio(ratio) => format!("{:.0} % of the channels cut", 100.0 * ratio),
-        Budget::Macs(macs) => format!("MACs {}", target(macs)),
-        Budget::Params(params) => format!("parameters {}", target(params)),
     }
 }
 

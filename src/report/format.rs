@@ -42,6 +42,11 @@ impl Style {
         self.wrap("2", text)
     }
 
+    /// What did not go as asked.
+    pub(super) fn bad(self, text: &str) -> String {
+        self.wrap("33", text)
+    }
+
     /// What went well.
     pub(super) fn good(self, text: &str) -> String {
         self.wrap("32", text)

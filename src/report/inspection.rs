@@ -99,7 +99,10 @@ impl Inspection {
         let cost = channels.cost_model();
         let total = cost.at(Measure::Macs, cost.full()).max(1.0);
         let names = |slices: &[Slices]| -> Vec<String> {
-            slices.iter().map(|slices| node_name(&model.graph().node[slices.node])).collect()
+            let mut names: Vec<String> =
+                slices.iter().map(|slices| node_name(&model.graph().node[slices.operator])).collect();
+            names.dedup();
+            names
         };
         let groups = channels
             .groups
@@ -119,7 +122,7 @@ impl Inspection {
         let share = |of: &dyn Fn(&InspectedOperator) -> bool| {
             let macs = |prunable: bool| -> f64 {
                 let counted = operators.iter().filter(|op| of(op) && (!prunable || op.is_prunable()));
-                counted.map(|op| op.macs as f64).sum()
+                counted.fold(0.0, |sum, op| sum + op.macs as f64)
             };
             (macs(false) > 0.0).then(|| macs(true) / macs(false))
         };
@@ -228,13 +231,13 @@ fn operators(model: &Model, channels: &Channels) -> Vec<InspectedOperator> {
     }
     for (number, group) in channels.groups.iter().enumerate() {
         for slices in &group.producers {
-            entry(&mut found, slices.node, &|operator| operator.makes.push(number));
+            entry(&mut found, slices.operator, &|operator| operator.makes.push(number));
         }
         for slices in &group.parameters {
-            entry(&mut found, slices.node, &|operator| operator.carries.push(number));
+            entry(&mut found, slices.operator, &|operator| operator.carries.push(number));
         }
         for slices in &group.consumers {
-            entry(&mut found, slices.node, &|operator| operator.sums.push(number));
+            entry(&mut found, slices.operator, &|operator| operator.sums.push(number));
         }
     }
     for protected in &channels.protected {

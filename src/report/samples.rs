@@ -53,6 +53,7 @@ pub(super) fn bare() -> Summary {
         calibration: None,
         verification: None,
         compensation: Refit::default(),
+        warnings: Vec::new(),
         notes: Vec::new(),
         seed: 0,
         timings_s: BTreeMap::from([("load".into(), 0.01), ("rewrite".into(), 0.02)]),
@@ -116,7 +117,7 @@ pub(super) fn full() -> Summary {
                 ("d".into(), Method::None),
             ],
         },
-        notes: vec![
+        warnings: vec![
             "the budget of 6.22 M MACs cannot be reached: 7.10 M remain in protected channels and floors".into(),
         ],
         timings_s: [("time", 3.2), ("load", 0.01), ("calibrate", 2.4), ("score", 0.5), ("analyse", 0.06)]

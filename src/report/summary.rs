@@ -161,6 +161,9 @@ pub struct Summary {
     pub verification: Option<Verified>,
     /// What was done to the consumers of cut channels.
     pub compensation: Refit,
+    /// What a person should know before anything else: what could not be done, and why.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// What a person should know.
     pub notes: Vec<String>,
     /// Seed of every random choice.

@@ -62,6 +62,9 @@ impl Terminal {
         }
         let files = format!("{} -> {}", summary.model.path.display(), summary.output.path.display());
         lines(out, "", &files, 0)?;
+        for warning in &summary.warnings {
+            lines(out, &self.style.bad("warning: "), warning, 9)?;
+        }
         writeln!(out)
     }
 

@@ -28,7 +28,7 @@ fn lines_fit_the_terminal() {
 fn colours_change_no_text() {
     let coloured = Terminal { style: Style::Colour }.render(&full()).unwrap();
     assert!(coloured.contains("\u{1b}[1m"));
-    let bare = ["\u{1b}[0m", "\u{1b}[1m", "\u{1b}[2m", "\u{1b}[32m"];
+    let bare = ["\u{1b}[0m", "\u{1b}[1m", "\u{1b}[2m", "\u{1b}[32m", "\u{1b}[33m"];
     let stripped = bare.iter().fold(coloured, |text, code| text.replace(code, ""));
     assert_eq!(stripped, plain(&full()));
 }
