@@ -101,11 +101,29 @@ fn onnx_test_models_are_byte_equal_and_analysed() {
     paths.sort();
     assert!(paths.len() > 1500, "{} models found", paths.len());
     all_round_trip(&paths);
+    let (mut nodes, mut opaque) = (0, std::collections::BTreeMap::<String, usize>::new());
     for path in &paths {
         let model = load(path).unwrap();
         let channels = onnx_prune::channels::analyse(&model, &onnx_prune::channels::AnalyseOptions::default());
         let _ = channels.cost_model();
+        nodes += model.graph().node.len();
+        for (op, found) in &channels.opaque {
+            // Classified, or opaque with a reason that names a node of the graph.
+            let named = |node: &&onnx_prune::proto::onnx::NodeProto| {
+                node.op_type() == op && (node.name() == found.node || node.output.contains(&found.node))
+            };
+            let times = model.graph().node.iter().filter(|node| node.op_type() == op).count();
+            assert!(!found.why.is_empty() && (1..=times).contains(&found.nodes), "{}: {op}", path.display());
+            assert!(model.graph().node.iter().any(|node| named(&&node)) || found.node.is_empty(), "{}", path.display());
+            *opaque.entry(op.clone()).or_default() += found.nodes;
+        }
     }
+    let count: usize = opaque.values().sum();
+    println!(
+        "{} models, {nodes} nodes: {} analysed, {count} opaque with a reason: {opaque:?}",
+        paths.len(),
+        nodes - count
+    );
 }
 
 #[test]

@@ -11,11 +11,12 @@
 
 mod support;
 
+use onnx_prune::channels::{AnalyseOptions, analyse, decided_conditions};
 use onnx_prune::engine::{CompileOptions, Engine, EngineChoice, EngineError, EngineOptions, open};
 use onnx_prune::model::{Model, TensorData};
 use onnx_prune::proto::onnx::attribute_proto::AttributeType;
-use onnx_prune::proto::onnx::{AttributeProto, FunctionProto, NodeProto, OperatorSetIdProto};
-use onnx_prune::surgery::{Graph, SurgeryError, extract, fold_constants, inline_functions};
+use onnx_prune::proto::onnx::{AttributeProto, FunctionProto, GraphProto, NodeProto, OperatorSetIdProto};
+use onnx_prune::surgery::{Graph, SurgeryError, extract, fold_constants, inline_branches, inline_functions};
 use onnx_prune::verify::{compare, input_specs, random_inputs};
 use support::Builder;
 
@@ -226,4 +227,53 @@ fn functions_of_another_opset_stay_calls() {
     }
     assert_eq!(inline_functions(&mut model), 0);
     assert_eq!((model.graph().node.len(), model.proto().functions.len()), (before, 2));
+}
+
+/// Behind a convolution a branch that depends on its width: scaled if it is 4, else negated.
+fn with_branch() -> Model {
+    let mut b = Builder::new(&[1, 3, 6, 6]);
+    let first = b.conv("x", 3, 4, 1);
+    let shape = b.node("Shape", &[&first], &[]);
+    let (one, four, half) = (b.scalar_int(1), b.scalar_int(4), b.floats(&[0.5]));
+    let width = b.node("Gather", &[&shape, &one], &[("axis", vec![0])]);
+    let is_four = b.node("Equal", &[&width, &four], &[]);
+    let branch = |op: &str, inputs: &[&str]| GraphProto {
+        name: Some(op.into()),
+        // Both branches use one name, which is not one of the outer graph.
+        node: vec![node("", op, inputs, &["inner"]), node("", "Relu", &["inner"], &["result"])],
+        output: vec![support::info("result", &[1, 4, 4, 4])],
+        ..Default::default()
+    };
+    let taken = b.node("If", &[&is_four], &[]);
+    let attribute = |name: &str, graph: GraphProto| AttributeProto {
+        name: Some(name.into()),
+        r#type: Some(AttributeType::Graph.into()),
+        g: Some(graph),
+        ..Default::default()
+    };
+    let last = b.graph.node.last_mut().unwrap();
+    last.attribute = vec![
+        attribute("then_branch", branch("Mul", &[&first, &half])),
+        attribute("else_branch", branch("Neg", &[&first])),
+    ];
+    let second = b.conv(&taken, 4, 3, 1);
+    b.model(&second)
+}
+
+#[test]
+fn a_branch_that_is_always_taken_is_written_out() {
+    let model = with_branch();
+    assert!(analyse(&model, &AnalyseOptions::default()).groups.is_empty(), "the If hides the channels");
+    let decided = decided_conditions(&model, &AnalyseOptions::default());
+    assert_eq!(decided.values().collect::<Vec<_>>(), [&true]);
+    let mut written = model.clone();
+    assert_eq!(inline_branches(&mut written, &|name| decided.get(name).copied()), 1);
+    let ops: Vec<&str> = written.graph().node.iter().map(|node| node.op_type()).collect();
+    assert_eq!(ops, ["Conv", "Shape", "Gather", "Equal", "Mul", "Relu", "Identity", "Conv"]);
+    assert_eq!(analyse(&written, &AnalyseOptions::default()).groups.len(), 1);
+    assert_eq!(inline_branches(&mut written.clone(), &|_| None), 0);
+    // Where a size other than the batch is open, nothing is decided.
+    let mut open_size = model;
+    open_size.graph_mut().input[0] = support::info("x", &[1, 3, 0, 6]);
+    assert!(decided_conditions(&open_size, &AnalyseOptions::default()).is_empty());
 }

@@ -6,7 +6,7 @@ use super::cut::Cut;
 use super::groups::{self, Group, Protected};
 use super::identity::Ids;
 use super::lanes::{LaneId, Lanes, Reason, Role};
-use super::run::{Dim, MacTerm, Opaque, Restriction, Run, Sizes, Source, Use, node_name, operator_reason};
+use super::run::{self, Dim, MacTerm, Opaque, Restriction, Run, Sizes, Source, Use, node_name, operator_reason};
 use crate::model::Model;
 
 /// How to analyse a model.
@@ -34,6 +34,34 @@ pub(crate) fn small_values(model: &Model, options: &AnalyseOptions) -> HashMap<S
     let sizes = Sizes { named: options.sizes.clone(), batch: options.batch, other: options.other };
     let run = Run::new(model, &sizes);
     run.values.into_iter().filter_map(|(name, value)| Some((name, value.numbers?.to_i64()))).collect()
+}
+
+/// Conditions of `If` nodes that come out the same whatever the batch: value names with their truth.
+///
+/// Only for models whose sizes are given but for the first axis of an input; with other open sizes a condition may turn
+/// at some size that nobody tried.
+pub fn decided_conditions(model: &Model, options: &AnalyseOptions) -> HashMap<String, bool> {
+    let conditions: Vec<&String> =
+        model.graph().node.iter().filter(|node| node.op_type() == "If").filter_map(|node| node.input.first()).collect();
+    if conditions.is_empty() || !run::is_open_in_batch_only(model) {
+        return HashMap::new();
+    }
+    let mut decided: Option<HashMap<String, Vec<i64>>> = None;
+    for batch in [1, 2, 3, 8] {
+        let values = small_values(model, &AnalyseOptions { batch, sizes: BTreeMap::new(), ..options.clone() });
+        let known = |name: &&&String| values.get(**name).cloned();
+        let here: HashMap<String, Vec<i64>> =
+            conditions.iter().filter_map(|name| Some(((*name).clone(), known(&name)?))).collect();
+        decided = Some(match decided {
+            None => here,
+            Some(mut before) => {
+                before.retain(|name, value| here.get(name) == Some(value));
+                before
+            }
+        });
+    }
+    let truth = |(name, value): (String, Vec<i64>)| Some((name, *value.first()? != 0));
+    decided.unwrap_or_default().into_iter().filter_map(truth).collect()
 }
 
 /// What is known of a value after the run.

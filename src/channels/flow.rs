@@ -4,11 +4,15 @@ use super::identity::{Ids, is_tractable, unite_elementwise};
 use super::lanes::{LaneId, Place, Role};
 use super::numbers::resolve_axis;
 use super::run::{
-    Contraction, Dim, MacTerm, Protect, Restriction, Run, Use, Value, attribute, distinct, int_attribute,
+    Contraction, Dim, MacTerm, Protect, Restriction, Run, Source, Use, Value, attribute, distinct, int_attribute,
     ints_attribute, operator_reason,
 };
 use crate::model::{DataType, TensorData};
 use crate::proto::onnx::{NodeProto, TensorProto};
+
+/// Shared weights with fewer elements than this are copied when their readers want different cuts: exporters merge equal
+/// biases and normalisation parameters of unrelated layers.
+const LEAST_TIED: usize = 1024;
 
 /// One node during the run: what its rule sees and sets.
 pub(crate) struct Flow<'a, 'm> {
@@ -70,9 +74,24 @@ impl Flow<'_, '_> {
                 ids.set_axis(axis, lanes);
             }
         }
+        self.tie(input, source, &ids);
         self.run.uses.push(Use { node: self.index, input, source, ids: ids.clone() });
         self.run.uses_at.insert((self.index, input), use_id);
         Ok(ids)
+    }
+
+    /// A large weight that several nodes of one kind read (a head over every level of a pyramid) is cut for all of them
+    /// alike: a copy for each would make the file larger than it was.
+    fn tie(&mut self, input: usize, source: Source, ids: &Ids) {
+        if ids.rank() < 2 || ids.elements() < LEAST_TIED {
+            return;
+        }
+        let alike = |read: &&Use| {
+            let node = &self.run.graph.node[read.node];
+            read.source == source && read.input == input && node.op_type() == self.node.op_type()
+        };
+        let Some(other) = self.run.uses.iter().find(alike).map(|read| read.ids.clone()) else { return };
+        self.unite_all(&other, ids);
     }
 
     /// Known whole numbers of an input.

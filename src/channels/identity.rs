@@ -388,12 +388,16 @@ pub(crate) fn unite_elementwise(
     let mut factors: Vec<Factor> = Vec::new();
     for (number, part) in parts.iter().enumerate() {
         for factor in &part.factors {
-            for (other_number, other) in parts.iter().enumerate() {
+            let held = parts.iter().enumerate().any(|(other_number, other)| {
                 let meets = factor.axes.iter().any(|&axis| other.shape[axis] > 1);
                 let known = factor.axes.iter().any(|&axis| other.varies(axis));
-                if other_number != number && meets && !known {
-                    stuck(lanes, &factor.ids);
-                }
+                other_number != number && meets && !known
+            });
+            if held {
+                // Nothing along these axes can be cut from here on, so that no later node need keep it apart: positions
+                // of a stored embedding are folded into batches and channels.
+                stuck(lanes, &factor.ids);
+                continue;
             }
             let mut merged = false;
             for known in &mut factors {

@@ -18,7 +18,7 @@ pub(crate) mod ops;
 pub(crate) mod run;
 
 pub(crate) use analysis::small_values;
-pub use analysis::{AnalyseOptions, Channels, analyse};
+pub use analysis::{AnalyseOptions, Channels, analyse, decided_conditions};
 pub use cost::{CostModel, Measure};
 pub use coupled::Coupled;
 pub use cut::Cut;

@@ -138,6 +138,21 @@ impl Sizes {
     }
 }
 
+/// Whether every size of every true input is given, but for first axes.
+pub(super) fn is_open_in_batch_only(model: &Model) -> bool {
+    use crate::proto::onnx::tensor_shape_proto::dimension::Value as Size;
+    use crate::proto::onnx::type_proto::Value as Kind;
+    let graph = model.graph();
+    let stored = |name: &str| graph.initializer.iter().any(|tensor| tensor.name() == name);
+    graph.input.iter().filter(|input| !stored(input.name())).all(|input| {
+        let Some(Kind::TensorType(tensor)) = input.r#type.as_ref().and_then(|kind| kind.value.as_ref()) else {
+            return false;
+        };
+        let given = |size: &Option<Size>| matches!(size, Some(Size::DimValue(size)) if *size > 0);
+        tensor.shape.as_ref().is_some_and(|shape| shape.dim.iter().skip(1).all(|dim| given(&dim.value)))
+    })
+}
+
 /// Nodes of one operator type that were not analysed.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Opaque {

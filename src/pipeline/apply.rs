@@ -13,7 +13,6 @@ use crate::model::SaveOptions;
 use crate::plan::{Plan, PlanError};
 use crate::report::{Inspection, LatencyChange};
 use crate::rewrite;
-use crate::surgery::inline_functions;
 use crate::verify::{Agreement, compare, input_specs, random_inputs};
 
 /// Analyses a model.
@@ -23,8 +22,9 @@ use crate::verify::{Agreement, compare, input_specs, random_inputs};
 pub fn inspect(options: &ModelOptions) -> Result<Inspection, Error> {
     let mut model = writing::load(options)?;
     let sha256 = model.sha256().to_owned();
-    inline_functions(&mut model);
-    let channels = analyse(&model, &analyse_options(&options.sizes, &options.ignore)?);
+    let analysis = analyse_options(&options.sizes, &options.ignore)?;
+    writing::write_out(&mut model, &analysis);
+    let channels = analyse(&model, &analysis);
     Ok(Inspection { model_sha256: sha256, ..Inspection::new(&model, &channels) })
 }
 
@@ -55,8 +55,9 @@ pub fn apply(options: &ApplyOptions) -> Result<(), Error> {
         let why = format!("the plan is for the file with SHA-256 {}, this is {}", plan.model_sha256, model.sha256());
         return Err(PlanError::Mismatch { why }.into());
     }
-    inline_functions(&mut model);
-    let channels = analyse(&model, &analyse_options(&options.model.sizes, &plan.ignore)?);
+    let analysis = analyse_options(&options.model.sizes, &plan.ignore)?;
+    writing::write_out(&mut model, &analysis);
+    let channels = analyse(&model, &analysis);
     let cut = plan.cut(&channels)?;
     let result =
         if options.masked { rewrite::mask(&model, &channels, &cut)? } else { rewrite::slice(&model, &channels, &cut)? };

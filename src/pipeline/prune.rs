@@ -23,7 +23,6 @@ use crate::report::{
 };
 use crate::rewrite;
 use crate::score::{Criterion, by_name};
-use crate::surgery::inline_functions;
 use crate::verify::{Accuracy, VerifyError, compare, input_specs, random_inputs};
 
 /// Runs of random inputs that the masked and the sliced model are compared on.
@@ -154,10 +153,11 @@ impl<'a> Run<'a> {
     ) -> Result<Self, Error> {
         let begin = Instant::now();
         let file = (model.size_bytes(), model.sha256().to_owned());
-        let inlined = inline_functions(&mut model);
         let mut ignore = options.model.ignore.clone();
         ignore.extend(broken.iter().flat_map(|group| &group.producers).map(|name| glob::Pattern::escape(name)));
-        let channels = analyse(&model, &analyse_options(&options.model.sizes, &ignore)?);
+        let analysis = analyse_options(&options.model.sizes, &ignore)?;
+        let (functions, branches) = writing::write_out(&mut model, &analysis);
+        let channels = analyse(&model, &analysis);
         let analysed = begin.elapsed().as_secs_f64();
         if channels.groups.is_empty() {
             return Err(PlanError::Nothing { why: reasons(&channels) }.into());
@@ -178,8 +178,10 @@ impl<'a> Run<'a> {
         let cost = channels.cost_model();
         let timings = BTreeMap::from([("load".into(), loaded), ("analyse".into(), analysed)]);
         let (engine, mut notes, output) = (opened.engine, opened.notes, options.output_path());
-        if inlined > 0 {
-            notes.push(format!("{inlined} calls of functions in the model were written out"));
+        if functions + branches > 0 {
+            notes.push(format!(
+                "written out: {functions} calls of functions, {branches} branches that are always taken"
+            ));
         }
         Ok(Self {
             options,

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use crate::channels::{AnalyseOptions, decided_conditions};
 use crate::error::Error;
 use crate::model::{LoadOptions, Model, ModelError};
+use crate::surgery::{inline_branches, inline_functions};
 
 use super::ModelOptions;
 
@@ -14,6 +16,22 @@ pub(super) fn load(options: &ModelOptions) -> Result<Model, Error> {
         return Ok(Model::read(&mut std::io::stdin().lock(), "standard input", &load)?);
     }
     Ok(Model::load(&options.path, &load)?)
+}
+
+/// Writes out what hides channels from the analysis: calls of functions in the model, and branches that are always the
+/// same. Returns how many of both.
+pub(super) fn write_out(model: &mut Model, options: &AnalyseOptions) -> (usize, usize) {
+    let functions = inline_functions(model);
+    let mut branches = 0;
+    loop {
+        // A branch that was written out may decide the next one.
+        let decided = decided_conditions(model, options);
+        let more = inline_branches(model, &|name| decided.get(name).copied());
+        branches += more;
+        if more == 0 {
+            return (functions, branches);
+        }
+    }
 }
 
 /// Fails early, before minutes of work, if a result could not be written.

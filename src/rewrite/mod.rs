@@ -101,7 +101,7 @@ pub fn slice(model: &Model, channels: &Channels, cut: &Cut) -> Result<Model, Rew
         let wanted = operands.iter().map(|(input, _)| *input).collect::<Vec<_>>();
         required.extend(unchanged(&model.graph().node[index], channels).filter_map(|(input, values)| {
             let shape = None;
-            (!wanted.contains(&input)).then(|| Required { node: index, input, values, shape })
+            (!wanted.contains(&input)).then_some(Required { node: index, input, values, shape })
         }));
         required.extend(operands.into_iter().map(|(input, values)| Required {
             node: index,

@@ -97,6 +97,7 @@ fn replace(
             Source::Node(index) => model.graph().node[index].output[0].clone(),
         };
         let readers = counts.get(&name).copied().unwrap_or(0);
+        let mut copies: Vec<(String, TensorData)> = Vec::new();
         for (wanted, readers_here) in &wishes {
             if wanted.iter().all(Option::is_none) {
                 continue;
@@ -113,8 +114,17 @@ fn replace(
                 store(result.graph_mut(), source, &data);
                 continue;
             }
-            let copy = names.fresh(&format!("{name}_pruned"));
-            add_initializer(result, &copy, &data);
+            // Tensors of zeros were merged by the exporter; their slices are equal again.
+            let known = copies.iter().find(|(_, other)| other.dims == data.dims && other.bytes == data.bytes);
+            let copy = match known {
+                Some((copy, _)) => copy.clone(),
+                None => {
+                    let copy = names.fresh(&format!("{name}_pruned"));
+                    add_initializer(result, &copy, &data);
+                    copies.push((copy.clone(), data));
+                    copy
+                }
+            };
             for &(node, input) in readers_here {
                 result.graph_mut().node[node].input[input].clone_from(&copy);
             }

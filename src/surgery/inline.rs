@@ -1,12 +1,13 @@
-//! Model-local functions, written out where they are called.
+//! Model-local functions and decided branches, written out where they stand.
 //!
-//! <https://onnx.ai/onnx/repo-docs/IR.html#functions> (IR version 8 and later)
+//! <https://onnx.ai/onnx/repo-docs/IR.html#functions> (IR version 8 and later),
+//! <https://onnx.ai/onnx/operators/onnx__If.html>
 
 use std::collections::HashMap;
 
 use super::find::Names;
 use crate::model::Model;
-use crate::proto::onnx::{AttributeProto, FunctionProto, ModelProto, NodeProto};
+use crate::proto::onnx::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto};
 
 /// Calls are written out until this many nodes; a small file can describe an enormous graph.
 const MOST_NODES: usize = 1 << 18;
@@ -44,6 +45,70 @@ pub fn inline_functions(model: &mut Model) -> usize {
         model.proto_mut().functions.clear();
     }
     count
+}
+
+/// Writes out the branch of every `If` of the main graph whose condition is known: `decided` gives it by the name of
+/// the value. Returns how many were written out; branches with subgraphs of their own stay.
+pub fn inline_branches(model: &mut Model, decided: &dyn Fn(&str) -> Option<bool>) -> usize {
+    let mut names = Names::of(model.graph());
+    let old = std::mem::take(&mut model.graph_mut().node);
+    let (mut nodes, mut stored, mut count) = (Vec::with_capacity(old.len()), Vec::new(), 0);
+    for node in old {
+        match branch(&node, decided) {
+            Some(taken) => {
+                count += 1;
+                nodes.extend(taken_out(taken, &node, &mut names, &mut stored));
+            }
+            None => nodes.push(node),
+        }
+    }
+    let graph = model.graph_mut();
+    graph.node = nodes;
+    graph.initializer.extend(stored);
+    count
+}
+
+/// The branch that is taken, if that is known and it can be written out.
+fn branch<'n>(node: &'n NodeProto, decided: &dyn Fn(&str) -> Option<bool>) -> Option<&'n GraphProto> {
+    if node.op_type() != "If" || !matches!(node.domain(), "" | "ai.onnx") {
+        return None;
+    }
+    let wanted = if decided(node.input.first()?)? { "then_branch" } else { "else_branch" };
+    let taken = node.attribute.iter().find(|attribute| attribute.name() == wanted)?.g.as_ref()?;
+    let plain = |node: &NodeProto| node.attribute.iter().all(|a| a.g.is_none() && a.graphs.is_empty());
+    (taken.node.iter().all(plain) && taken.sparse_initializer.is_empty()).then_some(taken)
+}
+
+/// The nodes of a branch under names of the main graph; its stored tensors are added to `stored`.
+fn taken_out(taken: &GraphProto, node: &NodeProto, names: &mut Names, stored: &mut Vec<TensorProto>) -> Vec<NodeProto> {
+    let mut renamed: HashMap<&str, String> = HashMap::new();
+    let own = taken.node.iter().flat_map(|node| &node.output).map(String::as_str);
+    let own = own.chain(taken.initializer.iter().map(TensorProto::name));
+    for name in own.filter(|name| !name.is_empty()) {
+        // Branches may use one name each, but not one of the outer graph.
+        renamed.insert(name, names.fresh(name));
+    }
+    for tensor in &taken.initializer {
+        let name = renamed.get(tensor.name()).cloned();
+        stored.push(TensorProto { name, ..tensor.clone() });
+    }
+    let mut nodes: Vec<NodeProto> = taken.node.clone();
+    for name in nodes.iter_mut().flat_map(|node| node.input.iter_mut().chain(&mut node.output)) {
+        if let Some(outer) = renamed.get(name.as_str()) {
+            name.clone_from(outer);
+        }
+    }
+    for (inner, outer) in taken.output.iter().zip(&node.output).filter(|(_, outer)| !outer.is_empty()) {
+        let inner = renamed.get(inner.name()).cloned().unwrap_or_else(|| inner.name().to_owned());
+        nodes.push(NodeProto {
+            op_type: Some("Identity".into()),
+            name: Some(names.fresh(&format!("{outer}_taken"))),
+            input: vec![inner],
+            output: vec![outer.clone()],
+            ..NodeProto::default()
+        });
+    }
+    nodes
 }
 
 fn matches(function: &FunctionProto, node: &NodeProto) -> bool {

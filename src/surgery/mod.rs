@@ -1,5 +1,5 @@
 //! Graph edits: walk, find, rename, insert, replace, remove, extract a part, fold constants,
-//! inline functions.
+//! inline functions and decided branches.
 //!
 //! Edits work on the main graph of a [`Model`](crate::model::Model) and keep it valid: names stay unique, readers
 //! follow their values. Which channels can be cut is the business of [`channels`](crate::channels), cutting them that
@@ -42,4 +42,4 @@ pub(crate) use find::{Names, add_initializer, captured, node_name, references, t
 pub use edit::{Graph, SurgeryError};
 pub use extract::extract;
 pub use fold::{Folded, fold_constants};
-pub use inline::inline_functions;
+pub use inline::{inline_branches, inline_functions};

@@ -52,6 +52,7 @@ pub enum Step {
     Einsum { width: usize },
     SharedWeight,
     JoinedWeight,
+    FactoredWeight,
     MergedBias,
     Tile,
     Recurrent,
@@ -96,6 +97,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (2usize..5).prop_map(|half| Step::Einsum { width: 2 * half }),
         1 => Just(Step::SharedWeight),
         1 => Just(Step::JoinedWeight),
+        1 => Just(Step::FactoredWeight),
         1 => Just(Step::MergedBias),
         1 => Just(Step::SelfAttention),
         1 => Just(Step::Recurrent),
@@ -182,6 +184,12 @@ fn add(b: &mut Builder, step: &Step, known: &Known, values: &[Known]) -> Vec<Kno
             let (front, back) = (b.weight(&[2, *c, 3, 3]), b.weight(&[4, *c, 3, 3]));
             let w = b.node("Concat", &[&front, &back], &[("axis", vec![0])]);
             one(b.node("Conv", &[x, &w], &[("pads", vec![1; 4])]), 6)
+        }
+        Step::FactoredWeight => {
+            let (down, up, dims) = (b.weight(&[6, 2]), b.weight(&[2, *c]), b.ints(&[6, *c as i64, 1, 1]));
+            let product = b.node("MatMul", &[&down, &up], &[]);
+            let w = b.node("Reshape", &[&product, &dims], &[]);
+            one(b.node("Conv", &[x, &w], &[]), 6)
         }
         Step::MergedBias => {
             let bias = b.weight(&[6]);

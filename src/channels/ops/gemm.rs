@@ -40,7 +40,7 @@ pub(super) fn sum_of_products(flow: &mut Flow<'_, '_>) -> Result<Ids, Protect> {
         for axis in 0..c.rank() {
             flow.mark(&c, axis, Role::Parameter);
         }
-        return Ok(flow.elementwise(&[product, c])?);
+        return flow.elementwise(&[product, c]);
     }
     Ok(product)
 }

@@ -43,7 +43,7 @@ impl Rule for Range {
             return Err("its bounds depend on the data".into());
         };
         let count = ((limit - start) / step).ceil().max(0.0);
-        if !(count <= f64::from(1 << 22)) {
+        if count.is_nan() || count > f64::from(1 << 22) {
             return Err("its output is too large".into());
         }
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded just above")]

@@ -48,10 +48,10 @@ pub(super) fn product(flow: &mut Flow<'_, '_>, a: Operand, b: Operand, out: &[La
     );
     let (a, b) = (Operand { ids: ids_a, ..a }, Operand { ids: ids_b, ..b });
     let result = match (flow.is_constant(a.input), flow.is_constant(b.input)) {
-        (true, true) => return Err("both of its operands are stored".into()),
+        (true, true) => both(flow, &a, &b, out, false)?,
         (false, true) => weighted(flow, &a, &b, out),
         (true, false) => weighted(flow, &b, &a, out),
-        (false, false) => run_time(flow, &a, &b, out)?,
+        (false, false) => both(flow, &a, &b, out, true)?,
     };
     count(flow, &a, &b);
     Ok(result)
@@ -113,12 +113,15 @@ fn weighted(flow: &mut Flow<'_, '_>, x: &Operand, w: &Operand, out: &[Label]) ->
     result
 }
 
-/// Two values of run time: what is summed over goes from both.
-fn run_time(flow: &mut Flow<'_, '_>, a: &Operand, b: &Operand, out: &[Label]) -> Result<Ids, Protect> {
+/// Two values of run time: what is summed over goes from both. Two stored ones (a weight kept as a product): what is
+/// summed over stays.
+fn both(flow: &mut Flow<'_, '_>, a: &Operand, b: &Operand, out: &[Label], run_time: bool) -> Result<Ids, Protect> {
     for (left, &label) in a.labels.iter().enumerate() {
         let Some(right) = b.axis(label).filter(|_| !out.contains(&label)) else { continue };
         let (x, y) = (flow.lanes_along(&a.ids, left), flow.lanes_along(&b.ids, right));
-        if x.is_some() || y.is_some() {
+        if !run_time {
+            flow.protect(x.into_iter().chain(y).flatten().collect(), "it is summed over in a product of stored values");
+        } else if x.is_some() || y.is_some() {
             flow.bind(x.as_deref(), y.as_deref(), "one of its operands has no channels along the summed axis");
             flow.restrict(vec![(a.input, left), (b.input, right)], None);
         }

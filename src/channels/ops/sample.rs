@@ -20,7 +20,7 @@ impl Rule for RoiAlign {
             return Err("its inputs are not an image and regions".into());
         }
         let shape = vec![regions.shape[0], x.shape[1], height, width];
-        pass(flow, &x, shape, &[1, 2]);
+        pass(flow, &x, &shape, &[1, 2]);
         Ok(())
     }
 }
@@ -36,13 +36,13 @@ impl Rule for GridSample {
         }
         let mut shape = vec![x.shape[0], x.shape[1]];
         shape.extend(&grid.shape[1..grid.rank() - 1]);
-        pass(flow, &x, shape, &[1]);
+        pass(flow, &x, &shape, &[1]);
         Ok(())
     }
 }
 
 /// Hands the channels on; what the places are computed from must stay.
-fn pass(flow: &mut Flow<'_, '_>, x: &Ids, shape: Vec<usize>, places: &[usize]) {
+fn pass(flow: &mut Flow<'_, '_>, x: &Ids, shape: &[usize], places: &[usize]) {
     for &input in places {
         if let Ok(place) = flow.ids(input) {
             flow.protect_all(&place, "it reads places from this input");
@@ -50,6 +50,6 @@ fn pass(flow: &mut Flow<'_, '_>, x: &Ids, shape: Vec<usize>, places: &[usize]) {
     }
     let x = flow.along_only(x, 1, "it mixes positions");
     let lanes = flow.lanes_along(&x, 1);
-    let result = lanes.map_or_else(|| Ids::plain(shape.clone()), |lanes| Ids::along(shape.clone(), 1, lanes));
+    let result = lanes.map_or_else(|| Ids::plain(shape.to_vec()), |lanes| Ids::along(shape.to_vec(), 1, lanes));
     flow.set(0, result);
 }
