@@ -114,7 +114,7 @@ fn onnx_test_models_are_byte_equal_and_analysed() {
             };
             let times = model.graph().node.iter().filter(|node| node.op_type() == op).count();
             assert!(!found.why.is_empty() && (1..=times).contains(&found.nodes), "{}: {op}", path.display());
-            assert!(model.graph().node.iter().any(|node| named(&&node)) || found.node.is_empty(), "{}", path.display());
+            assert!(model.graph().node.iter().any(|node| named(&node)) || found.node.is_empty(), "{}", path.display());
             *opaque.entry(op.clone()).or_default() += found.nodes;
         }
     }

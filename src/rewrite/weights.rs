@@ -116,14 +116,13 @@ fn replace(
             }
             // Tensors of zeros were merged by the exporter; their slices are equal again.
             let known = copies.iter().find(|(_, other)| other.dims == data.dims && other.bytes == data.bytes);
-            let copy = match known {
-                Some((copy, _)) => copy.clone(),
-                None => {
-                    let copy = names.fresh(&format!("{name}_pruned"));
-                    add_initializer(result, &copy, &data);
-                    copies.push((copy.clone(), data));
-                    copy
-                }
+            let copy = if let Some((copy, _)) = known {
+                copy.clone()
+            } else {
+                let copy = names.fresh(&format!("{name}_pruned"));
+                add_initializer(result, &copy, &data);
+                copies.push((copy.clone(), data));
+                copy
             };
             for &(node, input) in readers_here {
                 result.graph_mut().node[node].input[input].clone_from(&copy);
