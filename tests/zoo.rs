@@ -161,6 +161,9 @@ fn one(path: &Path, judge: &Judge) -> Result<String, String> {
     if WIDE_OPEN.iter().any(|open| name.starts_with(open)) && convolutions.unwrap_or(0.0) < LEAST_PRUNABLE {
         return Err(format!("only {convolutions:?} of the MACs of its convolutions are prunable"));
     }
+    if let Some(silent) = left_in_silence(&found) {
+        return Err(format!("{silent} is not prunable and nobody says why"));
+    }
     let mut line = format!(
         "{:>3} {:>6} {:>9}",
         found["groups"].as_array().unwrap().len(),
@@ -174,6 +177,21 @@ fn one(path: &Path, judge: &Judge) -> Result<String, String> {
         }
     }
     Ok(format!("{line} {:>6.1}  {}", begin.elapsed().as_secs_f64(), reasons(&found)))
+}
+
+/// An operator with work that is neither prunable nor protected for a reason.
+fn left_in_silence(found: &Value) -> Option<String> {
+    if !found["opaque"].as_object().unwrap().is_empty() {
+        return None;
+    }
+    let empty = |operator: &Value, key: &str| operator[key].as_array().unwrap().is_empty();
+    let silent = |operator: &&Value| {
+        operator["macs"].as_u64() > Some(0)
+            && ["makes", "carries", "sums", "protected"].iter().all(|k| empty(operator, k))
+    };
+    let mut operators = found["operators"].as_array().unwrap().iter();
+    // A product of run-time values makes nothing of its own.
+    operators.find(|op| silent(op) && op["op"].as_str().unwrap().starts_with("Conv")).map(|op| op["name"].to_string())
 }
 
 /// The first reason of each kind that something stays whole.

@@ -147,13 +147,17 @@ impl Lanes {
         &self.sites
     }
 
-    /// Gives a role to the sites of `lanes`. An axis that both makes and sums channels keeps the first role.
+    /// Gives a role to the sites of `lanes`. An axis that both makes and sums channels keeps the first of these roles; a
+    /// weight that elementwise operators prepare is a weight all the same.
     pub(crate) fn mark(&mut self, lanes: &[LaneId], role: Role, node: usize) {
         let mut last = None;
         for &lane in lanes {
             let site = self.site_of(lane);
             if last != Some(site) {
-                self.sites[site.0 as usize].role.get_or_insert((role, node));
+                let known = &mut self.sites[site.0 as usize].role;
+                if known.is_none_or(|(known, _)| known == Role::Parameter) {
+                    *known = Some((role, node));
+                }
                 last = Some(site);
             }
         }

@@ -70,6 +70,25 @@ impl Builder {
         name
     }
 
+    pub fn number(&mut self, value: f32) -> String {
+        self.stored(&[], &[value])
+    }
+
+    /// A zero of 8 bits.
+    pub fn zero_point(&mut self) -> String {
+        let name = self.name("z");
+        let data = TensorData { dtype: DataType::Int8, dims: Vec::new(), bytes: vec![0].into() };
+        self.graph.initializer.push(data.to_proto(&name));
+        name
+    }
+
+    /// A condition that nobody can know before the run, fed with the image: whether its sum is above zero.
+    pub fn truth(&mut self) -> String {
+        let zero = self.number(0.0);
+        let mean = self.node("ReduceMean", &["x"], &[("keepdims", vec![0])]);
+        self.node("Greater", &[&mean, &zero], &[])
+    }
+
     pub fn table(&mut self, dims: &[usize], values: &[i64]) -> String {
         let name = self.name("i");
         self.graph.initializer.push(TensorData::from_i64(dims.to_vec(), values).to_proto(&name));
@@ -114,7 +133,20 @@ impl Builder {
     }
 
     pub fn nodes(&mut self, op: &str, inputs: &[&str], attributes: &[(&str, Vec<i64>)], outputs: Vec<String>) {
-        const SINGLE: [&str; 8] = ["group", "axis", "blocksize", "transB", "keepdims", "to", "size", "hidden_size"];
+        const SINGLE: [&str; 12] = [
+            "group",
+            "axis",
+            "blocksize",
+            "transA",
+            "transB",
+            "keepdims",
+            "to",
+            "size",
+            "hidden_size",
+            "num_groups",
+            "output_height",
+            "output_width",
+        ];
         let attribute = attributes
             .iter()
             .map(|(name, values)| {

@@ -188,6 +188,9 @@ fn add(b: &mut Builder, step: &Step, known: &Known, values: &[Known]) -> Vec<Kno
         Step::FactoredWeight => {
             let (down, up, dims) = (b.weight(&[6, 2]), b.weight(&[2, *c]), b.ints(&[6, *c as i64, 1, 1]));
             let product = b.node("MatMul", &[&down, &up], &[]);
+            let (own, half) = (b.weight(&[6, *c]), b.floats(&[0.5]));
+            let product = b.node("Mul", &[&product, &half], &[]);
+            let product = b.node("Add", &[&own, &product], &[]);
             let w = b.node("Reshape", &[&product, &dims], &[]);
             one(b.node("Conv", &[x, &w], &[]), 6)
         }

@@ -1,28 +1,17 @@
-//! Masked = sliced on random graphs of the supported operators.
-#![allow(
-    missing_docs,
-    clippy::pedantic,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test binary"
-)]
-
-mod support;
+//! Masked = sliced on random graphs of the supported operators, and an oracle of single cuts.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
-use onnx_prune::channels::{AnalyseOptions, Channels, Cut, Group, Reason, analyse};
-use onnx_prune::engine::{CompileOptions, Engine, EngineOptions, Tensor, open};
-use onnx_prune::model::Model;
+use onnx_prune::channels::{AnalyseOptions, Cut, Group, Reason, analyse};
 use onnx_prune::rewrite::{mask, slice};
 use onnx_prune::verify::{compare, input_specs, random_inputs};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use support::Builder;
-use support::problem::problem;
+
+use crate::support::problem::problem;
+use crate::support::{self, Builder};
+use crate::{engine, shapes, survives};
 
 /// How many graphs to try: a default, or as the environment says.
 fn cases(variable: &str, default: u32) -> u32 {
@@ -34,20 +23,6 @@ fn runner(cases: u32) -> TestRunner {
         Config { cases, failure_persistence: None, max_shrink_iters: 500, ..Config::default() },
         proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha),
     )
-}
-
-/// ONNX Runtime where it is found, since it knows every operator; else the embedded engine.
-fn engine() -> Box<dyn Engine> {
-    open(&EngineOptions::default()).unwrap().engine
-}
-
-/// Shapes of the outputs, or why there are none.
-fn shapes(engine: &dyn Engine, model: &Model, feed: &[(String, Tensor)]) -> Result<Vec<Vec<usize>>, String> {
-    let inputs: Vec<_> = feed.iter().map(|(name, value)| (name.as_str(), value)).collect();
-    let explain = |error| onnx_prune::Error::from(error).render();
-    let mut session = engine.compile(model, &CompileOptions::default()).map_err(explain)?;
-    let outputs = session.run(&inputs).map_err(explain)?;
-    Ok(outputs.iter().map(|output| output.shape().to_vec()).collect())
 }
 
 #[test]
@@ -101,17 +76,6 @@ fn masked_equals_sliced_on_random_graphs() {
     println!("{} graphs were refused by {} before any cut", refused.get(), engine.info().name);
     assert!(refused.get() < cases / 5, "the engine refuses too many of the graphs");
     assert!(cut_channels.get() > cases as usize, "the graphs had nothing to cut");
-}
-
-/// Whether the model still runs and computes what its masked form computes, in the original's output shapes.
-fn survives(engine: &dyn Engine, model: &Model, channels: &Channels, cut: &Cut, seed: u64) -> Result<(), String> {
-    let sliced = slice(model, channels, cut).map_err(|error| error.to_string())?;
-    let masked = mask(model, channels, cut).map_err(|error| error.to_string())?;
-    let feed = random_inputs(&input_specs(model), &BTreeMap::new(), 1, seed);
-    if shapes(engine, &sliced, &feed)? != shapes(engine, model, &feed)? {
-        return Err("the interface changed".into());
-    }
-    compare(engine, &masked, &sliced, &[feed]).map(|_| ()).map_err(|error| onnx_prune::Error::from(error).render())
 }
 
 /// Whether some value would be left without channels if this atom alone went.

@@ -1,0 +1,48 @@
+//! Channel analysis and the cuts that follow from it, judged by the engine.
+#![allow(
+    missing_docs,
+    clippy::pedantic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test binary"
+)]
+
+mod operators;
+mod random_graphs;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::collections::BTreeMap;
+
+use onnx_prune::channels::{Channels, Cut};
+use onnx_prune::engine::{CompileOptions, Engine, EngineOptions, Tensor, open};
+use onnx_prune::model::Model;
+use onnx_prune::rewrite::{mask, slice};
+use onnx_prune::verify::{compare, input_specs, random_inputs};
+
+/// ONNX Runtime where it is found, since it knows every operator; else the embedded engine.
+fn engine() -> Box<dyn Engine> {
+    open(&EngineOptions::default()).unwrap().engine
+}
+
+/// Shapes of the outputs, or why there are none.
+fn shapes(engine: &dyn Engine, model: &Model, feed: &[(String, Tensor)]) -> Result<Vec<Vec<usize>>, String> {
+    let inputs: Vec<_> = feed.iter().map(|(name, value)| (name.as_str(), value)).collect();
+    let explain = |error| onnx_prune::Error::from(error).render();
+    let mut session = engine.compile(model, &CompileOptions::default()).map_err(explain)?;
+    let outputs = session.run(&inputs).map_err(explain)?;
+    Ok(outputs.iter().map(|output| output.shape().to_vec()).collect())
+}
+
+/// Whether the model still runs and computes what its masked form computes, in the original's output shapes.
+fn survives(engine: &dyn Engine, model: &Model, channels: &Channels, cut: &Cut, seed: u64) -> Result<(), String> {
+    let sliced = slice(model, channels, cut).map_err(|error| error.to_string())?;
+    let masked = mask(model, channels, cut).map_err(|error| error.to_string())?;
+    let feed = random_inputs(&input_specs(model), &BTreeMap::new(), 1, seed);
+    if shapes(engine, &sliced, &feed)? != shapes(engine, model, &feed)? {
+        return Err("the interface changed".into());
+    }
+    compare(engine, &masked, &sliced, &[feed]).map(|_| ()).map_err(|error| onnx_prune::Error::from(error).render())
+}
