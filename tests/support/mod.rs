@@ -133,7 +133,7 @@ impl Builder {
     }
 
     pub fn nodes(&mut self, op: &str, inputs: &[&str], attributes: &[(&str, Vec<i64>)], outputs: Vec<String>) {
-        const SINGLE: [&str; 12] = [
+        const SINGLE: [&str; 14] = [
             "group",
             "axis",
             "blocksize",
@@ -146,6 +146,8 @@ impl Builder {
             "num_groups",
             "output_height",
             "output_width",
+            "q_num_heads",
+            "kv_num_heads",
         ];
         let attribute = attributes
             .iter()

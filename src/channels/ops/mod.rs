@@ -3,6 +3,7 @@
 //! A rule says how identities flow and which operands carry a channel count and must be rewritten after a cut.
 //! An operator without a rule needs no file: it protects what reaches it.
 
+mod attention;
 mod concat;
 mod conv;
 mod einsum;
@@ -97,6 +98,7 @@ pub(crate) fn rule(node: &NodeProto) -> Option<&'static dyn Rule> {
         "OneHot" => &generate::OneHot,
         "RoiAlign" => &sample::RoiAlign,
         "GridSample" => &sample::GridSample,
+        "Attention" => &attention::Attention,
         "LSTM" | "GRU" | "RNN" => &recurrent::Recurrent,
         "QuantizeLinear" | "DequantizeLinear" => &quantize::Quantize,
         _ => return None,
