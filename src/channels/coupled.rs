@@ -42,6 +42,16 @@ impl Channels {
         Some(Coupled { cut: Cut::of_class(self, root), reasons: reasons.into_iter().cloned().collect(), atom })
     }
 
+    /// Why channels stay that a node makes, carries or sums over.
+    pub fn reasons_at(&self, node: usize) -> Vec<Reason> {
+        let own = self.lanes.sites().iter().filter(|site| site.role.is_some_and(|(_, by)| by == node));
+        let roots: BTreeSet<LaneId> =
+            own.flat_map(|site| (site.first.0..).take(site.len)).map(|lane| self.root(LaneId(lane))).collect();
+        let frozen = self.lanes.frozen().iter().filter(|(lane, _)| roots.contains(&self.root(*lane)));
+        let reasons: BTreeSet<&Reason> = frozen.map(|(_, reason)| reason).collect();
+        reasons.into_iter().cloned().collect()
+    }
+
     fn lanes_made_by(&self, node: usize) -> std::ops::Range<u32> {
         let site = self.lanes.sites().iter().find(|site| site.role == Some((Role::Output, node)));
         site.map_or(0..0, |site| site.first.0..site.first.0 + u32::try_from(site.len).unwrap_or(0))

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use super::explain::analyse_options;
-use super::prune::time;
+use super::measure::time;
 use super::{ModelOptions, writing};
 use crate::channels::analyse;
 use crate::engine::{EngineInfo, EngineOptions, open};

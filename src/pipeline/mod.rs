@@ -3,6 +3,7 @@
 mod apply;
 mod dense;
 mod explain;
+mod measure;
 mod options;
 mod progress;
 mod prune;

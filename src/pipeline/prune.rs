@@ -7,14 +7,14 @@ use std::time::Instant;
 
 use super::dense::{self, Observed, Source, Wanted};
 use super::explain::{analyse_options, describe, reasons};
+use super::measure::{class_count, count_params, near_chance, time};
 use super::options::{PruneOptions, RoundTo};
 use super::rollback::Broken;
 use super::{Progress, scoring, writing};
 use crate::channels::{Channels, CostModel, Cut, Measure, analyse};
 use crate::compensate::{Compensation, Moments, Products, refit};
-use crate::engine::{CompileOptions, Engine, Tensor, channel_block, open};
+use crate::engine::{CompileOptions, Engine, channel_block, open};
 use crate::error::Error;
-use crate::latency::{TimingOptions, time_sessions};
 use crate::model::{Model, SaveOptions};
 use crate::plan::{Allocator, Budget, PLAN_SCHEMA_VERSION, Plan, PlanError, PlannedGroup, Rounding, choose};
 use crate::report::{
@@ -23,7 +23,7 @@ use crate::report::{
 };
 use crate::rewrite;
 use crate::score::{Criterion, by_name};
-use crate::verify::{Accuracy, VerifyError, compare, input_specs, random_inputs};
+use crate::verify::{compare, input_specs, random_inputs};
 
 /// Runs of random inputs that the masked and the sliced model are compared on.
 const COMPARED_RUNS: u64 = 2;
@@ -469,52 +469,4 @@ impl<'a> Run<'a> {
             preprocessing: source.preprocess.describe(),
         })
     }
-}
-
-/// Times two models on one feed.
-pub(super) fn time(
-    engine: &dyn Engine,
-    (before, after): (&Model, &Model),
-    feed: &[(String, Tensor)],
-    cancel: &AtomicBool,
-) -> Result<LatencyChange, Error> {
-    let inputs: Vec<(&str, &Tensor)> = feed.iter().map(|(name, value)| (name.as_str(), value)).collect();
-    let mut a = engine.compile(before, &CompileOptions::default())?;
-    let mut b = engine.compile(after, &CompileOptions::default())?;
-    let found = time_sessions(a.as_mut(), b.as_mut(), &inputs, &TimingOptions::default(), cancel)?;
-    let [before, after] = found.summary();
-    Ok(LatencyChange {
-        before: before.0,
-        after: after.0,
-        before_p95: before.1,
-        after_p95: after.1,
-        ratio: found.ratio.median,
-        ratio_low: found.ratio.low,
-        ratio_high: found.ratio.high,
-        pairs: found.before_ms.len(),
-        batch: feed.first().and_then(|(_, value)| value.shape().first().copied()).unwrap_or(1),
-    })
-}
-
-/// Number of distinct labels.
-fn class_count(dataset: &crate::calibration::Dataset) -> usize {
-    let labels: std::collections::BTreeSet<usize> =
-        (0..dataset.len()).filter_map(|index| dataset.label(index)).collect();
-    labels.len()
-}
-
-fn near_chance(observed: &Observed) -> Result<(), Error> {
-    let classes = observed.outputs.as_ref().map_or(0, ndarray::ArrayBase::ncols);
-    match observed.judge.accuracy() {
-        Some(accuracy) if accuracy.near_chance(classes) => {
-            let Accuracy { percent, images, .. } = accuracy;
-            Err(VerifyError::NearChance { percent, images, classes }.into())
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Elements of stored weights with at least two elements, each stored tensor once.
-pub(super) fn count_params(model: &Model) -> u64 {
-    model.weight_count()
 }

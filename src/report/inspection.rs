@@ -59,7 +59,7 @@ pub struct InspectedOperator {
     pub carries: Vec<GroupId>,
     /// Numbers of the groups that it sums over.
     pub sums: Vec<GroupId>,
-    /// Why channels that it makes stay whole; empty if none do.
+    /// Why channels that it makes stay whole, or, if it makes none and none of it can be cut, those that it reads.
     pub protected: Vec<String>,
 }
 
@@ -244,7 +244,10 @@ fn operators(model: &Model, channels: &Channels) -> Vec<InspectedOperator> {
         let reasons: Vec<String> = protected.reasons.iter().map(ToString::to_string).collect();
         entry(&mut found, protected.index, &|operator| operator.protected.extend(reasons.iter().cloned()));
     }
-    for operator in found.values_mut() {
+    for (&index, operator) in &mut found {
+        if !operator.is_prunable() && operator.protected.is_empty() {
+            operator.protected = channels.reasons_at(index).iter().map(ToString::to_string).collect();
+        }
         for list in [&mut operator.makes, &mut operator.carries, &mut operator.sums] {
             list.dedup();
         }

@@ -1,0 +1,59 @@
+//! What a run measures beside its own work.
+
+use std::sync::atomic::AtomicBool;
+
+use super::dense::Observed;
+use crate::engine::{CompileOptions, Engine, Tensor};
+use crate::error::Error;
+use crate::latency::{TimingOptions, time_sessions};
+use crate::model::Model;
+use crate::report::LatencyChange;
+use crate::verify::{Accuracy, VerifyError};
+
+/// Times two models on one feed.
+pub(super) fn time(
+    engine: &dyn Engine,
+    (before, after): (&Model, &Model),
+    feed: &[(String, Tensor)],
+    cancel: &AtomicBool,
+) -> Result<LatencyChange, Error> {
+    let inputs: Vec<(&str, &Tensor)> = feed.iter().map(|(name, value)| (name.as_str(), value)).collect();
+    let mut a = engine.compile(before, &CompileOptions::default())?;
+    let mut b = engine.compile(after, &CompileOptions::default())?;
+    let found = time_sessions(a.as_mut(), b.as_mut(), &inputs, &TimingOptions::default(), cancel)?;
+    let [before, after] = found.summary();
+    Ok(LatencyChange {
+        before: before.0,
+        after: after.0,
+        before_p95: before.1,
+        after_p95: after.1,
+        ratio: found.ratio.median,
+        ratio_low: found.ratio.low,
+        ratio_high: found.ratio.high,
+        pairs: found.before_ms.len(),
+        batch: feed.first().and_then(|(_, value)| value.shape().first().copied()).unwrap_or(1),
+    })
+}
+
+/// Number of distinct labels.
+pub(super) fn class_count(dataset: &crate::calibration::Dataset) -> usize {
+    let labels: std::collections::BTreeSet<usize> =
+        (0..dataset.len()).filter_map(|index| dataset.label(index)).collect();
+    labels.len()
+}
+
+pub(super) fn near_chance(observed: &Observed) -> Result<(), Error> {
+    let classes = observed.outputs.as_ref().map_or(0, ndarray::ArrayBase::ncols);
+    match observed.judge.accuracy() {
+        Some(accuracy) if accuracy.near_chance(classes) => {
+            let Accuracy { percent, images, .. } = accuracy;
+            Err(VerifyError::NearChance { percent, images, classes }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Elements of stored weights with at least two elements, each stored tensor once.
+pub(super) fn count_params(model: &Model) -> u64 {
+    model.weight_count()
+}
