@@ -152,12 +152,21 @@ impl<'a> Run<'a> {
         cancel: &'a AtomicBool,
     ) -> Result<Self, Error> {
         let begin = Instant::now();
-        let file = (model.size_bytes(), model.sha256().to_owned());
         let mut ignore = options.model.ignore.clone();
         ignore.extend(broken.iter().flat_map(|group| &group.producers).map(|name| glob::Pattern::escape(name)));
         let analysis = analyse_options(&options.model.sizes, &ignore)?;
-        let (functions, branches) = writing::write_out(&mut model, &analysis);
-        let channels = analyse(&model, &analysis);
+        let as_read = model.clone();
+        let work = || {
+            let written_out = writing::write_out(&mut model, &analysis);
+            (written_out, analyse(&model, &analysis))
+        };
+        // Hashing a large file takes as long as analysing it.
+        let (file, ((functions, branches), channels)) =
+            rayon::join(|| (as_read.size_bytes(), as_read.sha256().to_owned()), work);
+        if functions + branches == 0 {
+            // The same model, with its hash.
+            model = as_read;
+        }
         let analysed = begin.elapsed().as_secs_f64();
         if channels.groups.is_empty() {
             return Err(PlanError::Nothing { why: reasons(&channels) }.into());
