@@ -4,6 +4,42 @@
 //! prunable axis is a lane, operators move and unite lanes, and what ends up in one class is cut together. Nothing
 //! here knows about architectures; an operator is one small rule in `ops/`, and an operator without a rule
 //! protects what reaches it.
+//!
+//! Find the groups, cut channels of your own choice, and see who stands in the way:
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use onnx_prune::channels::{AnalyseOptions, Cut, analyse};
+//! use onnx_prune::model::{LoadOptions, Model, SaveOptions};
+//! use onnx_prune::rewrite::slice;
+//!
+//! # fn main() -> Result<(), onnx_prune::Error> {
+//! let model = Model::load(Path::new("model.onnx"), &LoadOptions::default())?;
+//! let channels = analyse(&model, &AnalyseOptions::default());
+//! for group in &channels.groups {
+//!     println!("{}: {} channels, {} readers", group.name, group.width(), group.consumers.len());
+//! }
+//! for protected in &channels.protected {
+//!     println!("{} stays: {}", protected.node, protected.reasons[0]);
+//! }
+//! // One filter of one node, with everything that goes with it...
+//! if let Some(filter) = channels.coupled(4, 17).filter(|filter| filter.reasons.is_empty()) {
+//!     let smaller = slice(&model, &channels, &filter.cut)?;
+//!     smaller.save(Path::new("one_less.onnx"), &SaveOptions::default())?;
+//! }
+//! // ... or a choice for every group: here the even channels of the first, all of the others.
+//! let kept: Vec<Vec<usize>> = channels
+//!     .groups
+//!     .iter()
+//!     .enumerate()
+//!     .map(|(number, group)| (0..group.width()).step_by(if number == 0 { 2 } else { 1 }).collect())
+//!     .collect();
+//! let smaller = slice(&model, &channels, &Cut::new(&channels, &kept))?;
+//! println!("{} of {} MACs", analyse(&smaller, &AnalyseOptions::default()).macs(None), channels.macs(None));
+//! # Ok(())
+//! # }
+//! ```
 
 mod analysis;
 mod cost;

@@ -23,6 +23,25 @@ pub struct Folded {
 
 /// Folds constants. `evaluate` runs a model without inputs and returns its outputs in order: an engine, usually.
 ///
+/// ```
+/// use onnx_prune::engine::{CompileOptions, Engine, EngineError};
+/// use onnx_prune::model::{Model, TensorData};
+/// use onnx_prune::surgery::fold_constants;
+///
+/// # fn demo(mut model: Model, engine: &dyn Engine) -> Result<(), EngineError> {
+/// let folded = fold_constants(&mut model, |part, outputs| -> Result<Vec<TensorData>, EngineError> {
+///     let options = CompileOptions { outputs: outputs.to_vec(), ..CompileOptions::default() };
+///     let results = engine.compile(part, &options)?.run(&[])?;
+///     let stored = results.iter().map(|result| {
+///         TensorData::from_f32(result.shape().to_vec(), &result.to_f32().iter().copied().collect::<Vec<_>>())
+///     });
+///     Ok(stored.collect())
+/// })?;
+/// println!("{} values are stored now", folded.values.len());
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// The first error of `evaluate` or of reading a tensor.
 pub fn fold_constants<E>(
