@@ -79,7 +79,9 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Interrupted => ErrorKind::Interrupted,
-            Self::Verify(crate::verify::VerifyError::NearChance { .. }) => ErrorKind::Input,
+            Self::Verify(crate::verify::VerifyError::NearChance { .. } | crate::verify::VerifyError::Dense(_)) => {
+                ErrorKind::Input
+            }
             Self::Verify(_) => ErrorKind::Check,
             _ => ErrorKind::Input,
         }

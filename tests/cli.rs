@@ -309,3 +309,18 @@ fn the_dependency_graph_is_written_as_text_and_as_a_picture() {
     let again = refused(folder.path(), &arguments, 2);
     assert!(again.contains("`--force` replaces it"), "{again}");
 }
+
+#[test]
+fn an_engine_that_cannot_run_the_model_is_named_as_the_cause() {
+    let folder = tempfile::tempdir().unwrap();
+    // An operator of nobody's: the analysis protects what it reads, the engine refuses it.
+    let mut b = support::Builder::new(&[1, 4, 6, 6]);
+    let a = b.conv("x", 4, 8, 1);
+    let c = b.conv(&a, 8, 8, 1);
+    let last = b.node("NobodysOperator", &[&c], &[]);
+    b.model(&last).save(&folder.path().join("model.onnx"), &SaveOptions::default()).unwrap();
+    let arguments = ["model.onnx", "--criterion", "l2", "--ratio", "0.3", "--engine", "tract"];
+    let message = refused(folder.path(), &arguments, 2);
+    assert!(message.contains("does not run the model, pruned or not"), "{message}");
+    assert!(message.contains("pip install onnxruntime"), "{message}");
+}

@@ -6,6 +6,7 @@ use crate::channels::run::node_name;
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::rewrite::RewriteError;
+use crate::verify::VerifyError;
 
 /// A group whose cut the engine did not confirm.
 pub(super) struct Broken {
@@ -37,9 +38,12 @@ impl Run<'_> {
             Cut::new(&self.channels, &kept)
         };
         let mut works = |some: &[usize]| self.cut_and_compare(&cut(some)).is_ok();
-        if !works(&[]) {
+        if let Err(whole) = self.cut_and_compare(&cut(&[])) {
             // The model does not even compare with itself: no group is to blame.
-            return Err(error);
+            return Err(match whole {
+                Error::Verify(VerifyError::Engine(refusal)) => VerifyError::Dense(refusal).into(),
+                _ => error,
+            });
         }
         let changed: Vec<usize> =
             (0..plan.groups.len()).filter(|&group| plan.groups[group].kept.len() < plan.groups[group].width).collect();

@@ -11,6 +11,9 @@ pub enum VerifyError {
     /// The engine refuses the pruned model.
     #[error("the pruned model does not run")]
     Engine(#[from] EngineError),
+    /// The engine refuses the model as it was before any cut.
+    #[error("this engine does not run the model, pruned or not")]
+    Dense(#[source] EngineError),
     /// The outputs differ.
     #[error("the pruned model does not compute what the masked original computes")]
     Differs {
@@ -36,7 +39,7 @@ pub enum VerifyError {
 impl Explain for VerifyError {
     fn why(&self) -> Option<String> {
         Some(match self {
-            Self::Engine(error) => format!("{error}: {}", error.why().unwrap_or_default()),
+            Self::Engine(error) | Self::Dense(error) => format!("{error}: {}", error.why().unwrap_or_default()),
             Self::Differs { output, error, tolerance } => {
                 format!("output `{output}` differs by {error:.2e} of its scale; {tolerance:.0e} is allowed")
             }
@@ -50,6 +53,10 @@ impl Explain for VerifyError {
         Some(match self {
             Self::NearChance { .. } => {
                 "the preprocessing or the class order is probably wrong: see `--mean --std --scale --color --size` and `--classes`".into()
+            }
+            Self::Dense(_) => {
+                "another engine may: `pip install onnxruntime` in the active Python environment, or `--onnxruntime FILE`; `--no-verify` prunes without the proof"
+                    .into()
             }
             Self::Engine(_) => "the file may be damaged, or the engine too old for its operators".into(),
             Self::Differs { .. } => {
