@@ -171,6 +171,16 @@ impl Flow<'_, '_> {
         lanes.map_or_else(|| Ids::plain(ids.shape.clone()), |lanes| Ids::along(ids.shape.clone(), axis, lanes))
     }
 
+    /// As [`Flow::along_only`] for axis 1 of what works on every entry of the batch alone: lanes along the batch (channels
+    /// that were folded into it) stay where they are.
+    pub(crate) fn along_channels(&mut self, ids: &Ids, why: &str) -> Ids {
+        let (batch, rest): (Vec<_>, Vec<_>) = ids.factors.iter().cloned().partition(|factor| factor.axes == [0]);
+        let rest = Ids { shape: ids.shape.clone(), factors: rest, lost: ids.lost.clone() };
+        let mut result = self.along_only(&rest, 1, why);
+        result.factors.extend(batch);
+        result
+    }
+
     /// One lane per index along `axis`; `None` if nothing varies along it.
     pub(crate) fn lanes_along(&mut self, ids: &Ids, axis: usize) -> Option<Vec<LaneId>> {
         ids.axis_lanes(&mut self.run.lanes, axis)

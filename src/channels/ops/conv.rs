@@ -43,7 +43,7 @@ pub(super) fn convolve(flow: &mut Flow<'_, '_>) -> Result<Ids, Protect> {
     let mut shape = vec![x.shape[0], w.shape[0]];
     shape.extend(Window::of(flow, Some(w.shape[2..].to_vec()))?.output(&x.shape[2..])?);
     let (wo, wi) = (flow.lanes_along(&w, 0), flow.lanes_along(&w, 1));
-    let x = flow.along_only(&x, 1, MIXES);
+    let x = flow.along_channels(&x, MIXES);
     let xc = flow.lanes_along(&x, 1);
     let depthwise = groups > 1 && w.shape[1] == 1;
     connect(flow, xc.as_deref(), wo.as_deref(), wi.as_deref(), groups);
@@ -55,10 +55,10 @@ pub(super) fn convolve(flow: &mut Flow<'_, '_>) -> Result<Ids, Protect> {
         }
     }
     bind_bias(flow, 2, wo.as_deref())?;
-    let dims = vec![Dim::of(&w, 0), Dim::of(&w, 1)];
-    let constants: Vec<usize> = [x.shape[0]].iter().chain(&shape[2..]).chain(&w.shape[2..]).copied().collect();
+    let dims = vec![Dim::of(&x, 0), Dim::of(&w, 0), Dim::of(&w, 1)];
+    let constants: Vec<usize> = shape[2..].iter().chain(&w.shape[2..]).copied().collect();
     flow.macs(&constants, dims);
-    Ok(output(shape, wo))
+    Ok(output(&x, shape, wo))
 }
 
 /// `ConvTranspose`: weight `[I, O / groups, k...]`.
@@ -82,7 +82,7 @@ impl Rule for ConvTranspose {
         let mut shape = vec![x.shape[0], w.shape[1] * groups];
         shape.extend(Window::of(flow, Some(w.shape[2..].to_vec()))?.transposed(flow, &x.shape[2..])?);
         let (wi, wo) = (flow.lanes_along(&w, 0), flow.lanes_along(&w, 1));
-        let x = flow.along_only(&x, 1, MIXES);
+        let x = flow.along_channels(&x, MIXES);
         let xc = flow.lanes_along(&x, 1);
         flow.bind(xc.as_deref(), wi.as_deref(), "its input channels have no lanes");
         let depthwise = groups > 1 && groups == x.shape[1] && w.shape[1] == 1;
@@ -102,10 +102,10 @@ impl Rule for ConvTranspose {
             wo.as_ref().map(|wo| wo.repeat(groups))
         };
         bind_bias(flow, 2, out.as_deref())?;
-        let dims = vec![Dim::of(&w, 0), Dim::of(&w, 1)];
-        let constants: Vec<usize> = [x.shape[0]].iter().chain(&x.shape[2..]).chain(&w.shape[2..]).copied().collect();
+        let dims = vec![Dim::of(&x, 0), Dim::of(&w, 0), Dim::of(&w, 1)];
+        let constants: Vec<usize> = x.shape[2..].iter().chain(&w.shape[2..]).copied().collect();
         flow.macs(&constants, dims);
-        flow.set(0, output(shape, out));
+        flow.set(0, output(&x, shape, out));
         Ok(())
     }
 
@@ -118,11 +118,14 @@ fn conv_groups(flow: &Flow<'_, '_>) -> Result<usize, Protect> {
     usize::try_from(flow.int("group", 1)).ok().filter(|&groups| groups > 0).ok_or("its group is not positive".into())
 }
 
-fn output(shape: Vec<usize>, lanes: Option<Vec<LaneId>>) -> Ids {
-    match lanes {
-        Some(lanes) => Ids::along(shape, 1, lanes),
-        None => Ids::plain(shape),
+/// The result: the output channels, and what the input has along the batch.
+fn output(x: &Ids, shape: Vec<usize>, lanes: Option<Vec<LaneId>>) -> Ids {
+    let mut result = Ids::plain(shape);
+    result.factors.extend(x.factors.iter().filter(|factor| factor.axes == [0]).cloned());
+    if let Some(lanes) = lanes {
+        result.set_axis(1, lanes);
     }
+    result
 }
 
 fn run_time_weight(flow: &mut Flow<'_, '_>, x: &Ids, w: &Ids) -> Protect {

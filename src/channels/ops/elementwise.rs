@@ -6,6 +6,7 @@
 use super::Rule;
 use super::conv::bind_bias;
 use crate::channels::flow::Flow;
+use crate::channels::identity::Ids;
 use crate::channels::lanes::Role;
 use crate::channels::run::Protect;
 
@@ -94,7 +95,10 @@ pub(super) struct Variadic;
 impl Rule for Variadic {
     fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
         let parts = (0..flow.node.input.len()).map(|input| flow.ids(input)).collect::<Result<Vec<_>, _>>()?;
-        let result = flow.elementwise(&parts)?;
+        let result = match placed(flow, &parts) {
+            Some(second) => flow.elementwise(&[parts[0].clone(), second?])?,
+            None => flow.elementwise(&parts)?,
+        };
         for (input, ids) in parts.iter().enumerate() {
             if flow.is_constant(input) {
                 (0..ids.rank()).for_each(|axis| flow.mark(ids, axis, Role::Parameter));
@@ -103,6 +107,18 @@ impl Rule for Variadic {
         flow.set(0, result);
         Ok(())
     }
+}
+
+/// Before opset 7 the second operand stands at `axis` of the first, not at its end.
+fn placed(flow: &Flow<'_, '_>, parts: &[Ids]) -> Option<Result<Ids, Protect>> {
+    let [first, second] = parts else { return None };
+    let axis = flow.int("axis", -1);
+    if flow.opset() >= 7 || flow.int("broadcast", 0) == 0 || axis < 0 {
+        return None;
+    }
+    let behind = usize::try_from(axis).ok().and_then(|axis| first.rank().checked_sub(axis + second.rank()));
+    let shape = behind.map(|behind| [second.shape.as_slice(), &vec![1; behind]].concat());
+    Some(shape.ok_or("its axis is out of range".into()).and_then(|shape| Ok(second.reshape(&shape)?)))
 }
 
 /// `PRelu`: the slope broadcasts to the input; `[C]` is not the same as `[C, 1, 1]`, yet exporters before opset 9

@@ -18,7 +18,7 @@ impl Rule for Pool {
             return Err("its input has no spatial axes".into());
         }
         let spatial: Vec<usize> = (2..x.rank()).collect();
-        let x = flow.along_only(&x, 1, "it mixes positions");
+        let x = flow.along_channels(&x, "it mixes positions");
         let mut result = x.reduce(&spatial, true);
         if !flow.op().starts_with("Global") {
             let sizes = Window::of(flow, None)?.output(&x.shape[2..])?;

@@ -10,6 +10,18 @@ fn weights_that_mix() {
         ("depthwise Conv", 17, |b, x| (b.conv(x, 8, 8, 8), 8), Free(8)),
         ("depthwise Conv, two outputs each", 17, |b, x| (b.conv(x, 8, 16, 8), 16), Free(8)),
         (
+            "blur of every channel, folded into the batch",
+            17,
+            |b, x| {
+                let (apart, together, w) = (b.ints(&[-1, 1, 6, 6]), b.ints(&[1, -1, 6, 6]), b.weight(&[1, 1, 3, 3]));
+                let apart = b.node("Reshape", &[x, &apart], &[]);
+                let blurred = b.node("Conv", &[&apart, &w], &[("pads", vec![1; 4])]);
+                let pooled = b.node("MaxPool", &[&blurred], &[("kernel_shape", vec![3, 3]), ("pads", vec![1; 4])]);
+                (b.node("Reshape", &[&pooled, &together], &[]), 8)
+            },
+            Free(8),
+        ),
+        (
             "ConvTranspose",
             17,
             |b, x| {
