@@ -277,3 +277,12 @@ fn a_branch_that_is_always_taken_is_written_out() {
     open_size.graph_mut().input[0] = support::info("x", &[1, 3, 0, 6]);
     assert!(decided_conditions(&open_size, &AnalyseOptions::default()).is_empty());
 }
+
+#[test]
+fn a_function_that_calls_itself_ends() {
+    let mut model = with_functions();
+    let mix = &mut model.proto_mut().functions[1];
+    mix.node = vec![node("local", "Mix", &["a", "b"], &["c"])];
+    assert!(inline_functions(&mut model) > 0);
+    assert!(!model.proto().functions.is_empty(), "what is left is still a call");
+}

@@ -8,6 +8,7 @@ use super::identity::Ids;
 use super::lanes::{LaneId, Lanes, Reason, Role};
 use super::run::{self, Dim, MacTerm, Opaque, Restriction, Run, Sizes, Source, Use, node_name, operator_reason};
 use crate::model::Model;
+use crate::proto::onnx::NodeProto;
 
 /// How to analyse a model.
 #[derive(Debug, Clone)]
@@ -83,6 +84,7 @@ pub struct Channels {
     pub protected: Vec<Protected>,
     /// Operator types that were not understood, with the number of nodes.
     pub opaque: BTreeMap<String, Opaque>,
+    opaque_nodes: HashSet<usize>,
     /// How the model was analysed.
     pub(crate) options: AnalyseOptions,
     pub(crate) lanes: Lanes,
@@ -124,6 +126,7 @@ pub fn analyse(model: &Model, options: &AnalyseOptions) -> Channels {
         groups,
         protected,
         opaque: run.opaque,
+        opaque_nodes: run.opaque_nodes,
         options: options.clone(),
         lanes: run.lanes,
         roots,
@@ -245,6 +248,12 @@ impl Channels {
     /// Shape and lanes of a constant as its node sees it.
     pub(crate) fn use_ids(&self, node: usize, input: usize) -> Option<&Ids> {
         self.uses_at.get(&(node, input)).map(|&id| &self.uses[id].ids)
+    }
+
+    /// Whether the node was understood and its results are known; nothing about others changes.
+    pub(crate) fn understands(&self, index: usize, node: &NodeProto) -> bool {
+        let known = |name: &String| name.is_empty() || self.values.contains_key(name);
+        !self.opaque_nodes.contains(&index) && node.output.iter().all(known)
     }
 
     pub(crate) fn restrictions(&self) -> &[Restriction] {

@@ -266,7 +266,8 @@ impl Call<'_> {
     fn concat(&self) -> Option<Numbers> {
         let parts: Option<Vec<&Numbers>> = (0..self.inputs.len()).map(|index| self.input(index)).collect();
         let parts = parts?;
-        let axis = self.axis(1, parts.first()?.array.ndim())?;
+        let rank = parts.first()?.array.ndim();
+        let axis = self.axis(1, rank).filter(|_| parts.iter().all(|part| part.array.ndim() == rank))?;
         let views: Vec<_> = parts.iter().map(|part| part.array.view()).collect();
         Some(Numbers { array: concatenate(Axis(axis), &views).ok()?, integer: parts.iter().all(|part| part.integer) })
     }

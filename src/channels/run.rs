@@ -1,6 +1,6 @@
 //! The identity run: nodes in topological order, each by its rule.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::identity::{Ids, Unsupported, is_tractable};
 use super::lanes::{LaneId, Lanes, Place, Reason};
@@ -178,6 +178,8 @@ pub(crate) struct Run<'m> {
     pub(crate) macs: Vec<MacTerm>,
     /// Operator types without a rule, with the number of nodes.
     pub(crate) opaque: BTreeMap<String, Opaque>,
+    /// Indices of those nodes.
+    pub(crate) opaque_nodes: HashSet<usize>,
 }
 
 impl<'m> Run<'m> {
@@ -195,6 +197,7 @@ impl<'m> Run<'m> {
             restrictions: Vec::new(),
             macs: Vec::new(),
             opaque: BTreeMap::new(),
+            opaque_nodes: HashSet::new(),
         };
         run.start(sizes);
         let declared: HashMap<&str, Vec<usize>> = run
@@ -275,6 +278,7 @@ impl<'m> Run<'m> {
         if let Err(Protect(why)) = outcome {
             let first = || Opaque { nodes: 0, node: node_name(node), why: why.clone() };
             self.opaque.entry(node.op_type().to_owned()).or_insert_with(first).nodes += 1;
+            self.opaque_nodes.insert(index);
             self.opaque_node(index, &why, declared);
         }
         for (number, name) in node.output.iter().enumerate().filter(|(_, name)| !name.is_empty()) {

@@ -94,7 +94,8 @@ pub fn slice(model: &Model, channels: &Channels, cut: &Cut) -> Result<Model, Rew
         let opset = model.opset("").unwrap_or(1);
         let (operands, shapes, picks) = (Vec::new(), Vec::new(), Vec::new());
         let mut rewrite = Rewrite { node, index, opset, channels, cut, operands, shapes, picks };
-        if let Some(rule) = ops::rule(rewrite.node) {
+        if let Some(rule) = ops::rule(rewrite.node).filter(|_| channels.understands(index, &model.graph().node[index]))
+        {
             rule.rewrite(&mut rewrite);
         }
         let Rewrite { operands, shapes, picks, .. } = rewrite;

@@ -12,6 +12,9 @@ use crate::proto::onnx::{AttributeProto, FunctionProto, GraphProto, ModelProto, 
 /// Calls are written out until this many nodes; a small file can describe an enormous graph.
 const MOST_NODES: usize = 1 << 18;
 
+/// Functions call functions at most this deep; the specification forbids recursion, a hostile file may not.
+const DEEPEST: usize = 64;
+
 /// Writes out calls of model-local functions in the main graph and drops the functions that nobody calls any more.
 /// Returns how many calls were written out.
 ///
@@ -23,7 +26,7 @@ pub fn inline_functions(model: &mut Model) -> usize {
     let functions = model.proto().functions.clone();
     let mut names = Names::of(model.graph());
     let mut count = 0;
-    loop {
+    for _ in 0..DEEPEST {
         let calls = model.graph().node.iter().filter(|node| callee(&functions, node, model.proto()).is_some()).count();
         if calls == 0 || model.graph().node.len() > MOST_NODES {
             break;

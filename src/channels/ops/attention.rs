@@ -25,6 +25,9 @@ impl Rule for Attention {
             flow.protect_all(&mask, "it is a mask over heads and positions");
         }
         let flat = parts[0].rank() == 3;
+        if !flat && parts[0].rank() != 4 {
+            return Err("its query has neither three nor four axes".into());
+        }
         let heads = if flat {
             let given = |name: &str| usize::try_from(flow.int(name, 0)).ok().filter(|&heads| heads > 0);
             [given("q_num_heads"), given("kv_num_heads"), given("kv_num_heads")]
@@ -34,6 +37,9 @@ impl Rule for Attention {
         let [Some(heads), Some(keys), Some(values)] = heads else { return Err("its heads are not given".into()) };
         if (heads, keys) != (keys, values) || parts.iter().any(|part| part.rank() != parts[0].rank()) {
             return Err("its queries share keys and values".into());
+        }
+        if heads == 0 || (flat && parts.iter().any(|part| part.shape[2] % heads != 0)) {
+            return Err("its features do not part into heads".into());
         }
         let axis = if flat { 2 } else { 1 };
         let mut one_each: Option<Vec<LaneId>> = None;

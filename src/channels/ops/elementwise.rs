@@ -116,7 +116,8 @@ fn placed(flow: &Flow<'_, '_>, parts: &[Ids]) -> Option<Result<Ids, Protect>> {
     if flow.opset() >= 7 || flow.int("broadcast", 0) == 0 || axis < 0 {
         return None;
     }
-    let behind = usize::try_from(axis).ok().and_then(|axis| first.rank().checked_sub(axis + second.rank()));
+    let before = usize::try_from(axis).ok().and_then(|axis| axis.checked_add(second.rank()));
+    let behind = before.and_then(|before| first.rank().checked_sub(before));
     let shape = behind.map(|behind| [second.shape.as_slice(), &vec![1; behind]].concat());
     Some(shape.ok_or("its axis is out of range".into()).and_then(|shape| Ok(second.reshape(&shape)?)))
 }

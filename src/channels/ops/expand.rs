@@ -91,8 +91,9 @@ impl Rule for Resize {
         let axes = super::super::run::ints_attribute(rewrite.node, "axes");
         let mut changed = false;
         for (number, size) in target.iter_mut().enumerate() {
-            let axis = axes.as_ref().map_or(Some(number), |axes| resolve_axis(axes[number], before.len()));
-            if let Some(axis) = axis.filter(|&axis| before[axis] != after[axis]) {
+            let listed = |axes: &Vec<i64>| resolve_axis(*axes.get(number)?, before.len());
+            let axis = axes.as_ref().map_or(Some(number), listed);
+            if let Some(axis) = axis.filter(|&axis| before.get(axis) != after.get(axis)) {
                 *size = whole(&after)[axis];
                 changed = true;
             }

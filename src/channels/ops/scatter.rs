@@ -38,7 +38,8 @@ impl Rule for Collect {
         } else {
             let batch = usize::try_from(flow.int("batch_dims", 0)).map_err(|_| "batch_dims is negative")?;
             let (&depth, outer) = indices.shape.split_last().ok_or("its indices are a scalar")?;
-            let inner = x.shape.get(batch + depth..).ok_or("its indices do not fit its input")?;
+            let inner = batch.checked_add(depth).and_then(|first| x.shape.get(first..));
+            let inner = inner.ok_or("its indices do not fit its input")?;
             [outer, inner].concat()
         };
         flow.set(0, Ids::plain(shape));

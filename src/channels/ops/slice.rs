@@ -165,7 +165,8 @@ impl Rule for Gather {
         let rank = rewrite.old_in(1).len();
         if rank > 1 {
             // The indices are a table: the axes of the output that stand for it shrink with the channels.
-            rewrite.shapes.push((1, rewrite.new_out(0)[axis..axis + rank].to_vec()));
+            let shape = rewrite.new_out(0).get(axis..axis + rank).map(<[usize]>::to_vec);
+            rewrite.shapes.extend(shape.map(|shape| (1, shape)));
         }
         rewrite.operands.push((1, after));
     }
