@@ -23,7 +23,9 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PEERS = ["onnx==1.18.0", "onnxruntime", "onnxsim==0.8.1", "numpy", "torch-pruning==1.6.1", "torch==2.8.0", "torchvision==0.23.0"]
+PEERS = [
+    "onnx==1.18.0", "onnxruntime", "onnxsim==0.8.1", "numpy", "torch-pruning==1.6.1", "torch==2.8.0", "torchvision==0.23.0",
+]
 
 ONNXSIM = """
 import sys, onnx, onnxsim
@@ -85,7 +87,7 @@ def compare_processes(options, folder):
 
 
 def judged(original, pruned):
-    """MACs and parameters kept, or why the file is no good: checked, loaded, run, same shapes."""
+    """Whether the file passes (ONNX checker with shape inference, loads, runs, same output shapes), MACs and parameters kept."""
     sys.path.insert(0, str(options_zoo_tools()))
     import check
 
@@ -120,7 +122,7 @@ def attempt(command, original, pruned):
     except Exception as error:
         return f"cannot be judged: {type(error).__name__}", False
     changed = "" if params < 1 else " unchanged"
-    return f"{'valid' if valid else 'BROKEN':<7} x{kept:.3f}{changed}", valid and params < 1
+    return f"{'valid' if valid else 'refused':<8} x{kept:.3f}{changed}", valid and params < 1
 
 
 def compare_zoo(options, folder):

@@ -1,6 +1,6 @@
 //! The analysis: run, close, group; and what it knows afterwards.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::cut::Cut;
 use super::groups::{self, Group, Protected};
@@ -296,6 +296,14 @@ impl Channels {
     /// Multiply-accumulates per node index.
     pub fn macs_by_node(&self, cut: Option<&Cut>) -> Vec<(usize, u64)> {
         self.macs.iter().map(|term| (term.node, self.term(term, cut))).collect()
+    }
+
+    /// Nodes whose multiply-accumulates fall when channels are cut, products of run-time values included.
+    pub fn shrinking_nodes(&self) -> BTreeSet<usize> {
+        let atoms = self.group_of_root();
+        let free = |lane: LaneId| atoms.contains_key(&self.root(lane));
+        let shrinks = |dim: &Dim| dim.ids.columns(dim.axis).into_iter().flatten().flatten().any(free);
+        self.macs.iter().filter(|term| term.dims.iter().any(shrinks)).map(|term| term.node).collect()
     }
 
     fn term(&self, term: &MacTerm, cut: Option<&Cut>) -> u64 {

@@ -59,6 +59,8 @@ pub struct InspectedOperator {
     pub carries: Vec<GroupId>,
     /// Numbers of the groups that it sums over.
     pub sums: Vec<GroupId>,
+    /// Whether its work falls when channels are cut.
+    pub shrinks: bool,
     /// Why channels that it makes stay whole, or, if it makes none and none of it can be cut, those that it reads.
     pub protected: Vec<String>,
 }
@@ -66,7 +68,7 @@ pub struct InspectedOperator {
 impl InspectedOperator {
     /// Whether some of its channels can be cut.
     pub fn is_prunable(&self) -> bool {
-        !(self.makes.is_empty() && self.carries.is_empty() && self.sums.is_empty())
+        self.shrinks || !(self.makes.is_empty() && self.carries.is_empty() && self.sums.is_empty())
     }
 }
 
@@ -223,11 +225,15 @@ fn operators(model: &Model, channels: &Channels) -> Vec<InspectedOperator> {
             makes: Vec::new(),
             carries: Vec::new(),
             sums: Vec::new(),
+            shrinks: false,
             protected: Vec::new(),
         }));
     };
     for (index, macs) in channels.macs_by_node(None) {
         entry(&mut found, index, &|operator| operator.macs += macs);
+    }
+    for index in channels.shrinking_nodes() {
+        entry(&mut found, index, &|operator| operator.shrinks = true);
     }
     for (number, group) in channels.groups.iter().enumerate() {
         for slices in &group.producers {
