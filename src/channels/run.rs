@@ -208,7 +208,7 @@ impl<'m> Run<'m> {
             .filter_map(|info| Some((info.name(), sizes.of(info)?)))
             .collect();
         for node in topological_order(run.graph) {
-            run.node(node, &declared);
+            run.node(node, &declared, sizes);
         }
         run.finish();
         run
@@ -255,7 +255,7 @@ impl<'m> Run<'m> {
         Some(ids)
     }
 
-    fn node(&mut self, index: usize, declared: &HashMap<&str, Vec<usize>>) {
+    fn node(&mut self, index: usize, declared: &HashMap<&str, Vec<usize>>, sizes: &Sizes) {
         let node = &self.graph.node[index];
         if node.op_type() == "Constant" && is_onnx(node) {
             self.constant_node(index);
@@ -279,7 +279,7 @@ impl<'m> Run<'m> {
             let first = || Opaque { nodes: 0, node: node_name(node), why: why.clone() };
             self.opaque.entry(node.op_type().to_owned()).or_insert_with(first).nodes += 1;
             self.opaque_nodes.insert(index);
-            self.opaque_node(index, &why, declared);
+            self.opaque_node(index, &why, declared, sizes);
         }
         for (number, name) in node.output.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
             let value = self.values.entry(name.clone()).or_default();
@@ -346,7 +346,7 @@ impl<'m> Run<'m> {
     }
 
     /// Freezes everything that reaches the node, the values its subgraphs capture included.
-    fn opaque_node(&mut self, index: usize, why: &str, declared: &HashMap<&str, Vec<usize>>) {
+    fn opaque_node(&mut self, index: usize, why: &str, declared: &HashMap<&str, Vec<usize>>, sizes: &Sizes) {
         let node = &self.graph.node[index];
         let reason = operator_reason(node, why);
         let mut names: Vec<String> = node.input.clone();
@@ -362,8 +362,9 @@ impl<'m> Run<'m> {
                 self.lanes.freeze(lane, &reason);
             }
         }
-        for name in node.output.iter().filter(|name| !name.is_empty()) {
-            let ids = declared.get(name.as_str()).and_then(|shape| self.fixed(shape.clone(), &reason));
+        for (number, name) in node.output.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
+            let shape = declared.get(name.as_str()).cloned().or_else(|| promised(node, number, sizes));
+            let ids = shape.and_then(|shape| self.fixed(shape, &reason));
             self.values.insert(name.clone(), Value { ids, ..Value::default() });
         }
     }
@@ -388,6 +389,18 @@ impl<'m> Run<'m> {
     pub(crate) fn tensor(&self, source: Source) -> Option<&'m TensorProto> {
         source_tensor(self.graph, source)
     }
+}
+
+/// Shape of an output that the body of an `If` or `Loop` declares.
+fn promised(node: &NodeProto, output: usize, sizes: &Sizes) -> Option<Vec<usize>> {
+    let body = node.attribute.iter().find_map(|attribute| attribute.g.as_ref())?;
+    let own = match node.op_type() {
+        "If" => body.output.get(output)?,
+        // What is carried from step to step keeps its shape; the body gives its condition first.
+        "Loop" if output + 2 < node.input.len() => body.output.get(output + 1)?,
+        _ => return None,
+    };
+    sizes.of(own)
 }
 
 /// The tensor of a source in `graph`.
