@@ -279,7 +279,8 @@ pub(super) struct Prune {
     /// Share of channels cut in every group
     #[arg(long, value_name = "X", value_parser = parse::share, group = "budget", help_heading = "Budget")]
     ratio: Option<f64>,
-    /// How channels are judged: random, l1, l2 need no images; apib, sglp-ib, stlp-ib do
+    /// How channels are judged: random, l1, l2 need no images; obs, apib, sglp-ib,
+    /// stlp-ib do
     /// [default: stlp-ib with images, l2 without]
     #[arg(long, value_name = "NAME", help_heading = "Budget")]
     criterion: Option<String>,

@@ -6,6 +6,7 @@
 mod geometry;
 mod moments;
 mod refit;
+mod weight;
 
 pub use moments::{Moments, Products};
 pub use refit::{Method, Refit, refit};

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Compensation;
 use super::moments::{Consumer, Moments, Pairs};
-use crate::channels::run::int_attribute;
+use super::weight::Weight;
 use crate::channels::{Channels, Cut, Tap};
 use crate::model::{Model, ModelError, TensorData};
 use crate::proto::onnx::TensorProto;
@@ -70,28 +70,6 @@ pub fn refit(
     Ok(report)
 }
 
-/// Weight of a consumer as `[O, C, taps]` with its axes named.
-struct Weight {
-    data: TensorData,
-    values: Vec<f32>,
-    /// Axis of the outputs and of the summed channels.
-    axes: (usize, usize),
-    taps: usize,
-}
-
-impl Weight {
-    fn at(&self, output: usize, channel: usize, tap: usize) -> usize {
-        let (o, c) = self.axes;
-        let [mut stride_o, mut stride_c] = [self.taps; 2];
-        if o < c {
-            stride_o *= self.data.dims[c];
-        } else {
-            stride_c *= self.data.dims[o];
-        }
-        output * stride_o + channel * stride_c + tap
-    }
-}
-
 fn one(
     model: &Model,
     sliced: &mut Model,
@@ -101,28 +79,13 @@ fn one(
     compensation: Compensation,
     (tap, kept): (&Tap, &[usize]),
 ) -> Result<Method, ModelError> {
-    let node = &model.graph().node[tap.node];
-    let ungrouped = int_attribute(node, "group").unwrap_or(1) == 1;
-    let fits = match node.op_type() {
-        "Conv" => ungrouped,
-        "Gemm" | "MatMul" => tap.weight.0 == 1,
-        _ => false,
-    };
-    let (Some(source), Some(read)) = (channels.source(tap.node, tap.weight.0), moments.consumers.get(&tap.node)) else {
+    let (Some(weight), Some(read)) = (Weight::of(model, channels, tap)?, moments.consumers.get(&tap.node)) else {
         return Ok(Method::None);
     };
-    let Some(tensor) = crate::channels::run::source_tensor(model.graph(), source).filter(|_| fits) else {
+    let Some(target) = Target::find(model, sliced, tap).filter(|_| weight.taps == read.taps) else {
         return Ok(Method::None);
     };
-    let Some(target) = Target::find(model, sliced, tap) else { return Ok(Method::None) };
-    let data = model.tensor(tensor)?;
-    let Some(values) = data.to_f32() else { return Ok(Method::None) };
-    let taps = data.dims.iter().skip(2).product();
-    let axes = (1 - tap.weight.1, tap.weight.1);
-    if taps != read.taps {
-        return Ok(Method::None);
-    }
-    let weight = Weight { data, values, axes, taps };
+    let taps = weight.taps;
     let outputs =
         channels.use_ids(tap.node, tap.weight.0).map(|ids| channels.kept(cut, ids, weight.axes.0)).unwrap_or_default();
     let cut_channels: Vec<usize> = (0..tap.size).filter(|c| kept.binary_search(c).is_err()).collect();
@@ -135,7 +98,7 @@ fn one(
     };
     let new = blended(&weight, &outputs, kept, &cut_channels, blend.as_ref());
     let shift = bias_shift(&weight, &outputs, kept, read, &new);
-    target.store(sliced, &new, method, &shift, node.op_type())
+    target.store(sliced, &new, method, &shift, model.graph().node[tap.node].op_type())
 }
 
 /// `A [S, R]`: the removed columns regressed on the kept ones, `(C_SS + rho I)^-1 C_SR`. A channel has one column or one

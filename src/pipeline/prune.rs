@@ -236,7 +236,8 @@ impl<'a> Run<'a> {
             what: format!("unknown criterion `{name}`"),
             help: format!("one of {}", crate::score::NAMES.join(", ")),
         })?;
-        if !data && (criterion.needs().features || criterion.needs().outputs) {
+        let needs = criterion.needs();
+        if !data && (needs.features || needs.outputs || needs.moments) {
             return Err(Error::Usage {
                 what: format!("the criterion `{name}` needs images"),
                 help: "give them with `--data DIR`, or use `--criterion l2`".into(),
@@ -251,6 +252,7 @@ impl<'a> Run<'a> {
             let indices = dense::chosen(source, &run.options.data, run.options.seed);
             let needs = criterion.needs();
             let products = match run.options.compensation {
+                _ if needs.moments => Some(Products::Pairs),
                 Compensation::None => None,
                 Compensation::Bias => Some(Products::Means),
                 Compensation::Auto => Some(Products::Pairs),

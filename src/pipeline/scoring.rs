@@ -6,9 +6,10 @@ use rayon::prelude::*;
 use super::dense::Observed;
 use crate::channels::run::source_tensor;
 use crate::channels::{Channels, Group, Slices};
+use crate::compensate::Moments;
 use crate::error::Error;
 use crate::model::{Model, TensorData};
-use crate::score::{Criterion, GroupInput, responses};
+use crate::score::{Criterion, GroupInput, Regression, responses};
 use crate::statistics::TapFeatures;
 
 /// One score per atom and group, larger stays.
@@ -33,12 +34,18 @@ pub(super) fn scores(
             // Only activations are weighted by what reads them.
             let readers = if criterion.needs().features { group.consumers.as_slice() } else { &[] };
             let consumers = matrices(model, channels, readers)?;
+            let moments = observed.and_then(|observed| observed.moments.as_ref()).filter(|_| criterion.needs().moments);
+            let regressions = match moments {
+                Some(moments) => regressions(model, channels, group, moments)?,
+                None => Vec::new(),
+            };
             let input = GroupInput {
                 name: &group.name,
                 width: group.width(),
                 producer_weights: producers.iter().map(|matrix| matrix.view()).collect(),
                 consumer_weights: consumers.iter().map(|matrix| matrix.view()).collect(),
                 taps: observed.map_or(&none, |observed| observed.features.get(index).unwrap_or(&none)),
+                regressions: &regressions,
                 responses: known.as_ref().map(|(responses, _)| responses),
                 relatedness: known.as_ref().map(|(_, relatedness)| relatedness),
                 seed,
@@ -46,6 +53,15 @@ pub(super) fn scores(
             Ok(score(group, criterion, &input)?)
         })
         .collect()
+}
+
+/// The consumers of a group that can be refitted.
+fn regressions(model: &Model, channels: &Channels, group: &Group, moments: &Moments) -> Result<Vec<Regression>, Error> {
+    let mut found = Vec::new();
+    for tap in &group.taps {
+        found.extend(moments.regression(model, channels, tap)?);
+    }
+    Ok(found)
 }
 
 fn score(

@@ -253,6 +253,9 @@ fn operators(model: &Model, channels: &Channels) -> Vec<InspectedOperator> {
     for (&index, operator) in &mut found {
         if !operator.is_prunable() && operator.protected.is_empty() {
             operator.protected = channels.reasons_at(index).iter().map(ToString::to_string).collect();
+            if operator.protected.is_empty() && channels.made_by(index) == 0 {
+                operator.protected.push("its weight makes a single channel".into());
+            }
         }
         for list in [&mut operator.makes, &mut operator.carries, &mut operator.sums] {
             list.dedup();

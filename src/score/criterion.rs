@@ -1,5 +1,6 @@
 //! The trait behind every criterion, what it is given and what it returns.
 
+use faer::Mat;
 use ndarray::ArrayView2;
 
 use super::ScoreError;
@@ -30,6 +31,8 @@ pub struct Needs {
     pub features: bool,
     /// Bins per spatial axis of the adaptive average pool (`method.md` 1.2); 0 where no features are needed.
     pub pool: usize,
+    /// Moments of what the consumers read ([`GroupInput::regressions`]).
+    pub moments: bool,
     /// The dense model's class outputs, for [`GroupInput::relatedness`] (and for responses where there are no labels).
     pub outputs: bool,
 }
@@ -48,12 +51,25 @@ pub struct GroupInput<'a> {
     pub consumer_weights: Vec<ArrayView2<'a, f32>>,
     /// One entry per distinct tensor that the consumers read (`method.md` 1.1); empty for norm criteria.
     pub taps: &'a [TapFeatures],
+    /// One entry per consumer that can be refitted: what it reads and its weights; empty where no moments were asked for.
+    pub regressions: &'a [Regression],
     /// Class responses of the same calibration images in the same order.
     pub responses: Option<&'a Responses>,
     /// Relatedness of the classes, as many as there are class responses.
     pub relatedness: Option<&'a Relatedness>,
     /// Seed of the run.
     pub seed: u64,
+}
+
+/// A consumer as a linear regression of its outputs on the columns that it reads (`compensation.md` 7.3, 7.4).
+#[derive(Debug, Clone)]
+pub struct Regression {
+    /// Covariance of the columns, `[columns, columns]`; channels of other groups are among them.
+    pub covariance: Mat<f64>,
+    /// The dense weights, `[columns, outputs]`.
+    pub weights: Mat<f64>,
+    /// The columns of every atom: one per channel, or one per channel and kernel position.
+    pub columns: Vec<Vec<usize>>,
 }
 
 /// Scores of one group.
@@ -92,7 +108,8 @@ impl GroupInput<'_> {
     pub fn check(&self) -> Result<(), ScoreError> {
         let all = (self.producer_weights.iter().map(|matrix| ("producer weights", matrix.nrows())))
             .chain(self.consumer_weights.iter().map(|matrix| ("consumer weights", matrix.nrows())))
-            .chain(self.taps.iter().map(|tap| ("tap features", tap.atoms())));
+            .chain(self.taps.iter().map(|tap| ("tap features", tap.atoms())))
+            .chain(self.regressions.iter().map(|own| ("moments", own.columns.len())));
         for (what, found) in all {
             if found != self.width {
                 return Err(ScoreError::Shape { group: self.name.into(), what, expected: self.width, found });

@@ -75,7 +75,7 @@ impl LassoOptions {
     }
 
     pub(super) fn needs(&self) -> Needs {
-        Needs { features: true, pool: self.pool, outputs: true }
+        Needs { features: true, pool: self.pool, outputs: true, ..Needs::default() }
     }
 }
 

@@ -15,6 +15,7 @@ mod l1;
 mod l2;
 mod lasso;
 mod norm;
+mod obs;
 mod random;
 pub mod relatedness;
 pub mod responses;
@@ -23,17 +24,18 @@ pub mod solver;
 mod stlp_ib;
 
 pub use apib::Apib;
-pub use criterion::{Criterion, GroupInput, GroupScores, Needs, PathInfo};
+pub use criterion::{Criterion, GroupInput, GroupScores, Needs, PathInfo, Regression};
 pub use error::ScoreError;
 pub use l1::L1;
 pub use l2::L2;
 pub use lasso::{LassoOptions, Pairs};
+pub use obs::Obs;
 pub use random::Random;
 pub use sglp_ib::SglpIb;
 pub use stlp_ib::StlpIb;
 
 /// Names that [`by_name`] knows.
-pub const NAMES: &[&str] = &["random", "l1", "l2", "apib", "sglp-ib", "stlp-ib"];
+pub const NAMES: &[&str] = &["random", "l1", "l2", "obs", "apib", "sglp-ib", "stlp-ib"];
 
 /// The criterion of that name with its default options, or `None` for a name that is not in [`NAMES`].
 pub fn by_name(name: &str) -> Option<Box<dyn Criterion>> {
@@ -41,6 +43,7 @@ pub fn by_name(name: &str) -> Option<Box<dyn Criterion>> {
         "random" => Box::new(Random),
         "l1" => Box::new(L1),
         "l2" => Box::new(L2),
+        "obs" => Box::new(Obs),
         "apib" => Box::new(Apib::default()),
         "sglp-ib" => Box::new(SglpIb::default()),
         "stlp-ib" => Box::new(StlpIb::default()),
@@ -62,6 +65,7 @@ mod tests {
             producer_weights: producers.iter().map(|matrix| matrix.view()).collect(),
             consumer_weights: Vec::new(),
             taps: &[],
+            regressions: &[],
             responses: None,
             relatedness: None,
             seed: 0,

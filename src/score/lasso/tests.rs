@@ -39,6 +39,7 @@ fn run(criterion: &dyn Criterion, taps: &[TapFeatures], consumer: &Array2<f32>) 
         name: "group",
         width: consumer.nrows(),
         producer_weights: vec![consumer.view()],
+        regressions: &[],
         consumer_weights: vec![consumer.view()],
         taps,
         responses: Some(&responses),

@@ -1,0 +1,85 @@
+//! The weight of a consumer that can be refitted.
+
+use super::moments::{Consumer, Moments, Pairs};
+use crate::channels::run::{int_attribute, source_tensor};
+use crate::channels::{Channels, Tap};
+use crate::model::{Model, ModelError, TensorData};
+use crate::score::Regression;
+use faer::Mat;
+
+/// Weight of a consumer as `[O, C, taps]` with its axes named.
+pub(super) struct Weight {
+    pub(super) data: TensorData,
+    pub(super) values: Vec<f32>,
+    /// Axis of the outputs and of the summed channels.
+    pub(super) axes: (usize, usize),
+    pub(super) taps: usize,
+}
+
+impl Weight {
+    /// The weight behind a tap, if least squares applies to it: an ungrouped convolution or a product with a matrix.
+    pub(super) fn of(model: &Model, channels: &Channels, tap: &Tap) -> Result<Option<Self>, ModelError> {
+        let node = &model.graph().node[tap.node];
+        let fits = match node.op_type() {
+            "Conv" => int_attribute(node, "group").unwrap_or(1) == 1,
+            "Gemm" | "MatMul" => tap.weight.0 == 1,
+            _ => false,
+        };
+        let source = channels.source(tap.node, tap.weight.0).filter(|_| fits);
+        let Some(tensor) = source.and_then(|source| source_tensor(model.graph(), source)) else { return Ok(None) };
+        let data = model.tensor(tensor)?;
+        let Some(values) = data.to_f32().filter(|_| data.dims.len() >= 2 && tap.weight.1 < 2) else { return Ok(None) };
+        let taps = data.dims.iter().skip(2).product();
+        Ok(Some(Self { axes: (1 - tap.weight.1, tap.weight.1), data, values, taps }))
+    }
+
+    pub(super) fn at(&self, output: usize, channel: usize, tap: usize) -> usize {
+        let (o, c) = self.axes;
+        let [mut stride_o, mut stride_c] = [self.taps; 2];
+        if o < c {
+            stride_o *= self.data.dims[c];
+        } else {
+            stride_c *= self.data.dims[o];
+        }
+        output * stride_o + channel * stride_c + tap
+    }
+}
+
+impl Moments {
+    /// The consumer behind a tap as a regression for second-order selection; `None` where it cannot be refitted or no
+    /// products were gathered.
+    ///
+    /// # Errors
+    /// If the weight cannot be read.
+    pub fn regression(&self, model: &Model, channels: &Channels, tap: &Tap) -> Result<Option<Regression>, ModelError> {
+        let Some(Consumer { pairs: Some(pairs), taps, .. }) = self.consumers.get(&tap.node) else { return Ok(None) };
+        let Some(weight) = Weight::of(model, channels, tap)?.filter(|weight| weight.taps == *taps) else {
+            return Ok(None);
+        };
+        if pairs.rows < 2 || weight.data.dims[weight.axes.1] != tap.size {
+            return Ok(None);
+        }
+        Ok(Some(Regression {
+            covariance: Mat::from_fn(pairs.sum.len(), pairs.sum.len(), |i, j| pairs.covariance(i, j)),
+            weights: columns_by_outputs(&weight, pairs, tap.size),
+            columns: tap
+                .indices
+                .iter()
+                .map(|own| own.iter().flat_map(|&c| c * pairs.per_channel..(c + 1) * pairs.per_channel).collect())
+                .collect(),
+        }))
+    }
+}
+
+/// `[columns, outputs]`; where columns are channels, every kernel position is an output of its own.
+fn columns_by_outputs(weight: &Weight, pairs: &Pairs, channels: usize) -> Mat<f64> {
+    let outputs = weight.data.dims[weight.axes.0];
+    if pairs.per_channel == weight.taps {
+        return Mat::from_fn(channels * weight.taps, outputs, |row, output| {
+            f64::from(weight.values[weight.at(output, row / weight.taps, row % weight.taps)])
+        });
+    }
+    Mat::from_fn(channels, outputs * weight.taps, |channel, column| {
+        f64::from(weight.values[weight.at(column / weight.taps, channel, column % weight.taps)])
+    })
+}
