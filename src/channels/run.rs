@@ -7,7 +7,7 @@ use super::lanes::{LaneId, Lanes, Place, Reason};
 use super::numbers::{Call, Numbers};
 use super::ops;
 use crate::model::Model;
-use crate::proto::onnx::{AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto};
+use crate::proto::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 pub(crate) use crate::surgery::node_name;
 use crate::surgery::{captured, topological_order};
 
@@ -349,6 +349,10 @@ impl<'m> Run<'m> {
     fn opaque_node(&mut self, index: usize, why: &str, declared: &HashMap<&str, Vec<usize>>, sizes: &Sizes) {
         let node = &self.graph.node[index];
         let reason = operator_reason(node, why);
+        let inside = self.macs_inside(node, sizes);
+        if inside > 0 {
+            self.macs.push(MacTerm { node: index, constant: inside, dims: Vec::new() });
+        }
         let mut names: Vec<String> = node.input.clone();
         names.extend(captured(node));
         for name in names {
@@ -367,6 +371,32 @@ impl<'m> Run<'m> {
             let ids = shape.and_then(|shape| self.fixed(shape, &reason));
             self.values.insert(name.clone(), Value { ids, ..Value::default() });
         }
+    }
+
+    /// Multiply-accumulates of the bodies of a node, each counted once; what they capture has the shapes found here.
+    fn macs_inside(&self, node: &NodeProto, sizes: &Sizes) -> u64 {
+        let bodies = node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
+        let outer = captured(node);
+        let mut total = 0u64;
+        for body in bodies {
+            let mut graph = body.clone();
+            for name in &outer {
+                let stored = self.graph.initializer.iter().find(|tensor| tensor.name() == name);
+                let shape = self.values.get(name).and_then(|value| value.ids.as_ref()).map(|ids| &ids.shape);
+                match (stored, shape) {
+                    (Some(tensor), _) => graph.initializer.push(tensor.clone()),
+                    (None, Some(shape)) => graph.input.push(image(name, shape)),
+                    _ => {}
+                }
+            }
+            let opset_import = self.model.proto().opset_import.clone();
+            let part = Model::from_proto(ModelProto { graph: Some(graph), opset_import, ..ModelProto::default() });
+            for term in Run::new(&part, sizes).macs {
+                let size = term.dims.iter().map(|dim| dim.size() as u64).fold(term.constant, u64::saturating_mul);
+                total = total.saturating_add(size);
+            }
+        }
+        total
     }
 
     /// Graph outputs are the interface.
@@ -389,6 +419,17 @@ impl<'m> Run<'m> {
     pub(crate) fn tensor(&self, source: Source) -> Option<&'m TensorProto> {
         source_tensor(self.graph, source)
     }
+}
+
+/// A value of floats with a given shape.
+fn image(name: &str, shape: &[usize]) -> ValueInfoProto {
+    use crate::proto::onnx::tensor_shape_proto::{Dimension, dimension::Value as Size};
+    use crate::proto::onnx::{TensorShapeProto, TypeProto, type_proto};
+    let dim = |&size: &usize| Dimension { value: i64::try_from(size).ok().map(Size::DimValue), denotation: None };
+    let shape = Some(TensorShapeProto { dim: shape.iter().map(dim).collect() });
+    let tensor = type_proto::Tensor { elem_type: Some(crate::model::DataType::Float as i32), shape };
+    let kind = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), denotation: None };
+    ValueInfoProto { name: Some(name.to_owned()), r#type: Some(kind), ..ValueInfoProto::default() }
 }
 
 /// Shape of an output that the body of an `If` or `Loop` declares.
