@@ -84,8 +84,14 @@ fn matrices(model: &Model, channels: &Channels, slices: &[Slices]) -> Result<Vec
         let Some(tensor) = source_tensor(model.graph(), source) else { continue };
         let data = model.tensor(tensor)?;
         let Some(values) = data.to_f32().or_else(|| dequantised(model, slices, &data)) else { continue };
-        let Ok(array) = ArrayD::from_shape_vec(IxDyn(&data.dims), values) else { continue };
         let each = slices.indices.first().map_or(0, Vec::len);
+        let in_order = slices.indices.iter().enumerate().all(|(atom, own)| own[..] == [atom]);
+        if slices.axis == 0 && in_order && data.dims.first() == Some(&slices.indices.len()) {
+            // Filters as they are stored: no second copy of a large weight.
+            matrices.extend(Array2::from_shape_vec((data.dims[0], values.len() / data.dims[0].max(1)), values).ok());
+            continue;
+        }
+        let Ok(array) = ArrayD::from_shape_vec(IxDyn(&data.dims), values) else { continue };
         if each == 0 || slices.indices.iter().any(|own| own.len() != each) {
             continue;
         }
