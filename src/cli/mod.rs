@@ -3,6 +3,7 @@
 mod commands;
 mod exit;
 mod flags;
+mod memory;
 mod parse;
 mod progress;
 mod targets;
@@ -16,6 +17,7 @@ use clap::Parser as _;
 
 /// Runs the command line and says how it ended. `arguments` start with the program's name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitStatus {
+    memory::return_large_blocks();
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     match flags::Cli::try_parse_from(&arguments) {
         Ok(cli) => commands::run(cli),
