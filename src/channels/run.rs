@@ -6,10 +6,10 @@ use super::identity::{Ids, Unsupported, is_tractable};
 use super::lanes::{LaneId, Lanes, Place, Reason};
 use super::numbers::{Call, Numbers};
 use super::ops;
-use crate::model::Model;
+use crate::model::{DataType, Model};
 use crate::proto::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 pub(crate) use crate::surgery::node_name;
-use crate::surgery::{captured, topological_order};
+use crate::surgery::{captured, tensor_info, topological_order};
 
 /// Where a constant is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -385,7 +385,7 @@ impl<'m> Run<'m> {
                 let shape = self.values.get(name).and_then(|value| value.ids.as_ref()).map(|ids| &ids.shape);
                 match (stored, shape) {
                     (Some(tensor), _) => graph.initializer.push(tensor.clone()),
-                    (None, Some(shape)) => graph.input.push(image(name, shape)),
+                    (None, Some(shape)) => graph.input.push(tensor_info(name, DataType::Float as i32, Some(shape))),
                     _ => {}
                 }
             }
@@ -419,17 +419,6 @@ impl<'m> Run<'m> {
     pub(crate) fn tensor(&self, source: Source) -> Option<&'m TensorProto> {
         source_tensor(self.graph, source)
     }
-}
-
-/// A value of floats with a given shape.
-fn image(name: &str, shape: &[usize]) -> ValueInfoProto {
-    use crate::proto::onnx::tensor_shape_proto::{Dimension, dimension::Value as Size};
-    use crate::proto::onnx::{TensorShapeProto, TypeProto, type_proto};
-    let dim = |&size: &usize| Dimension { value: i64::try_from(size).ok().map(Size::DimValue), denotation: None };
-    let shape = Some(TensorShapeProto { dim: shape.iter().map(dim).collect() });
-    let tensor = type_proto::Tensor { elem_type: Some(crate::model::DataType::Float as i32), shape };
-    let kind = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), denotation: None };
-    ValueInfoProto { name: Some(name.to_owned()), r#type: Some(kind), ..ValueInfoProto::default() }
 }
 
 /// Shape of an output that the body of an `If` or `Loop` declares.

@@ -3,10 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use super::SurgeryError;
-use super::find::{captured, names};
+use super::find::{captured, names, tensor_info};
 use crate::model::Model;
 use crate::proto::onnx::tensor_proto::DataType;
-use crate::proto::onnx::{GraphProto, TypeProto, ValueInfoProto, type_proto};
+use crate::proto::onnx::{GraphProto, ValueInfoProto};
 
 /// A model of its own that computes the values `outputs` from the values `inputs`, with the weights it needs.
 ///
@@ -95,11 +95,5 @@ fn declared(graph: &GraphProto, name: &str) -> ValueInfoProto {
         *counts.entry(tensor.data_type()).or_default() += 1;
     }
     let commonest = counts.into_iter().max_by_key(|&(kind, count)| (count, std::cmp::Reverse(kind)));
-    let elem_type = Some(commonest.map_or(DataType::Float as i32, |(kind, _)| kind));
-    let value = type_proto::Value::TensorType(type_proto::Tensor { elem_type, shape: None });
-    ValueInfoProto {
-        name: Some(name.to_owned()),
-        r#type: Some(TypeProto { value: Some(value), denotation: None }),
-        ..ValueInfoProto::default()
-    }
+    tensor_info(name, commonest.map_or(DataType::Float as i32, |(kind, _)| kind), None)
 }

@@ -86,23 +86,26 @@ pub(crate) fn references(graph: &GraphProto) -> HashMap<String, usize> {
     counts
 }
 
+/// What a file declares of a tensor: its element type, and its shape where that is known.
+pub(crate) fn tensor_info(name: &str, elem_type: i32, shape: Option<&[usize]>) -> ValueInfoProto {
+    use crate::proto::onnx::{TensorShapeProto, TypeProto, tensor_shape_proto, type_proto};
+    let dim = |&size: &usize| tensor_shape_proto::Dimension {
+        value: i64::try_from(size).ok().map(tensor_shape_proto::dimension::Value::DimValue),
+        denotation: None,
+    };
+    let shape = shape.map(|dims| TensorShapeProto { dim: dims.iter().map(dim).collect() });
+    let tensor = type_proto::Tensor { elem_type: Some(elem_type), shape };
+    let kind = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), denotation: None };
+    ValueInfoProto { name: Some(name.to_owned()), r#type: Some(kind), ..ValueInfoProto::default() }
+}
+
 /// Adds an initializer; before IR version 4 it must be a graph input too.
 pub(crate) fn add_initializer(result: &mut Model, name: &str, data: &TensorData) {
-    use crate::proto::onnx::{TensorShapeProto, TypeProto, ValueInfoProto, tensor_shape_proto, type_proto};
     let listed = result.proto().ir_version() < 4;
     let graph = result.graph_mut();
     graph.initializer.push(data.to_proto(name));
     if listed {
-        let dim = |&size: &usize| tensor_shape_proto::Dimension {
-            value: i64::try_from(size).ok().map(tensor_shape_proto::dimension::Value::DimValue),
-            denotation: None,
-        };
-        let tensor = type_proto::Tensor {
-            elem_type: Some(data.dtype as i32),
-            shape: Some(TensorShapeProto { dim: data.dims.iter().map(dim).collect() }),
-        };
-        let kind = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), denotation: None };
-        graph.input.push(ValueInfoProto { name: Some(name.to_owned()), r#type: Some(kind), ..Default::default() });
+        graph.input.push(tensor_info(name, data.dtype as i32, Some(&data.dims)));
     }
 }
 
