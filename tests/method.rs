@@ -219,8 +219,10 @@ fn solutions_equal_the_reference() {
             if expected.is_object() {
                 let points = index(&expected["points"]);
                 let ratio = expected["ratio"].as_f64().unwrap();
-                let solved =
-                    solver::path(&problem, PathOptions { points, ratio, tolerance: 1e-11, most_sweeps: 200_000 });
+                let solved = solver::path(
+                    &problem,
+                    PathOptions { points, ratio, tolerance: 1e-11, most_sweeps: 200_000, until_entered: false },
+                );
                 for (row, (entry, expected)) in solved.entries.iter().zip(numbers(&expected["entry"])).enumerate() {
                     assert!((entry - expected).abs() < 1e-6, "{what}: entry of row {row}: {entry} and {expected}");
                 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::exit::ExitStatus;
-use super::flags::{Apply, Bench, Cli, Command, Inspect, Prune, Setup, Verify};
+use super::flags::{Cli, Command, Prune};
+use super::other_flags::{Apply, Bench, Inspect, Score, Setup, Verify};
 use super::progress::Bar;
 use super::targets::Targets;
 use crate::calibration::PreprocessOptions;
@@ -14,7 +15,9 @@ use crate::engine::{SetupReport, setup_report};
 use crate::error::Error;
 use crate::model::{ModelError, write_atomically};
 use crate::pipeline::{self, ApplyOptions, BenchOptions, PruneOptions, VerifyOptions};
-use crate::report::{Dot, Drawing, Format as _, Json, LatencyChange, Members, Style, Svg, Terminal, printable};
+use crate::report::{
+    Dot, Drawing, Format as _, Json, LatencyChange, Members, Style, Svg, Terminal, classes_svg, printable,
+};
 
 /// Runs the parsed command line.
 pub(super) fn run(cli: Cli) -> ExitStatus {
@@ -25,6 +28,7 @@ pub(super) fn run(cli: Cli) -> ExitStatus {
     let outcome = match cli.command {
         None => prune(&cli.prune, &cancel),
         Some(Command::Inspect(flags)) => inspect(&flags),
+        Some(Command::Score(flags)) => score(&flags, &cancel),
         Some(Command::Apply(flags)) => apply(&flags),
         Some(Command::Verify(flags)) => verify(&flags),
         Some(Command::Bench(flags)) => bench(&flags, &cancel),
@@ -73,6 +77,10 @@ fn prune(flags: &Prune, cancel: &AtomicBool) -> Result<(), Error> {
     if let Some(path) = &flags.report {
         write_atomically(path, |file| file.write_all(json.as_bytes()))?;
     }
+    if let (Some(path), Some(classwise)) = (&flags.classes_svg, &summary.classwise) {
+        let text = classes_svg(classwise).map_err(|error| unprintable(error.to_string()))?;
+        write_atomically(path, |file| file.write_all(text.as_bytes()))?;
+    }
     if flags.json {
         return print(&json);
     }
@@ -90,9 +98,13 @@ fn check_targets(flags: &Prune, options: &PruneOptions) -> Result<(), Error> {
     if let Some(plan) = options.plan_path() {
         targets = targets.output(&plan, "the plan")?;
     }
-    let Some(report) = &flags.report else { return Ok(()) };
-    targets.output(report, "the report")?;
-    refuse_existing(report, flags.force)
+    for (path, name) in [(&flags.report, "the report"), (&flags.classes_svg, "the picture of the classes")] {
+        if let Some(path) = path {
+            targets = targets.output(path, name)?;
+            refuse_existing(path, flags.force)?;
+        }
+    }
+    Ok(())
 }
 
 fn refuse_existing(path: &Path, force: bool) -> Result<(), Error> {
@@ -126,6 +138,38 @@ fn inspect(flags: &Inspect) -> Result<(), Error> {
     }
     let members = if flags.members { Members::Shown } else { Members::Counted };
     print(&found.render(style(), members).map_err(|error| unprintable(error.to_string()))?)
+}
+
+fn score(flags: &Score, cancel: &AtomicBool) -> Result<(), Error> {
+    let file = flags.preprocess.file.as_ref().map(|path| PreprocessOptions::from_file(path)).transpose()?;
+    let options = flags.options(file.unwrap_or_default());
+    let mut targets = Targets::default().input(&options.model.path);
+    for (path, name) in [(&flags.output, "the scores"), (&flags.classes_svg, "the picture of the classes")] {
+        if let Some(path) = path {
+            targets = targets.output(path, name)?;
+            refuse_existing(path, flags.force)?;
+        }
+    }
+    let bar = Bar::new(flags.quiet || flags.output.is_none());
+    let result = pipeline::score(&options, &bar, cancel);
+    bar.clear();
+    let scored = result?;
+    if let (Some(path), Some(classwise)) = (&flags.classes_svg, &scored.classwise) {
+        let text = classes_svg(classwise).map_err(|error| unprintable(error.to_string()))?;
+        write_atomically(path, |file| file.write_all(text.as_bytes()))?;
+    }
+    let json = || scored.to_json().map_err(unprintable);
+    match &flags.output {
+        None => print(&json()?),
+        Some(path) if path.extension().is_some_and(|extension| extension == "npz") => {
+            let bytes = scored.to_npz().map_err(unprintable)?;
+            Ok(write_atomically(path, |file| file.write_all(&bytes))?)
+        }
+        Some(path) => {
+            let text = json()?;
+            Ok(write_atomically(path, |file| file.write_all(text.as_bytes()))?)
+        }
+    }
 }
 
 fn apply(flags: &Apply) -> Result<(), Error> {

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::criterion_flags::CriterionFlags;
+use super::other_flags::{Apply, Bench, Inspect, Score, Setup, Verify};
 use super::parse;
 use crate::calibration::{Color, Crop, Interpolation, Layout, PreprocessOptions, Resize};
 use crate::compensate::Compensation;
@@ -43,6 +45,8 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Show which channels go together, which can be cut, and who protects the others
     Inspect(Inspect),
+    /// Judge every channel and write the scores, without pruning
+    Score(Box<Score>),
     /// Apply a plan to the model it was made for; the same plan gives the same bytes
     Apply(Apply),
     /// Compare the outputs of two models on random inputs
@@ -245,29 +249,49 @@ impl PreprocessFlags {
 }
 
 #[derive(Debug, Args)]
-#[allow(clippy::struct_excessive_bools, reason = "one per switch")]
-pub(super) struct Prune {
-    /// The trained model, or - for standard input
-    #[arg(value_name = "MODEL", required = true)]
-    model: Option<PathBuf>,
+pub(super) struct DataFlags {
     /// Calibration images: class folders, a flat folder, .npz, or CIFAR-10 .bin
     #[arg(long, value_name = "DIR", help_heading = "Input")]
     data: Option<PathBuf>,
-    /// Labelled images held out from calibration, for the accuracy in the report
-    #[arg(long, value_name = "DIR", help_heading = "Input")]
-    eval: Option<PathBuf>,
     /// Map of class folders to outputs: json, csv, or a list whose line i names output i
     #[arg(long, value_name = "FILE", help_heading = "Input")]
     classes: Option<PathBuf>,
     /// Calibration images to use [default: 500, or all there are]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Input")]
     samples: Option<u32>,
-    /// Held-out images to use [default: all]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Input")]
-    eval_samples: Option<u32>,
     /// Stop at the first image that cannot be read
     #[arg(long, help_heading = "Input")]
     strict: bool,
+}
+
+impl DataFlags {
+    pub(super) fn options(&self, preprocess: PreprocessOptions) -> DataOptions {
+        DataOptions {
+            data: self.data.clone(),
+            eval: None,
+            classes: self.classes.clone(),
+            preprocess,
+            samples: self.samples.and_then(|count| usize::try_from(count).ok()),
+            eval_samples: None,
+            strict: self.strict,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "one per switch")]
+pub(super) struct Prune {
+    /// The trained model, or - for standard input
+    #[arg(value_name = "MODEL", required = true)]
+    model: Option<PathBuf>,
+    #[command(flatten)]
+    data: DataFlags,
+    /// Labelled images held out from calibration, for the accuracy in the report
+    #[arg(long, value_name = "DIR", help_heading = "Input")]
+    eval: Option<PathBuf>,
+    /// Held-out images to use [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Input")]
+    eval_samples: Option<u32>,
     #[command(flatten)]
     model_flags: ModelFlags,
     /// Multiply-accumulates kept: a share, or a number such as 1.5G [default: 0.5]
@@ -279,12 +303,8 @@ pub(super) struct Prune {
     /// Share of channels cut in every group
     #[arg(long, value_name = "X", value_parser = parse::share, group = "budget", help_heading = "Budget")]
     ratio: Option<f64>,
-    /// How channels are judged: random, l1, l2 need no images; obs, apib, sglp-ib,
-    /// stlp-ib do
-    /// [default: stlp-ib with images, l2 without]
-    #[arg(long, value_name = "NAME", help_heading = "Budget")]
-    criterion: Option<String>,
-    /// uniform: the same share of every group; global: one threshold on the scores of all
+    /// uniform: the same share of every group; global: one threshold on the scores of all;
+    /// adaptive: one lambda for all, as in the paper (lasso criteria)
     #[arg(long, value_enum, default_value = "uniform", help_heading = "Budget")]
     widths: WidthsFlag,
     /// Steps of widths: auto asks the engine for its channel block
@@ -303,6 +323,8 @@ pub(super) struct Prune {
     #[arg(long, value_name = "S", default_value_t = 0, help_heading = "Budget")]
     seed: u64,
     #[command(flatten)]
+    criterion: CriterionFlags,
+    #[command(flatten)]
     preprocess: PreprocessFlags,
     #[command(flatten)]
     engine: EngineFlags,
@@ -315,6 +337,9 @@ pub(super) struct Prune {
     /// Write the report as JSON
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(super) report: Option<PathBuf>,
+    /// Draw how the classes are related and what every cut takes from each
+    #[arg(long, value_name = "FILE.svg", help_heading = "Output")]
+    pub(super) classes_svg: Option<PathBuf>,
     /// Print the report as JSON
     #[arg(long, help_heading = "Output")]
     pub(super) json: bool,
@@ -336,6 +361,7 @@ pub(super) struct Prune {
 enum WidthsFlag {
     Uniform,
     Global,
+    Adaptive,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -359,29 +385,25 @@ impl Prune {
             (None, Some(ratio)) => Budget::Ratio(ratio),
             (None, None) => Budget::Macs(self.target_macs.unwrap_or(Target::Share(0.5))),
         };
-        let count = |count: Option<u32>| count.and_then(|count| usize::try_from(count).ok());
         PruneOptions {
             model: self.model_flags.options(&self.model.clone().unwrap_or_default()),
             data: DataOptions {
-                data: self.data.clone(),
                 eval: self.eval.clone(),
-                classes: self.classes.clone(),
-                preprocess: self.preprocess.options().or(file),
-                samples: count(self.samples),
-                eval_samples: count(self.eval_samples),
-                strict: self.strict,
+                eval_samples: self.eval_samples.and_then(|count| usize::try_from(count).ok()),
+                ..self.data.options(self.preprocess.options().or(file))
             },
             engine: self.engine.options(),
             criteria: Criteria {
-                criterion: self.criterion.clone(),
                 budget,
                 allocation: match self.widths {
                     WidthsFlag::Uniform => Allocation::Uniform,
                     WidthsFlag::Global => Allocation::Global,
+                    WidthsFlag::Adaptive => Allocation::Adaptive,
                 },
                 round_to: self.round_to,
                 streams: self.scope == ScopeFlag::All,
                 floor: self.min_width,
+                ..self.criterion.options()
             },
             compensation: match self.compensate {
                 CompensateFlag::None => Compensation::None,
@@ -404,103 +426,6 @@ impl Prune {
     pub(super) fn preprocess_file(&self) -> Option<&PathBuf> {
         self.preprocess.file.as_ref()
     }
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Inspect {
-    /// The model, or - for standard input
-    #[arg(value_name = "MODEL")]
-    pub(super) model: PathBuf,
-    #[command(flatten)]
-    pub(super) flags: ModelFlags,
-    /// Name the members of every group
-    #[arg(long, help_heading = "Output")]
-    pub(super) members: bool,
-    /// Write the dependency graph for Graphviz
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
-    pub(super) dot: Option<PathBuf>,
-    /// Write the dependency graph as a picture
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
-    pub(super) svg: Option<PathBuf>,
-    /// Replace existing files
-    #[arg(long, help_heading = "Output")]
-    pub(super) force: bool,
-    /// Print JSON
-    #[arg(long, help_heading = "Output")]
-    pub(super) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Apply {
-    /// The model that the plan was made for
-    #[arg(value_name = "MODEL")]
-    pub(super) model: PathBuf,
-    /// The plan
-    #[arg(value_name = "PLAN")]
-    pub(super) plan: PathBuf,
-    /// Where the result goes
-    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
-    pub(super) output: PathBuf,
-    /// Write the masked original: all shapes stay, cut channels are zeroed wherever they are summed over
-    #[arg(long, help_heading = "Output")]
-    pub(super) masked: bool,
-    /// Replace an existing file
-    #[arg(long, help_heading = "Output")]
-    pub(super) force: bool,
-    #[command(flatten)]
-    pub(super) flags: ModelFlags,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Verify {
-    /// First model
-    #[arg(value_name = "A")]
-    pub(super) a: PathBuf,
-    /// Second model
-    #[arg(value_name = "B")]
-    pub(super) b: PathBuf,
-    /// Random inputs to compare on
-    #[arg(long, value_name = "N", default_value_t = 3)]
-    pub(super) runs: u64,
-    /// Seed of the inputs
-    #[arg(long, value_name = "S", default_value_t = 0)]
-    pub(super) seed: u64,
-    #[command(flatten)]
-    pub(super) flags: ModelFlags,
-    #[command(flatten)]
-    pub(super) engine: EngineFlags,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Bench {
-    /// First model
-    #[arg(value_name = "A")]
-    pub(super) a: PathBuf,
-    /// Second model; without it the first is timed against itself, which shows the noise
-    #[arg(value_name = "B")]
-    pub(super) b: Option<PathBuf>,
-    /// Images per run where the model leaves it open
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(super) batch: usize,
-    /// Seed of the inputs
-    #[arg(long, value_name = "S", default_value_t = 0)]
-    pub(super) seed: u64,
-    /// Print JSON
-    #[arg(long, help_heading = "Output")]
-    pub(super) json: bool,
-    #[command(flatten)]
-    pub(super) flags: ModelFlags,
-    #[command(flatten)]
-    pub(super) engine: EngineFlags,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Setup {
-    /// Print JSON
-    #[arg(long, help_heading = "Output")]
-    pub(super) json: bool,
-    #[command(flatten)]
-    pub(super) engine: EngineFlags,
 }
 
 #[cfg(test)]
@@ -528,7 +453,7 @@ mod tests {
     #[test]
     fn help_of_every_command() {
         insta::assert_snapshot!("help", help(None));
-        for name in ["inspect", "apply", "verify", "bench", "setup"] {
+        for name in ["inspect", "score", "apply", "verify", "bench", "setup"] {
             insta::assert_snapshot!(format!("help_{name}"), help(Some(name)));
         }
     }

@@ -1,9 +1,11 @@
 //! The command line: flags, progress, exit codes. The only room that prints.
 
 mod commands;
+mod criterion_flags;
 mod exit;
 mod flags;
 mod memory;
+mod other_flags;
 mod parse;
 mod progress;
 mod targets;

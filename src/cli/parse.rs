@@ -59,6 +59,33 @@ pub(super) fn dim(text: &str) -> Result<(String, usize), String> {
     parsed.filter(|(name, size)| !name.is_empty() && *size > 0).ok_or_else(|| "NAME=SIZE is wanted".into())
 }
 
+/// Weights of classes.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct ClassWeights(pub(super) Vec<(String, f64)>);
+
+/// `NAME=W,NAME=W`, or a file of lines `NAME=W`. Empty lines and lines that begin with `#` say nothing.
+pub(super) fn class_weights(text: &str) -> Result<ClassWeights, String> {
+    let file = std::fs::read_to_string(text);
+    let content = match &file {
+        Ok(content) => content.as_str(),
+        Err(_) if text.contains('=') => text,
+        Err(error) => return Err(format!("neither NAME=W,... nor a file that can be read: {error}")),
+    };
+    let entry = |part: &str| {
+        let (name, weight) = part.rsplit_once('=')?;
+        let weight = weight.trim().parse::<f64>().ok().filter(|weight| weight.is_finite() && *weight >= 0.0)?;
+        Some((name.trim().to_owned(), weight)).filter(|(name, _)| !name.is_empty())
+    };
+    let separators: &[char] = if file.is_ok() { &['\n'] } else { &[','] };
+    content
+        .split(separators)
+        .map(str::trim)
+        .filter(|part| !part.is_empty() && !part.starts_with('#'))
+        .map(|part| entry(part).ok_or_else(|| format!("`{part}` is not NAME=W with a weight of at least 0")))
+        .collect::<Result<Vec<_>, _>>()
+        .and_then(|all| if all.is_empty() { Err("no weights are given".into()) } else { Ok(ClassWeights(all)) })
+}
+
 /// A share in [0, 1).
 pub(super) fn share(text: &str) -> Result<f64, String> {
     let number = text.parse::<f64>().ok().filter(|number| (0.0..1.0).contains(number));

@@ -5,10 +5,12 @@
 
 mod geometry;
 mod moments;
+mod pairs;
 mod refit;
+mod sampling;
 mod weight;
 
-pub use moments::{Moments, Products};
+pub use moments::{MomentOptions, Moments, Products};
 pub use refit::{Method, Refit, refit};
 
 use serde::{Deserialize, Serialize};

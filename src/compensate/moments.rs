@@ -1,24 +1,21 @@
-//! Moments of what consumers read, streamed over the calibration images (`compensation.md` 7.1, 7.3, 7.4).
+//! Moments of what consumers read, streamed over the calibration images (`compensation.md` 7.1, 7.3, 7.4), and what every
+//! channel contributes to their outputs, class by class (`classwise.md` C1).
 
 use std::collections::BTreeMap;
 
-use faer::linalg::matmul::triangular::{self, BlockStructure};
-use faer::{Accum, Mat, MatRef, Par};
+use faer::Mat;
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Par};
 use ndarray::{ArrayD, Axis};
-use rand::seq::index::sample;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
 
 use super::geometry::Window;
+use super::pairs::Pairs;
+use super::sampling::{Draw, wanted_positions};
+use super::weight::{Weight, columns_by_outputs};
 use crate::channels::{Channels, Tap};
-use crate::model::Model;
-
-/// Rows (image, position) that enter one problem at most.
-const MOST_ROWS: usize = 40_000;
-
-/// Positions per image at least, where there are so many.
-const LEAST_POSITIONS: usize = 8;
+use crate::model::{Model, ModelError};
+use crate::statistics::Contributions;
 
 /// Columns (channel, kernel position) above which only channels are regressed on channels: 42 MB of products.
 const MOST_COLUMNS: usize = 2304;
@@ -26,26 +23,32 @@ const MOST_COLUMNS: usize = 2304;
 /// Channels above which no products are gathered; bias correction remains.
 const MOST_CHANNELS: usize = 4096;
 
-/// What [`Moments`] gathers beside means.
+/// Channels above which no contributions are gathered: 17 MB for each class.
+const MOST_CONTRIBUTING: usize = 2048;
+
+/// What [`Moments`] gathers.
+#[derive(Debug, Clone)]
+pub struct MomentOptions {
+    /// Number of images that will be seen.
+    pub images: usize,
+    /// Seed of the draw of positions.
+    pub seed: u64,
+    /// What is gathered beside means.
+    pub products: Products,
+    /// Number of classes whose contributions are gathered, if any are.
+    pub classes: Option<usize>,
+    /// Whether the products that selection sees weigh every image (`classwise.md` C3, C-w). The products that weights
+    /// are fitted with never do.
+    pub weighted: bool,
+}
+
+/// Which products are gathered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Products {
-    /// Means only: enough for bias correction.
+    /// None: enough for bias correction.
     Means,
     /// Products of all pairs of columns.
     Pairs,
-}
-
-/// Second moments of the columns that a consumer reads, at sampled positions.
-#[derive(Debug, Clone)]
-pub(super) struct Pairs {
-    /// Columns per channel: 1, or one per kernel position.
-    pub(super) per_channel: usize,
-    /// Rows seen.
-    pub(super) rows: usize,
-    /// Sum of every column.
-    pub(super) sum: Vec<f64>,
-    /// Sum of products, lower triangle.
-    pub(super) gram: Mat<f64>,
 }
 
 /// What one consumer reads.
@@ -61,25 +64,40 @@ pub(super) struct Consumer {
     /// Number of those positions.
     pub(super) count: usize,
     pub(super) pairs: Option<Pairs>,
+    /// Products with every row weighted by its class.
+    pub(super) weighted: Option<Pairs>,
+    classwise: Option<Classwise>,
+}
+
+/// Contributions to the outputs of a consumer.
+#[derive(Debug, Clone)]
+struct Classwise {
+    /// `W W^T` of the weights, lower triangle.
+    weights: Mat<f32>,
+    sums: Contributions,
 }
 
 /// An observer of all values that consumers read.
 #[derive(Debug)]
 pub struct Moments {
-    images: usize,
-    seed: u64,
+    options: MomentOptions,
     seen: usize,
     pub(super) consumers: BTreeMap<usize, Consumer>,
 }
 
 impl Moments {
-    /// For every consumer of every group. `images` is the number that will be seen.
-    pub fn new(model: &Model, channels: &Channels, images: usize, seed: u64, products: Products) -> Self {
-        let mut consumers = BTreeMap::new();
-        for tap in channels.groups.iter().flat_map(|group| &group.taps) {
-            consumers.entry(tap.node).or_insert_with(|| Consumer::new(model, channels, tap, images, products));
-        }
-        Self { images, seed, seen: 0, consumers }
+    /// For every consumer of every group.
+    ///
+    /// # Errors
+    /// If a weight cannot be read.
+    pub fn new(model: &Model, channels: &Channels, options: MomentOptions) -> Result<Self, ModelError> {
+        let taps: BTreeMap<usize, &Tap> =
+            channels.groups.iter().flat_map(|group| &group.taps).map(|tap| (tap.node, tap)).collect();
+        let consumers = taps
+            .into_par_iter()
+            .map(|(node, tap)| Ok((node, Consumer::new(model, channels, tap, &options)?)))
+            .collect::<Result<_, ModelError>>()?;
+        Ok(Self { options, seen: 0, consumers })
     }
 
     /// Names of the values that [`Moments::observe`] wants.
@@ -90,23 +108,34 @@ impl Moments {
         names
     }
 
-    /// Folds one batch in. `values` are looked up by name; `[N, ...]` each.
-    pub fn observe(&mut self, values: &BTreeMap<String, ArrayD<f32>>) {
+    /// Folds one batch in. `values` are looked up by name; `[N, ...]` each. `classes` and `weights`: those of every
+    /// image; images of one class side by side are cheapest.
+    pub fn observe(&mut self, values: &BTreeMap<String, ArrayD<f32>>, classes: &[usize], weights: Option<&[f64]>) {
         let batch = self.consumers.values().find_map(|consumer| values.get(&consumer.value));
         let batch = batch.map_or(0, |value| value.len_of(Axis(0)));
-        let (images, seed, seen) = (self.images, self.seed, self.seen);
+        let draw = Draw { images: self.options.images, seed: self.options.seed, first: self.seen };
+        let kinds: Vec<(usize, f64)> = classes
+            .iter()
+            .enumerate()
+            .map(|(image, &class)| (class, weights.and_then(|w| w.get(image)).copied().unwrap_or(1.0)))
+            .collect();
         // Consumers are independent and each adds in the order of the batches: any number of threads gives one result.
         self.consumers.par_iter_mut().for_each(|(_, consumer)| {
             if let Some(value) = values.get(&consumer.value) {
-                consumer.add(value, images, seed, seen);
+                consumer.add(value, &draw, &kinds);
             }
         });
         self.seen += batch;
     }
+
+    /// The contributions to a node's outputs, if they were gathered.
+    pub(super) fn contributions(&self, node: usize) -> Option<&Contributions> {
+        self.consumers.get(&node)?.classwise.as_ref().map(|own| &own.sums)
+    }
 }
 
 impl Consumer {
-    fn new(model: &Model, channels: &Channels, tap: &Tap, images: usize, products: Products) -> Self {
+    fn new(model: &Model, channels: &Channels, tap: &Tap, options: &MomentOptions) -> Result<Self, ModelError> {
         let node = &model.graph().node[tap.node];
         let weight = channels.use_ids(tap.node, tap.weight.0).map(|ids| ids.shape.clone()).unwrap_or_default();
         let output = node.output.first().and_then(|name| channels.shape(name)).unwrap_or_default();
@@ -115,28 +144,25 @@ impl Consumer {
         let shape = channels.shape(&tap.value).unwrap_or_default();
         let inside = shape.iter().product::<usize>() / tap.size.max(1);
         let positions = window.as_ref().map_or(inside, Window::positions);
-        let rows = images * wanted_positions(images, positions);
+        let rows = options.images * wanted_positions(options.images, positions);
         let columns = tap.size * taps;
         // Fewer rows than twice the columns would fit noise.
         let per_channel = if columns <= MOST_COLUMNS && rows >= 2 * columns { taps } else { 1 };
-        let pairs = (products == Products::Pairs && tap.size <= MOST_CHANNELS).then(|| Pairs {
-            per_channel,
-            rows: 0,
-            sum: vec![0.0; tap.size * per_channel],
-            gram: Mat::zeros(tap.size * per_channel, tap.size * per_channel),
-        });
-        Self {
-            value: tap.value.clone(),
-            axis: tap.axis,
-            window,
-            taps,
-            sums: vec![0.0; tap.size * taps],
-            count: 0,
-            pairs,
-        }
+        let wanted = options.products == Products::Pairs && tap.size <= MOST_CHANNELS;
+        let pairs = wanted.then(|| Pairs::new(per_channel, tap.size * per_channel));
+        let classwise = match (&pairs, options.classes) {
+            (Some(pairs), Some(classes)) if tap.size <= MOST_CONTRIBUTING => {
+                Classwise::new(model, channels, tap, (taps, pairs, classes))?
+            }
+            _ => None,
+        };
+        let weighted = pairs.as_ref().filter(|_| options.weighted).cloned();
+        let sums = vec![0.0; tap.size * taps];
+        Ok(Self { value: tap.value.clone(), axis: tap.axis, window, taps, sums, count: 0, pairs, weighted, classwise })
     }
 
-    fn add(&mut self, value: &ArrayD<f32>, images: usize, seed: u64, first: usize) {
+    /// Adds a batch; `kinds`: class and weight of every image.
+    fn add(&mut self, value: &ArrayD<f32>, draw: &Draw, kinds: &[(usize, f64)]) {
         if let Some(window) = &self.window {
             self.count += window.add_sums(&value.view(), &mut self.sums);
         } else {
@@ -147,102 +173,47 @@ impl Consumer {
             self.count += value.len() / value.len_of(Axis(self.axis)).max(1);
         }
         let Some(pairs) = &mut self.pairs else { return };
-        let draw = Draw { images, seed, first };
         let rows = match &self.window {
             Some(window) if pairs.per_channel > 1 => draw.patches(value, window),
             _ => draw.rows(value, self.axis),
         };
-        pairs.add(&rows);
-    }
-}
-
-impl Pairs {
-    fn add(&mut self, rows: &Mat<f64>) {
-        self.rows += rows.nrows();
-        for (column, sum) in self.sum.iter_mut().enumerate() {
-            *sum += rows.col(column).iter().sum::<f64>();
+        if self.classwise.is_none() && self.weighted.is_none() {
+            pairs.add(rows.as_ref());
+            return;
         }
-        let rows: MatRef<'_, f64> = rows.as_ref();
-        triangular::matmul(
-            self.gram.as_mut(),
-            BlockStructure::TriangularLower,
-            Accum::Add,
-            rows.transpose(),
-            BlockStructure::Rectangular,
-            rows,
-            BlockStructure::Rectangular,
-            1.0,
-            Par::Seq,
-        );
-    }
-
-    /// Covariance of two columns.
-    pub(super) fn covariance(&self, a: usize, b: usize) -> f64 {
-        let n = self.rows as f64;
-        self.gram[(a.max(b), a.min(b))] / n - self.sum[a] / n * self.sum[b] / n
-    }
-}
-
-fn wanted_positions(images: usize, positions: usize) -> usize {
-    LEAST_POSITIONS.max(MOST_ROWS / images.max(1)).min(positions)
-}
-
-/// Which positions of which images are looked at. The draw depends on the image's number alone.
-struct Draw {
-    images: usize,
-    seed: u64,
-    first: usize,
-}
-
-impl Draw {
-    fn positions(&self, image: usize, positions: usize) -> Vec<usize> {
-        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        rng.set_stream((self.first + image) as u64);
-        let mut picked = sample(&mut rng, positions, wanted_positions(self.images, positions)).into_vec();
-        picked.sort_unstable();
-        picked
-    }
-
-    /// Channel vectors `[rows, C]` at sampled positions of the value.
-    fn rows(&self, value: &ArrayD<f32>, axis: usize) -> Mat<f64> {
-        let (channels, n) = (value.len_of(Axis(axis)), value.len_of(Axis(0)));
-        let positions = value.len() / (n * channels).max(1);
-        let wanted = wanted_positions(self.images, positions);
-        let mut rows = Mat::zeros(n * wanted, channels);
-        let outer: usize = value.shape()[1..axis].iter().product();
-        let inner: usize = value.shape()[axis + 1..].iter().product();
-        let Some(values) = value.as_slice() else { return rows };
-        for image in 0..n {
-            for (row, position) in self.positions(image, positions).into_iter().enumerate() {
-                // A position counts the axes before and after the channel axis, in row-major order.
-                let start = (image * outer + position / inner) * channels * inner + position % inner;
-                for channel in 0..channels {
-                    rows[(image * wanted + row, channel)] = f64::from(values[start + channel * inner]);
-                }
+        let mut part = Pairs::new(pairs.per_channel, pairs.sum.len());
+        let (per_image, mut at) = (rows.nrows() / kinds.len().max(1), 0);
+        for run in kinds.chunk_by(|a, b| a == b) {
+            let length = run.len() * per_image;
+            part.replace(rows.as_ref().subrows(at, length));
+            at += length;
+            pairs.add_weighted(&part, 1.0);
+            let Some(&(class, weight)) = run.first() else { continue };
+            if let Some(own) = &mut self.classwise {
+                own.sums.add(class, length, part.gram.as_ref(), own.weights.as_ref(), &part.sum);
+            }
+            if let Some(weighted) = &mut self.weighted {
+                weighted.add_weighted(&part, weight);
             }
         }
-        rows
     }
+}
 
-    /// Patches `[rows, C * taps]` at sampled output positions; padding reads zero.
-    fn patches(&self, value: &ArrayD<f32>, window: &Window) -> Mat<f64> {
-        let (&[n, channels, height, width], Some(values)) = (value.shape(), value.as_slice()) else {
-            return Mat::zeros(0, 0);
-        };
-        let (taps, positions) = (window.taps(), window.positions());
-        let wanted = wanted_positions(self.images, positions);
-        let mut rows = Mat::zeros(n * wanted, channels * taps);
-        for image in 0..n {
-            for (row, position) in self.positions(image, positions).into_iter().enumerate() {
-                for tap in 0..taps {
-                    let Some((y, x)) = window.reads(position, tap, height, width) else { continue };
-                    for channel in 0..channels {
-                        let at = ((image * channels + channel) * height + y) * width + x;
-                        rows[(image * wanted + row, channel * taps + tap)] = f64::from(values[at]);
-                    }
-                }
-            }
-        }
-        rows
+impl Classwise {
+    /// `None` if the consumer's weight cannot be seen as a matrix.
+    #[allow(clippy::cast_possible_truncation, reason = "weights are stored in single precision")]
+    fn new(
+        model: &Model,
+        channels: &Channels,
+        tap: &Tap,
+        (taps, pairs, classes): (usize, &Pairs, usize),
+    ) -> Result<Option<Self>, ModelError> {
+        let fits = |weight: &Weight| weight.taps == taps && weight.data.dims[weight.axes.1] == tap.size;
+        let Some(weight) = Weight::of(model, channels, tap)?.filter(fits) else { return Ok(None) };
+        let columns = columns_by_outputs(&weight, pairs.per_channel, tap.size);
+        let single = Mat::from_fn(columns.nrows(), columns.ncols(), |row, column| columns[(row, column)] as f32);
+        let mut weights = Mat::zeros(columns.nrows(), columns.nrows());
+        matmul(weights.as_mut(), Accum::Replace, single.as_ref(), single.transpose(), 1.0, Par::Seq);
+        Ok(Some(Self { weights, sums: Contributions::new(classes, tap.size, columns.nrows()) }))
     }
 }

@@ -8,7 +8,8 @@ use faer::{Accum, Mat, Par, Side};
 use serde::{Deserialize, Serialize};
 
 use super::Compensation;
-use super::moments::{Consumer, Moments, Pairs};
+use super::moments::{Consumer, Moments};
+use super::pairs::Pairs;
 use super::weight::Weight;
 use crate::channels::{Channels, Cut, Tap};
 use crate::model::{Model, ModelError, TensorData};

@@ -1,10 +1,11 @@
 //! The weight of a consumer that can be refitted.
 
-use super::moments::{Consumer, Moments, Pairs};
+use super::moments::{Consumer, Moments};
 use crate::channels::run::{int_attribute, source_tensor};
 use crate::channels::{Channels, Tap};
 use crate::model::{Model, ModelError, TensorData};
 use crate::score::Regression;
+use crate::statistics::{Centring, ClassGram};
 use faer::Mat;
 
 /// Weight of a consumer as `[O, C, taps]` with its axes named.
@@ -47,21 +48,26 @@ impl Weight {
 
 impl Moments {
     /// The consumer behind a tap as a regression for second-order selection; `None` where it cannot be refitted or no
-    /// products were gathered.
+    /// products were gathered. Rows weigh as their classes do, if classes have weights.
     ///
     /// # Errors
     /// If the weight cannot be read.
     pub fn regression(&self, model: &Model, channels: &Channels, tap: &Tap) -> Result<Option<Regression>, ModelError> {
-        let Some(Consumer { pairs: Some(pairs), taps, .. }) = self.consumers.get(&tap.node) else { return Ok(None) };
+        let Some(Consumer { pairs: Some(pairs), weighted, taps, .. }) = self.consumers.get(&tap.node) else {
+            return Ok(None);
+        };
+        let pairs = weighted.as_ref().unwrap_or(pairs);
         let Some(weight) = Weight::of(model, channels, tap)?.filter(|weight| weight.taps == *taps) else {
             return Ok(None);
         };
-        if pairs.rows < 2 || weight.data.dims[weight.axes.1] != tap.size {
+        if pairs.rows < 2 || pairs.mass <= 0.0 || weight.data.dims[weight.axes.1] != tap.size {
             return Ok(None);
         }
+        let columns = pairs.sum.len();
         Ok(Some(Regression {
-            covariance: Mat::from_fn(pairs.sum.len(), pairs.sum.len(), |i, j| pairs.covariance(i, j)),
-            weights: columns_by_outputs(&weight, pairs, tap.size),
+            covariance: Mat::from_fn(columns, columns, |i, j| pairs.covariance(i, j)),
+            means: (0..columns).map(|column| pairs.mean(column)).collect(),
+            weights: columns_by_outputs(&weight, pairs.per_channel, tap.size),
             columns: tap
                 .indices
                 .iter()
@@ -69,12 +75,39 @@ impl Moments {
                 .collect(),
         }))
     }
+
+    /// Class-conditional statistics of the atoms of a tap; `None` where no contributions were gathered, or a class or
+    /// the consumer's output on it shows nothing.
+    ///
+    /// # Errors
+    /// If the weight cannot be read.
+    pub fn class_gram(
+        &self,
+        model: &Model,
+        channels: &Channels,
+        tap: &Tap,
+        centring: Centring,
+    ) -> Result<Option<ClassGram>, ModelError> {
+        let Some(sums) = self.contributions(tap.node) else { return Ok(None) };
+        let Some(per_channel) = self.consumers.get(&tap.node).and_then(|own| own.pairs.as_ref()).map(|p| p.per_channel)
+        else {
+            return Ok(None);
+        };
+        let Some(weight) = Weight::of(model, channels, tap)? else { return Ok(None) };
+        let columns = columns_by_outputs(&weight, per_channel, tap.size);
+        Ok(sums.finish(columns.as_ref(), &tap.indices, centring))
+    }
+
+    /// Whether contributions to the outputs of a tap's node are gathered.
+    pub fn classwise(&self, tap: &Tap) -> bool {
+        self.contributions(tap.node).is_some()
+    }
 }
 
 /// `[columns, outputs]`; where columns are channels, every kernel position is an output of its own.
-fn columns_by_outputs(weight: &Weight, pairs: &Pairs, channels: usize) -> Mat<f64> {
+pub(super) fn columns_by_outputs(weight: &Weight, per_channel: usize, channels: usize) -> Mat<f64> {
     let outputs = weight.data.dims[weight.axes.0];
-    if pairs.per_channel == weight.taps {
+    if per_channel == weight.taps {
         return Mat::from_fn(channels * weight.taps, outputs, |row, output| {
             f64::from(weight.values[weight.at(output, row / weight.taps, row % weight.taps)])
         });

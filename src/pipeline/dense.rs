@@ -5,16 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ndarray::{Array2, ArrayD, Axis, concatenate};
 
+use super::classes::{Classes, rows};
 use super::{DataOptions, Progress};
 use crate::calibration::{
     Batch, Dataset, DatasetOptions, PipelineOptions, Preprocess, Skipped, for_each_batch, sample,
 };
-use crate::channels::Channels;
+use crate::channels::{Channels, Group};
 use crate::compensate::Moments;
 use crate::engine::{CompileOptions, Engine, Session, Tensor};
 use crate::error::Error;
 use crate::model::{DataType, Model};
-use crate::statistics::{FeatureCollector, TapFeatures, TapLayout};
+use crate::statistics::{FeatureCollector, RankCollector, TapFeatures, TapLayout};
 use crate::verify::{InputSpec, Judge, input_specs};
 
 /// Images per engine call where the model leaves it open: a few megabytes of input, so that the activations that are
@@ -109,7 +110,7 @@ impl Source {
         self.run(session.as_mut(), indices, options, cancel, |batch, outputs| {
             progress.advance(batch.items.len() as u64);
             if let Some(scores) = outputs.first() {
-                judge.add(scores, &batch.labels);
+                judge.add(scores, &batch.labels, &batch.items);
             }
             Ok(())
         })?;
@@ -129,11 +130,14 @@ fn cast(images: ArrayD<f32>, dtype: DataType) -> Tensor {
 
 /// What the pass found.
 pub(super) struct Observed {
-    /// Class scores `[n, K]` of the dense model, where its first output has that form.
+    /// First output of the dense model, a row `[K]` for each image (positions averaged).
     pub(super) outputs: Option<Array2<f32>>,
-    pub(super) labels: Option<Vec<usize>>,
+    /// Class of every image, as the criteria see them; in the order of `outputs`.
+    pub(super) labels: Vec<usize>,
     /// Features per group and tap.
     pub(super) features: Vec<Vec<TapFeatures>>,
+    /// Mean ranks of feature maps per group and atom.
+    pub(super) ranks: Vec<Vec<f64>>,
     pub(super) moments: Option<Moments>,
     pub(super) judge: Judge,
     pub(super) images: usize,
@@ -141,83 +145,154 @@ pub(super) struct Observed {
 }
 
 /// What the pass is to gather.
+#[derive(Default)]
 pub(super) struct Wanted {
-    /// Pool size of features, if a criterion needs them.
-    pub(super) pool: Option<usize>,
+    /// Features of which groups, and their pool size.
+    pub(super) features: Vec<Option<usize>>,
+    /// Whether the ranks of feature maps are wanted.
+    pub(super) ranks: bool,
     pub(super) moments: Option<Moments>,
 }
 
-/// Runs the pass.
+/// Runs the pass over the images in the order of `indices`.
 pub(super) fn observe(
     model: &Model,
     channels: &Channels,
     engine: &dyn Engine,
     source: &Source,
-    (indices, options): (&[usize], &DataOptions),
+    (indices, options, classes): (&[usize], &DataOptions, &Classes),
     wanted: Wanted,
     (progress, cancel): (&dyn Progress, &AtomicBool),
 ) -> Result<Observed, Error> {
-    let mut collectors = collectors(channels, wanted.pool);
-    let mut moments = wanted.moments;
+    let mut observers = Observers::new(channels, wanted);
     let first = model.graph().output.first().map(|output| output.name().to_owned()).unwrap_or_default();
     let mut names = vec![first];
-    names.extend(collectors.iter().flatten().map(|(value, _)| value.clone()));
-    names.extend(moments.iter().flat_map(Moments::wants));
+    names.extend(observers.wants());
     let mut seen = std::collections::BTreeSet::new();
     names.retain(|name| seen.insert(name.clone()));
     let mut session = engine.compile(model, &CompileOptions { outputs: names.clone(), ..CompileOptions::default() })?;
     let mut judge = Judge::default();
-    let mut scores = Vec::new();
-    let mut labels = Vec::new();
+    let (mut scores, mut labels) = (Vec::new(), Vec::new());
     progress.phase("calibrate", Some(indices.len() as u64));
     let skipped = source.run(session.as_mut(), indices, options, cancel, |batch, outputs| {
         let values: BTreeMap<String, ArrayD<f32>> = names.iter().cloned().zip(outputs).collect();
         if let Some(output) = values.get(&names[0]) {
-            judge.add(output, &batch.labels);
-            scores.push(output.clone());
+            judge.add(output, &batch.labels, &batch.items);
+            scores.push(rows(output));
         }
-        labels.extend(batch.labels.iter().copied());
-        for (value, collector) in collectors.iter_mut().flatten() {
+        let own: Vec<usize> = batch.items.iter().map(|item| classes.of.get(item).copied().unwrap_or(0)).collect();
+        let weights = classes.image_weights.as_ref();
+        let weights: Option<Vec<f64>> =
+            weights.map(|weights| batch.items.iter().map(|item| weights.get(item).copied().unwrap_or(1.0)).collect());
+        observers.push(&values, &own, weights.as_deref())?;
+        labels.extend(own);
+        progress.advance(batch.items.len() as u64);
+        Ok(())
+    })?;
+    let scores: Option<Vec<Array2<f32>>> = scores.into_iter().collect();
+    let views: Vec<_> = scores.iter().flatten().map(|scores| scores.view()).collect();
+    let outputs = concatenate(Axis(0), &views).ok();
+    let (features, ranks, moments) = observers.finish()?;
+    let images = labels.len();
+    Ok(Observed { outputs, labels, features, ranks, moments, judge, images, skipped })
+}
+
+/// Everything that looks at activations.
+struct Observers {
+    features: Vec<Vec<(String, FeatureCollector)>>,
+    ranks: Vec<Option<(String, RankCollector)>>,
+    moments: Option<Moments>,
+}
+
+impl Observers {
+    fn new(channels: &Channels, wanted: Wanted) -> Self {
+        let features = wanted.features.iter().zip(&channels.groups);
+        let rank = |group: &Group| {
+            let tap = group.taps.first().filter(|_| wanted.ranks)?;
+            Some((tap.value.clone(), RankCollector::new(tap.axis, tap.indices.clone())))
+        };
+        Self {
+            features: features.map(|(pool, group)| collectors(group, *pool)).collect(),
+            ranks: channels.groups.iter().map(rank).collect(),
+            moments: wanted.moments,
+        }
+    }
+
+    fn wants(&self) -> Vec<String> {
+        let features = self.features.iter().flatten().map(|(value, _)| value.clone());
+        let ranks = self.ranks.iter().flatten().map(|(value, _)| value.clone());
+        features.chain(ranks).chain(self.moments.iter().flat_map(Moments::wants)).collect()
+    }
+
+    fn push(
+        &mut self,
+        values: &BTreeMap<String, ArrayD<f32>>,
+        classes: &[usize],
+        weights: Option<&[f64]>,
+    ) -> Result<(), Error> {
+        for (value, collector) in self.features.iter_mut().flatten() {
             if let Some(array) = values.get(value) {
                 collector.push(&array.view())?;
             }
         }
-        if let Some(moments) = &mut moments {
-            moments.observe(&values);
+        for (value, collector) in self.ranks.iter_mut().flatten() {
+            if let Some(array) = values.get(value) {
+                collector.push(&array.view());
+            }
         }
+        if let Some(moments) = &mut self.moments {
+            moments.observe(values, classes, weights);
+        }
+        Ok(())
+    }
+
+    #[allow(clippy::type_complexity, reason = "features, ranks and moments, each as it is kept")]
+    fn finish(self) -> Result<(Vec<Vec<TapFeatures>>, Vec<Vec<f64>>, Option<Moments>), Error> {
+        let finish = |taps: Vec<(String, FeatureCollector)>| {
+            taps.into_iter().map(|(_, collector)| Ok(collector.finish()?)).collect::<Result<_, Error>>()
+        };
+        let features = self.features.into_iter().map(finish).collect::<Result<_, _>>()?;
+        let ranks = self.ranks.into_iter().map(|own| own.map_or_else(Vec::new, |(_, ranks)| ranks.finish())).collect();
+        Ok((features, ranks, self.moments))
+    }
+}
+
+/// One collector per distinct tap. A tap whose atoms own different numbers of channels is left out.
+fn collectors(group: &Group, pool: Option<usize>) -> Vec<(String, FeatureCollector)> {
+    let mut seen = std::collections::BTreeSet::new();
+    let Some(pool) = pool else { return Vec::new() };
+    group
+        .taps
+        .iter()
+        .filter(|tap| seen.insert(tap.value.clone()))
+        .filter(|tap| tap.indices.windows(2).all(|pair| pair[0].len() == pair[1].len()))
+        .map(|tap| {
+            let layout = TapLayout { channel_axis: tap.axis, atoms: tap.indices.clone(), pool };
+            (tap.value.clone(), FeatureCollector::new(layout))
+        })
+        .collect()
+}
+
+/// First output of the dense model on some images: their numbers in the data set, and a row for each.
+pub(super) fn outputs_only(
+    model: &Model,
+    engine: &dyn Engine,
+    source: &Source,
+    (indices, options): (&[usize], &DataOptions),
+    (progress, cancel): (&dyn Progress, &AtomicBool),
+) -> Result<(Vec<usize>, Option<Array2<f32>>), Error> {
+    let mut session = engine.compile(model, &CompileOptions::default())?;
+    let (mut items, mut all) = (Vec::new(), Vec::new());
+    progress.phase("classes", Some(indices.len() as u64));
+    source.run(session.as_mut(), indices, options, cancel, |batch, outputs| {
+        all.push(outputs.first().and_then(rows));
+        items.extend(&batch.items);
         progress.advance(batch.items.len() as u64);
         Ok(())
     })?;
-    let features = collectors
-        .into_iter()
-        .map(|taps| taps.into_iter().map(|(_, collector)| Ok(collector.finish()?)).collect::<Result<_, Error>>())
-        .collect::<Result<_, _>>()?;
-    let views: Vec<_> = scores.iter().map(|scores| scores.view()).collect();
-    let outputs = concatenate(Axis(0), &views).ok().and_then(|all| all.into_dimensionality().ok());
-    let images = labels.len();
-    Ok(Observed { outputs, labels: labels.into_iter().collect(), features, moments, judge, images, skipped })
-}
-
-/// One collector per group and distinct tap. A tap whose atoms own different numbers of channels is left out.
-fn collectors(channels: &Channels, pool: Option<usize>) -> Vec<Vec<(String, FeatureCollector)>> {
-    channels
-        .groups
-        .iter()
-        .map(|group| {
-            let mut seen = std::collections::BTreeSet::new();
-            let Some(pool) = pool else { return Vec::new() };
-            group
-                .taps
-                .iter()
-                .filter(|tap| seen.insert(tap.value.clone()))
-                .filter(|tap| tap.indices.windows(2).all(|pair| pair[0].len() == pair[1].len()))
-                .map(|tap| {
-                    let layout = TapLayout { channel_axis: tap.axis, atoms: tap.indices.clone(), pool };
-                    (tap.value.clone(), FeatureCollector::new(layout))
-                })
-                .collect()
-        })
-        .collect()
+    let all: Option<Vec<Array2<f32>>> = all.into_iter().collect();
+    let views: Vec<_> = all.iter().flatten().map(|rows| rows.view()).collect();
+    Ok((items, concatenate(Axis(0), &views).ok()))
 }
 
 /// Images for calibration.

@@ -42,8 +42,7 @@ pub(super) fn class_count(dataset: &crate::calibration::Dataset) -> usize {
     labels.len()
 }
 
-pub(super) fn near_chance(observed: &Observed) -> Result<(), Error> {
-    let classes = observed.outputs.as_ref().map_or(0, ndarray::ArrayBase::ncols);
+pub(super) fn near_chance(observed: &Observed, classes: usize) -> Result<(), Error> {
     match observed.judge.accuracy() {
         Some(accuracy) if accuracy.near_chance(classes) => {
             let Accuracy { percent, images, .. } = accuracy;

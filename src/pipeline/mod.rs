@@ -1,13 +1,18 @@
 //! The whole road: load, analyse, calibrate, score, plan, rewrite, compensate, verify, save, time, report.
 
 mod apply;
+mod class_weights;
+mod classes;
 mod dense;
 mod explain;
 mod measure;
 mod options;
 mod progress;
 mod prune;
+mod risk;
 mod rollback;
+mod run;
+mod score;
 mod scoring;
 mod writing;
 
@@ -15,3 +20,4 @@ pub use apply::{ApplyOptions, BenchOptions, VerifyOptions, apply, bench, inspect
 pub use options::{Criteria, DataOptions, ModelOptions, PlanFile, PruneOptions, RoundTo};
 pub use progress::{Progress, Silent};
 pub use prune::prune;
+pub use score::score;

@@ -7,6 +7,7 @@ use crate::calibration::PreprocessOptions;
 use crate::compensate::Compensation;
 use crate::engine::EngineOptions;
 use crate::plan::{Allocation, Budget, Target};
+use crate::score::{LassoOptions, Mixture};
 
 /// The model and how to read it.
 #[derive(Debug, Clone, Default)]
@@ -60,6 +61,12 @@ pub struct Criteria {
     pub streams: bool,
     /// Least share of a group that stays.
     pub floor: f64,
+    /// Settings of the lasso criteria.
+    pub lasso: LassoOptions,
+    /// How class-wise and second-order selection are put together.
+    pub mixture: Mixture,
+    /// Weights of classes in the selection, by the class's name or the number of its output; `*`: of all others.
+    pub class_weights: Vec<(String, f64)>,
 }
 
 impl Default for Criteria {
@@ -71,6 +78,9 @@ impl Default for Criteria {
             round_to: RoundTo::Auto,
             streams: true,
             floor: 0.125,
+            lasso: LassoOptions::default(),
+            mixture: Mixture::default(),
+            class_weights: Vec::new(),
         }
     }
 }

@@ -1,28 +1,33 @@
 //! The command `onnx-prune MODEL`.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use super::dense::{self, Observed, Source, Wanted};
-use super::explain::{analyse_options, describe, reasons};
-use super::measure::{class_count, count_params, near_chance, time};
-use super::options::{PruneOptions, RoundTo};
+use rayon::prelude::*;
+
+use super::classes::Classes;
+use super::dense::{self, Observed, Source};
+use super::explain::describe;
+use super::measure::{class_count, count_params, time};
+use super::options::{Criteria, PruneOptions, RoundTo};
 use super::rollback::Broken;
-use super::{Progress, scoring, writing};
-use crate::channels::{Channels, CostModel, Cut, Measure, analyse};
-use crate::compensate::{Compensation, Moments, Products, refit};
-use crate::engine::{CompileOptions, Engine, channel_block, open};
+use super::run::Run;
+use super::scoring::{Known, Scorer};
+use super::{Progress, class_weights, writing};
+use crate::channels::{Cut, Group, Measure};
+use crate::compensate::refit;
+use crate::engine::{CompileOptions, channel_block};
 use crate::error::Error;
 use crate::model::{Model, SaveOptions};
-use crate::plan::{Allocator, Budget, PLAN_SCHEMA_VERSION, Plan, PlanError, PlannedGroup, Rounding, choose};
+use crate::plan::{
+    Allocation, Allocator, Budget, PLAN_SCHEMA_VERSION, Plan, PlanError, PlannedGroup, Rounding, choose,
+};
 use crate::report::{
-    AccuracyChange, Calibrated, Change, FileInfo, GroupChange, Inspection, LatencyChange, ProtectedChannels,
-    REPORT_SCHEMA_VERSION, Summary, Verified, count, peak_memory_bytes,
+    AccuracyChange, Calibrated, Change, FileInfo, GroupChange, LatencyChange, ProtectedChannels, REPORT_SCHEMA_VERSION,
+    Summary, Verified, count, peak_memory_bytes,
 };
 use crate::rewrite;
-use crate::score::{Criterion, by_name};
+use crate::score::{Criterion, GroupScores};
 use crate::verify::{compare, input_specs, random_inputs};
 
 /// Runs of random inputs that the masked and the sliced model are compared on.
@@ -81,16 +86,23 @@ fn check_files(options: &PruneOptions) -> Result<(), Error> {
 fn attempt(mut run: Run<'_>) -> Result<Attempt, Error> {
     let options = run.options;
     let source = run.source(options.data.data.as_deref())?;
-    let criterion = run.criterion(source.is_some())?;
-    let observed = run.observe(source.as_ref(), criterion.as_ref())?;
-    let plan = run.plan(criterion.as_ref(), observed.as_ref())?;
+    let criterion = run.criterion(options.criteria.criterion.as_deref(), source.is_some())?;
+    let found = run.observe(source.as_ref(), criterion.needs())?;
+    let (observed, classes) = match &found {
+        Some((observed, classes)) => (Some(observed), Some(classes)),
+        None => (None, None),
+    };
+    let known = run.known(found.as_ref(), criterion.as_ref())?;
+    let (plan, scores) = run.plan(criterion.as_ref(), observed, known.as_ref(), &options.criteria)?;
     let cut = plan.cut(&run.channels)?;
     let (mut pruned, verification) = match run.rewrite(&cut) {
         Err(error) => return Ok(Attempt::Broken(run.broken(&plan, error)?)),
         Ok(done) => done,
     };
-    let compensation = run.compensate(&mut pruned, &cut, observed.as_ref())?;
-    let (accuracy, agreement) = run.accuracy(source.as_ref(), observed.as_ref(), &pruned)?;
+    let compensation = run.compensate(&mut pruned, &cut, observed)?;
+    let (accuracy, agreement) = run.accuracy(source.as_ref(), observed, &pruned)?;
+    let names = source.as_ref().map_or(&[][..], |source| source.dataset.class_names());
+    let classwise = run.classwise(observed.zip(classes), known.as_ref(), &plan, names)?;
     run.interrupted()?;
     let bytes = run.save(&pruned, &plan)?;
     let latency_ms = run.latency(&pruned)?;
@@ -110,9 +122,10 @@ fn attempt(mut run: Run<'_>) -> Result<Attempt, Error> {
         criterion: plan.criterion.clone(),
         budget: describe(&plan.budget),
         rounding: plan.rounding,
-        groups: run.groups(&plan),
+        groups: run.groups(&plan, &scores),
+        classwise,
         protected: run.channels.protected.iter().map(ProtectedChannels::from).collect(),
-        calibration: run.calibrated(source.as_ref(), observed.as_ref()),
+        calibration: run.calibrated(source.as_ref(), observed),
         verification,
         compensation,
         warnings: run.warnings,
@@ -123,172 +136,68 @@ fn attempt(mut run: Run<'_>) -> Result<Attempt, Error> {
     })))
 }
 
-/// State of a run.
-pub(super) struct Run<'a> {
-    pub(super) options: &'a PruneOptions,
-    pub(super) progress: &'a dyn Progress,
-    pub(super) cancel: &'a AtomicBool,
-    pub(super) model: Model,
-    /// Size in bytes and SHA-256 of the file: writing functions out changes the model.
-    pub(super) file: (u64, String),
-    pub(super) channels: Channels,
-    pub(super) cost: CostModel,
-    pub(super) engine: Box<dyn Engine>,
-    pub(super) output: std::path::PathBuf,
-    /// Nodes whose channels stay: as asked for, and those of broken groups.
-    pub(super) ignore: Vec<String>,
-    /// What a person should know first.
-    pub(super) warnings: Vec<String>,
-    pub(super) notes: Vec<String>,
-    pub(super) timings: BTreeMap<String, f64>,
-}
-
-impl<'a> Run<'a> {
-    fn start(
-        options: &'a PruneOptions,
-        (mut model, loaded): (Model, f64),
-        broken: &[Broken],
-        progress: &'a dyn Progress,
-        cancel: &'a AtomicBool,
-    ) -> Result<Self, Error> {
-        let begin = Instant::now();
-        let mut ignore = options.model.ignore.clone();
-        ignore.extend(broken.iter().flat_map(|group| &group.producers).map(|name| glob::Pattern::escape(name)));
-        let analysis = analyse_options(&options.model.sizes, &ignore)?;
-        let as_read = model.clone();
-        let work = || {
-            let written_out = writing::write_out(&mut model, &analysis);
-            (written_out, analyse(&model, &analysis))
-        };
-        // Hashing a large file takes as long as analysing it.
-        let (file, ((functions, branches), channels)) =
-            rayon::join(|| (as_read.size_bytes(), as_read.sha256().to_owned()), work);
-        if functions + branches == 0 {
-            // The same model, with its hash.
-            model = as_read;
+impl Run<'_> {
+    pub(super) fn known(
+        &self,
+        found: Option<&(Observed, Classes)>,
+        criterion: &dyn Criterion,
+    ) -> Result<Option<Known>, Error> {
+        let wanted = criterion.needs().outputs || !self.options.criteria.class_weights.is_empty();
+        match found.filter(|_| wanted) {
+            Some((observed, classes)) => Known::new(observed, classes, self.options.criteria.lasso.response),
+            None => Ok(None),
         }
-        let analysed = begin.elapsed().as_secs_f64();
-        if channels.groups.is_empty() {
-            return Err(PlanError::Nothing { why: reasons(&channels) }.into());
-        }
-        let mut warnings: Vec<String> = broken
-            .iter()
-            .map(|Broken { name, why, .. }| format!("`{name}` was left alone, since its cut did not hold: {why}"))
-            .collect();
-        let inspection = Inspection::new(&model, &channels);
-        let obstacles = inspection.obstacles();
-        if !obstacles.is_empty() {
-            let share = 100.0 * inspection.prunable_macs_share;
-            warnings.push(format!("only {share:.0} % of the MACs can be pruned; {}", obstacles.join("; ")));
-        }
-        let opened = open(&options.engine)?;
-        let info = opened.engine.info();
-        progress.say(&format!("engine: {} {} on {}, {} threads", info.name, info.version, info.provider, info.threads));
-        let cost = channels.cost_model();
-        let timings = BTreeMap::from([("load".into(), loaded), ("analyse".into(), analysed)]);
-        let (engine, mut notes, output) = (opened.engine, opened.notes, options.output_path());
-        if functions + branches > 0 {
-            notes.push(format!(
-                "written out: {functions} calls of functions, {branches} branches that are always taken"
-            ));
-        }
-        Ok(Self {
-            options,
-            progress,
-            cancel,
-            model,
-            file,
-            channels,
-            cost,
-            engine,
-            output,
-            ignore,
-            warnings,
-            notes,
-            timings,
-        })
     }
 
-    fn timed<T>(&mut self, phase: &str, f: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
-        self.interrupted()?;
-        let begin = Instant::now();
-        let result = f(self);
-        *self.timings.entry(phase.to_owned()).or_insert(0.0) += begin.elapsed().as_secs_f64();
-        result
+    pub(super) fn scorer<'b>(
+        &'b self,
+        criterion: &'b dyn Criterion,
+        observed: Option<&'b Observed>,
+        known: Option<&'b Known>,
+    ) -> Scorer<'b> {
+        let (model, channels, seed) = (&self.model, &self.channels, self.options.seed);
+        Scorer { model, channels, criterion, centring: self.options.criteria.lasso.centring, observed, known, seed }
     }
 
-    pub(super) fn interrupted(&self) -> Result<(), Error> {
-        if self.cancel.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
-    }
-
-    fn source(&mut self, path: Option<&Path>) -> Result<Option<Source>, Error> {
-        let Some(path) = path else { return Ok(None) };
-        let source = Source::open(&self.model, path, &self.options.data)?;
-        self.progress.say(&format!("preprocessing: {}", source.preprocess.describe()));
-        self.notes.extend(source.dataset.notes().iter().cloned());
-        Ok(Some(source))
-    }
-
-    /// The criterion that was asked for; by default class-wise where there are images, the norm where there are none.
-    fn criterion(&self, data: bool) -> Result<Box<dyn Criterion>, Error> {
-        let name = self.options.criteria.criterion.as_deref().unwrap_or(if data { "stlp-ib" } else { "l2" });
-        let criterion = by_name(name).ok_or_else(|| Error::Usage {
-            what: format!("unknown criterion `{name}`"),
-            help: format!("one of {}", crate::score::NAMES.join(", ")),
-        })?;
-        let needs = criterion.needs();
-        if !data && (needs.features || needs.outputs || needs.moments) {
-            return Err(Error::Usage {
-                what: format!("the criterion `{name}` needs images"),
-                help: "give them with `--data DIR`, or use `--criterion l2`".into(),
-            });
-        }
-        Ok(criterion)
-    }
-
-    fn observe(&mut self, source: Option<&Source>, criterion: &dyn Criterion) -> Result<Option<Observed>, Error> {
-        let Some(source) = source else { return Ok(None) };
-        self.timed("calibrate", |run| {
-            let indices = dense::chosen(source, &run.options.data, run.options.seed);
-            let needs = criterion.needs();
-            let products = match run.options.compensation {
-                _ if needs.moments => Some(Products::Pairs),
-                Compensation::None => None,
-                Compensation::Bias => Some(Products::Means),
-                Compensation::Auto => Some(Products::Pairs),
-            };
-            let moments = products
-                .map(|products| Moments::new(&run.model, &run.channels, indices.len(), run.options.seed, products));
-            let wanted = Wanted { pool: needs.features.then_some(needs.pool), moments };
-            let observed = dense::observe(
-                &run.model,
-                &run.channels,
-                run.engine.as_ref(),
-                source,
-                (&indices, &run.options.data),
-                wanted,
-                (run.progress, run.cancel),
-            )?;
-            near_chance(&observed)?;
-            if !observed.skipped.names.is_empty() {
-                let names = crate::error::Names(&observed.skipped.names, 3);
-                run.notes.push(format!("{} images could not be read: {names}", observed.skipped.names.len()));
-            }
-            Ok(Some(observed))
-        })
-    }
-
-    fn plan(&mut self, criterion: &dyn Criterion, observed: Option<&Observed>) -> Result<Plan, Error> {
+    pub(super) fn plan(
+        &mut self,
+        criterion: &dyn Criterion,
+        observed: Option<&Observed>,
+        known: Option<&Known>,
+        criteria: &Criteria,
+    ) -> Result<(Plan, Vec<GroupScores>), Error> {
         self.progress.phase("score", None);
-        let scores = self
-            .timed("score", |run| scoring::scores(&run.model, &run.channels, criterion, observed, run.options.seed))?;
+        let scores = self.timed("score", |run| run.scorer(criterion, observed, known).scores())?;
+        let plan = self.plan_from(criterion, (observed, known), criteria, &scores)?;
+        Ok((plan, scores))
+    }
+
+    /// A plan from scores that were made before.
+    pub(super) fn plan_from(
+        &mut self,
+        criterion: &dyn Criterion,
+        (observed, known): (Option<&Observed>, Option<&Known>),
+        criteria: &Criteria,
+        scores: &[GroupScores],
+    ) -> Result<Plan, Error> {
         self.timed("plan", |run| {
-            let criteria = &run.options.criteria;
-            let rounding = run.rounding();
+            let rounding = run.rounding(criteria);
+            let adaptive = criteria.allocation == Allocation::Adaptive;
+            if adaptive && scores.iter().all(|own| own.path.is_none()) {
+                return Err(Error::Usage {
+                    what: format!("`--widths adaptive` cannot compare the scores of `{}`", criterion.name()),
+                    help: "its threshold is a lambda: use it with apib, sglp-ib, stlp-ib or their mixtures".into(),
+                });
+            }
+            let compared = |own: &GroupScores| -> Vec<f64> {
+                let unit = if adaptive { own.unit } else { 1.0 };
+                own.scores.iter().map(|score| score * unit).collect()
+            };
+            let values: Vec<Vec<f64>> = scores.iter().map(compared).collect();
             let allocator = Allocator {
                 groups: &run.channels.groups,
                 cost: &run.cost,
-                scores: &scores,
+                scores: &values,
                 allocation: criteria.allocation,
                 rounding,
                 streams: criteria.streams,
@@ -299,15 +208,14 @@ impl<'a> Run<'a> {
                 let why = "the budget leaves every channel, or rounding does".to_owned();
                 return Err(PlanError::Nothing { why }.into());
             }
-            run.note_budget(&widths);
-            let groups = run
-                .channels
-                .groups
-                .iter()
-                .zip(&scores)
-                .zip(&widths)
-                .map(|((group, scores), &width)| PlannedGroup::new(group, choose(scores, &group.covers, width)))
-                .collect();
+            run.note_budget(&criteria.budget, &widths);
+            let scorer = run.scorer(criterion, observed, known);
+            let chosen = |index: usize| {
+                let group = &run.channels.groups[index];
+                let kept = scorer.refine(index, choose(&values[index], &group.covers, widths[index]))?;
+                Ok(PlannedGroup::new(group, kept))
+            };
+            let groups = (0..widths.len()).into_par_iter().map(chosen).collect::<Result<_, Error>>()?;
             Ok(Plan {
                 schema_version: PLAN_SCHEMA_VERSION,
                 tool_version: env!("CARGO_PKG_VERSION").into(),
@@ -322,8 +230,8 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn rounding(&self) -> Rounding {
-        match self.options.criteria.round_to {
+    fn rounding(&self, criteria: &Criteria) -> Rounding {
+        match criteria.round_to {
             RoundTo::Multiple(step) => Rounding { block: step.max(1), multiple: step.max(1) },
             RoundTo::Auto => {
                 let found = channel_block(self.engine.as_ref());
@@ -333,8 +241,8 @@ impl<'a> Run<'a> {
     }
 
     /// Says so when protection or floors keep the plan from its budget.
-    fn note_budget(&mut self, widths: &[usize]) {
-        let Ok(Some((measure, limit))) = self.options.criteria.budget.limit(&self.cost) else { return };
+    fn note_budget(&mut self, budget: &Budget, widths: &[usize]) {
+        let Ok(Some((measure, limit))) = budget.limit(&self.cost) else { return };
         let reached = self.cost.at(measure, widths);
         if reached > limit * 1.000_001 {
             let unit = if measure == Measure::Macs { "MACs" } else { "parameters" };
@@ -374,7 +282,7 @@ impl<'a> Run<'a> {
         Ok(Verified { agreement, runs: feeds.len() })
     }
 
-    fn compensate(
+    pub(super) fn compensate(
         &mut self,
         pruned: &mut Model,
         cut: &Cut,
@@ -414,6 +322,9 @@ impl<'a> Run<'a> {
                 _ => judge(&run.model)?,
             };
             let after = judge(pruned)?;
+            let names = source.dataset.class_names();
+            let weights = &run.options.criteria.class_weights;
+            let classes = class_weights::changes(&before, &after, names, weights)?;
             let change = before.accuracy().zip(after.accuracy()).map(|(before, after)| AccuracyChange {
                 before: before.percent,
                 after: after.percent,
@@ -421,6 +332,7 @@ impl<'a> Run<'a> {
                 before_interval: before,
                 after_interval: after,
                 seen_in_calibration: seen,
+                classes,
             });
             Ok((change, before.agreement(&after)))
         })
@@ -454,22 +366,19 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn groups(&self, plan: &Plan) -> Vec<GroupChange> {
-        self.channels
-            .groups
-            .iter()
-            .zip(&plan.groups)
-            .map(|(group, planned)| GroupChange {
-                name: group.name.clone(),
-                scope: group.scope,
-                width_before: group.width(),
-                width_after: planned.kept.len(),
-                members: group.producers.len() + group.parameters.len() + group.consumers.len(),
-            })
-            .collect()
+    fn groups(&self, plan: &Plan, scores: &[GroupScores]) -> Vec<GroupChange> {
+        let change = |((group, planned), own): ((&Group, &PlannedGroup), &GroupScores)| GroupChange {
+            name: group.name.clone(),
+            scope: group.scope,
+            width_before: group.width(),
+            width_after: planned.kept.len(),
+            members: group.producers.len() + group.parameters.len() + group.consumers.len(),
+            scores: own.explanation.clone(),
+        };
+        self.channels.groups.iter().zip(&plan.groups).zip(scores).map(change).collect()
     }
 
-    fn calibrated(&self, source: Option<&Source>, observed: Option<&Observed>) -> Option<Calibrated> {
+    pub(super) fn calibrated(&self, source: Option<&Source>, observed: Option<&Observed>) -> Option<Calibrated> {
         let (source, observed) = (source?, observed?);
         Some(Calibrated {
             path: self.options.data.data.clone().unwrap_or_default(),

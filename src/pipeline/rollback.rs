@@ -1,6 +1,6 @@
 //! Rolling back what breaks a model: which groups it is, and by which names they are known.
 
-use super::prune::Run;
+use super::run::Run;
 use crate::channels::Cut;
 use crate::channels::run::node_name;
 use crate::error::Error;

@@ -3,77 +3,157 @@
 use ndarray::{Array2, ArrayD, Axis, IxDyn};
 use rayon::prelude::*;
 
+use super::classes::Classes;
 use super::dense::Observed;
 use crate::channels::run::source_tensor;
 use crate::channels::{Channels, Group, Slices};
-use crate::compensate::Moments;
 use crate::error::Error;
 use crate::model::{Model, TensorData};
-use crate::score::{Criterion, GroupInput, Regression, responses};
-use crate::statistics::TapFeatures;
+use crate::score::relatedness::Relatedness;
+use crate::score::responses::Responses;
+use crate::score::{Criterion, GroupInput, GroupScores, Regression, Response};
+use crate::statistics::{Centring, ClassGram, TapFeatures};
 
-/// One score per atom and group, larger stays.
-pub(super) fn scores(
-    model: &Model,
-    channels: &Channels,
-    criterion: &dyn Criterion,
-    observed: Option<&Observed>,
-    seed: u64,
-) -> Result<Vec<Vec<f64>>, Error> {
-    let run = observed.and_then(|observed| Some((observed.outputs.as_ref()?, observed.labels.as_deref())));
-    let known = match run {
-        Some((outputs, labels)) if criterion.needs().outputs => Some(responses::from_run(outputs.view(), labels)?),
-        _ => None,
-    };
-    let none: Vec<TapFeatures> = Vec::new();
-    (0..channels.groups.len())
-        .into_par_iter()
-        .map(|index| {
-            let group = &channels.groups[index];
-            let producers = matrices(model, channels, &group.producers)?;
-            // Only activations are weighted by what reads them.
-            let readers = if criterion.needs().features { group.consumers.as_slice() } else { &[] };
-            let consumers = matrices(model, channels, readers)?;
-            let moments = observed.and_then(|observed| observed.moments.as_ref()).filter(|_| criterion.needs().moments);
-            let regressions = match moments {
-                Some(moments) => regressions(model, channels, group, moments)?,
-                None => Vec::new(),
-            };
-            let input = GroupInput {
-                name: &group.name,
-                width: group.width(),
-                producer_weights: producers.iter().map(|matrix| matrix.view()).collect(),
-                consumer_weights: consumers.iter().map(|matrix| matrix.view()).collect(),
-                taps: observed.map_or(&none, |observed| observed.features.get(index).unwrap_or(&none)),
-                regressions: &regressions,
-                responses: known.as_ref().map(|(responses, _)| responses),
-                relatedness: known.as_ref().map(|(_, relatedness)| relatedness),
-                seed,
-            };
-            Ok(score(group, criterion, &input)?)
-        })
-        .collect()
+/// What the images say about the classes.
+pub(super) struct Known {
+    pub(super) responses: Responses,
+    pub(super) relatedness: Relatedness,
+    pub(super) weights: Vec<f64>,
 }
 
-/// The consumers of a group that can be refitted.
-fn regressions(model: &Model, channels: &Channels, group: &Group, moments: &Moments) -> Result<Vec<Regression>, Error> {
+impl Known {
+    /// Responses and relatedness of the classes; `None` where the model's outputs cannot be seen as rows.
+    pub(super) fn new(observed: &Observed, classes: &Classes, response: Response) -> Result<Option<Self>, Error> {
+        let Some(outputs) = &observed.outputs else { return Ok(None) };
+        let weights = classes.weights();
+        let responses = match response {
+            _ if classes.count() == 1 => Responses::from_embeddings(outputs.view())?,
+            Response::Soft => Responses::soft(outputs.view(), &labels(observed, classes), &classes.members)?,
+            _ => Responses::from_clusters(&labels(observed, classes), &classes.members)?,
+        };
+        let responses = if weights.is_empty() {
+            responses
+        } else {
+            responses.with_weights(&crate::score::responses::ClassWeights::Table(weights.clone()))?
+        };
+        let relatedness = if classes.count() == 1 {
+            Relatedness::single()
+        } else {
+            Relatedness::from_outputs(outputs.view()).merged(&classes.members)
+        };
+        Ok(Some(Self { responses, relatedness, weights }))
+    }
+}
+
+/// A label of the class that every observed image is in.
+fn labels(observed: &Observed, classes: &Classes) -> Vec<usize> {
+    observed.labels.iter().map(|&class| classes.members[class].first().copied().unwrap_or(0)).collect()
+}
+
+/// Scores groups by one criterion.
+pub(super) struct Scorer<'a> {
+    pub(super) model: &'a Model,
+    pub(super) channels: &'a Channels,
+    pub(super) criterion: &'a dyn Criterion,
+    pub(super) centring: Centring,
+    pub(super) observed: Option<&'a Observed>,
+    pub(super) known: Option<&'a Known>,
+    pub(super) seed: u64,
+}
+
+/// What a group's input borrows from.
+struct Data {
+    producers: Vec<Array2<f32>>,
+    consumers: Vec<Array2<f32>>,
+    regressions: Vec<Regression>,
+    contributions: Vec<ClassGram>,
+    scales: Vec<Vec<f64>>,
+}
+
+impl Scorer<'_> {
+    /// One score per atom and group, larger stays.
+    pub(super) fn scores(&self) -> Result<Vec<GroupScores>, Error> {
+        (0..self.channels.groups.len())
+            .into_par_iter()
+            .map(|group| Ok(self.criterion.score(&self.input(group, &self.data(group)?))?))
+            .collect()
+    }
+
+    /// The atoms that a group keeps, as the criterion would rather have them; no value is left without channels.
+    pub(super) fn refine(&self, group: usize, kept: Vec<usize>) -> Result<Vec<usize>, Error> {
+        let own = &self.channels.groups[group];
+        if kept.len() == own.width() || !self.criterion.refines() {
+            return Ok(kept);
+        }
+        let found = self.criterion.refine(&self.input(group, &self.data(group)?), kept.clone())?;
+        let whole = own.covers.iter().all(|cover| cover.iter().any(|atom| found.binary_search(atom).is_ok()));
+        Ok(if whole && found.len() == kept.len() { found } else { kept })
+    }
+
+    /// Class-conditional statistics of a group, one entry per consumer.
+    pub(super) fn contributions(&self, group: &Group) -> Result<Vec<ClassGram>, Error> {
+        let Some(moments) = self.observed.and_then(|observed| observed.moments.as_ref()) else {
+            return Ok(Vec::new());
+        };
+        let mut found = Vec::new();
+        for tap in &group.taps {
+            found.extend(moments.class_gram(self.model, self.channels, tap, self.centring)?);
+        }
+        Ok(found)
+    }
+
+    fn data(&self, group: usize) -> Result<Data, Error> {
+        let (group, needs) = (&self.channels.groups[group], self.criterion.needs());
+        let mut regressions = Vec::new();
+        let moments = self.observed.and_then(|observed| observed.moments.as_ref());
+        if let Some(moments) = moments.filter(|_| needs.moments) {
+            for tap in &group.taps {
+                regressions.extend(moments.regression(self.model, self.channels, tap)?);
+            }
+        }
+        Ok(Data {
+            producers: matrices(self.model, self.channels, &group.producers)?,
+            // Only activations are weighted by what reads them.
+            consumers: if needs.features { matrices(self.model, self.channels, &group.consumers)? } else { Vec::new() },
+            regressions,
+            contributions: if needs.contributions { self.contributions(group)? } else { Vec::new() },
+            scales: scales(self.model, self.channels, group)?,
+        })
+    }
+
+    fn input<'b>(&'b self, index: usize, data: &'b Data) -> GroupInput<'b> {
+        const NONE: &[TapFeatures] = &[];
+        let group = &self.channels.groups[index];
+        GroupInput {
+            name: &group.name,
+            width: group.width(),
+            producer_weights: data.producers.iter().map(|matrix| matrix.view()).collect(),
+            consumer_weights: data.consumers.iter().map(|matrix| matrix.view()).collect(),
+            taps: self.observed.and_then(|observed| observed.features.get(index)).map_or(NONE, Vec::as_slice),
+            regressions: &data.regressions,
+            contributions: &data.contributions,
+            scales: data.scales.clone(),
+            ranks: self.observed.and_then(|observed| observed.ranks.get(index)).map_or(&[], Vec::as_slice),
+            responses: self.known.map(|known| &known.responses),
+            relatedness: self.known.map(|known| &known.relatedness),
+            class_weights: self.known.map_or(&[], |known| known.weights.as_slice()),
+            seed: self.seed,
+        }
+    }
+}
+
+/// Scales of the batch normalisations that the atoms pass.
+fn scales(model: &Model, channels: &Channels, group: &Group) -> Result<Vec<Vec<f64>>, Error> {
     let mut found = Vec::new();
-    for tap in &group.taps {
-        found.extend(moments.regression(model, channels, tap)?);
+    for slices in &group.parameters {
+        let scale = model.graph().node[slices.node].op_type() == "BatchNormalization" && slices.input == 1;
+        let Some(source) = channels.source(slices.node, slices.input).filter(|_| scale) else { continue };
+        let Some(tensor) = source_tensor(model.graph(), source) else { continue };
+        let Some(values) = model.tensor(tensor)?.to_f32() else { continue };
+        let largest = |own: &Vec<usize>| own.iter().map(|&at| f64::from(values[at].abs())).fold(0.0, f64::max);
+        found.push(slices.indices.iter().map(largest).collect());
     }
     Ok(found)
-}
-
-fn score(
-    group: &Group,
-    criterion: &dyn Criterion,
-    input: &GroupInput<'_>,
-) -> Result<Vec<f64>, crate::score::ScoreError> {
-    if criterion.needs().features && input.taps.is_empty() {
-        // Nobody sums over these channels (a dead branch): every one is as good as another.
-        return Ok(vec![0.0; group.width()]);
-    }
-    Ok(criterion.score(input)?.scores)
 }
 
 /// For every constant a matrix `[atoms, elements]`. Constants whose slices differ in number are left out.

@@ -14,8 +14,11 @@ pub enum Allocation {
     /// The same share of every group; the safest without knowledge of sensitivities.
     #[default]
     Uniform,
-    /// One threshold on the scores of all groups (`method.md` 6.3): widths adapt.
+    /// One threshold on the scores of all groups, each divided by its group's largest (`method.md` 6.3).
     Global,
+    /// One lambda for all groups: what has not entered the path by then goes (`method.md` 6.3; the rule of APIB, and as far
+    /// as known that of the paper).
+    Adaptive,
 }
 
 /// Streams are cut too when the inner groups alone would have to go below this share.
@@ -31,7 +34,7 @@ pub struct Allocator<'a> {
     pub groups: &'a [Group],
     /// Their costs.
     pub cost: &'a CostModel,
-    /// Scores per group and atom, larger stays. Only [`Allocation::Global`] compares them between groups.
+    /// Scores per group and atom, larger stays. Only [`Allocation::Uniform`] does not compare them between groups.
     pub scores: &'a [Vec<f64>],
     /// How widths are shared out.
     pub allocation: Allocation,
@@ -59,7 +62,7 @@ impl Allocator<'_> {
         };
         let ideal = match self.allocation {
             Allocation::Uniform => self.fit_share(measure, limit),
-            Allocation::Global => self.fit_threshold(measure, limit),
+            Allocation::Global | Allocation::Adaptive => self.fit_threshold(measure, limit),
         };
         Ok(self.settle(measure, limit, &ideal))
     }

@@ -1,5 +1,6 @@
 //! Reports: one [`Summary`], one file per format.
 
+mod classes;
 mod dependencies;
 mod format;
 mod inspection;
@@ -8,19 +9,22 @@ mod memory;
 mod number;
 #[cfg(test)]
 mod samples;
+mod scored;
 mod summary;
 mod terminal;
 mod text;
 
+pub use classes::{ClassEdge, ClassMerge, Classwise, FollowedClass, GroupClasses, classes_svg};
 pub use dependencies::{Dot, Drawing, Svg};
 pub use format::{Format, Style};
 pub use inspection::{InspectedGroup, InspectedOperator, Inspection, Members};
 pub use json::Json;
 pub use memory::peak_memory_bytes;
 pub use number::{bytes, count};
+pub use scored::{SCORES_SCHEMA_VERSION, Scored, ScoredGroup};
 pub use summary::{
-    AccuracyChange, Calibrated, Change, FileInfo, GroupChange, LatencyChange, ProtectedChannels, REPORT_SCHEMA_VERSION,
-    Summary, Verified,
+    AccuracyChange, Calibrated, Change, ClassChange, FileInfo, GroupChange, LatencyChange, ProtectedChannels,
+    REPORT_SCHEMA_VERSION, Summary, Verified,
 };
 pub use terminal::Terminal;
 pub use text::printable;

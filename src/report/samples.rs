@@ -17,7 +17,14 @@ pub(super) fn file(path: &str) -> FileInfo {
 }
 
 pub(super) fn group(name: &str, before: usize, after: usize) -> GroupChange {
-    GroupChange { name: name.into(), scope: Scope::Inner, width_before: before, width_after: after, members: 3 }
+    GroupChange {
+        name: name.into(),
+        scope: Scope::Inner,
+        width_before: before,
+        width_after: after,
+        members: 3,
+        scores: String::new(),
+    }
 }
 
 pub(super) fn guarded(node: &str, reasons: &[&str]) -> ProtectedChannels {
@@ -28,6 +35,7 @@ pub(super) fn guarded(node: &str, reasons: &[&str]) -> ProtectedChannels {
 /// A run without images and timing.
 pub(super) fn bare() -> Summary {
     Summary {
+        classwise: None,
         schema_version: 1,
         tool_version: "0.1.0".into(),
         model: file("model.onnx"),
@@ -83,6 +91,7 @@ pub(super) fn full() -> Summary {
             batch: 1,
         }),
         accuracy: Some(AccuracyChange {
+            classes: Vec::new(),
             before: 91.7,
             after: 88.1,
             images: 1000,

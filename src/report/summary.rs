@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::Classwise;
 use crate::channels::{Protected, Scope};
 use crate::compensate::Refit;
 use crate::engine::EngineInfo;
-use crate::verify::{Accuracy, Agreement};
+use crate::verify::{Accuracy, Agreement, ClassAccuracy};
 
 /// Version of the form of [`Summary`]. Grows when a field changes its meaning or goes; new fields may appear.
 pub const REPORT_SCHEMA_VERSION: u32 = 1;
@@ -76,6 +77,32 @@ pub struct AccuracyChange {
     pub after_interval: Accuracy,
     /// Whether the images were also used for calibration.
     pub seen_in_calibration: bool,
+    /// Class by class, in the order of the outputs.
+    #[serde(default)]
+    pub classes: Vec<ClassChange>,
+}
+
+impl AccuracyChange {
+    /// The class with the smallest recall after pruning, where classes have at least ten images.
+    pub fn worst(&self) -> Option<&ClassChange> {
+        let told = self.classes.iter().filter(|own| own.before.images >= 10);
+        told.min_by(|a, b| a.after.recall.total_cmp(&b.after.recall))
+    }
+}
+
+/// One class before and after.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassChange {
+    /// Output of the class.
+    pub output: usize,
+    /// Its name, or the number of its output.
+    pub name: String,
+    /// Weight that the user gave it, if any were given.
+    pub weight: Option<f64>,
+    /// Of the dense model.
+    pub before: ClassAccuracy,
+    /// Of the pruned model.
+    pub after: ClassAccuracy,
 }
 
 /// One group of coupled channels.
@@ -91,6 +118,9 @@ pub struct GroupChange {
     pub width_after: usize,
     /// Number of weights that make, carry and read the channels.
     pub members: usize,
+    /// What the scores are and how they came about.
+    #[serde(default)]
+    pub scores: String,
 }
 
 /// What was calibrated on.
@@ -153,6 +183,9 @@ pub struct Summary {
     pub rounding: crate::plan::Rounding,
     /// Groups in the order of the graph.
     pub groups: Vec<GroupChange>,
+    /// How the classes are related and what the cuts take from each, for the class-wise criteria.
+    #[serde(default)]
+    pub classwise: Option<Classwise>,
     /// Channels that were not cut, with reasons.
     pub protected: Vec<ProtectedChannels>,
     /// What was calibrated on.

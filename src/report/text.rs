@@ -72,6 +72,11 @@ pub(super) fn thousands(number: usize) -> String {
     out
 }
 
+/// Text fit for an element.
+pub(super) fn escaped(text: &str) -> String {
+    printable(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

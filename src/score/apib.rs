@@ -1,14 +1,16 @@
-//! APIB: one lasso on the label kernel.
+//! APIB: one lasso for all classes.
 
-use super::lasso::{self, LassoOptions, Target};
+use super::lasso::{self, Target};
+use super::options::LassoOptions;
 use super::solver::L1Norm;
 use super::{Criterion, GroupInput, GroupScores, Needs, ScoreError};
 
-/// HSIC lasso with one response (Guo et al., ICCV 2023, as reconstructed in `method.md` 0 and 2.2): the plain l1 lasso on
-/// response 0. Scores are entry values divided by the group's largest.
+/// Lasso with one response and the plain l1 penalty (Guo et al., ICCV 2023, as reconstructed in `method.md` 0 and 2.2): the
+/// outputs of the consumers, as in the authors' code, or the label kernel. Scores are entry values divided by the group's
+/// largest.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Apib {
-    /// Statistics, path and signs.
+    /// Response, statistics, path and signs.
     pub options: LassoOptions,
 }
 
@@ -22,7 +24,7 @@ impl Criterion for Apib {
     }
 
     fn score(&self, input: &GroupInput<'_>) -> Result<GroupScores, ScoreError> {
-        let responses = lasso::responses(self.name(), input)?;
-        lasso::score(input, responses, Target::Whole, &L1Norm(self.options.sign), &self.options)
+        let penalty = |_: &_| Box::new(L1Norm(self.options.sign)) as _;
+        lasso::score(self.name(), input, Target::Whole, &penalty, &self.options)
     }
 }

@@ -6,7 +6,7 @@ use ndarray::ArrayView2;
 use super::ScoreError;
 use super::relatedness::Relatedness;
 use super::responses::Responses;
-use crate::statistics::TapFeatures;
+use crate::statistics::{ClassGram, TapFeatures};
 
 /// Gives every atom of a coupled group a score.
 pub trait Criterion: Send + Sync {
@@ -21,20 +21,59 @@ pub trait Criterion: Send + Sync {
     /// # Errors
     /// [`ScoreError`] where the input lacks what [`needs`](Self::needs) asks for, or its shapes disagree.
     fn score(&self, input: &GroupInput<'_>) -> Result<GroupScores, ScoreError>;
+
+    /// Whether [`refine`](Self::refine) does anything.
+    fn refines(&self) -> bool {
+        false
+    }
+
+    /// A better set of as many atoms as `kept` (ascending), where the criterion judges sets and not single atoms. The
+    /// same set by default.
+    ///
+    /// # Errors
+    /// As [`score`](Self::score).
+    fn refine(&self, _input: &GroupInput<'_>, kept: Vec<usize>) -> Result<Vec<usize>, ScoreError> {
+        Ok(kept)
+    }
 }
 
 /// What a criterion must be given.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "one per kind of measurement")]
 pub struct Needs {
     /// Pooled features of the group's taps over the calibration images ([`GroupInput::taps`]) and
-    /// [`GroupInput::responses`].
+    /// [`GroupInput::responses`]. Together with `contributions`: only for groups that have none.
     pub features: bool,
     /// Bins per spatial axis of the adaptive average pool (`method.md` 1.2); 0 where no features are needed.
     pub pool: usize,
     /// Moments of what the consumers read ([`GroupInput::regressions`]).
     pub moments: bool,
+    /// What the atoms contribute to their consumers' outputs, class by class ([`GroupInput::contributions`]).
+    pub contributions: bool,
+    /// Ranks of the feature maps ([`GroupInput::ranks`]).
+    pub ranks: bool,
     /// The dense model's class outputs, for [`GroupInput::relatedness`] (and for responses where there are no labels).
     pub outputs: bool,
+}
+
+impl Needs {
+    /// Whether images are needed at all.
+    pub fn images(&self) -> bool {
+        self.features || self.moments || self.contributions || self.ranks || self.outputs
+    }
+
+    /// What this and another criterion need.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            features: self.features || other.features,
+            pool: self.pool.max(other.pool),
+            moments: self.moments || other.moments,
+            contributions: self.contributions || other.contributions,
+            ranks: self.ranks || other.ranks,
+            outputs: self.outputs || other.outputs,
+        }
+    }
 }
 
 /// One coupled group as a criterion sees it. `atoms` = `width` everywhere.
@@ -53,10 +92,19 @@ pub struct GroupInput<'a> {
     pub taps: &'a [TapFeatures],
     /// One entry per consumer that can be refitted: what it reads and its weights; empty where no moments were asked for.
     pub regressions: &'a [Regression],
+    /// One entry per consumer whose outputs can be told apart by channel; empty where none were asked for or there are
+    /// none.
+    pub contributions: &'a [ClassGram],
+    /// Scales (gamma) of every batch normalisation that the atoms pass on their way, one per atom.
+    pub scales: Vec<Vec<f64>>,
+    /// Mean rank of every atom's feature maps over the images; empty where they were not asked for.
+    pub ranks: &'a [f64],
     /// Class responses of the same calibration images in the same order.
     pub responses: Option<&'a Responses>,
     /// Relatedness of the classes, as many as there are class responses.
     pub relatedness: Option<&'a Relatedness>,
+    /// Weight of every class in [`contributions`](Self::contributions); all 1 if empty.
+    pub class_weights: &'a [f64],
     /// Seed of the run.
     pub seed: u64,
 }
@@ -66,6 +114,8 @@ pub struct GroupInput<'a> {
 pub struct Regression {
     /// Covariance of the columns, `[columns, columns]`; channels of other groups are among them.
     pub covariance: Mat<f64>,
+    /// Mean of every column.
+    pub means: Vec<f64>,
     /// The dense weights, `[columns, outputs]`.
     pub weights: Mat<f64>,
     /// The columns of every atom: one per channel, or one per channel and kernel position.
@@ -77,6 +127,9 @@ pub struct Regression {
 pub struct GroupScores {
     /// One score per atom, finite, larger = keep.
     pub scores: Vec<f64>,
+    /// What a score of 1 stands for on a scale that all groups share; 1 where scores compare as they are. The lasso
+    /// criteria divide by the group's largest entry value, and this is it (`method.md` 6.3).
+    pub unit: f64,
     /// One line for the report: what the scores are and what was seen.
     pub explanation: String,
     /// The regularisation path, for the lasso criteria.
@@ -84,7 +137,7 @@ pub struct GroupScores {
 }
 
 /// Summary of a regularisation path (`method.md` 5.6).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct PathInfo {
     /// The lambdas, falling; the first is the smallest at which every coefficient is zero.
     pub lambdas: Vec<f64>,
@@ -92,6 +145,8 @@ pub struct PathInfo {
     pub active: Vec<usize>,
     /// Largest KKT residual over the path, divided by the first lambda (`method.md` 5.4).
     pub residual: f64,
+    /// Largest duality gap over the path, divided by the objective of no coefficients (`method.md` 5.5).
+    pub gap: f64,
     /// Sweeps over rows of all solves together.
     pub sweeps: usize,
     /// Whether every solve met its tolerance.
@@ -109,7 +164,10 @@ impl GroupInput<'_> {
         let all = (self.producer_weights.iter().map(|matrix| ("producer weights", matrix.nrows())))
             .chain(self.consumer_weights.iter().map(|matrix| ("consumer weights", matrix.nrows())))
             .chain(self.taps.iter().map(|tap| ("tap features", tap.atoms())))
-            .chain(self.regressions.iter().map(|own| ("moments", own.columns.len())));
+            .chain(self.regressions.iter().map(|own| ("moments", own.columns.len())))
+            .chain(self.contributions.iter().flat_map(|own| &own.quadratic).map(|own| ("contributions", own.nrows())))
+            .chain(Some(("ranks", self.ranks.len())).filter(|_| !self.ranks.is_empty()))
+            .chain(self.scales.iter().map(|own| ("normalisation scales", own.len())));
         for (what, found) in all {
             if found != self.width {
                 return Err(ScoreError::Shape { group: self.name.into(), what, expected: self.width, found });

@@ -2,82 +2,19 @@
 
 use nalgebra::DMatrix;
 
-use super::ScoreError;
-use super::criterion::{GroupInput, GroupScores, Needs, PathInfo};
-use super::relatedness::{GraphOptions, Relatedness};
+use super::classwise;
+use super::criterion::{GroupInput, GroupScores, PathInfo};
+use super::options::{LassoOptions, Pairs, Response};
+use super::relatedness::Relatedness;
 use super::responses::Responses;
-use super::solver::{Path, PathOptions, Penalty, Problem, Sign, path};
+use super::solver::{L1Norm, Path, Penalty, Problem, path};
+use super::{Criterion as _, ScoreError};
 use crate::statistics::{Blocks, Kernel, Normalisation, NormalisedGram, add_taps, gram, normalise, stratified_blocks};
 
 /// Largest number of products that the exact Gaussian form may cost before blocks are used (`method.md` 11).
 const EXACT_COST: f64 = 2e11;
 /// Least number of images of an automatic block.
 const LEAST_BLOCK: usize = 50;
-
-/// Settings of the lasso criteria (`method.md` 1.3, 1.7, 4, 5.6).
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct LassoOptions {
-    /// Kernel of the channels.
-    pub kernel: Kernel,
-    /// Bins per position axis of the features.
-    pub pool: usize,
-    /// Scaling of the statistics.
-    pub normalisation: Normalisation,
-    /// Whether coefficients may be negative.
-    pub sign: Sign,
-    /// Grid of lambdas and accuracy.
-    pub path: PathOptions,
-    /// Edges of the class graph (`sglp-ib`).
-    pub graph: GraphOptions,
-    /// Weight of the fusion term of the class graph (`sglp-ib`).
-    pub theta: f64,
-    /// Which pairs of images are compared.
-    pub pairs: Pairs,
-}
-
-/// Which pairs of images are compared; the linear kernel always takes all under `Auto`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Pairs {
-    /// All while `n(n+1)/2 c(c+1) <= 2e11`, else inside blocks of `max(50, 2 K)` images.
-    #[default]
-    Auto,
-    /// All.
-    All,
-    /// Inside blocks of at least this many images.
-    Blocks(usize),
-}
-
-impl Default for LassoOptions {
-    /// Linear kernel, `energy` normalisation, lambda ratio 0.003: clearly better than the literal form (`method.md` 11).
-    fn default() -> Self {
-        Self {
-            kernel: Kernel::Linear,
-            pool: 4,
-            normalisation: Normalisation::Energy,
-            sign: Sign::NonNegative,
-            path: PathOptions { ratio: 0.003, ..PathOptions::default() },
-            graph: GraphOptions::default(),
-            theta: 1.0,
-            pairs: Pairs::Auto,
-        }
-    }
-}
-
-impl LassoOptions {
-    /// The literal HSIC lasso: Gaussian kernels of unit Frobenius norm, lambda ratio 0.01.
-    pub fn frobenius() -> Self {
-        Self {
-            kernel: Kernel::Gaussian,
-            normalisation: Normalisation::Frobenius,
-            path: PathOptions::default(),
-            ..Self::default()
-        }
-    }
-
-    pub(super) fn needs(&self) -> Needs {
-        Needs { features: true, pool: self.pool, outputs: true, ..Needs::default() }
-    }
-}
 
 /// Which responses are explained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,33 +25,54 @@ pub(super) enum Target {
     Classes,
 }
 
-/// The class responses, or the error that they are missing or of another number of images than the taps.
-pub(super) fn responses<'a>(criterion: &'static str, input: &GroupInput<'a>) -> Result<&'a Responses, ScoreError> {
-    let missing = |what| ScoreError::Missing { criterion, group: input.name.into(), what };
-    input.check()?;
-    if input.taps.is_empty() {
-        return Err(missing("the features of its consumers' inputs"));
-    }
-    input.responses.ok_or_else(|| missing("class responses"))
-}
-
 /// The relatedness of as many classes as there are responses.
-pub(super) fn relatedness<'a>(
+fn relatedness<'a>(
     criterion: &'static str,
     input: &GroupInput<'a>,
-    responses: &Responses,
+    classes: usize,
 ) -> Result<&'a Relatedness, ScoreError> {
     let what = "the relatedness of the classes";
     let found = input.relatedness.ok_or_else(|| ScoreError::Missing { criterion, group: input.name.into(), what })?;
-    if found.classes() != responses.count() {
-        let (expected, found) = (responses.count(), found.classes());
+    if found.classes() != classes {
+        let (expected, found) = (classes, found.classes());
         return Err(ScoreError::Shape { group: input.name.into(), what: "class relatedness", expected, found });
     }
     Ok(found)
 }
 
-/// Entry values of all atoms, divided by the group's largest (6.2, 6.3 `--scale layer`); 0 for dead atoms.
+/// Scores by the form of the lasso that the options and the group allow: on what the consumers receive, on the labels
+/// where no consumer's outputs can be told apart by channel, by norms where nobody sums over the channels.
 pub(super) fn score(
+    criterion: &'static str,
+    input: &GroupInput<'_>,
+    target: Target,
+    penalty: &dyn Fn(&Relatedness) -> Box<dyn Penalty>,
+    options: &LassoOptions,
+) -> Result<GroupScores, ScoreError> {
+    input.check()?;
+    let outputs = options.response == Response::Outputs && !input.contributions.is_empty();
+    if !outputs && input.taps.is_empty() && !input.producer_weights.is_empty() && input.responses.is_some() {
+        return super::L2.score(input);
+    }
+    let missing = |what| ScoreError::Missing { criterion, group: input.name.into(), what };
+    let classes = match (outputs, input.contributions.first(), input.responses) {
+        (true, Some(own), _) => own.classes(),
+        (_, _, Some(_)) if input.taps.is_empty() => return Err(missing("the features of its consumers' inputs")),
+        (_, _, Some(responses)) => responses.count(),
+        _ => return Err(missing("class responses")),
+    };
+    let penalty = match target {
+        Target::Whole => Box::new(L1Norm(options.sign)),
+        Target::Classes => penalty(relatedness(criterion, input, classes)?),
+    };
+    match input.responses {
+        Some(responses) if !outputs => on_labels(input, responses, target, &*penalty, options),
+        _ => classwise::score(input, target == Target::Whole, &*penalty, options),
+    }
+}
+
+/// The lasso on class responses, from the kernels of pooled features.
+fn on_labels(
     input: &GroupInput<'_>,
     responses: &Responses,
     target: Target,
@@ -124,7 +82,17 @@ pub(super) fn score(
     let statistics = group_statistics(input, responses, target, options)?;
     let (quadratic, linear, rows) = statistics.living();
     let problem = Problem::new(quadratic, &linear, statistics.constant, penalty);
-    let solved = path(&problem, options.path);
+    from_path(input, &rows, linear.ncols(), path(&problem, options.path))
+}
+
+/// Entry values of all atoms, divided by the group's largest (6.2, 6.3 `--scale layer`); 0 for atoms that are not among
+/// the `rows` of the path.
+pub(super) fn from_path(
+    input: &GroupInput<'_>,
+    rows: &[usize],
+    responses: usize,
+    solved: Path,
+) -> Result<GroupScores, ScoreError> {
     let largest = solved.entries.iter().copied().fold(0.0, f64::max);
     let mut scores = vec![0.0; input.width];
     for (&row, &entry) in rows.iter().zip(&solved.entries) {
@@ -133,10 +101,11 @@ pub(super) fn score(
     if scores.iter().any(|score| !score.is_finite()) {
         return Err(ScoreError::NotFinite { group: input.name.into(), what: "scores" });
     }
-    let dead: Vec<usize> = (0..input.width).filter(|&row| !statistics.alive[row]).collect();
-    let explanation = explain(&solved, linear.ncols(), rows.len(), dead.len());
-    let Path { lambdas, active, residual, sweeps, converged, .. } = solved;
-    Ok(GroupScores { scores, explanation, path: Some(PathInfo { lambdas, active, residual, sweeps, converged, dead }) })
+    let dead: Vec<usize> = (0..input.width).filter(|row| rows.binary_search(row).is_err()).collect();
+    let explanation = explain(&solved, responses, rows.len(), dead.len());
+    let Path { lambdas, active, residual, gap, sweeps, converged, .. } = solved;
+    let path = PathInfo { lambdas, active, residual, gap, sweeps, converged, dead };
+    Ok(GroupScores { scores, unit: largest, explanation, path: Some(path) })
 }
 
 fn explain(path: &Path, responses: usize, living: usize, dead: usize) -> String {
@@ -147,8 +116,8 @@ fn explain(path: &Path, responses: usize, living: usize, dead: usize) -> String 
     let stopped = if path.converged { "" } else { ", NOT converged" };
     format!(
         "entry values over {responses} responses, lambda {first:.3e} to {last:.3e}, up to {entered} of {living} atoms \
-         active{dead}, relative KKT residual {:.1e}{stopped}",
-        path.residual
+         active{dead}, relative KKT residual {:.1e}, gap {:.1e}{stopped}",
+        path.residual, path.gap
     )
 }
 

@@ -9,44 +9,69 @@
 //! may not be compared.
 
 mod apib;
+mod bn_scale;
+mod classwise;
 mod criterion;
 mod error;
+mod fpgm;
+mod hrank;
 mod l1;
 mod l2;
 mod lasso;
+mod mixed;
 mod norm;
 mod obs;
+mod options;
 mod random;
 pub mod relatedness;
 pub mod responses;
 mod sglp_ib;
 pub mod solver;
 mod stlp_ib;
+mod sweep;
+mod wanda;
 
 pub use apib::Apib;
+pub use bn_scale::BnScale;
 pub use criterion::{Criterion, GroupInput, GroupScores, Needs, PathInfo, Regression};
 pub use error::ScoreError;
+pub use fpgm::Fpgm;
+pub use hrank::HRank;
 pub use l1::L1;
 pub use l2::L2;
-pub use lasso::{LassoOptions, Pairs};
+pub use mixed::{Mixed, Mixture, Structure};
 pub use obs::Obs;
+pub use options::{LassoOptions, Pairs, Response};
 pub use random::Random;
 pub use sglp_ib::SglpIb;
+pub use solver::Sign;
 pub use stlp_ib::StlpIb;
+pub use wanda::Wanda;
 
 /// Names that [`by_name`] knows.
-pub const NAMES: &[&str] = &["random", "l1", "l2", "obs", "apib", "sglp-ib", "stlp-ib"];
+pub const NAMES: &[&str] = &[
+    "random", "l1", "l2", "bn-scale", "fpgm", "hrank", "wanda", "apib", "obs", "sglp-ib", "stlp-ib", "sglp-obs",
+    "stlp-obs",
+];
 
-/// The criterion of that name with its default options, or `None` for a name that is not in [`NAMES`].
-pub fn by_name(name: &str) -> Option<Box<dyn Criterion>> {
+/// The criterion of that name, or `None` for a name that is not in [`NAMES`]. The options are those of the lasso
+/// criteria and their mixtures; the others have none.
+pub fn by_name(name: &str, options: LassoOptions, mixture: Mixture) -> Option<Box<dyn Criterion>> {
+    let mixed = |structure| Mixed { structure, mixture, options };
     Some(match name {
         "random" => Box::new(Random),
         "l1" => Box::new(L1),
         "l2" => Box::new(L2),
+        "bn-scale" => Box::new(BnScale),
+        "fpgm" => Box::new(Fpgm),
+        "hrank" => Box::new(HRank),
+        "wanda" => Box::new(Wanda),
+        "apib" => Box::new(Apib { options }),
         "obs" => Box::new(Obs),
-        "apib" => Box::new(Apib::default()),
-        "sglp-ib" => Box::new(SglpIb::default()),
-        "stlp-ib" => Box::new(StlpIb::default()),
+        "sglp-ib" => Box::new(SglpIb { options }),
+        "stlp-ib" => Box::new(StlpIb { options }),
+        "sglp-obs" => Box::new(mixed(Structure::Graph)),
+        "stlp-obs" => Box::new(mixed(Structure::Tree)),
         _ => return None,
     })
 }
@@ -66,8 +91,12 @@ mod tests {
             consumer_weights: Vec::new(),
             taps: &[],
             regressions: &[],
+            contributions: &[],
+            scales: Vec::new(),
+            ranks: &[],
             responses: None,
             relatedness: None,
+            class_weights: &[],
             seed: 0,
         }
     }
@@ -75,8 +104,8 @@ mod tests {
     #[test]
     fn every_name_is_known_and_no_other() {
         for &name in NAMES {
-            assert_eq!(by_name(name).unwrap().name(), name);
+            assert_eq!(by_name(name, LassoOptions::default(), Mixture::default()).unwrap().name(), name);
         }
-        assert!(by_name("L1").is_none());
+        assert!(by_name("L1", LassoOptions::default(), Mixture::default()).is_none());
     }
 }

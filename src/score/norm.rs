@@ -22,9 +22,19 @@ pub(super) fn scores(
             *sum += row.iter().map(|&weight| term(f64::from(weight))).sum::<f64>();
         }
     }
-    let mut scores: Vec<f64> = sums.into_iter().map(finish).collect();
+    let tensors = input.producer_weights.len();
+    let sums = sums.into_iter().map(finish).collect();
+    by_mean(input, sums, &format!("{criterion} norm of the producing weights ({tensors} tensors)"))
+}
+
+/// Scores divided by the group's mean, so that 1 is the group's average atom.
+pub(super) fn by_mean(input: &GroupInput<'_>, mut scores: Vec<f64>, what: &str) -> Result<GroupScores, ScoreError> {
+    if scores.len() != input.width {
+        let (expected, found) = (input.width, scores.len());
+        return Err(ScoreError::Shape { group: input.name.into(), what: "scores", expected, found });
+    }
     if scores.iter().any(|score| !score.is_finite()) {
-        return Err(ScoreError::NotFinite { group: input.name.into(), what: "producer weights" });
+        return Err(ScoreError::NotFinite { group: input.name.into(), what: "weights or activations" });
     }
     let mean = scores.iter().sum::<f64>() / scores.len().max(1) as f64;
     if mean > 0.0 {
@@ -32,9 +42,6 @@ pub(super) fn scores(
             *score /= mean;
         }
     }
-    let tensors = input.producer_weights.len();
-    let explanation = format!(
-        "{criterion} norm of the producing weights ({tensors} tensors), divided by the group's mean {mean:.4e}"
-    );
-    Ok(GroupScores { scores, explanation, path: None })
+    let explanation = format!("{what}, divided by the group's mean {mean:.4e}");
+    Ok(GroupScores { scores, unit: 1.0, explanation, path: None })
 }

@@ -27,6 +27,13 @@ impl Criterion for Obs {
     }
 
     fn score(&self, input: &GroupInput<'_>) -> Result<GroupScores, ScoreError> {
+        Self::with_factors(input, None)
+    }
+}
+
+impl Obs {
+    /// Scores with the cost of every removal multiplied by a factor of the atom.
+    pub(super) fn with_factors(input: &GroupInput<'_>, factors: Option<&[f64]>) -> Result<GroupScores, ScoreError> {
         input.check()?;
         let mut states = input.regressions.iter().map(|own| State::new(input, own)).collect::<Result<Vec<_>, _>>()?;
         if states.is_empty() {
@@ -36,8 +43,9 @@ impl Criterion for Obs {
         let mut alive: Vec<usize> = (0..input.width).collect();
         let (mut scores, mut error) = (vec![0.0; input.width], 0.0);
         while alive.len() > 1 {
-            let costs: Vec<f64> =
-                alive.par_iter().map(|&atom| states.iter().map(|state| state.cost(atom)).sum()).collect();
+            let factor = |atom: usize| factors.map_or(1.0, |factors| factors[atom]);
+            let cost = |&atom: &usize| factor(atom) * states.iter().map(|state| state.cost(atom)).sum::<f64>();
+            let costs: Vec<f64> = alive.par_iter().map(cost).collect();
             let Some(cheapest) = (0..alive.len()).min_by(|&a, &b| costs[a].total_cmp(&costs[b])) else { break };
             // Rounding may turn a cost of nothing negative; the order must stay visible in the scores.
             error += costs[cheapest].max(f64::EPSILON);
@@ -55,7 +63,7 @@ impl Criterion for Obs {
             "share of the variance of {} consumers' outputs that is lost when the atom and all cheaper ones are gone",
             input.regressions.len()
         );
-        Ok(GroupScores { scores, explanation, path: None })
+        Ok(GroupScores { scores, unit: 1.0, explanation, path: None })
     }
 }
 
@@ -175,7 +183,12 @@ mod tests {
         });
         let covariance = rows.transpose() * &rows;
         let weights = Mat::from_fn(8, 3, |i, j| ((i * 7 + j * 5) % 11) as f64 / 5.0 - 1.0);
-        Regression { covariance, weights, columns: (0..4).map(|atom| vec![2 * atom, 2 * atom + 1]).collect() }
+        Regression {
+            covariance,
+            means: vec![0.0; 8],
+            weights,
+            columns: (0..4).map(|atom| vec![2 * atom, 2 * atom + 1]).collect(),
+        }
     }
 
     #[test]

@@ -69,6 +69,11 @@ impl Relatedness {
         (correlation.is_square() && correlation.iter().all(|value| value.is_finite())).then_some(Self { correlation })
     }
 
+    /// A single class.
+    pub fn single() -> Self {
+        Self { correlation: DMatrix::identity(1, 1) }
+    }
+
     /// Pearson correlation of the model's output columns over the images (3.1, the default). `outputs`: `[n, K]`.
     /// A constant column is related to nothing.
     pub fn from_outputs(outputs: ArrayView2<'_, f32>) -> Self {

@@ -72,16 +72,29 @@ impl Responses {
         Ok(Self { classes, whole, weights: vec![1.0; clusters.len()], labels: own, members: clusters.to_vec() })
     }
 
-    /// Class probabilities of the dense model, one response per column (2.3). `logits`: `[n, K]`.
+    /// Class probabilities of the dense model, one response per cluster of classes (2.3). `logits`: `[n, K]`; labels as in
+    /// [`from_clusters`](Self::from_clusters).
     ///
     /// # Errors
-    /// [`ScoreError::Responses`] without images or classes, or where a logit is not finite.
-    pub fn soft(logits: ArrayView2<'_, f32>) -> Result<Self, ScoreError> {
-        let labels = argmax(logits)?;
-        let hard = Self::from_labels(&labels, logits.ncols())?;
+    /// [`ScoreError::Responses`] without images or classes, where a logit is not finite, or where a label or a cluster
+    /// has no column.
+    pub fn soft(logits: ArrayView2<'_, f32>, labels: &[usize], clusters: &[Vec<usize>]) -> Result<Self, ScoreError> {
+        argmax(logits)?;
+        let hard = Self::from_clusters(labels, clusters)?;
+        let (found, images) = (logits.ncols(), logits.nrows());
+        if images != labels.len() || clusters.iter().flatten().any(|&class| class >= found) {
+            let why = format!("{images} rows of {found} class scores for {} images", labels.len());
+            return Err(ScoreError::Responses { what: "outputs", why });
+        }
         let probabilities = softmax(logits);
-        let classes = (0..logits.ncols()).map(|k| centred(probabilities.columns(k, 1).into_owned())).collect();
-        Ok(Self { classes, ..hard })
+        let factor = |members: &Vec<usize>| {
+            let mut sum = DMatrix::zeros(images, 1);
+            for &class in members {
+                sum += probabilities.columns(class, 1);
+            }
+            centred(sum)
+        };
+        Ok(Self { classes: clusters.iter().map(factor).collect(), ..hard })
     }
 
     /// One response, the linear kernel of outputs that are not class scores (2.4). `outputs`: `[n, p]`, pooled.
@@ -153,26 +166,6 @@ impl Responses {
     pub fn members(&self) -> &[Vec<usize>] {
         &self.members
     }
-}
-
-/// Responses and relatedness from what a calibration run knows: the dense model's outputs `[n, K]` and, where there are
-/// any, the labels; without them the model's own decisions are the labels (2.4). Too many or too small classes are joined.
-///
-/// # Errors
-/// [`ScoreError::Responses`] without images, with labels out of range, or with outputs that are not finite.
-pub fn from_run(
-    outputs: ArrayView2<'_, f32>,
-    labels: Option<&[usize]>,
-) -> Result<(Responses, Relatedness), ScoreError> {
-    let decisions = argmax(outputs)?;
-    let labels = labels.unwrap_or(&decisions);
-    if labels.len() != outputs.nrows() {
-        let why = format!("{} labels for {} images", labels.len(), outputs.nrows());
-        return Err(ScoreError::Responses { what: "labels", why });
-    }
-    let all = Relatedness::from_outputs(outputs);
-    let clusters = super_classes(labels, &all)?;
-    Ok((Responses::from_clusters(labels, &clusters)?, all.merged(&clusters)))
 }
 
 /// Clusters of classes: every class that occurs alone if there are at most [`MOST_CLASSES`] with [`LEAST_IMAGES`] images
@@ -292,16 +285,16 @@ mod tests {
     }
 
     #[test]
-    fn without_labels_the_model_decides() {
+    fn soft_responses_follow_the_probabilities() {
         let outputs = Array2::from_shape_fn((20, 2), |(image, class)| if image % 2 == class { 1.0 } else { 0.0 });
-        let (responses, related) = from_run(outputs.view(), None).unwrap();
-        assert_eq!((responses.count(), related.classes()), (2, 2));
-        assert_eq!(responses.labels()[..3], [0, 1, 0]);
-        assert!(from_run(outputs.view(), Some(&[0])).is_err());
-        assert!(from_run(array![[f32::NAN]].view(), None).is_err());
-        let soft = Responses::soft(outputs.view()).unwrap();
+        let labels = argmax(outputs.view()).unwrap();
+        assert_eq!(labels[..3], [0, 1, 0]);
+        let soft = Responses::soft(outputs.view(), &labels, &[vec![0], vec![1]]).unwrap();
         let spread = (1.0 / (1.0 + (-1.0_f64).exp()) - 0.5).abs();
         assert!((soft.classes()[0][(0, 0)] - spread).abs() < 1e-6);
+        assert!(Responses::soft(outputs.view(), &labels, &[vec![0, 1]]).unwrap().classes()[0].amax() < 1e-12);
+        assert!(Responses::soft(outputs.view(), &labels[..3], &[vec![0], vec![1]]).is_err());
+        assert!(argmax(array![[f32::NAN]].view()).is_err());
         assert_eq!(Responses::from_embeddings(outputs.view()).unwrap().count(), 1);
     }
 }

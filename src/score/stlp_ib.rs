@@ -1,15 +1,22 @@
 //! sTLP-IB: the class-wise lasso with a tree over the classes.
 
-use super::lasso::{self, LassoOptions, Target};
-use super::solver::Tree;
+use super::lasso::{self, Target};
+use super::options::LassoOptions;
+use super::relatedness::Relatedness;
+use super::solver::{Penalty, Tree};
 use super::{Criterion, GroupInput, GroupScores, Needs, ScoreError};
 
-/// Sparse tree-guided lasso (`method.md` 4.2, a reconstruction): class responses, with groups of related classes
-/// entering together. Scores are entry values divided by the group's largest.
+/// Sparse tree-guided lasso (`method.md` 4.2, `classwise.md` C2; a reconstruction): one regression for each class, with
+/// groups of related classes entering together. Scores are entry values divided by the group's largest.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StlpIb {
-    /// Statistics, path and signs.
+    /// Response, statistics, path and signs.
     pub options: LassoOptions,
+}
+
+/// The tree-guided penalty over related classes.
+pub(super) fn penalty(related: &Relatedness, options: &LassoOptions) -> Box<dyn Penalty> {
+    Box::new(Tree::new(related.tree_groups(), options.sign))
 }
 
 impl Criterion for StlpIb {
@@ -22,9 +29,7 @@ impl Criterion for StlpIb {
     }
 
     fn score(&self, input: &GroupInput<'_>) -> Result<GroupScores, ScoreError> {
-        let responses = lasso::responses(self.name(), input)?;
-        let related = lasso::relatedness(self.name(), input, responses)?;
-        let penalty = Tree::new(related.tree_groups(), self.options.sign);
-        lasso::score(input, responses, Target::Classes, &penalty, &self.options)
+        let penalty = |related: &Relatedness| penalty(related, &self.options);
+        lasso::score(self.name(), input, Target::Classes, &penalty, &self.options)
     }
 }

@@ -1,5 +1,6 @@
 //! Statistics of streamed activations (`method.md` section 1): pooled features, channel moments, kernel Gram matrices.
 
+mod classwise;
 mod error;
 mod features;
 mod gram;
@@ -8,11 +9,14 @@ mod linear;
 mod moments;
 mod normalise;
 mod pool;
+mod ranks;
 mod tiles;
 
+pub use classwise::{Centring, ClassGram, Contributions};
 pub use error::StatisticsError;
 pub use features::{FeatureCollector, TapFeatures, TapLayout};
 pub use gram::{Blocks, GramStatistics, gram, stratified_blocks};
 pub use kernel::Kernel;
 pub use moments::ChannelMoments;
 pub use normalise::{Normalisation, NormalisedGram, add_taps, normalise};
+pub use ranks::RankCollector;

@@ -1,5 +1,7 @@
 //! Accuracy on labelled images and agreement with the dense model.
 
+use std::collections::BTreeMap;
+
 use ndarray::{ArrayD, Axis};
 use serde::{Deserialize, Serialize};
 
@@ -47,18 +49,28 @@ pub fn wilson(correct: usize, images: usize) -> (f64, f64) {
     (((centre - spread) / scale).max(0.0), ((centre + spread) / scale).min(1.0))
 }
 
-/// Counts right answers and agreement batch by batch.
+/// How a model does on one class.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ClassAccuracy {
+    /// Images of the class.
+    pub images: usize,
+    /// Share of them that are judged right, in percent.
+    pub recall: f64,
+    /// Share of the answers naming the class that are right, in percent; `None` if the class is never named.
+    pub precision: Option<f64>,
+}
+
+/// Remembers the answers of a model and the labels, image by image.
 #[derive(Debug, Clone, Default)]
 pub struct Judge {
-    correct: usize,
-    labelled: usize,
-    predictions: Vec<usize>,
+    /// Answer and label by the image's number in the data set.
+    answers: BTreeMap<usize, (usize, Option<usize>)>,
 }
 
 impl Judge {
-    /// Adds the scores `[N, classes]` of one batch.
-    pub fn add(&mut self, scores: &ArrayD<f32>, labels: &[Option<usize>]) {
-        for (row, label) in scores.axis_iter(Axis(0)).zip(labels) {
+    /// Adds the scores `[N, classes]` of one batch; `items`: the images' numbers in the data set.
+    pub fn add(&mut self, scores: &ArrayD<f32>, labels: &[Option<usize>], items: &[usize]) {
+        for ((row, label), &item) in scores.axis_iter(Axis(0)).zip(labels).zip(items) {
             // Ties: the lower index, as NumPy's argmax.
             let best =
                 row.iter().enumerate().fold(
@@ -67,24 +79,44 @@ impl Judge {
                         if score > best.1 { (index, score) } else { best }
                     },
                 );
-            self.predictions.push(best.0);
-            if let Some(label) = label {
-                self.labelled += 1;
-                self.correct += usize::from(best.0 == *label);
-            }
+            self.answers.insert(item, (best.0, *label));
         }
+    }
+
+    /// Answer and label of every labelled image.
+    fn labelled(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.answers.values().filter_map(|&(answer, label)| Some((answer, label?)))
     }
 
     /// Top-1, if any image had a label.
     pub fn accuracy(&self) -> Option<Accuracy> {
-        (self.labelled > 0).then(|| Accuracy::new(self.correct, self.labelled))
+        let correct = self.labelled().filter(|(answer, label)| answer == label).count();
+        let images = self.labelled().count();
+        (images > 0).then(|| Accuracy::new(correct, images))
+    }
+
+    /// Recall and precision of every class that has labelled images, by the class's number.
+    pub fn by_class(&self) -> BTreeMap<usize, ClassAccuracy> {
+        let mut counts: BTreeMap<usize, [usize; 3]> = BTreeMap::new();
+        for (answer, label) in self.labelled() {
+            counts.entry(label).or_default()[0] += 1;
+            counts.entry(label).or_default()[1] += usize::from(answer == label);
+            counts.entry(answer).or_default()[2] += 1;
+        }
+        let percent = |part: usize, whole: usize| 100.0 * part as f64 / whole as f64;
+        let of = |[images, right, named]: [usize; 3]| ClassAccuracy {
+            images,
+            recall: percent(right, images),
+            precision: (named > 0).then(|| percent(right, named)),
+        };
+        counts.into_iter().filter(|(_, counts)| counts[0] > 0).map(|(class, counts)| (class, of(counts))).collect()
     }
 
     /// Share of images on which two models answer the same.
     pub fn agreement(&self, other: &Self) -> Option<f64> {
-        let both = self.predictions.len().min(other.predictions.len());
-        let same = self.predictions.iter().zip(&other.predictions).filter(|(a, b)| a == b).count();
-        (both > 0).then(|| same as f64 / both as f64)
+        let both = self.answers.iter().filter_map(|(item, own)| Some((own.0, other.answers.get(item)?.0)));
+        let (same, all) = both.fold((0, 0), |(same, all), (a, b)| (same + usize::from(a == b), all + 1));
+        (all > 0).then(|| same as f64 / f64::from(all))
     }
 }
 
@@ -98,5 +130,19 @@ mod tests {
         assert!((low - 0.8256).abs() < 1e-4 && (high - 0.9448).abs() < 1e-4);
         assert!(Accuracy::new(11, 100).near_chance(10));
         assert!(!Accuracy::new(30, 100).near_chance(10));
+    }
+
+    #[test]
+    fn recall_and_precision_by_class() {
+        let scores = ndarray::array![[1.0_f32, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]].into_dyn();
+        let mut judge = Judge::default();
+        judge.add(&scores, &[Some(0), Some(1), Some(1), None], &[3, 2, 1, 0]);
+        let found = judge.by_class();
+        assert_eq!(found[&0], ClassAccuracy { images: 1, recall: 100.0, precision: Some(50.0) });
+        assert_eq!(found[&1], ClassAccuracy { images: 2, recall: 50.0, precision: Some(100.0) });
+        assert_eq!(judge.agreement(&judge.clone()), Some(1.0));
+        let mut other = Judge::default();
+        other.add(&scores.slice(ndarray::s![..2, ..]).to_owned().into_dyn(), &[None, None], &[0, 3]);
+        assert_eq!(judge.agreement(&other), Some(0.5));
     }
 }

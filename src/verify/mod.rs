@@ -4,6 +4,6 @@ mod accuracy;
 mod equal;
 mod inputs;
 
-pub use accuracy::{Accuracy, Judge, wilson};
+pub use accuracy::{Accuracy, ClassAccuracy, Judge, wilson};
 pub use equal::{Agreement, VerifyError, compare, tolerance};
 pub use inputs::{InputSpec, input_specs, random_inputs};

@@ -5,7 +5,7 @@ use std::fmt::{Error, Write as _};
 
 use super::Drawing;
 use crate::report::Inspection;
-use crate::report::text::{printable, shorten};
+use crate::report::text::{escaped, shorten};
 
 /// Scalable vector graphics, readable on light and dark pages.
 #[derive(Debug, Clone, Copy, Default)]
@@ -137,9 +137,4 @@ fn tracks(inspection: &Inspection) -> Vec<Option<Track>> {
         tracks[group] = Some(Track { first, last, column });
     }
     tracks
-}
-
-/// Text fit for an element.
-fn escaped(text: &str) -> String {
-    printable(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

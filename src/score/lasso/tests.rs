@@ -3,7 +3,7 @@
 use ndarray::{Array2, Array3};
 
 use super::*;
-use crate::score::{Criterion, NAMES, SglpIb, StlpIb, by_name};
+use crate::score::{Criterion, Mixture, NAMES, SglpIb, StlpIb, by_name};
 use crate::statistics::TapFeatures;
 
 const IMAGES: usize = 60;
@@ -33,13 +33,22 @@ fn outputs() -> Array2<f32> {
     })
 }
 
+fn responses() -> (Responses, Relatedness) {
+    let labels = crate::score::responses::argmax(outputs().view()).unwrap();
+    (Responses::from_labels(&labels, CLASSES).unwrap(), Relatedness::from_outputs(outputs().view()))
+}
+
 fn run(criterion: &dyn Criterion, taps: &[TapFeatures], consumer: &Array2<f32>) -> GroupScores {
-    let (responses, related) = crate::score::responses::from_run(outputs().view(), None).unwrap();
+    let (responses, related) = responses();
     let input = GroupInput {
         name: "group",
         width: consumer.nrows(),
         producer_weights: vec![consumer.view()],
         regressions: &[],
+        contributions: &[],
+        scales: Vec::new(),
+        ranks: &[],
+        class_weights: &[],
         consumer_weights: vec![consumer.view()],
         taps,
         responses: Some(&responses),
@@ -53,7 +62,7 @@ fn run(criterion: &dyn Criterion, taps: &[TapFeatures], consumer: &Array2<f32>) 
 fn channels_that_tell_a_class_come_first_and_dead_ones_last() {
     let (taps, consumer) = ([tap(12)], Array2::from_elem((12, 3), 1.0));
     for literal in [false, true] {
-        let options = if literal { LassoOptions::frobenius() } else { LassoOptions::default() };
+        let options = if literal { LassoOptions::literal() } else { LassoOptions::default() };
         for criterion in [&SglpIb { options } as &dyn Criterion, &StlpIb { options }, &crate::score::Apib { options }] {
             let result = run(criterion, &taps, &consumer);
             let noise = result.scores[4..].iter().copied().fold(0.0, f64::max);
@@ -85,7 +94,7 @@ fn all_atoms_dead_scores_zero() {
 #[test]
 fn threads_do_not_change_any_bit() {
     let (taps, consumer) = ([tap(40), tap(40)], Array2::from_shape_fn((40, 3), |(j, k)| 1.0 + noise(j * 3 + k)));
-    let options = LassoOptions::frobenius();
+    let options = LassoOptions::literal();
     for criterion in [&StlpIb { options } as &dyn Criterion, &SglpIb::default(), &StlpIb::default()] {
         let with = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -99,15 +108,18 @@ fn threads_do_not_change_any_bit() {
 fn what_is_missing_is_named() {
     let weights = Array2::from_elem((2, 1), 1.0);
     let bare = crate::score::tests::weights_only(2, &[&weights]);
-    for name in NAMES.iter().filter(|name| by_name(name).unwrap().needs().features) {
-        assert!(matches!(by_name(name).unwrap().score(&bare), Err(ScoreError::Missing { .. })), "{name}");
+    for name in NAMES {
+        let criterion = by_name(name, LassoOptions::default(), Mixture::default()).unwrap();
+        if criterion.needs().features {
+            assert!(matches!(criterion.score(&bare), Err(ScoreError::Missing { .. })), "{name}");
+        }
     }
 }
 
 #[test]
 fn blocks_are_used_when_all_pairs_cost_too_much() {
-    let (responses, _) = crate::score::responses::from_run(outputs().view(), None).unwrap();
-    let options = LassoOptions::frobenius();
+    let (responses, _) = responses();
+    let options = LassoOptions::literal();
     assert_eq!(blocks(&options, &responses, 60, 100), Blocks::All);
     assert_ne!(blocks(&options, &responses, 2000, 2048), Blocks::All);
     assert_eq!(blocks(&LassoOptions::default(), &responses, 2000, 2048), Blocks::All);

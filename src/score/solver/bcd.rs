@@ -4,7 +4,8 @@ use nalgebra::DMatrix;
 
 use super::problem::{Problem, Solution, StopRule};
 
-/// Minimises by exact minimisation over one row after the other, from `start` (`K x c`).
+/// Minimises over one row after the other, from `start` (`K x c`): exactly where all responses share one matrix, by a
+/// proximal step with the row's largest curvature where each has its own (`classwise.md` C2).
 ///
 /// Full sweeps over all rows alternate with sweeps over the non-zero rows; it stops when a full sweep changes nothing by
 /// more than the tolerance.
@@ -53,7 +54,7 @@ impl State {
     fn sweep(&mut self, problem: &Problem<'_>, lambda: f64, rows: &[usize]) -> f64 {
         let mut largest = 0.0_f64;
         for &j in rows {
-            let curvature = problem.quadratic[(j, j)];
+            let curvature = problem.quadratic.curvature(j);
             let old = self.coefficients.column(j);
             for (target, (old, gradient)) in self.row.iter_mut().zip(old.iter().zip(self.gradient.column(j).iter())) {
                 *target = old + gradient / curvature;
@@ -67,11 +68,7 @@ impl State {
             }
             if moved > 0.0 {
                 self.coefficients.column_mut(j).copy_from_slice(&self.row);
-                for (mut gradient, &weight) in self.gradient.column_iter_mut().zip(problem.quadratic.column(j).iter()) {
-                    for (gradient, change) in gradient.as_mut_slice().iter_mut().zip(&self.change) {
-                        *gradient -= weight * change;
-                    }
-                }
+                problem.quadratic.subtract_row(j, &self.change, &mut self.gradient);
                 largest = largest.max(moved * curvature);
             }
         }

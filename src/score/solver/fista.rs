@@ -9,7 +9,7 @@ const CHECK_EVERY: usize = 20;
 
 /// Minimises by FISTA from `start` (`K x c`); stops when the KKT residual is within the tolerance.
 pub fn fista(problem: &Problem<'_>, lambda: f64, start: DMatrix<f64>, stop: StopRule) -> Solution {
-    let largest = problem.quadratic.symmetric_eigenvalues().iter().copied().fold(0.0, f64::max);
+    let largest = problem.quadratic.largest_eigenvalue();
     if problem.rows() == 0 || largest <= 0.0 {
         return Solution { coefficients: start, iterations: 0, converged: true };
     }

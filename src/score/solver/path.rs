@@ -16,11 +16,13 @@ pub struct PathOptions {
     pub tolerance: f64,
     /// Sweeps after which a solve gives up.
     pub most_sweeps: usize,
+    /// Whether the path ends where every row has entered: entry values do not change after that.
+    pub until_entered: bool,
 }
 
 impl Default for PathOptions {
     fn default() -> Self {
-        Self { points: 50, ratio: 0.01, tolerance: 1e-7, most_sweeps: 20_000 }
+        Self { points: 50, ratio: 0.01, tolerance: 1e-7, most_sweeps: 20_000, until_entered: false }
     }
 }
 
@@ -37,6 +39,8 @@ pub struct Path {
     pub objectives: Vec<f64>,
     /// Largest KKT residual over the path, divided by the first lambda.
     pub residual: f64,
+    /// Largest duality gap over the path, divided by the objective without coefficients.
+    pub gap: f64,
     /// Sweeps of all solves.
     pub sweeps: usize,
     /// Whether every solve met its tolerance.
@@ -58,6 +62,7 @@ pub fn path(problem: &Problem<'_>, options: PathOptions) -> Path {
         active: vec![0],
         objectives: vec![problem.objective(&coefficients, first)],
         residual: 0.0,
+        gap: 0.0,
         sweeps: 0,
         converged: true,
         lambdas,
@@ -75,17 +80,26 @@ pub fn path(problem: &Problem<'_>, options: PathOptions) -> Path {
         let next_levels = problem.levels(&gradient);
         for row in 0..rows {
             if entries[row].is_none() && is_live(&coefficients, row) {
-                let without = gradient.column(row) + coefficients.column(row) * problem.quadratic[(row, row)];
-                let level = problem.penalty.dual(without.as_slice()) / problem.omega[row];
+                let own = |k: usize| coefficients[(k, row)] * problem.quadratic.at(row, row, k);
+                let without: Vec<f64> = gradient.column(row).iter().enumerate().map(|(k, g)| g + own(k)).collect();
+                let level = problem.penalty.dual(&without) / problem.omega[row];
                 entries[row] = Some(crossing(previous, lambda, levels[row], level));
             }
         }
         levels = next_levels;
         path.active.push((0..rows).filter(|&row| is_live(&coefficients, row)).count());
         path.objectives.push(problem.objective(&coefficients, lambda));
+        let level = levels.iter().copied().fold(0.0, f64::max);
+        path.gap = path.gap.max(problem.gap_at(&coefficients, lambda, level) / (0.5 * problem.constant).max(1e-300));
         path.residual = path.residual.max(problem.residual(&coefficients, lambda) / first);
+        if options.until_entered && entries.iter().all(Option::is_some) {
+            path.lambdas.truncate(step + 1);
+        }
+        if step + 1 == path.lambdas.len() {
+            break;
+        }
     }
-    let last = path.lambdas[steps];
+    let last = path.lambdas.last().copied().unwrap_or(first);
     path.entries = entries.into_iter().zip(levels).map(|(entry, level)| entry.unwrap_or(level.min(last))).collect();
     path
 }

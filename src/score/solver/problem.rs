@@ -3,12 +3,13 @@
 use nalgebra::DMatrix;
 
 use super::penalty::Penalty;
+use super::quadratic::Quadratic;
 
 /// `Q`, `R`, `yy`, `omega` and the penalty. Borrowing would tie the path's working sets to one layout, so the matrices are
 /// owned.
 pub struct Problem<'a> {
-    /// `c x c`, symmetric, positive definite (ridge included).
-    pub quadratic: DMatrix<f64>,
+    /// One `c x c` matrix, or one for each response.
+    pub quadratic: Quadratic,
     /// `R` transposed: `K x c`.
     pub linear: DMatrix<f64>,
     /// `sum_k ||L_k||^2` (normalised), the constant of the objective.
@@ -40,22 +41,28 @@ pub struct Solution {
 }
 
 impl<'a> Problem<'a> {
-    /// A problem from `Q` (`c x c`), `R` (`c x K`) and a penalty; every `omega` is 1.
-    pub fn new(quadratic: DMatrix<f64>, linear: &DMatrix<f64>, constant: f64, penalty: &'a dyn Penalty) -> Self {
-        let omega = vec![1.0; quadratic.nrows()];
+    /// A problem from `Q` (`c x c`, or one for each response), `R` (`c x K`) and a penalty; every `omega` is 1.
+    pub fn new(
+        quadratic: impl Into<Quadratic>,
+        linear: &DMatrix<f64>,
+        constant: f64,
+        penalty: &'a dyn Penalty,
+    ) -> Self {
+        let quadratic = quadratic.into();
+        let omega = vec![1.0; quadratic.rows()];
         Self { quadratic, linear: linear.transpose(), constant, omega, penalty }
     }
 
     /// Number of rows `c`.
     pub fn rows(&self) -> usize {
-        self.quadratic.nrows()
+        self.quadratic.rows()
     }
 
     /// The problem of the given rows alone, the others fixed at zero.
     #[must_use]
     pub fn restricted(&self, rows: &[usize]) -> Self {
         Self {
-            quadratic: DMatrix::from_fn(rows.len(), rows.len(), |a, b| self.quadratic[(rows[a], rows[b])]),
+            quadratic: self.quadratic.restricted(rows),
             linear: self.linear.select_columns(rows),
             constant: self.constant,
             omega: rows.iter().map(|&row| self.omega[row]).collect(),
@@ -66,7 +73,7 @@ impl<'a> Problem<'a> {
     /// `(R - Q B)` transposed.
     pub fn gradient(&self, coefficients: &DMatrix<f64>) -> DMatrix<f64> {
         let mut gradient = self.linear.clone();
-        gradient.gemm(-1.0, coefficients, &self.quadratic, 1.0);
+        self.quadratic.subtract_product(coefficients, &mut gradient);
         gradient
     }
 
@@ -91,12 +98,15 @@ impl<'a> Problem<'a> {
 
     /// `(<B, R>, <B, Q B>)`.
     fn forms(&self, coefficients: &DMatrix<f64>) -> (f64, f64) {
-        (coefficients.dot(&self.linear), coefficients.dot(&(coefficients * &self.quadratic)))
+        let linear = coefficients.dot(&self.linear);
+        (linear, linear - coefficients.dot(&self.gradient(coefficients)))
     }
 
     /// Natural KKT residual in units of the gradient (5.4).
     pub fn residual(&self, coefficients: &DMatrix<f64>, lambda: f64) -> f64 {
-        let Some(largest) = self.quadratic.diagonal().iter().copied().reduce(f64::max) else { return 0.0 };
+        let Some(largest) = (0..self.rows()).map(|row| self.quadratic.curvature(row)).reduce(f64::max) else {
+            return 0.0;
+        };
         let step = 1.0 / largest.max(1e-300);
         let mut moved = coefficients + self.gradient(coefficients) * step;
         for (mut row, omega) in moved.column_iter_mut().zip(&self.omega) {
@@ -108,7 +118,11 @@ impl<'a> Problem<'a> {
 
     /// Duality gap (5.5): bounds the objective minus its minimum.
     pub fn gap(&self, coefficients: &DMatrix<f64>, lambda: f64) -> f64 {
-        let level = self.levels(&self.gradient(coefficients)).into_iter().fold(0.0, f64::max);
+        self.gap_at(coefficients, lambda, self.levels(&self.gradient(coefficients)).into_iter().fold(0.0, f64::max))
+    }
+
+    /// The gap where the largest of the gradient's levels is known.
+    pub(super) fn gap_at(&self, coefficients: &DMatrix<f64>, lambda: f64, level: f64) -> f64 {
         let scale = if level > 0.0 { (lambda / level).min(1.0) } else { 1.0 };
         let (linear, quadratic) = self.forms(coefficients);
         let squared = self.constant - 2.0 * linear + quadratic;

@@ -1,0 +1,80 @@
+//! Sums of products of the columns that a consumer reads.
+
+use faer::linalg::matmul::triangular::{self, BlockStructure};
+use faer::{Accum, Mat, MatRef, Par};
+
+/// Second moments of columns at sampled rows.
+#[derive(Debug, Clone)]
+pub(super) struct Pairs {
+    /// Columns per channel: 1, or one per kernel position.
+    pub(super) per_channel: usize,
+    /// Rows seen.
+    pub(super) rows: usize,
+    /// Sum of the rows' weights.
+    pub(super) mass: f64,
+    /// Weighted sum of every column.
+    pub(super) sum: Vec<f64>,
+    /// Weighted sum of products, lower triangle.
+    pub(super) gram: Mat<f64>,
+}
+
+impl Pairs {
+    /// Nothing seen yet.
+    pub(super) fn new(per_channel: usize, columns: usize) -> Self {
+        Self { per_channel, rows: 0, mass: 0.0, sum: vec![0.0; columns], gram: Mat::zeros(columns, columns) }
+    }
+
+    /// Adds rows that all weigh 1.
+    pub(super) fn add(&mut self, rows: MatRef<'_, f64>) {
+        self.rows += rows.nrows();
+        self.mass += rows.nrows() as f64;
+        for (column, sum) in self.sum.iter_mut().enumerate() {
+            *sum += rows.col(column).iter().sum::<f64>();
+        }
+        products(&mut self.gram, Accum::Add, rows);
+    }
+
+    /// Adds what another has seen, weighted.
+    pub(super) fn add_weighted(&mut self, other: &Self, weight: f64) {
+        self.rows += other.rows;
+        self.mass += weight * other.mass;
+        self.sum.iter_mut().zip(&other.sum).for_each(|(sum, more)| *sum += weight * more);
+        for (column, more) in self.gram.col_iter_mut().zip(other.gram.col_iter()) {
+            column.iter_mut().zip(more.iter()).for_each(|(sum, more)| *sum += weight * more);
+        }
+    }
+
+    /// Forgets what was seen and looks at `rows`.
+    pub(super) fn replace(&mut self, rows: MatRef<'_, f64>) {
+        self.rows = rows.nrows();
+        self.mass = rows.nrows() as f64;
+        for (column, sum) in self.sum.iter_mut().enumerate() {
+            *sum = rows.col(column).iter().sum::<f64>();
+        }
+        products(&mut self.gram, Accum::Replace, rows);
+    }
+
+    /// Mean of a column.
+    pub(super) fn mean(&self, column: usize) -> f64 {
+        self.sum[column] / self.mass
+    }
+
+    /// Covariance of two columns.
+    pub(super) fn covariance(&self, a: usize, b: usize) -> f64 {
+        self.gram[(a.max(b), a.min(b))] / self.mass - self.mean(a) * self.mean(b)
+    }
+}
+
+fn products(gram: &mut Mat<f64>, accumulate: Accum, rows: MatRef<'_, f64>) {
+    triangular::matmul(
+        gram.as_mut(),
+        BlockStructure::TriangularLower,
+        accumulate,
+        rows.transpose(),
+        BlockStructure::Rectangular,
+        rows,
+        BlockStructure::Rectangular,
+        1.0,
+        Par::Seq,
+    );
+}

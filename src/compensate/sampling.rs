@@ -1,0 +1,82 @@
+//! Which rows (image, position) enter the moments.
+
+use faer::Mat;
+use ndarray::{ArrayD, Axis};
+use rand::seq::index::sample;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use super::geometry::Window;
+
+/// Rows (image, position) that enter one problem at most.
+const MOST_ROWS: usize = 40_000;
+
+/// Positions per image at least, where there are so many.
+const LEAST_POSITIONS: usize = 8;
+
+/// Positions per image that are looked at, of `positions`.
+pub(super) fn wanted_positions(images: usize, positions: usize) -> usize {
+    LEAST_POSITIONS.max(MOST_ROWS / images.max(1)).min(positions)
+}
+
+/// Which positions of which images are looked at. The draw depends on the image's number alone.
+pub(super) struct Draw {
+    /// Images of the whole run.
+    pub(super) images: usize,
+    pub(super) seed: u64,
+    /// Number of the batch's first image.
+    pub(super) first: usize,
+}
+
+impl Draw {
+    fn positions(&self, image: usize, positions: usize) -> Vec<usize> {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        rng.set_stream((self.first + image) as u64);
+        let mut picked = sample(&mut rng, positions, wanted_positions(self.images, positions)).into_vec();
+        picked.sort_unstable();
+        picked
+    }
+
+    /// Channel vectors `[rows, C]` at sampled positions of the value.
+    pub(super) fn rows(&self, value: &ArrayD<f32>, axis: usize) -> Mat<f64> {
+        let (channels, n) = (value.len_of(Axis(axis)), value.len_of(Axis(0)));
+        let positions = value.len() / (n * channels).max(1);
+        let wanted = wanted_positions(self.images, positions);
+        let mut rows = Mat::zeros(n * wanted, channels);
+        let outer: usize = value.shape()[1..axis].iter().product();
+        let inner: usize = value.shape()[axis + 1..].iter().product();
+        let Some(values) = value.as_slice() else { return rows };
+        for image in 0..n {
+            for (row, position) in self.positions(image, positions).into_iter().enumerate() {
+                // A position counts the axes before and after the channel axis, in row-major order.
+                let start = (image * outer + position / inner) * channels * inner + position % inner;
+                for channel in 0..channels {
+                    rows[(image * wanted + row, channel)] = f64::from(values[start + channel * inner]);
+                }
+            }
+        }
+        rows
+    }
+
+    /// Patches `[rows, C * taps]` at sampled output positions; padding reads zero.
+    pub(super) fn patches(&self, value: &ArrayD<f32>, window: &Window) -> Mat<f64> {
+        let (&[n, channels, height, width], Some(values)) = (value.shape(), value.as_slice()) else {
+            return Mat::zeros(0, 0);
+        };
+        let (taps, positions) = (window.taps(), window.positions());
+        let wanted = wanted_positions(self.images, positions);
+        let mut rows = Mat::zeros(n * wanted, channels * taps);
+        for image in 0..n {
+            for (row, position) in self.positions(image, positions).into_iter().enumerate() {
+                for tap in 0..taps {
+                    let Some((y, x)) = window.reads(position, tap, height, width) else { continue };
+                    for channel in 0..channels {
+                        let at = ((image * channels + channel) * height + y) * width + x;
+                        rows[(image * wanted + row, channel * taps + tap)] = f64::from(values[at]);
+                    }
+                }
+            }
+        }
+        rows
+    }
+}

@@ -1,0 +1,80 @@
+//! The command `onnx-prune score`: scores of every channel, and nothing pruned.
+
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use super::options::PruneOptions;
+use super::run::Run;
+use super::{Progress, writing};
+use crate::error::Error;
+use crate::plan::{PLAN_SCHEMA_VERSION, Plan, PlannedGroup};
+use crate::report::{FileInfo, SCORES_SCHEMA_VERSION, Scored, ScoredGroup};
+
+/// Scores every group by a criterion. Of the options, those of the model, the images, the engine and the criterion count.
+///
+/// # Errors
+/// If something given is unusable.
+pub fn score(options: &PruneOptions, progress: &dyn Progress, cancel: &AtomicBool) -> Result<Scored, Error> {
+    progress.phase("load", None);
+    let begin = Instant::now();
+    let model = writing::load(&options.model)?;
+    let loaded = begin.elapsed().as_secs_f64();
+    let mut run = Run::start(options, (model, loaded), &[], progress, cancel)?;
+    let source = run.source(options.data.data.as_deref())?;
+    let criterion = run.criterion(options.criteria.criterion.as_deref(), source.is_some())?;
+    let found = run.observe(source.as_ref(), criterion.needs())?;
+    let known = run.known(found.as_ref(), criterion.as_ref())?;
+    let observed = found.as_ref().map(|(observed, _)| observed);
+    progress.phase("score", None);
+    let scores = run.timed("score", |run| run.scorer(criterion.as_ref(), observed, known.as_ref()).scores())?;
+    let names = source.as_ref().map_or(&[][..], |source| source.dataset.class_names());
+    let whole = run.whole_plan(criterion.name());
+    let pair = found.as_ref().map(|(observed, classes)| (observed, classes));
+    let classwise = run.classwise(pair, known.as_ref(), &whole, names)?;
+    run.interrupted()?;
+    let shares = |name: &str| {
+        let told = classwise.iter().flat_map(|own| &own.groups);
+        told.into_iter().find(|group| group.name == name).map(|group| group.shares.clone()).unwrap_or_default()
+    };
+    let groups = run.channels.groups.iter().zip(scores).map(|(group, own)| ScoredGroup {
+        shares: shares(&group.name),
+        name: group.name.clone(),
+        scope: group.scope,
+        scores: own.scores,
+        unit: own.unit,
+        explanation: own.explanation,
+        path: own.path,
+    });
+    Ok(Scored {
+        schema_version: SCORES_SCHEMA_VERSION,
+        tool_version: env!("CARGO_PKG_VERSION").into(),
+        model: FileInfo { path: options.model.path.clone(), sha256: run.file.1.clone() },
+        engine: observed.map(|_| run.engine.info().clone()),
+        criterion: criterion.name().into(),
+        calibration: run.calibrated(source.as_ref(), observed),
+        groups: groups.collect(),
+        classwise,
+        notes: run.notes,
+        seed: options.seed,
+        timings_s: run.timings,
+    })
+}
+
+impl Run<'_> {
+    /// A plan that keeps everything.
+    fn whole_plan(&self, criterion: &str) -> Plan {
+        let criteria = &self.options.criteria;
+        let groups = self.channels.groups.iter();
+        Plan {
+            schema_version: PLAN_SCHEMA_VERSION,
+            tool_version: env!("CARGO_PKG_VERSION").into(),
+            model_sha256: self.file.1.clone(),
+            criterion: criterion.into(),
+            budget: criteria.budget,
+            rounding: crate::plan::Rounding { block: 1, multiple: 1 },
+            seed: self.options.seed,
+            ignore: self.ignore.clone(),
+            groups: groups.map(|group| PlannedGroup::new(group, (0..group.width()).collect())).collect(),
+        }
+    }
+}

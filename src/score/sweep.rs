@@ -1,0 +1,212 @@
+//! Exchanging atoms while the error of the refitted consumers falls (`classwise.md` C4, D-A).
+
+use faer::linalg::matmul::matmul;
+use faer::linalg::solvers::Solve as _;
+use faer::{Accum, Mat, Par, Side};
+use rayon::prelude::*;
+
+use super::{GroupInput, Regression, ScoreError};
+
+/// Ridge relative to the mean variance of the columns.
+const RIDGE: f64 = 1e-3;
+
+/// Exchanges after which the search ends in any case.
+const MOST_EXCHANGES: usize = 200;
+
+/// Adds the atom whose return lowers the error most and drops the one whose removal raises it least, until they are the
+/// same. Errors are those of the consumers' refitted outputs, each as a share of its variance. Returns the kept atoms
+/// (ascending) and the number of exchanges.
+pub(super) fn exchange(input: &GroupInput<'_>, kept: &[usize]) -> Result<(Vec<usize>, usize), ScoreError> {
+    let mut states =
+        input.regressions.par_iter().map(|own| Sweep::new(input, own, kept)).collect::<Result<Vec<_>, _>>()?;
+    let mut inside = vec![false; input.width];
+    for &atom in kept {
+        inside[atom] = true;
+    }
+    let mut exchanges = 0;
+    while !states.is_empty() && exchanges < MOST_EXCHANGES {
+        let value = |states: &[Sweep<'_>], atom: usize| states.iter().map(|state| state.value(atom)).sum::<f64>();
+        let best = |states: &[Sweep<'_>], wanted: bool, inside: &[bool]| {
+            let atoms: Vec<usize> = (0..inside.len()).filter(|&atom| inside[atom] == wanted).collect();
+            let values: Vec<f64> = atoms.par_iter().map(|&atom| value(states, atom)).collect();
+            let pick = |a: &usize, b: &usize| {
+                let order = values[*a].total_cmp(&values[*b]);
+                if wanted { order } else { order.reverse() }
+            };
+            (0..atoms.len()).min_by(pick).map(|at| atoms[at])
+        };
+        let Some(added) = best(&states, false, &inside) else { break };
+        states.par_iter_mut().for_each(|state| state.sweep(added));
+        inside[added] = true;
+        let Some(dropped) = best(&states, true, &inside) else { break };
+        states.par_iter_mut().for_each(|state| state.sweep(dropped));
+        inside[dropped] = false;
+        if dropped == added {
+            break;
+        }
+        exchanges += 1;
+    }
+    Ok(((0..input.width).filter(|&atom| inside[atom]).collect(), exchanges))
+}
+
+/// A consumer's normal equations under the symmetric sweep operator (Goodnight 1979, in blocks). For the columns that
+/// are in, the matrix holds minus the inverse and the target the refitted weights; for the others the Schur complement
+/// and the correlation with what is not explained yet.
+struct Sweep<'a> {
+    own: &'a Regression,
+    matrix: Mat<f64>,
+    target: Mat<f64>,
+    /// Variance of the consumer's outputs.
+    variance: f64,
+}
+
+impl<'a> Sweep<'a> {
+    fn new(input: &GroupInput<'_>, own: &'a Regression, kept: &[usize]) -> Result<Self, ScoreError> {
+        let size = own.covariance.nrows();
+        let mean = (0..size).map(|at| own.covariance[(at, at)]).sum::<f64>() / size.max(1) as f64;
+        if !mean.is_finite() {
+            return Err(ScoreError::NotFinite { group: input.name.into(), what: "moments of its consumers" });
+        }
+        let mut matrix = own.covariance.clone();
+        for at in 0..size {
+            matrix[(at, at)] += RIDGE * mean.max(f64::MIN_POSITIVE);
+        }
+        let target = &own.covariance * &own.weights;
+        let variance = own.weights.col_iter().zip(target.col_iter()).map(|(w, t)| w.transpose() * t).sum::<f64>();
+        let mut state = Self { own, matrix, target, variance: variance.max(f64::MIN_POSITIVE) };
+        // Columns of other groups are always in.
+        let mut others = vec![true; size];
+        own.columns.iter().flatten().for_each(|&column| others[column] = false);
+        let others: Vec<usize> = (0..size).filter(|&column| others[column]).collect();
+        state.sweep_columns(&others);
+        for &atom in kept {
+            state.sweep(atom);
+        }
+        Ok(state)
+    }
+
+    /// What the error rises by if an atom that is in goes, or falls by if one that is out comes in.
+    fn value(&self, atom: usize) -> f64 {
+        let q = &self.own.columns[atom];
+        let rows = Mat::from_fn(q.len(), self.target.ncols(), |i, j| self.target[(q[i], j)]);
+        // Minus the inverse where the atom is in.
+        let sign = if q.first().is_some_and(|&at| self.matrix[(at, at)] < 0.0) { -1.0 } else { 1.0 };
+        let block = Mat::from_fn(q.len(), q.len(), |i, j| sign * self.matrix[(q[i], q[j])]);
+        let Ok(factor) = block.llt(Side::Lower) else { return 0.0 };
+        let solved = factor.solve(&rows);
+        let value = rows.col_iter().zip(solved.col_iter()).map(|(r, s)| r.transpose() * s).sum::<f64>();
+        value / self.variance
+    }
+
+    /// Takes an atom in, or out if it is in.
+    fn sweep(&mut self, atom: usize) {
+        let own = self.own;
+        self.sweep_columns(&own.columns[atom]);
+    }
+
+    fn sweep_columns(&mut self, q: &[usize]) {
+        let size = self.matrix.nrows();
+        let block = Mat::from_fn(q.len(), q.len(), |i, j| self.matrix[(q[i], q[j])]);
+        if q.is_empty() {
+            return;
+        }
+        // Minus the inverse where the columns are in.
+        let sign = if block[(0, 0)] < 0.0 { -1.0 } else { 1.0 };
+        let signed = Mat::from_fn(q.len(), q.len(), |i, j| sign * block[(i, j)]);
+        let Ok(factor) = signed.llt(Side::Lower) else { return };
+        let across = Mat::from_fn(q.len(), size, |i, column| self.matrix[(q[i], column)]);
+        let rows = Mat::from_fn(q.len(), self.target.ncols(), |i, output| self.target[(q[i], output)]);
+        // P^-1 times the block's rows, where P is the block itself.
+        let solve = |right: &Mat<f64>| {
+            let mut solved = factor.solve(right);
+            for column in solved.col_iter_mut() {
+                column.iter_mut().for_each(|value| *value *= sign);
+            }
+            solved
+        };
+        let (matrix_rows, target_rows) = (solve(&across), solve(&rows));
+        matmul(self.matrix.as_mut(), Accum::Add, across.transpose(), matrix_rows.as_ref(), -1.0, Par::Seq);
+        matmul(self.target.as_mut(), Accum::Add, across.transpose(), target_rows.as_ref(), -1.0, Par::Seq);
+        let inverse = solve(&Mat::identity(q.len(), q.len()));
+        for (i, &row) in q.iter().enumerate() {
+            for column in 0..size {
+                self.matrix[(row, column)] = sign * matrix_rows[(i, column)];
+                self.matrix[(column, row)] = sign * matrix_rows[(i, column)];
+            }
+            for output in 0..self.target.ncols() {
+                self.target[(row, output)] = sign * target_rows[(i, output)];
+            }
+        }
+        for (i, &row) in q.iter().enumerate() {
+            for (j, &column) in q.iter().enumerate() {
+                self.matrix[(row, column)] = -inverse[(i, j)];
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::score::tests::weights_only;
+
+    fn problem() -> Regression {
+        let rows = Mat::from_fn(80, 12, |i, j| {
+            let base = |k: usize| (((i * 37 + k * 101) % 59) as f64 / 29.5 - 1.0) * (1.0 + k as f64 * 0.1);
+            if j / 2 == 1 { base(j % 2) + 0.3 * base(j + 20) } else { base(j) }
+        });
+        let covariance = rows.transpose() * &rows;
+        let weights = Mat::from_fn(12, 3, |i, j| ((i * 7 + j * 5) % 11) as f64 / 5.0 - 1.0);
+        let columns = (0..5).map(|atom| vec![2 * atom, 2 * atom + 1]).collect();
+        Regression { covariance, means: vec![0.0; 12], weights, columns }
+    }
+
+    /// Squared error of the fit on some columns, by the normal equations.
+    fn error(own: &Regression, columns: &[usize]) -> f64 {
+        let ridge = RIDGE * (0..12).map(|at| own.covariance[(at, at)]).sum::<f64>() / 12.0;
+        let target = &own.covariance * &own.weights;
+        let at = |i: usize, j: usize| own.covariance[(columns[i], columns[j])] + if i == j { ridge } else { 0.0 };
+        let square = Mat::from_fn(columns.len(), columns.len(), at);
+        let right = Mat::from_fn(columns.len(), 3, |i, o| target[(columns[i], o)]);
+        let fit = square.llt(Side::Lower).unwrap().solve(&right);
+        -right.col_iter().zip(fit.col_iter()).map(|(r, f)| r.transpose() * f).sum::<f64>()
+    }
+
+    fn with(own: &Regression, atoms: &[usize]) -> f64 {
+        let mut columns: Vec<usize> = atoms.iter().flat_map(|&atom| own.columns[atom].clone()).collect();
+        columns.extend([10, 11]);
+        error(own, &columns)
+    }
+
+    #[test]
+    fn values_are_differences_of_refitted_errors() {
+        let own = problem();
+        let input = weights_only(5, &[]);
+        let mut state = Sweep::new(&input, &own, &[0, 3]).unwrap();
+        for round in 0..2 {
+            let gain = with(&own, &[0, 3]) - with(&own, &[0, 2, 3]);
+            let loss = with(&own, &[3]) - with(&own, &[0, 3]);
+            for (atom, expected) in [(2, gain), (0, loss)] {
+                let found = state.value(atom) * state.variance;
+                assert!((found - expected).abs() < 1e-8 * expected.abs(), "{round}: {found} {expected}");
+            }
+            // There and back again changes nothing.
+            state.sweep(4);
+            state.sweep(4);
+        }
+    }
+
+    #[test]
+    fn the_search_ends_where_no_exchange_helps() {
+        let regressions = [problem()];
+        let input = GroupInput { regressions: &regressions, ..weights_only(5, &[]) };
+        let pairs: Vec<[usize; 2]> = (0..5).flat_map(|a| (a + 1..5).map(move |b| [a, b])).collect();
+        for start in &pairs {
+            let (found, exchanges) = exchange(&input, start).unwrap();
+            assert!(with(&regressions[0], &found) <= with(&regressions[0], start) + 1e-9);
+            assert!(exchanges > 0 || found == start);
+            // Nothing comes from another round.
+            assert_eq!(exchange(&input, &found).unwrap(), (found.clone(), 0));
+        }
+    }
+}
