@@ -69,7 +69,7 @@ impl Default for LassoOptions {
             path: PathOptions {
                 points: 30,
                 ratio: 0.003,
-                tolerance: 1e-6,
+                tolerance: 1e-5,
                 until_entered: true,
                 ..PathOptions::default()
             },

@@ -88,10 +88,11 @@ pub fn path(problem: &Problem<'_>, options: PathOptions) -> Path {
         }
         levels = next_levels;
         path.active.push((0..rows).filter(|&row| is_live(&coefficients, row)).count());
-        path.objectives.push(problem.objective(&coefficients, lambda));
         let level = levels.iter().copied().fold(0.0, f64::max);
-        path.gap = path.gap.max(problem.gap_at(&coefficients, lambda, level) / (0.5 * problem.constant).max(1e-300));
-        path.residual = path.residual.max(problem.residual(&coefficients, lambda) / first);
+        let gap = problem.gap_with(&coefficients, &gradient, lambda, level);
+        path.objectives.push(problem.objective_with(&coefficients, &gradient, lambda));
+        path.gap = path.gap.max(gap / (0.5 * problem.constant).max(1e-300));
+        path.residual = path.residual.max(problem.residual_with(&coefficients, &gradient, lambda) / first);
         if options.until_entered && entries.iter().all(Option::is_some) {
             path.lambdas.truncate(step + 1);
         }

@@ -19,6 +19,15 @@ pub enum Sign {
 }
 
 impl Sign {
+    /// Moves coefficients to the nearest that are allowed.
+    pub(super) fn project(self, row: &mut [f64]) {
+        if self == Self::NonNegative {
+            for value in row.iter_mut() {
+                *value = value.max(0.0);
+            }
+        }
+    }
+
     /// The part of a gradient entry that can lift a coefficient off 0.
     pub(super) fn magnitude(self, value: f64) -> f64 {
         match self {
@@ -37,6 +46,9 @@ pub trait Penalty: Send + Sync {
     /// from call to call for one row to start from where the last call ended, and does not change the result beyond
     /// rounding.
     fn prox(&self, row: &mut [f64], step: f64, memory: &mut [f64]);
+
+    /// Moves a row to the nearest one that is allowed.
+    fn project(&self, row: &mut [f64]);
 
     /// Length of the memory of [`prox`](Self::prox).
     fn memory(&self) -> usize {

@@ -90,25 +90,34 @@ impl<'a> Problem<'a> {
 
     /// The objective of 4.1.
     pub fn objective(&self, coefficients: &DMatrix<f64>, lambda: f64) -> f64 {
-        let (linear, quadratic) = self.forms(coefficients);
+        self.objective_with(coefficients, &self.gradient(coefficients), lambda)
+    }
+
+    /// The objective where the gradient (`K x c`) is known.
+    pub(super) fn objective_with(&self, coefficients: &DMatrix<f64>, gradient: &DMatrix<f64>, lambda: f64) -> f64 {
+        let (linear, quadratic) = self.forms(coefficients, gradient);
         let rows = coefficients.column_iter().zip(&self.omega);
         let penalty: f64 = rows.map(|(row, omega)| omega * self.penalty.value(row.as_slice())).sum();
         0.5 * self.constant + 0.5 * quadratic - linear + lambda * penalty
     }
 
     /// `(<B, R>, <B, Q B>)`.
-    fn forms(&self, coefficients: &DMatrix<f64>) -> (f64, f64) {
+    fn forms(&self, coefficients: &DMatrix<f64>, gradient: &DMatrix<f64>) -> (f64, f64) {
         let linear = coefficients.dot(&self.linear);
-        (linear, linear - coefficients.dot(&self.gradient(coefficients)))
+        (linear, linear - coefficients.dot(gradient))
     }
 
     /// Natural KKT residual in units of the gradient (5.4).
     pub fn residual(&self, coefficients: &DMatrix<f64>, lambda: f64) -> f64 {
-        let Some(largest) = (0..self.rows()).map(|row| self.quadratic.curvature(row)).reduce(f64::max) else {
-            return 0.0;
-        };
+        self.residual_with(coefficients, &self.gradient(coefficients), lambda)
+    }
+
+    /// The residual where the gradient is known.
+    pub(super) fn residual_with(&self, coefficients: &DMatrix<f64>, gradient: &DMatrix<f64>, lambda: f64) -> f64 {
+        let curvatures = (0..self.rows()).map(|row| self.quadratic.curvature(row));
+        let Some(largest) = curvatures.reduce(f64::max) else { return 0.0 };
         let step = 1.0 / largest.max(1e-300);
-        let mut moved = coefficients + self.gradient(coefficients) * step;
+        let mut moved = coefficients + gradient * step;
         for (mut row, omega) in moved.column_iter_mut().zip(&self.omega) {
             let mut memory = vec![0.0; self.penalty.memory()];
             self.penalty.prox(row.as_mut_slice(), step * lambda * omega, &mut memory);
@@ -118,14 +127,23 @@ impl<'a> Problem<'a> {
 
     /// Duality gap (5.5): bounds the objective minus its minimum.
     pub fn gap(&self, coefficients: &DMatrix<f64>, lambda: f64) -> f64 {
-        self.gap_at(coefficients, lambda, self.levels(&self.gradient(coefficients)).into_iter().fold(0.0, f64::max))
+        let gradient = self.gradient(coefficients);
+        let level = self.levels(&gradient).into_iter().fold(0.0, f64::max);
+        self.gap_with(coefficients, &gradient, lambda, level)
     }
 
-    /// The gap where the largest of the gradient's levels is known.
-    pub(super) fn gap_at(&self, coefficients: &DMatrix<f64>, lambda: f64, level: f64) -> f64 {
+    /// The gap where the gradient and the largest of its levels are known.
+    pub(super) fn gap_with(
+        &self,
+        coefficients: &DMatrix<f64>,
+        gradient: &DMatrix<f64>,
+        lambda: f64,
+        level: f64,
+    ) -> f64 {
         let scale = if level > 0.0 { (lambda / level).min(1.0) } else { 1.0 };
-        let (linear, quadratic) = self.forms(coefficients);
+        let (linear, quadratic) = self.forms(coefficients, gradient);
         let squared = self.constant - 2.0 * linear + quadratic;
-        self.objective(coefficients, lambda) - (scale * (self.constant - linear) - 0.5 * scale * scale * squared)
+        let objective = self.objective_with(coefficients, gradient, lambda);
+        objective - (scale * (self.constant - linear) - 0.5 * scale * scale * squared)
     }
 }

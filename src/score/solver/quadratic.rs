@@ -12,12 +12,12 @@ pub enum Quadratic {
     PerResponse(PerResponse),
 }
 
-/// One `c x c` matrix for each of `K` responses, the `K` values of a pair of rows side by side.
+/// One `c x c` matrix for each of `K` responses; what a row has with all others lies side by side, response by response.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PerResponse {
     rows: usize,
     responses: usize,
-    /// `[row, other row, response]`.
+    /// `[row, response, other row]`.
     values: Vec<f64>,
 }
 
@@ -27,8 +27,8 @@ impl PerResponse {
         let mut values = vec![0.0; rows * rows * responses];
         let stripe = (rows * responses).max(1);
         values.par_chunks_mut(stripe).enumerate().for_each(|(row, stripe)| {
-            for (other, cells) in stripe.chunks_mut(responses.max(1)).enumerate() {
-                for (response, cell) in cells.iter_mut().enumerate() {
+            for (response, cells) in stripe.chunks_mut(rows.max(1)).enumerate() {
+                for (other, cell) in cells.iter_mut().enumerate() {
                     *cell = value(row, other, response);
                 }
             }
@@ -36,10 +36,9 @@ impl PerResponse {
         Self { rows, responses, values }
     }
 
-    /// The values of all responses between a row and every other, `[other, response]`.
-    fn stripe(&self, row: usize) -> &[f64] {
-        let length = self.rows * self.responses;
-        &self.values[row * length..][..length]
+    /// The values of a row with all others for one response.
+    fn line(&self, row: usize, response: usize) -> &[f64] {
+        &self.values[(row * self.responses + response) * self.rows..][..self.rows]
     }
 }
 
@@ -68,7 +67,7 @@ impl Quadratic {
     pub fn at(&self, row: usize, other: usize, response: usize) -> f64 {
         match self {
             Self::Shared(matrix) => matrix[(row, other)],
-            Self::PerResponse(matrices) => matrices.stripe(row)[other * matrices.responses + response],
+            Self::PerResponse(matrices) => matrices.line(row, response)[other],
         }
     }
 
@@ -101,42 +100,34 @@ impl Quadratic {
         match self {
             Self::Shared(matrix) => gradient.gemm(-1.0, coefficients, matrix, 1.0),
             Self::PerResponse(matrices) => {
-                let live: Vec<usize> =
-                    (0..matrices.rows).filter(|&row| coefficients.column(row).iter().any(|b| *b != 0.0)).collect();
                 // Every thread owns whole rows of the gradient, so the sums do not depend on how many there are.
-                let responses = matrices.responses.max(1);
+                let (responses, by_response) = (matrices.responses.max(1), coefficients.transpose());
+                let used: Vec<bool> = by_response.column_iter().map(|own| own.iter().any(|b| *b != 0.0)).collect();
                 gradient.as_mut_slice().par_chunks_mut(responses).enumerate().for_each(|(row, gradient)| {
-                    let stripe = matrices.stripe(row);
-                    for &other in &live {
-                        let values = &stripe[other * responses..][..responses];
-                        let own = coefficients.column(other);
-                        for ((gradient, value), own) in gradient.iter_mut().zip(values).zip(own.iter()) {
-                            *gradient -= value * own;
-                        }
+                    for (response, gradient) in gradient.iter_mut().enumerate().filter(|(response, _)| used[*response])
+                    {
+                        let own = by_response.column(response);
+                        *gradient -=
+                            matrices.line(row, response).iter().zip(own.iter()).map(|(q, b)| q * b).sum::<f64>();
                     }
                 });
             }
         }
     }
 
-    /// Subtracts `Q_{:,row} change^T` from a gradient (`K x c`).
-    pub fn subtract_row(&self, row: usize, change: &[f64], gradient: &mut DMatrix<f64>) {
-        let responses = change.len().max(1);
-        let rows = gradient.as_mut_slice().chunks_exact_mut(responses);
-        match self {
-            Self::Shared(matrix) => {
-                for (gradient, weight) in rows.zip(matrix.column(row).iter()) {
-                    for (gradient, change) in gradient.iter_mut().zip(change) {
-                        *gradient -= weight * change;
-                    }
-                }
+    /// Subtracts `Q_{:,row} change^T` from a gradient that is held response by response (`c x K`).
+    pub(super) fn subtract_row(&self, row: usize, change: &[f64], gradient: &mut DMatrix<f64>) {
+        for (response, (&change, mut gradient)) in change.iter().zip(gradient.column_iter_mut()).enumerate() {
+            if change == 0.0 {
+                continue;
             }
-            Self::PerResponse(matrices) => {
-                for (gradient, weights) in rows.zip(matrices.stripe(row).chunks_exact(responses)) {
-                    for ((gradient, weight), change) in gradient.iter_mut().zip(weights).zip(change) {
-                        *gradient -= weight * change;
-                    }
-                }
+            let line = match self {
+                // Symmetric: the column is the row.
+                Self::Shared(matrix) => &matrix.as_slice()[row * matrix.nrows()..][..matrix.nrows()],
+                Self::PerResponse(matrices) => matrices.line(row, response),
+            };
+            for (gradient, weight) in gradient.as_mut_slice().iter_mut().zip(line) {
+                *gradient -= weight * change;
             }
         }
     }

@@ -71,6 +71,10 @@ impl Penalty for Graph {
         row.iter().map(|value| value.abs()).sum::<f64>() + self.theta * self.edges.iter().map(fusion).sum::<f64>()
     }
 
+    fn project(&self, row: &mut [f64]) {
+        self.sign.project(row);
+    }
+
     fn prox(&self, row: &mut [f64], step: f64, memory: &mut [f64]) {
         self.fuse(row, step, memory);
         soft_threshold(row, step, self.sign);

@@ -11,6 +11,10 @@ impl Penalty for L1Norm {
         row.iter().map(|value| value.abs()).sum()
     }
 
+    fn project(&self, row: &mut [f64]) {
+        self.0.project(row);
+    }
+
     fn prox(&self, row: &mut [f64], step: f64, _memory: &mut [f64]) {
         soft_threshold(row, step, self.0);
     }

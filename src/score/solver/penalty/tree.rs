@@ -23,6 +23,10 @@ impl Penalty for Tree {
         self.groups.iter().map(|group| group.weight * norm(row, &group.leaves)).sum()
     }
 
+    fn project(&self, row: &mut [f64]) {
+        self.sign.project(row);
+    }
+
     fn prox(&self, row: &mut [f64], step: f64, _memory: &mut [f64]) {
         if self.sign == Sign::NonNegative {
             for value in row.iter_mut() {
