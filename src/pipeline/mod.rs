@@ -14,6 +14,7 @@ mod rollback;
 mod run;
 mod score;
 mod scoring;
+mod study;
 mod writing;
 
 pub use apply::{ApplyOptions, BenchOptions, VerifyOptions, apply, bench, inspect, verify};
@@ -21,3 +22,4 @@ pub use options::{Criteria, DataOptions, ModelOptions, PlanFile, PruneOptions, R
 pub use progress::{Progress, Silent};
 pub use prune::prune;
 pub use score::score;
+pub use study::{Candidate, StudyRow, study};

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use crate::calibration::PreprocessOptions;
 use crate::compensate::Compensation;
 use crate::engine::EngineOptions;
+use crate::error::Error;
 use crate::plan::{Allocation, Budget, Target};
-use crate::score::{LassoOptions, Mixture};
+use crate::score::{Criterion, LassoOptions, Mixture, NAMES, by_name};
 
 /// The model and how to read it.
 #[derive(Debug, Clone, Default)]
@@ -83,6 +84,25 @@ impl Default for Criteria {
             class_weights: Vec::new(),
         }
     }
+}
+
+impl Criteria {
+    /// The criterion that is asked for by name; [`Criteria::DEFAULT`] without one.
+    ///
+    /// # Errors
+    /// If there is no criterion of that name.
+    pub fn build(&self) -> Result<Box<dyn Criterion>, Error> {
+        let name = self.criterion.as_deref().unwrap_or(Self::DEFAULT);
+        by_name(name, self.lasso, self.mixture).ok_or_else(|| Error::Usage {
+            what: format!("unknown criterion `{name}`"),
+            help: format!("one of {}", NAMES.join(", ")),
+        })
+    }
+
+    /// Criterion where there are images.
+    pub const DEFAULT: &'static str = "stlp-ib";
+    /// Criterion where there are none.
+    pub const DEFAULT_WITHOUT_IMAGES: &'static str = "l2";
 }
 
 /// Steps of widths.

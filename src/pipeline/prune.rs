@@ -15,7 +15,7 @@ use super::run::Run;
 use super::scoring::{Known, Scorer};
 use super::{Progress, class_weights, writing};
 use crate::channels::{Cut, Group, Measure};
-use crate::compensate::refit;
+use crate::compensate::{Compensation, refit};
 use crate::engine::{CompileOptions, channel_block};
 use crate::error::Error;
 use crate::model::{Model, SaveOptions};
@@ -27,7 +27,7 @@ use crate::report::{
     Summary, Verified, count, peak_memory_bytes,
 };
 use crate::rewrite;
-use crate::score::{Criterion, GroupScores};
+use crate::score::{Criterion, GroupScores, Response};
 use crate::verify::{compare, input_specs, random_inputs};
 
 /// Runs of random inputs that the masked and the sliced model are compared on.
@@ -86,20 +86,20 @@ fn check_files(options: &PruneOptions) -> Result<(), Error> {
 fn attempt(mut run: Run<'_>) -> Result<Attempt, Error> {
     let options = run.options;
     let source = run.source(options.data.data.as_deref())?;
-    let criterion = run.criterion(options.criteria.criterion.as_deref(), source.is_some())?;
+    let criterion = run.criterion(source.is_some())?;
     let found = run.observe(source.as_ref(), criterion.needs())?;
     let (observed, classes) = match &found {
         Some((observed, classes)) => (Some(observed), Some(classes)),
         None => (None, None),
     };
-    let known = run.known(found.as_ref(), criterion.as_ref())?;
+    let known = run.known(found.as_ref(), criterion.as_ref(), options.criteria.lasso.response)?;
     let (plan, scores) = run.plan(criterion.as_ref(), observed, known.as_ref(), &options.criteria)?;
     let cut = plan.cut(&run.channels)?;
     let (mut pruned, verification) = match run.rewrite(&cut) {
         Err(error) => return Ok(Attempt::Broken(run.broken(&plan, error)?)),
         Ok(done) => done,
     };
-    let compensation = run.compensate(&mut pruned, &cut, observed)?;
+    let compensation = run.compensate(&mut pruned, &cut, observed, options.compensation)?;
     let (accuracy, agreement) = run.accuracy(source.as_ref(), observed, &pruned)?;
     let names = source.as_ref().map_or(&[][..], |source| source.dataset.class_names());
     let classwise = run.classwise(observed.zip(classes), known.as_ref(), &plan, names)?;
@@ -141,10 +141,11 @@ impl Run<'_> {
         &self,
         found: Option<&(Observed, Classes)>,
         criterion: &dyn Criterion,
+        response: Response,
     ) -> Result<Option<Known>, Error> {
         let wanted = criterion.needs().outputs || !self.options.criteria.class_weights.is_empty();
         match found.filter(|_| wanted) {
-            Some((observed, classes)) => Known::new(observed, classes, self.options.criteria.lasso.response),
+            Some((observed, classes)) => Known::new(observed, classes, response),
             None => Ok(None),
         }
     }
@@ -155,8 +156,7 @@ impl Run<'_> {
         observed: Option<&'b Observed>,
         known: Option<&'b Known>,
     ) -> Scorer<'b> {
-        let (model, channels, seed) = (&self.model, &self.channels, self.options.seed);
-        Scorer { model, channels, criterion, centring: self.options.criteria.lasso.centring, observed, known, seed }
+        Scorer { model: &self.model, channels: &self.channels, criterion, observed, known, seed: self.options.seed }
     }
 
     pub(super) fn plan(
@@ -287,13 +287,15 @@ impl Run<'_> {
         pruned: &mut Model,
         cut: &Cut,
         observed: Option<&Observed>,
+        compensation: Compensation,
     ) -> Result<crate::compensate::Refit, Error> {
         let Some(moments) = observed.and_then(|observed| observed.moments.as_ref()) else {
             return Ok(crate::compensate::Refit::default());
         };
         self.progress.phase("compensate", None);
         self.timed("compensate", |run| {
-            Ok(refit(&run.model, pruned, &run.channels, cut, moments, run.options.compensation)?)
+            let (model, channels) = (&run.model, &run.channels);
+            Ok(refit(model, pruned, channels, cut, moments, compensation)?)
         })
     }
 

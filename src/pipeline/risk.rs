@@ -10,7 +10,7 @@ use crate::plan::{Plan, PlannedGroup};
 use crate::report::{Classwise, FollowedClass, GroupClasses};
 use crate::score::relatedness::GraphOptions;
 use crate::score::{Obs, Sign};
-use crate::statistics::ClassGram;
+use crate::statistics::{Centring, ClassGram};
 
 impl Run<'_> {
     /// The classes' part of the report; `None` where there are fewer than two, or nothing was gathered about them.
@@ -45,7 +45,7 @@ impl Run<'_> {
 
 /// `None` where no consumer's outputs can be told apart by channel.
 fn group_classes(scorer: &Scorer<'_>, group: &Group, planned: &PlannedGroup) -> Result<Option<GroupClasses>, Error> {
-    let consumers = scorer.contributions(group)?;
+    let consumers = scorer.contributions(group, Centring::Global)?;
     let Some(classes) = consumers.first().map(ClassGram::classes) else { return Ok(None) };
     let gone: Vec<usize> = (0..group.width()).filter(|atom| planned.kept.binary_search(atom).is_err()).collect();
     let mean = |of: &dyn Fn(&ClassGram) -> f64| consumers.iter().map(of).sum::<f64>() / consumers.len() as f64;

@@ -9,7 +9,7 @@ use super::classes::{Classes, class_scores, decided, usable};
 use super::dense::{self, Observed, Source, Wanted};
 use super::explain::{analyse_options, reasons};
 use super::measure::near_chance;
-use super::options::PruneOptions;
+use super::options::{Criteria, PruneOptions};
 use super::rollback::Broken;
 use super::{Progress, class_weights, writing};
 use crate::channels::{Channels, CostModel, analyse};
@@ -20,12 +20,7 @@ use crate::model::Model;
 use crate::plan::PlanError;
 use crate::report::Inspection;
 use crate::score::relatedness::Relatedness;
-use crate::score::{Criterion, Needs, by_name};
-
-/// Criterion where there are images.
-const DEFAULT_WITH_IMAGES: &str = "stlp-ib";
-/// Criterion where there are none.
-const DEFAULT_WITHOUT: &str = "l2";
+use crate::score::{Criterion, Needs};
 
 /// State of a run.
 pub(super) struct Run<'a> {
@@ -133,17 +128,16 @@ impl<'a> Run<'a> {
         Ok(Some(source))
     }
 
-    /// The criterion of that name, or the default: the best that the data allow.
-    pub(super) fn criterion(&self, name: Option<&str>, data: bool) -> Result<Box<dyn Criterion>, Error> {
-        let name = name.unwrap_or(if data { DEFAULT_WITH_IMAGES } else { DEFAULT_WITHOUT });
-        let criteria = &self.options.criteria;
-        let criterion = by_name(name, criteria.lasso, criteria.mixture).ok_or_else(|| Error::Usage {
-            what: format!("unknown criterion `{name}`"),
-            help: format!("one of {}", crate::score::NAMES.join(", ")),
-        })?;
+    /// The criterion that was asked for, or the best that the data allow.
+    pub(super) fn criterion(&self, data: bool) -> Result<Box<dyn Criterion>, Error> {
+        let mut criteria = self.options.criteria.clone();
+        if !data && criteria.criterion.is_none() {
+            criteria.criterion = Some(Criteria::DEFAULT_WITHOUT_IMAGES.into());
+        }
+        let criterion = criteria.build()?;
         if !data && criterion.needs().images() {
             return Err(Error::Usage {
-                what: format!("the criterion `{name}` needs images"),
+                what: format!("the criterion `{}` needs images", criterion.name()),
                 help: "give them with `--data DIR`, or use `--criterion l2`".into(),
             });
         }
@@ -243,7 +237,7 @@ impl<'a> Run<'a> {
         let told = |group: &crate::channels::Group| {
             needs.contributions && moments.as_ref().is_some_and(|own| group.taps.iter().any(|tap| own.classwise(tap)))
         };
-        let feature = |group| (needs.features && !told(group)).then_some(needs.pool);
+        let feature = |group| (needs.features || needs.fallback && !told(group)).then_some(needs.pool);
         let features = self.channels.groups.iter().map(feature).collect();
         Ok(Wanted { features, ranks: needs.ranks, moments })
     }

@@ -21,9 +21,9 @@ pub fn score(options: &PruneOptions, progress: &dyn Progress, cancel: &AtomicBoo
     let loaded = begin.elapsed().as_secs_f64();
     let mut run = Run::start(options, (model, loaded), &[], progress, cancel)?;
     let source = run.source(options.data.data.as_deref())?;
-    let criterion = run.criterion(options.criteria.criterion.as_deref(), source.is_some())?;
+    let criterion = run.criterion(source.is_some())?;
     let found = run.observe(source.as_ref(), criterion.needs())?;
-    let known = run.known(found.as_ref(), criterion.as_ref())?;
+    let known = run.known(found.as_ref(), criterion.as_ref(), options.criteria.lasso.response)?;
     let observed = found.as_ref().map(|(observed, _)| observed);
     progress.phase("score", None);
     let scores = run.timed("score", |run| run.scorer(criterion.as_ref(), observed, known.as_ref()).scores())?;

@@ -55,7 +55,6 @@ pub(super) struct Scorer<'a> {
     pub(super) model: &'a Model,
     pub(super) channels: &'a Channels,
     pub(super) criterion: &'a dyn Criterion,
-    pub(super) centring: Centring,
     pub(super) observed: Option<&'a Observed>,
     pub(super) known: Option<&'a Known>,
     pub(super) seed: u64,
@@ -91,13 +90,13 @@ impl Scorer<'_> {
     }
 
     /// Class-conditional statistics of a group, one entry per consumer.
-    pub(super) fn contributions(&self, group: &Group) -> Result<Vec<ClassGram>, Error> {
+    pub(super) fn contributions(&self, group: &Group, centring: Centring) -> Result<Vec<ClassGram>, Error> {
         let Some(moments) = self.observed.and_then(|observed| observed.moments.as_ref()) else {
             return Ok(Vec::new());
         };
         let mut found = Vec::new();
         for tap in &group.taps {
-            found.extend(moments.class_gram(self.model, self.channels, tap, self.centring)?);
+            found.extend(moments.class_gram(self.model, self.channels, tap, centring)?);
         }
         Ok(found)
     }
@@ -114,9 +113,16 @@ impl Scorer<'_> {
         Ok(Data {
             producers: matrices(self.model, self.channels, &group.producers)?,
             // Only activations are weighted by what reads them.
-            consumers: if needs.features { matrices(self.model, self.channels, &group.consumers)? } else { Vec::new() },
+            consumers: if needs.features || needs.fallback {
+                matrices(self.model, self.channels, &group.consumers)?
+            } else {
+                Vec::new()
+            },
             regressions,
-            contributions: if needs.contributions { self.contributions(group)? } else { Vec::new() },
+            contributions: match self.criterion.centring().filter(|_| needs.contributions) {
+                Some(centring) => self.contributions(group, centring)?,
+                None => Vec::new(),
+            },
             scales: scales(self.model, self.channels, group)?,
         })
     }

@@ -4,6 +4,7 @@ use super::lasso::{self, Target};
 use super::options::LassoOptions;
 use super::solver::L1Norm;
 use super::{Criterion, GroupInput, GroupScores, Needs, ScoreError};
+use crate::statistics::Centring;
 
 /// Lasso with one response and the plain l1 penalty (Guo et al., ICCV 2023, as reconstructed in `method.md` 0 and 2.2): the
 /// outputs of the consumers, as in the authors' code, or the label kernel. Scores are entry values divided by the group's
@@ -21,6 +22,10 @@ impl Criterion for Apib {
 
     fn needs(&self) -> Needs {
         self.options.needs()
+    }
+
+    fn centring(&self) -> Option<Centring> {
+        Some(self.options.centring)
     }
 
     fn score(&self, input: &GroupInput<'_>) -> Result<GroupScores, ScoreError> {

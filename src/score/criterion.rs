@@ -6,7 +6,7 @@ use ndarray::ArrayView2;
 use super::ScoreError;
 use super::relatedness::Relatedness;
 use super::responses::Responses;
-use crate::statistics::{ClassGram, TapFeatures};
+use crate::statistics::{Centring, ClassGram, TapFeatures};
 
 /// Gives every atom of a coupled group a score.
 pub trait Criterion: Send + Sync {
@@ -21,6 +21,11 @@ pub trait Criterion: Send + Sync {
     /// # Errors
     /// [`ScoreError`] where the input lacks what [`needs`](Self::needs) asks for, or its shapes disagree.
     fn score(&self, input: &GroupInput<'_>) -> Result<GroupScores, ScoreError>;
+
+    /// About what [`GroupInput::contributions`] are centred.
+    fn centring(&self) -> Option<Centring> {
+        None
+    }
 
     /// Whether [`refine`](Self::refine) does anything.
     fn refines(&self) -> bool {
@@ -42,8 +47,10 @@ pub trait Criterion: Send + Sync {
 #[allow(clippy::struct_excessive_bools, reason = "one per kind of measurement")]
 pub struct Needs {
     /// Pooled features of the group's taps over the calibration images ([`GroupInput::taps`]) and
-    /// [`GroupInput::responses`]. Together with `contributions`: only for groups that have none.
+    /// [`GroupInput::responses`].
     pub features: bool,
+    /// Pooled features of the groups that have no contributions.
+    pub fallback: bool,
     /// Bins per spatial axis of the adaptive average pool (`method.md` 1.2); 0 where no features are needed.
     pub pool: usize,
     /// Moments of what the consumers read ([`GroupInput::regressions`]).
@@ -59,7 +66,7 @@ pub struct Needs {
 impl Needs {
     /// Whether images are needed at all.
     pub fn images(&self) -> bool {
-        self.features || self.moments || self.contributions || self.ranks || self.outputs
+        self.features || self.fallback || self.moments || self.contributions || self.ranks || self.outputs
     }
 
     /// What this and another criterion need.
@@ -67,6 +74,7 @@ impl Needs {
     pub fn and(self, other: Self) -> Self {
         Self {
             features: self.features || other.features,
+            fallback: self.fallback || other.fallback,
             pool: self.pool.max(other.pool),
             moments: self.moments || other.moments,
             contributions: self.contributions || other.contributions,

@@ -5,6 +5,7 @@ use super::options::LassoOptions;
 use super::relatedness::Relatedness;
 use super::solver::Penalty;
 use super::{Criterion, GroupInput, GroupScores, Needs, Obs, ScoreError, sglp_ib, stlp_ib, sweep};
+use crate::statistics::Centring;
 
 /// How the two are put together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -59,6 +60,10 @@ impl Criterion for Mixed {
 
     fn needs(&self) -> Needs {
         Needs { moments: true, ..self.options.needs() }
+    }
+
+    fn centring(&self) -> Option<Centring> {
+        Some(self.options.centring)
     }
 
     fn score(&self, input: &GroupInput<'_>) -> Result<GroupScores, ScoreError> {

@@ -94,6 +94,7 @@ impl LassoOptions {
 
     pub(super) fn needs(&self) -> Needs {
         let contributions = self.response == Response::Outputs;
-        Needs { features: true, pool: self.pool, outputs: true, contributions, ..Needs::default() }
+        let features = Needs { pool: self.pool, outputs: true, ..Needs::default() };
+        Needs { features: !contributions, fallback: contributions, contributions, ..features }
     }
 }

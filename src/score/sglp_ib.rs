@@ -5,6 +5,7 @@ use super::options::LassoOptions;
 use super::relatedness::{GraphOptions, Relatedness};
 use super::solver::{Graph, Penalty, Sign};
 use super::{Criterion, GroupInput, GroupScores, Needs, ScoreError};
+use crate::statistics::Centring;
 
 /// Sparse graph-structured lasso (`method.md` 4.2, `classwise.md` C2; a reconstruction): one regression for each class,
 /// with the coefficients of related classes drawn together. Scores are entry values divided by the group's largest.
@@ -29,6 +30,10 @@ impl Criterion for SglpIb {
 
     fn needs(&self) -> Needs {
         self.options.needs()
+    }
+
+    fn centring(&self) -> Option<Centring> {
+        Some(self.options.centring)
     }
 
     fn score(&self, input: &GroupInput<'_>) -> Result<GroupScores, ScoreError> {

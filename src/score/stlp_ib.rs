@@ -5,6 +5,7 @@ use super::options::LassoOptions;
 use super::relatedness::Relatedness;
 use super::solver::{Penalty, Tree};
 use super::{Criterion, GroupInput, GroupScores, Needs, ScoreError};
+use crate::statistics::Centring;
 
 /// Sparse tree-guided lasso (`method.md` 4.2, `classwise.md` C2; a reconstruction): one regression for each class, with
 /// groups of related classes entering together. Scores are entry values divided by the group's largest.
@@ -26,6 +27,10 @@ impl Criterion for StlpIb {
 
     fn needs(&self) -> Needs {
         self.options.needs()
+    }
+
+    fn centring(&self) -> Option<Centring> {
+        Some(self.options.centring)
     }
 
     fn score(&self, input: &GroupInput<'_>) -> Result<GroupScores, ScoreError> {

@@ -110,7 +110,7 @@ fn what_is_missing_is_named() {
     let bare = crate::score::tests::weights_only(2, &[&weights]);
     for name in NAMES {
         let criterion = by_name(name, LassoOptions::default(), Mixture::default()).unwrap();
-        if criterion.needs().features {
+        if criterion.needs().outputs {
             assert!(matches!(criterion.score(&bare), Err(ScoreError::Missing { .. })), "{name}");
         }
     }
