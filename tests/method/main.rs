@@ -11,6 +11,8 @@
     reason = "an integration test: it fails by panicking and says what it skips"
 )]
 
+mod random_problems;
+
 use std::path::Path;
 
 use nalgebra::DMatrix;
