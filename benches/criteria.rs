@@ -3,6 +3,8 @@
 //!     cargo bench --bench criteria -- [--models R20,R56,MBV2,VGG16] [--shares 0.7,0.5,0.3] [--seeds 3] [--eval 2000]
 //!                                     [--criteria NAME,...] [--images 500] [--variants]
 //!
+//! `--variants` adds all settings of the lasso beside the defaults; single ones are named like `stlp-ib/labels`.
+//!
 //! Models and images are those of ../shared; `ONNX_PRUNE_CIFAR` names a folder with CIFAR-10 as `train` and `test` class
 //! folders in place of its sample, `ONNX_PRUNE_VGG16` a CIFAR-10 VGG-16. One line per seed is printed as it comes, then the
 //! table: mean (lowest..highest) over the seeds. A seed draws the calibration images and the positions.
@@ -39,10 +41,11 @@ fn main() {
     let shares: Vec<f64> = list("--shares", "0.7,0.5,0.3").iter().map(|share| share.parse().unwrap()).collect();
     let (seeds, eval): (u64, usize) = (flag("--seeds", "3").parse().unwrap(), flag("--eval", "2000").parse().unwrap());
     let images: usize = flag("--images", "500").parse().unwrap();
-    let mut candidates: Vec<Candidate> = list("--criteria", &NAMES.join(",")).iter().map(|name| plain(name)).collect();
-    if flags.iter().any(|own| own == "--variants") {
-        candidates.extend(variants());
-    }
+    let wanted = list("--criteria", &NAMES.join(","));
+    let known: Vec<Candidate> = NAMES.iter().map(|name| plain(name)).chain(variants()).collect();
+    let all = flags.iter().any(|own| own == "--variants");
+    let candidates: Vec<Candidate> =
+        known.into_iter().filter(|own| wanted.contains(&own.name) || all && own.name.contains('/')).collect();
     for model in list("--models", "R20,R56,MBV2,VGG16") {
         match options(&model, images, eval) {
             None => println!("{model}: skipped, the model or its images are not there"),
@@ -61,7 +64,7 @@ fn variants() -> Vec<Candidate> {
     let with = |criterion: &str, name: &str, change: &dyn Fn(&mut Criteria)| {
         let mut candidate = plain(criterion);
         change(&mut candidate.criteria);
-        Candidate { name: format!("{criterion} {name}"), ..candidate }
+        Candidate { name: format!("{criterion}/{name}"), ..candidate }
     };
     let labels = LassoOptions { response: Response::Labels, ..LassoOptions::default() };
     let mut all = vec![
@@ -72,23 +75,20 @@ fn variants() -> Vec<Candidate> {
         with("stlp-ib", "literal", &|own| own.lasso = LassoOptions::literal()),
         with("sglp-ib", "literal", &|own| own.lasso = LassoOptions::literal()),
         with("stlp-ib", "frobenius", &|own| own.lasso.normalisation = Normalisation::Frobenius),
-        with("stlp-ib", "class centre", &|own| own.lasso.centring = Centring::Class),
-        with("sglp-ib", "class centre", &|own| own.lasso.centring = Centring::Class),
+        with("stlp-ib", "class-centre", &|own| own.lasso.centring = Centring::Class),
+        with("sglp-ib", "class-centre", &|own| own.lasso.centring = Centring::Class),
         with("stlp-obs", "prior", &|own| own.mixture = Mixture::Prior),
         with("sglp-obs", "prior", &|own| own.mixture = Mixture::Prior),
-        with("stlp-obs", "prior, class centre", &|own| {
+        with("stlp-obs", "prior-class-centre", &|own| {
             own.mixture = Mixture::Prior;
             own.lasso.centring = Centring::Class;
         }),
     ];
-    for (name, theta) in [("theta 0 (l1)", 0.0), ("theta 0.3", 0.3), ("theta 3", 3.0)] {
+    for (name, theta) in [("l1", 0.0), ("theta-0.3", 0.3), ("theta-3", 3.0)] {
         all.push(with("sglp-ib", name, &|own| own.lasso.theta = theta));
     }
-    for (name, threshold) in [("rho 0.1", 0.1), ("rho 0.4", 0.4)] {
+    for (name, threshold) in [("rho-0.1", 0.1), ("rho-0.4", 0.4)] {
         all.push(with("sglp-ib", name, &|own| own.lasso.graph.threshold = threshold));
-    }
-    for (name, pool) in [("labels, pool 1", 1), ("labels, pool 2", 2)] {
-        all.push(with("stlp-ib", name, &|own| own.lasso = LassoOptions { pool, ..labels }));
     }
     all
 }
@@ -149,9 +149,10 @@ fn table(model: &str, options: &PruneOptions, candidates: &[Candidate], shares: 
     for seed in 0..seeds {
         let options = PruneOptions { seed, ..options.clone() };
         let mut before = None;
-        let mut each = |row: StudyRow| match row.compensation {
-            Compensation::None => before = Some(row),
-            _ => {
+        let mut each = |row: StudyRow| {
+            if row.compensation == Compensation::None {
+                before = Some(row);
+            } else {
                 let before: StudyRow = before.take().expect("every pair begins uncompensated");
                 println!(
                     "{model} seed {seed} x{:.2} {:<28} {:6.2} -> {:6.2} worst {:5.1} -> {:5.1} MACs {:.4} agree {:.3}",

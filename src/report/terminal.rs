@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use super::text::{plural, shorten, thousands, wrap};
-use super::{Change, Format, ProtectedChannels, Style, Summary, bytes, count};
+use super::{AccuracyChange, Change, Classwise, Format, ProtectedChannels, Style, Summary, bytes, count};
 use crate::compensate::Method;
 
 /// Rows of a table before it is cut short; the JSON report has all.
@@ -104,6 +104,7 @@ impl Terminal {
             let (before, after) = (&accuracy.before_interval, &accuracy.after_interval);
             let (before, after) = (interval(before.low, before.high), interval(after.low, after.high));
             writeln!(out, "  {:<12}{before:>12}{after:>12}", "  95 %")?;
+            classes(out, accuracy)?;
         }
         if let Some(agreement) = summary.agreement {
             let text = "of answers as the dense model's";
@@ -152,6 +153,9 @@ impl Terminal {
             self.detail(out, "calibration", &text)?;
             self.detail(out, "preprocessing", &calibration.preprocessing)?;
         }
+        if let Some(classwise) = &summary.classwise {
+            self.detail(out, "classes", &at_risk(classwise))?;
+        }
         self.detail(out, "compensation", &methods(summary))
     }
 
@@ -177,6 +181,28 @@ impl Terminal {
     }
 }
 
+/// The worst class, and the classes that the user weighs more than others with their precision.
+fn classes(out: &mut String, accuracy: &AccuracyChange) -> fmt::Result {
+    let mut row = |name: &str, before: Option<f64>, after: Option<f64>, text: &str| {
+        let percent = |value: Option<f64>| value.map_or_else(|| "-".into(), |value| format!("{value:.2} %"));
+        let change = before.zip(after).map_or_else(String::new, |(before, after)| format!("{:+.2}", after - before));
+        writeln!(out, "  {name:<12}{:>12}{:>12}{change:>9}  {text}", percent(before), percent(after))
+    };
+    if let Some(worst) = accuracy.worst() {
+        let text = format!("{}, {}", shorten(&worst.name, 16), plural(worst.after.images, "image"));
+        row("worst class", Some(worst.before.recall), Some(worst.after.recall), &text)?;
+    }
+    let weights = accuracy.classes.iter().filter_map(|class| class.weight);
+    let largest = weights.fold(0.0, f64::max);
+    let least = accuracy.classes.iter().filter_map(|class| class.weight).fold(largest, f64::min);
+    for class in accuracy.classes.iter().filter(|class| least < largest && class.weight == Some(largest)) {
+        let text = format!("class {}, {}", shorten(&class.name, 16), plural(class.after.images, "image"));
+        row("  recall", Some(class.before.recall), Some(class.after.recall), &text)?;
+        row("  precision", class.before.precision, class.after.precision, "")?;
+    }
+    Ok(())
+}
+
 /// Writes `text` behind `head`, continued in column `column`.
 pub(super) fn lines(out: &mut String, head: &str, text: &str, column: usize) -> fmt::Result {
     for (number, line) in wrap(text, column, column).iter().enumerate() {
@@ -187,6 +213,19 @@ pub(super) fn lines(out: &mut String, head: &str, text: &str, column: usize) -> 
         }
     }
     Ok(())
+}
+
+/// Which classes the cuts take most from.
+fn at_risk(classwise: &Classwise) -> String {
+    let groups = classwise.groups.iter().filter(|group| group.most_at_risk.is_some()).count();
+    let named: Vec<String> =
+        classwise.at_risk().iter().take(3).map(|(name, count)| format!("{} in {count}", shorten(name, 20))).collect();
+    let edges = plural(classwise.edges.len(), "edge");
+    let followed = format!("{} followed, {edges} in their graph", plural(classwise.classes.len(), "class"));
+    if named.is_empty() {
+        return followed;
+    }
+    format!("{followed}; of {}, the cut takes most from {}", plural(groups, "group"), named.join(", "))
 }
 
 /// Phases in the order of the road; those that do not show in tenths of a second are only in the sum.

@@ -56,7 +56,12 @@ pub(super) fn shorten(name: &str, width: usize) -> String {
 
 /// `1 group`, `1,304 groups`.
 pub(super) fn plural(number: usize, noun: &str) -> String {
-    format!("{} {noun}{}", thousands(number), if number == 1 { "" } else { "s" })
+    let ending = match number {
+        1 => "",
+        _ if noun.ends_with('s') => "es",
+        _ => "s",
+    };
+    format!("{} {noun}{ending}", thousands(number))
 }
 
 /// `1,304`.

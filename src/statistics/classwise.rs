@@ -156,7 +156,9 @@ impl ClassGram {
     /// Share of what the consumer receives for a class that is lost if the atoms `gone` go and nothing is repaired.
     pub fn lost(&self, class: usize, gone: &[usize]) -> f64 {
         let quadratic = &self.quadratic[class];
-        gone.iter().map(|&a| gone.iter().map(|&b| quadratic[(a, b)]).sum::<f64>()).sum::<f64>() / self.energy[class]
+        // An empty sum is -0.
+        0.0 + gone.iter().map(|&a| gone.iter().map(|&b| quadratic[(a, b)]).sum::<f64>()).sum::<f64>()
+            / self.energy[class]
     }
 }
 
