@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
-use super::classes::Classes;
+use super::classes::{Classes, class_scores};
 use super::dense::{self, Observed, Source};
 use super::explain::describe;
 use super::measure::{class_count, count_params, time};
@@ -309,6 +309,10 @@ impl Run<'_> {
         let options = &self.options.data;
         let held_out = options.eval.as_deref().map(|path| Source::open(&self.model, path, options)).transpose()?;
         let (Some(source), seen) = (held_out.as_ref().or(source), held_out.is_none()) else { return Ok((None, None)) };
+        if class_scores(&self.model, &self.channels).is_none() {
+            // Labels say nothing about a map of scores or a list of boxes.
+            return Ok((None, None));
+        }
         let indices = if seen {
             dense::chosen(source, options, self.options.seed)
         } else {

@@ -186,7 +186,8 @@ fn classes(out: &mut String, accuracy: &AccuracyChange) -> fmt::Result {
     let mut row = |name: &str, before: Option<f64>, after: Option<f64>, text: &str| {
         let percent = |value: Option<f64>| value.map_or_else(|| "-".into(), |value| format!("{value:.2} %"));
         let change = before.zip(after).map_or_else(String::new, |(before, after)| format!("{:+.2}", after - before));
-        writeln!(out, "  {name:<12}{:>12}{:>12}{change:>9}  {text}", percent(before), percent(after))
+        let line = format!("  {name:<12}{:>12}{:>12}{change:>9}  {text}", percent(before), percent(after));
+        writeln!(out, "{}", line.trim_end())
     };
     if let Some(worst) = accuracy.worst() {
         let text = format!("{}, {}", shorten(&worst.name, 16), plural(worst.after.images, "image"));

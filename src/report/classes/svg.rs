@@ -43,7 +43,7 @@ pub fn classes_svg(classwise: &Classwise) -> Result<String, Error> {
     )?;
     writeln!(out, "<title>What every class receives</title><style>{STYLE}</style>")?;
     relatedness(&mut out, classwise)?;
-    graph(&mut out, classwise, NAME + classes * ROW + 60.0)?;
+    graph(&mut out, classwise, (NAME + classes * ROW + 60.0).max(330.0))?;
     for (number, group) in classwise.groups.iter().enumerate() {
         group_map(&mut out, classwise, group, top + number as f64 * each)?;
     }
@@ -68,7 +68,7 @@ fn relatedness(out: &mut String, classwise: &Classwise) -> Result<(), Error> {
     let top = 40.0 + TREE;
     writeln!(
         out,
-        "<text class=\"title\" x=\"8\" y=\"20\">How the classes are related (correlation of the outputs)</text>"
+        "<text class=\"title\" x=\"8\" y=\"20\">Correlation of the classes' outputs</text>"
     )?;
     let cell = |row: usize, column: usize| {
         let value = classwise.correlation[order[row]][order[column]];
@@ -149,7 +149,7 @@ fn group_map(out: &mut String, classwise: &Classwise, group: &GroupClasses, top:
     if cut > 0 {
         let end = map + ROW * classes as f64;
         writeln!(out, "<path class=\"line\" stroke-dasharray=\"4 3\" d=\"M{border:.1} {map}V{end}\"/>")?;
-        let head = map - 4.0;
+        let head = top + 12.0;
         writeln!(out, "<text class=\"faint\" x=\"{}\" y=\"{head}\">taken away</text>", NAME + MAP + 8.0)?;
     }
     for class in 0..classes {
