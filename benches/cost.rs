@@ -13,13 +13,13 @@ use std::time::Instant;
 
 use faer::Mat;
 use ndarray::{Array2, Array3};
+use onnx_prune::Error;
 use onnx_prune::calibration::{
     Dataset, DatasetOptions, PipelineOptions, Preprocess, PreprocessOptions, for_each_batch, sample,
 };
 use onnx_prune::channels::{AnalyseOptions, analyse};
 use onnx_prune::compensate::{Compensation, MomentOptions, Moments, Products};
 use onnx_prune::engine::{CompileOptions, EngineOptions, Tensor, open};
-use onnx_prune::Error;
 use onnx_prune::model::{LoadOptions, Model};
 use onnx_prune::pipeline::{Criteria, DataOptions, ModelOptions, PruneOptions, Silent, score};
 use onnx_prune::report::peak_memory_bytes;

@@ -75,14 +75,11 @@ fn variants() -> Vec<Candidate> {
         with("stlp-ib", "literal", &|own| own.lasso = LassoOptions::literal()),
         with("sglp-ib", "literal", &|own| own.lasso = LassoOptions::literal()),
         with("stlp-ib", "frobenius", &|own| own.lasso.normalisation = Normalisation::Frobenius),
-        with("stlp-ib", "class-centre", &|own| own.lasso.centring = Centring::Class),
-        with("sglp-ib", "class-centre", &|own| own.lasso.centring = Centring::Class),
-        with("stlp-obs", "prior", &|own| own.mixture = Mixture::Prior),
-        with("sglp-obs", "prior", &|own| own.mixture = Mixture::Prior),
-        with("stlp-obs", "prior-class-centre", &|own| {
-            own.mixture = Mixture::Prior;
-            own.lasso.centring = Centring::Class;
-        }),
+        with("stlp-ib", "global-centre", &|own| own.lasso.centring = Centring::Global),
+        with("sglp-ib", "global-centre", &|own| own.lasso.centring = Centring::Global),
+        with("stlp-obs", "exchange", &|own| own.mixture = Mixture::Exchange),
+        with("sglp-obs", "exchange", &|own| own.mixture = Mixture::Exchange),
+        with("stlp-obs", "global-centre", &|own| own.lasso.centring = Centring::Global),
     ];
     for (name, theta) in [("l1", 0.0), ("theta-0.3", 0.3), ("theta-3", 3.0)] {
         all.push(with("sglp-ib", name, &|own| own.lasso.theta = theta));

@@ -11,7 +11,7 @@ use crate::statistics::{Centring, Normalisation};
 pub(super) struct CriterionFlags {
     /// How channels are judged: random, l1, l2, bn-scale, fpgm need no images; hrank, wanda,
     /// obs need images; apib, sglp-ib, stlp-ib, sglp-obs, stlp-obs follow their classes
-    /// [default: stlp-ib with images, l2 without]
+    /// [default: stlp-obs with images, l2 without]
     #[arg(long, value_name = "NAME", help_heading = "Criterion")]
     criterion: Option<String>,
     /// What the lasso criteria explain: the outputs of the layers that read the channels,
@@ -22,12 +22,12 @@ pub(super) struct CriterionFlags {
     /// energy: strong channels count as strong; frobenius: all count the same
     #[arg(long, value_enum, default_value = "energy", help_heading = "Criterion")]
     normalise: NormaliseFlag,
-    /// Centre of each class: the mean of all images, or the class's own
-    #[arg(long, value_enum, default_value = "global", help_heading = "Criterion")]
+    /// Centre of each class: its own mean, or that of all images
+    #[arg(long, value_enum, default_value = "class", help_heading = "Criterion")]
     centring: CentringFlag,
-    /// How sglp-obs and stlp-obs mix: exchange channels after the lasso, or let the lasso
-    /// weigh the second-order costs
-    #[arg(long, value_enum, default_value = "exchange", help_heading = "Criterion")]
+    /// How sglp-obs and stlp-obs mix: the lasso weighs the second-order costs, or channels
+    /// are exchanged after the lasso
+    #[arg(long, value_enum, default_value = "prior", help_heading = "Criterion")]
     mixture: MixtureFlag,
     /// Classes to prune for: NAME=W,... or a file of such lines; classes that are not named
     /// weigh 1, or what *=W says
@@ -51,14 +51,14 @@ enum NormaliseFlag {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum CentringFlag {
-    Global,
     Class,
+    Global,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum MixtureFlag {
-    Exchange,
     Prior,
+    Exchange,
 }
 
 impl CriterionFlags {

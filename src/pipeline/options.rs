@@ -100,7 +100,7 @@ impl Criteria {
     }
 
     /// Criterion where there are images.
-    pub const DEFAULT: &'static str = "stlp-ib";
+    pub const DEFAULT: &'static str = "stlp-obs";
     /// Criterion where there are none.
     pub const DEFAULT_WITHOUT_IMAGES: &'static str = "l2";
 }

@@ -183,14 +183,14 @@ impl Run<'_> {
         self.timed("plan", |run| {
             let rounding = run.rounding(criteria);
             let adaptive = criteria.allocation == Allocation::Adaptive;
-            if adaptive && scores.iter().all(|own| own.path.is_none()) {
+            if adaptive && scores.iter().all(|own| own.unit.is_none()) {
                 return Err(Error::Usage {
                     what: format!("`--widths adaptive` cannot compare the scores of `{}`", criterion.name()),
-                    help: "its threshold is a lambda: use it with apib, sglp-ib, stlp-ib or their mixtures".into(),
+                    help: "its threshold is a lambda: use it with `--criterion` apib, sglp-ib or stlp-ib".into(),
                 });
             }
             let compared = |own: &GroupScores| -> Vec<f64> {
-                let unit = if adaptive { own.unit } else { 1.0 };
+                let unit = own.unit.filter(|_| adaptive).unwrap_or(1.0);
                 own.scores.iter().map(|score| score * unit).collect()
             };
             let values: Vec<Vec<f64>> = scores.iter().map(compared).collect();

@@ -51,8 +51,8 @@ pub struct ScoredGroup {
     pub scope: Scope,
     /// One score per atom (unit that is cut), larger stays.
     pub scores: Vec<f64>,
-    /// What a score of 1 stands for on a scale that all groups share.
-    pub unit: f64,
+    /// The lambda that a score of 1 stands for, where scores are entry values divided by the group's largest.
+    pub unit: Option<f64>,
     /// What the scores are and how they came about.
     pub explanation: String,
     /// The regularisation path, for the lasso criteria.

@@ -135,9 +135,9 @@ pub struct Regression {
 pub struct GroupScores {
     /// One score per atom, finite, larger = keep.
     pub scores: Vec<f64>,
-    /// What a score of 1 stands for on a scale that all groups share; 1 where scores compare as they are. The lasso
-    /// criteria divide by the group's largest entry value, and this is it (`method.md` 6.3).
-    pub unit: f64,
+    /// The lambda that a score of 1 stands for, where scores are entry values divided by the group's largest
+    /// (`method.md` 6.3).
+    pub unit: Option<f64>,
     /// One line for the report: what the scores are and what was seen.
     pub explanation: String,
     /// The regularisation path, for the lasso criteria.

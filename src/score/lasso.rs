@@ -105,7 +105,7 @@ pub(super) fn from_path(
     let explanation = explain(&solved, responses, rows.len(), dead.len());
     let Path { lambdas, active, residual, gap, sweeps, converged, .. } = solved;
     let path = PathInfo { lambdas, active, residual, gap, sweeps, converged, dead };
-    Ok(GroupScores { scores, unit: largest, explanation, path: Some(path) })
+    Ok(GroupScores { scores, unit: Some(largest), explanation, path: Some(path) })
 }
 
 fn explain(path: &Path, responses: usize, living: usize, dead: usize) -> String {

@@ -10,12 +10,12 @@ use crate::statistics::Centring;
 /// How the two are put together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mixture {
-    /// The class-wise lasso chooses; then atoms are exchanged while the error of the refitted consumers falls (D-A).
-    #[default]
-    Exchange,
     /// Second-order selection, in which the removal of an atom costs up to twice as much the earlier it enters the
     /// class-wise path (D-prior, kappa = 1).
+    #[default]
     Prior,
+    /// The class-wise lasso chooses; then atoms are exchanged while the error of the refitted consumers falls (D-A).
+    Exchange,
 }
 
 /// Which structure over the classes the lasso has.

@@ -43,5 +43,5 @@ pub(super) fn by_mean(input: &GroupInput<'_>, mut scores: Vec<f64>, what: &str) 
         }
     }
     let explanation = format!("{what}, divided by the group's mean {mean:.4e}");
-    Ok(GroupScores { scores, unit: 1.0, explanation, path: None })
+    Ok(GroupScores { scores, unit: None, explanation, path: None })
 }

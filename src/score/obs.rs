@@ -63,7 +63,7 @@ impl Obs {
             "share of the variance of {} consumers' outputs that is lost when the atom and all cheaper ones are gone",
             input.regressions.len()
         );
-        Ok(GroupScores { scores, unit: 1.0, explanation, path: None })
+        Ok(GroupScores { scores, unit: None, explanation, path: None })
     }
 }
 

@@ -22,7 +22,7 @@ impl Criterion for Random {
     fn score(&self, input: &GroupInput<'_>) -> Result<GroupScores, ScoreError> {
         let mut generator = ChaCha8Rng::seed_from_u64(input.seed ^ fnv1a(input.name.as_bytes()));
         let scores = (0..input.width).map(|_| (generator.next_u64() >> 11) as f64 / (1u64 << 53) as f64).collect();
-        Ok(GroupScores { scores, unit: 1.0, explanation: format!("random, seed {}", input.seed), path: None })
+        Ok(GroupScores { scores, unit: None, explanation: format!("random, seed {}", input.seed), path: None })
     }
 }
 

@@ -8,11 +8,11 @@ use rayon::prelude::*;
 /// About what the contributions of a class are centred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Centring {
-    /// The mean over all images: what tells the class from the others counts too.
+    /// The mean of the class: what varies inside the class counts.
     #[default]
-    Global,
-    /// The mean of the class: only what varies inside the class counts.
     Class,
+    /// The mean over all images: what tells the class from the others counts too.
+    Global,
 }
 
 /// Sums over the sampled rows (image, position) of one consumer, for every class. The contribution of a channel is the

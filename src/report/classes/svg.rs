@@ -66,10 +66,7 @@ fn order(classwise: &Classwise) -> Vec<usize> {
 fn relatedness(out: &mut String, classwise: &Classwise) -> Result<(), Error> {
     let order = order(classwise);
     let top = 40.0 + TREE;
-    writeln!(
-        out,
-        "<text class=\"title\" x=\"8\" y=\"20\">Correlation of the classes' outputs</text>"
-    )?;
+    writeln!(out, "<text class=\"title\" x=\"8\" y=\"20\">Correlation of the classes' outputs</text>")?;
     let cell = |row: usize, column: usize| {
         let value = classwise.correlation[order[row]][order[column]];
         (if value < 0.0 { ORANGE } else { BLUE }, value.abs())
