@@ -182,10 +182,10 @@ impl Consumer {
             return;
         }
         let mut part = Pairs::new(pairs.per_channel, pairs.sum.len());
-        let (per_image, mut at) = (rows.nrows() / kinds.len().max(1), 0);
+        let (per_image, mut at) = (rows.ncols() / kinds.len().max(1), 0);
         for run in kinds.chunk_by(|a, b| a == b) {
             let length = run.len() * per_image;
-            part.replace(rows.as_ref().subrows(at, length));
+            part.replace(rows.as_ref().subcols(at, length));
             at += length;
             pairs.add_weighted(&part, 1.0);
             let Some(&(class, weight)) = run.first() else { continue };

@@ -24,13 +24,11 @@ impl Pairs {
         Self { per_channel, rows: 0, mass: 0.0, sum: vec![0.0; columns], gram: Mat::zeros(columns, columns) }
     }
 
-    /// Adds rows that all weigh 1.
+    /// Adds rows `[columns, rows]` that all weigh 1.
     pub(super) fn add(&mut self, rows: MatRef<'_, f64>) {
-        self.rows += rows.nrows();
-        self.mass += rows.nrows() as f64;
-        for (column, sum) in self.sum.iter_mut().enumerate() {
-            *sum += rows.col(column).iter().sum::<f64>();
-        }
+        self.rows += rows.ncols();
+        self.mass += rows.ncols() as f64;
+        add_rows(&mut self.sum, rows);
         products(&mut self.gram, Accum::Add, rows);
     }
 
@@ -46,11 +44,10 @@ impl Pairs {
 
     /// Forgets what was seen and looks at `rows`.
     pub(super) fn replace(&mut self, rows: MatRef<'_, f64>) {
-        self.rows = rows.nrows();
-        self.mass = rows.nrows() as f64;
-        for (column, sum) in self.sum.iter_mut().enumerate() {
-            *sum = rows.col(column).iter().sum::<f64>();
-        }
+        self.rows = rows.ncols();
+        self.mass = rows.ncols() as f64;
+        self.sum.fill(0.0);
+        add_rows(&mut self.sum, rows);
         products(&mut self.gram, Accum::Replace, rows);
     }
 
@@ -65,14 +62,20 @@ impl Pairs {
     }
 }
 
+fn add_rows(sums: &mut [f64], rows: MatRef<'_, f64>) {
+    for row in rows.col_iter() {
+        sums.iter_mut().zip(row.iter()).for_each(|(sum, value)| *sum += value);
+    }
+}
+
 fn products(gram: &mut Mat<f64>, accumulate: Accum, rows: MatRef<'_, f64>) {
     triangular::matmul(
         gram.as_mut(),
         BlockStructure::TriangularLower,
         accumulate,
-        rows.transpose(),
-        BlockStructure::Rectangular,
         rows,
+        BlockStructure::Rectangular,
+        rows.transpose(),
         BlockStructure::Rectangular,
         1.0,
         Par::Seq,

@@ -37,12 +37,12 @@ impl Draw {
         picked
     }
 
-    /// Channel vectors `[rows, C]` at sampled positions of the value.
+    /// Channel vectors `[C, rows]` at sampled positions of the value; a row's values lie side by side.
     pub(super) fn rows(&self, value: &ArrayD<f32>, axis: usize) -> Mat<f64> {
         let (channels, n) = (value.len_of(Axis(axis)), value.len_of(Axis(0)));
         let positions = value.len() / (n * channels).max(1);
         let wanted = wanted_positions(self.images, positions);
-        let mut rows = Mat::zeros(n * wanted, channels);
+        let mut rows = Mat::zeros(channels, n * wanted);
         let outer: usize = value.shape()[1..axis].iter().product();
         let inner: usize = value.shape()[axis + 1..].iter().product();
         let Some(values) = value.as_slice() else { return rows };
@@ -51,28 +51,31 @@ impl Draw {
                 // A position counts the axes before and after the channel axis, in row-major order.
                 let start = (image * outer + position / inner) * channels * inner + position % inner;
                 for channel in 0..channels {
-                    rows[(image * wanted + row, channel)] = f64::from(values[start + channel * inner]);
+                    rows[(channel, image * wanted + row)] = f64::from(values[start + channel * inner]);
                 }
             }
         }
         rows
     }
 
-    /// Patches `[rows, C * taps]` at sampled output positions; padding reads zero.
+    /// Patches `[C * taps, rows]` at sampled output positions; padding reads zero.
     pub(super) fn patches(&self, value: &ArrayD<f32>, window: &Window) -> Mat<f64> {
         let (&[n, channels, height, width], Some(values)) = (value.shape(), value.as_slice()) else {
             return Mat::zeros(0, 0);
         };
         let (taps, positions) = (window.taps(), window.positions());
         let wanted = wanted_positions(self.images, positions);
-        let mut rows = Mat::zeros(n * wanted, channels * taps);
+        let mut rows = Mat::zeros(channels * taps, n * wanted);
         for image in 0..n {
             for (row, position) in self.positions(image, positions).into_iter().enumerate() {
-                for tap in 0..taps {
-                    let Some((y, x)) = window.reads(position, tap, height, width) else { continue };
-                    for channel in 0..channels {
-                        let at = ((image * channels + channel) * height + y) * width + x;
-                        rows[(image * wanted + row, channel * taps + tap)] = f64::from(values[at]);
+                let reads: Vec<(usize, usize)> = (0..taps)
+                    .filter_map(|tap| Some((tap, window.reads(position, tap, height, width)?)))
+                    .map(|(tap, (y, x))| (tap, y * width + x))
+                    .collect();
+                for channel in 0..channels {
+                    let map = &values[(image * channels + channel) * height * width..][..height * width];
+                    for &(tap, at) in &reads {
+                        rows[(channel * taps + tap, image * wanted + row)] = f64::from(map[at]);
                     }
                 }
             }
