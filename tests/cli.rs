@@ -459,3 +459,21 @@ fn scores_are_written_as_json_and_for_numpy() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(json(&folder.path().join("fpgm.json"))["groups"][0]["path"].is_null());
 }
+
+/// A detector that lists more boxes than a class-wise criterion would take for class scores.
+#[test]
+fn a_model_whose_output_is_no_row_of_scores_is_pruned_with_images_too() {
+    let mut b = support::Builder::new(&[1, 1, 72, 72]);
+    let c = b.conv("x", 1, 16, 1);
+    let c = b.relu(&c);
+    let c = b.conv(&c, 16, 5, 1);
+    let shape = b.ints(&[1, 5, -1]);
+    let c = b.node("Reshape", &[&c, &shape], &[]);
+    let boxes = b.node("Transpose", &[&c], &[("perm", vec![0, 2, 1])]);
+    let folder = tempfile::tempdir().unwrap();
+    b.model(&boxes).save(&folder.path().join("model.onnx"), &SaveOptions::default()).unwrap();
+    for criterion in ["stlp-obs", "stlp-ib", "sglp-ib", "apib"] {
+        let output = prune(folder.path(), &["--samples", "20", "--criterion", criterion, "--force"]);
+        assert_eq!(output.status.code(), Some(0), "{criterion}: {}", text(&output.stderr));
+    }
+}

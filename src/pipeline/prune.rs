@@ -144,10 +144,7 @@ impl Run<'_> {
         response: Response,
     ) -> Result<Option<Known>, Error> {
         let wanted = criterion.needs().outputs || !self.options.criteria.class_weights.is_empty();
-        match found.filter(|_| wanted) {
-            Some((observed, classes)) => Known::new(observed, classes, response),
-            None => Ok(None),
-        }
+        found.filter(|_| wanted).map(|(observed, classes)| Known::new(observed, classes, response)).transpose()
     }
 
     pub(super) fn scorer<'b>(

@@ -11,21 +11,25 @@ use crate::error::Error;
 use crate::model::{Model, TensorData};
 use crate::score::relatedness::Relatedness;
 use crate::score::responses::Responses;
-use crate::score::{Criterion, GroupInput, GroupScores, Regression, Response};
+use crate::score::{Criterion, GroupInput, GroupScores, L2, Regression, Response};
 use crate::statistics::{Centring, ClassGram, TapFeatures};
 
 /// What the images say about the classes.
 pub(super) struct Known {
-    pub(super) responses: Responses,
+    /// `None` where the model's outputs cannot be seen as rows.
+    pub(super) responses: Option<Responses>,
     pub(super) relatedness: Relatedness,
     pub(super) weights: Vec<f64>,
 }
 
 impl Known {
-    /// Responses and relatedness of the classes; `None` where the model's outputs cannot be seen as rows.
-    pub(super) fn new(observed: &Observed, classes: &Classes, response: Response) -> Result<Option<Self>, Error> {
-        let Some(outputs) = &observed.outputs else { return Ok(None) };
+    /// Responses and relatedness of the classes.
+    pub(super) fn new(observed: &Observed, classes: &Classes, response: Response) -> Result<Self, Error> {
         let weights = classes.weights();
+        let Some(outputs) = &observed.outputs else {
+            // Only models without class scores: all images are one class, which is related to nothing.
+            return Ok(Self { responses: None, relatedness: Relatedness::single(), weights });
+        };
         let responses = match response {
             _ if classes.count() == 1 => Responses::from_embeddings(outputs.view())?,
             Response::Soft => Responses::soft(outputs.view(), &labels(observed, classes), &classes.members)?,
@@ -41,7 +45,7 @@ impl Known {
         } else {
             Relatedness::from_outputs(outputs.view()).merged(&classes.members)
         };
-        Ok(Some(Self { responses, relatedness, weights }))
+        Ok(Self { responses: Some(responses), relatedness, weights })
     }
 }
 
@@ -74,7 +78,14 @@ impl Scorer<'_> {
     pub(super) fn scores(&self) -> Result<Vec<GroupScores>, Error> {
         (0..self.channels.groups.len())
             .into_par_iter()
-            .map(|group| Ok(self.criterion.score(&self.input(group, &self.data(group)?))?))
+            .map(|group| {
+                let data = self.data(group)?;
+                let input = self.input(group, &data);
+                // Nothing tells what these channels are for.
+                let blind = self.criterion.needs().fallback && data.contributions.is_empty();
+                let criterion = if blind && input.responses.is_none() { &L2 } else { self.criterion };
+                Ok(criterion.score(&input)?)
+            })
             .collect()
     }
 
@@ -140,7 +151,7 @@ impl Scorer<'_> {
             contributions: &data.contributions,
             scales: data.scales.clone(),
             ranks: self.observed.and_then(|observed| observed.ranks.get(index)).map_or(&[], Vec::as_slice),
-            responses: self.known.map(|known| &known.responses),
+            responses: self.known.and_then(|known| known.responses.as_ref()),
             relatedness: self.known.map(|known| &known.relatedness),
             class_weights: self.known.map_or(&[], |known| known.weights.as_slice()),
             seed: self.seed,
