@@ -88,7 +88,10 @@ fn labels(channels: usize, classes: usize) {
             taps: &taps,
             responses: Some(&responses),
             relatedness: Some(&related),
-            ..empty(channels, &weights)
+            name: "group",
+            width: channels,
+            consumer_weights: vec![weights.view()],
+            ..GroupInput::default()
         };
         let begin = Instant::now();
         let found = StlpIb { options }.score(&input).unwrap();
@@ -101,24 +104,6 @@ fn labels(channels: usize, classes: usize) {
             path.sweeps,
             path.residual
         );
-    }
-}
-
-fn empty(width: usize, weights: &Array2<f32>) -> GroupInput<'_> {
-    GroupInput {
-        name: "group",
-        width,
-        producer_weights: Vec::new(),
-        consumer_weights: vec![weights.view()],
-        taps: &[],
-        regressions: &[],
-        contributions: &[],
-        scales: Vec::new(),
-        ranks: &[],
-        responses: None,
-        relatedness: None,
-        class_weights: &[],
-        seed: 0,
     }
 }
 
@@ -151,8 +136,13 @@ fn outputs(channels: usize, classes: usize) {
     let contributions = [sums.finish(weights.as_ref(), &atoms, Centring::Class).unwrap()];
     drop(sums);
     let gathered = begin.elapsed().as_secs_f64();
-    let none = Array2::zeros((channels, 1));
-    let input = GroupInput { contributions: &contributions, relatedness: Some(&related), ..empty(channels, &none) };
+    let input = GroupInput {
+        name: "group",
+        width: channels,
+        contributions: &contributions,
+        relatedness: Some(&related),
+        ..GroupInput::default()
+    };
     let path = StlpIb::default().score(&input).unwrap().path.unwrap();
     println!(
         "outputs class by class: n = {IMAGES}, c = {channels}, K = {classes}: statistics {gathered:.1} s, with path {:.1} s, peak {}, {} lambdas, {} sweeps, residual {:.1e}",

@@ -189,9 +189,7 @@ pub(super) fn observe(
         progress.advance(batch.items.len() as u64);
         Ok(())
     })?;
-    let scores: Option<Vec<Array2<f32>>> = scores.into_iter().collect();
-    let views: Vec<_> = scores.iter().flatten().map(|scores| scores.view()).collect();
-    let outputs = concatenate(Axis(0), &views).ok();
+    let outputs = stacked(scores);
     let (features, ranks, moments) = observers.finish()?;
     let images = labels.len();
     Ok(Observed { outputs, labels, features, ranks, moments, judge, images, skipped })
@@ -290,9 +288,14 @@ pub(super) fn outputs_only(
         progress.advance(batch.items.len() as u64);
         Ok(())
     })?;
-    let all: Option<Vec<Array2<f32>>> = all.into_iter().collect();
-    let views: Vec<_> = all.iter().flatten().map(|rows| rows.view()).collect();
-    Ok((items, concatenate(Axis(0), &views).ok()))
+    Ok((items, stacked(all)))
+}
+
+/// The rows of all batches; `None` if some batch has none, or they differ in length.
+fn stacked(batches: Vec<Option<Array2<f32>>>) -> Option<Array2<f32>> {
+    let batches: Vec<Array2<f32>> = batches.into_iter().collect::<Option<_>>()?;
+    let views: Vec<_> = batches.iter().map(|rows| rows.view()).collect();
+    concatenate(Axis(0), &views).ok()
 }
 
 /// Images for calibration.

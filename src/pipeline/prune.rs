@@ -102,7 +102,7 @@ fn attempt(mut run: Run<'_>) -> Result<Attempt, Error> {
     let compensation = run.compensate(&mut pruned, &cut, observed, options.compensation)?;
     let (accuracy, agreement) = run.accuracy(source.as_ref(), observed, &pruned)?;
     let names = source.as_ref().map_or(&[][..], |source| source.dataset.class_names());
-    let classwise = run.classwise(observed.zip(classes), known.as_ref(), &plan, names)?;
+    let classwise = run.classwise(observed.zip(classes), known.as_ref(), Some(&plan), names)?;
     run.interrupted()?;
     let bytes = run.save(&pruned, &plan)?;
     let latency_ms = run.latency(&pruned)?;

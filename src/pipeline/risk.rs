@@ -3,31 +3,27 @@
 use super::classes::Classes;
 use super::dense::Observed;
 use super::run::Run;
-use super::scoring::{Known, Scorer};
+use super::scoring::{Known, contributions};
 use crate::channels::Group;
 use crate::error::Error;
-use crate::plan::{Plan, PlannedGroup};
+use crate::plan::Plan;
 use crate::report::{Classwise, FollowedClass, GroupClasses};
-use crate::score::relatedness::GraphOptions;
-use crate::score::{Obs, Sign};
 use crate::statistics::{Centring, ClassGram};
 
 impl Run<'_> {
-    /// The classes' part of the report; `None` where there are fewer than two, or nothing was gathered about them.
+    /// The classes' part of the report, for a plan or with everything kept; `None` where there are fewer than two, or nothing was gathered about them.
     pub(super) fn classwise(
         &self,
         found: Option<(&Observed, &Classes)>,
         known: Option<&Known>,
-        plan: &Plan,
+        plan: Option<&Plan>,
         names: &[String],
     ) -> Result<Option<Classwise>, Error> {
         let Some(((observed, classes), known)) = found.zip(known).filter(|((_, classes), _)| classes.count() > 1)
         else {
             return Ok(None);
         };
-        let lasso = self.options.criteria.lasso;
-        let negative = lasso.graph.negative && lasso.sign == Sign::Free;
-        let graph = GraphOptions { negative, ..lasso.graph };
+        let graph = self.options.criteria.lasso.edges();
         let followed = |class: usize| FollowedClass {
             name: classes.name(class, names),
             outputs: classes.members[class].clone(),
@@ -35,29 +31,32 @@ impl Run<'_> {
             weight: known.weights.get(class).copied().unwrap_or(1.0),
         };
         let mut report = Classwise::related((0..classes.count()).map(followed).collect(), &known.relatedness, graph);
-        let scorer = self.scorer(&Obs, Some(observed), Some(known));
-        for (group, planned) in self.channels.groups.iter().zip(&plan.groups) {
-            report.groups.extend(group_classes(&scorer, group, planned)?);
+        for (index, group) in self.channels.groups.iter().enumerate() {
+            let consumers = contributions(&self.model, &self.channels, group, observed, Centring::Global)?;
+            let kept = match plan {
+                Some(plan) => plan.groups[index].kept.clone(),
+                None => (0..group.width()).collect(),
+            };
+            report.groups.extend(group_classes(group, kept, &consumers));
         }
         Ok(Some(report))
     }
 }
 
 /// `None` where no consumer's outputs can be told apart by channel.
-fn group_classes(scorer: &Scorer<'_>, group: &Group, planned: &PlannedGroup) -> Result<Option<GroupClasses>, Error> {
-    let consumers = scorer.contributions(group, Centring::Global)?;
-    let Some(classes) = consumers.first().map(ClassGram::classes) else { return Ok(None) };
-    let gone: Vec<usize> = (0..group.width()).filter(|atom| planned.kept.binary_search(atom).is_err()).collect();
+fn group_classes(group: &Group, kept: Vec<usize>, consumers: &[ClassGram]) -> Option<GroupClasses> {
+    let classes = consumers.first()?.classes();
+    let gone: Vec<usize> = (0..group.width()).filter(|atom| kept.binary_search(atom).is_err()).collect();
     let mean = |of: &dyn Fn(&ClassGram) -> f64| consumers.iter().map(of).sum::<f64>() / consumers.len() as f64;
     let lost: Vec<f64> = (0..classes).map(|class| mean(&|own| own.lost(class, &gone))).collect();
     #[allow(clippy::cast_possible_truncation, reason = "shares for pictures")]
     let share = |class: usize, atom: usize| mean(&|own| own.lost(class, &[atom])) as f32;
     let worst = (0..classes).max_by(|&a, &b| lost[a].total_cmp(&lost[b]).then(b.cmp(&a)));
-    Ok(Some(GroupClasses {
+    Some(GroupClasses {
         name: group.name.clone(),
         most_at_risk: worst.filter(|_| !gone.is_empty()),
         lost,
-        kept: planned.kept.clone(),
+        kept,
         shares: (0..classes).map(|class| (0..group.width()).map(|atom| share(class, atom)).collect()).collect(),
-    }))
+    })
 }

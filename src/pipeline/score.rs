@@ -7,7 +7,6 @@ use super::options::PruneOptions;
 use super::run::Run;
 use super::{Progress, writing};
 use crate::error::Error;
-use crate::plan::{PLAN_SCHEMA_VERSION, Plan, PlannedGroup};
 use crate::report::{FileInfo, SCORES_SCHEMA_VERSION, Scored, ScoredGroup};
 
 /// Scores every group by a criterion. Of the options, those of the model, the images, the engine and the criterion count.
@@ -28,16 +27,13 @@ pub fn score(options: &PruneOptions, progress: &dyn Progress, cancel: &AtomicBoo
     progress.phase("score", None);
     let scores = run.timed("score", |run| run.scorer(criterion.as_ref(), observed, known.as_ref()).scores())?;
     let names = source.as_ref().map_or(&[][..], |source| source.dataset.class_names());
-    let whole = run.whole_plan(criterion.name());
     let pair = found.as_ref().map(|(observed, classes)| (observed, classes));
-    let classwise = run.classwise(pair, known.as_ref(), &whole, names)?;
+    let classwise = run.classwise(pair, known.as_ref(), None, names)?;
     run.interrupted()?;
-    let shares = |name: &str| {
-        let told = classwise.iter().flat_map(|own| &own.groups);
-        told.into_iter().find(|group| group.name == name).map(|group| group.shares.clone()).unwrap_or_default()
-    };
+    // In the same order; groups that say nothing about the classes are left out.
+    let mut told = classwise.iter().flat_map(|own| &own.groups).peekable();
     let groups = run.channels.groups.iter().zip(scores).map(|(group, own)| ScoredGroup {
-        shares: shares(&group.name),
+        shares: told.next_if(|own| own.name == group.name).map(|own| own.shares.clone()).unwrap_or_default(),
         name: group.name.clone(),
         scope: group.scope,
         scores: own.scores,
@@ -45,6 +41,7 @@ pub fn score(options: &PruneOptions, progress: &dyn Progress, cancel: &AtomicBoo
         explanation: own.explanation,
         path: own.path,
     });
+    let groups = groups.collect();
     Ok(Scored {
         schema_version: SCORES_SCHEMA_VERSION,
         tool_version: env!("CARGO_PKG_VERSION").into(),
@@ -52,29 +49,10 @@ pub fn score(options: &PruneOptions, progress: &dyn Progress, cancel: &AtomicBoo
         engine: observed.map(|_| run.engine.info().clone()),
         criterion: criterion.name().into(),
         calibration: run.calibrated(source.as_ref(), observed),
-        groups: groups.collect(),
+        groups,
         classwise,
         notes: run.notes,
         seed: options.seed,
         timings_s: run.timings,
     })
-}
-
-impl Run<'_> {
-    /// A plan that keeps everything.
-    fn whole_plan(&self, criterion: &str) -> Plan {
-        let criteria = &self.options.criteria;
-        let groups = self.channels.groups.iter();
-        Plan {
-            schema_version: PLAN_SCHEMA_VERSION,
-            tool_version: env!("CARGO_PKG_VERSION").into(),
-            model_sha256: self.file.1.clone(),
-            criterion: criterion.into(),
-            budget: criteria.budget,
-            rounding: crate::plan::Rounding { block: 1, multiple: 1 },
-            seed: self.options.seed,
-            ignore: self.ignore.clone(),
-            groups: groups.map(|group| PlannedGroup::new(group, (0..group.width()).collect())).collect(),
-        }
-    }
 }

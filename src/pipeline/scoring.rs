@@ -100,18 +100,6 @@ impl Scorer<'_> {
         Ok(if whole && found.len() == kept.len() { found } else { kept })
     }
 
-    /// Class-conditional statistics of a group, one entry per consumer.
-    pub(super) fn contributions(&self, group: &Group, centring: Centring) -> Result<Vec<ClassGram>, Error> {
-        let Some(moments) = self.observed.and_then(|observed| observed.moments.as_ref()) else {
-            return Ok(Vec::new());
-        };
-        let mut found = Vec::new();
-        for tap in &group.taps {
-            found.extend(moments.class_gram(self.model, self.channels, tap, centring)?);
-        }
-        Ok(found)
-    }
-
     fn data(&self, group: usize) -> Result<Data, Error> {
         let (group, needs) = (&self.channels.groups[group], self.criterion.needs());
         let mut regressions = Vec::new();
@@ -130,9 +118,11 @@ impl Scorer<'_> {
                 Vec::new()
             },
             regressions,
-            contributions: match self.criterion.centring().filter(|_| needs.contributions) {
-                Some(centring) => self.contributions(group, centring)?,
-                None => Vec::new(),
+            contributions: match (self.observed, self.criterion.centring()) {
+                (Some(observed), Some(centring)) if needs.contributions => {
+                    contributions(self.model, self.channels, group, observed, centring)?
+                }
+                _ => Vec::new(),
             },
             scales: scales(self.model, self.channels, group)?,
         })
@@ -157,6 +147,21 @@ impl Scorer<'_> {
             seed: self.seed,
         }
     }
+}
+
+/// Class-conditional statistics of a group, one entry per consumer whose outputs can be told apart by channel.
+pub(super) fn contributions(
+    model: &Model,
+    channels: &Channels,
+    group: &Group,
+    observed: &Observed,
+    centring: Centring,
+) -> Result<Vec<ClassGram>, Error> {
+    let mut found = Vec::new();
+    for (moments, tap) in observed.moments.iter().flat_map(|moments| group.taps.iter().map(move |tap| (moments, tap))) {
+        found.extend(moments.class_gram(model, channels, tap, centring)?);
+    }
+    Ok(found)
 }
 
 /// Scales of the batch normalisations that the atoms pass.

@@ -1,6 +1,6 @@
 //! Scales of batch normalisation.
 
-use super::{Criterion, GroupInput, GroupScores, Needs, ScoreError, norm};
+use super::{Criterion, GroupInput, GroupScores, ScoreError, norm};
 
 /// Absolute scale (gamma) of the batch normalisations that the atom passes, added over several and divided by the group's
 /// mean (Liu et al., *Learning Efficient Convolutional Networks through Network Slimming*, 2017). Needs no data. Groups
@@ -11,10 +11,6 @@ pub struct BnScale;
 impl Criterion for BnScale {
     fn name(&self) -> &'static str {
         "bn-scale"
-    }
-
-    fn needs(&self) -> Needs {
-        Needs::default()
     }
 
     fn score(&self, input: &GroupInput<'_>) -> Result<GroupScores, ScoreError> {

@@ -13,8 +13,10 @@ pub trait Criterion: Send + Sync {
     /// The name on the command line and in reports.
     fn name(&self) -> &'static str;
 
-    /// What must be measured before [`score`](Self::score) is called.
-    fn needs(&self) -> Needs;
+    /// What must be measured before [`score`](Self::score) is called. Nothing by default.
+    fn needs(&self) -> Needs {
+        Needs::default()
+    }
 
     /// Scores of all atoms of one group.
     ///
@@ -85,7 +87,7 @@ impl Needs {
 }
 
 /// One coupled group as a criterion sees it. `atoms` = `width` everywhere.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct GroupInput<'a> {
     /// The group's name; random scores are seeded by it.
     pub name: &'a str,
@@ -128,6 +130,32 @@ pub struct Regression {
     pub weights: Mat<f64>,
     /// The columns of every atom: one per channel, or one per channel and kernel position.
     pub columns: Vec<Vec<usize>>,
+}
+
+impl Regression {
+    /// Ridge relative to the mean variance of the columns (`compensation.md` 8.1).
+    pub(super) const RIDGE: f64 = 1e-3;
+
+    /// The covariance with a ridge on its diagonal.
+    pub(super) fn ridged(&self) -> Mat<f64> {
+        let size = self.covariance.nrows();
+        let mean = (0..size).map(|at| self.covariance[(at, at)]).sum::<f64>() / size.max(1) as f64;
+        let mut ridged = self.covariance.clone();
+        for at in 0..size {
+            ridged[(at, at)] += Self::RIDGE * mean.max(f64::MIN_POSITIVE);
+        }
+        ridged
+    }
+
+    /// Covariance of the columns with the consumer's outputs, `[columns, outputs]`, and the variance of all outputs
+    /// together, above 0.
+    pub(super) fn target(&self) -> (Mat<f64>, f64) {
+        let target = &self.covariance * &self.weights;
+        let variance = (0..self.weights.ncols())
+            .map(|output| (0..target.nrows()).map(|at| self.weights[(at, output)] * target[(at, output)]).sum::<f64>())
+            .sum::<f64>();
+        (target, variance.max(f64::MIN_POSITIVE))
+    }
 }
 
 /// Scores of one group.

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{Criterion, GroupInput, GroupScores, Needs, ScoreError, norm};
+use super::{Criterion, GroupInput, GroupScores, ScoreError, norm};
 
 /// Sum of the Euclidean distances to all other filters of the group, divided by the group's mean: a filter near the
 /// geometric median of all can be replaced by the others (He et al., *Filter Pruning via Geometric Median*, 2019). With
@@ -13,10 +13,6 @@ pub struct Fpgm;
 impl Criterion for Fpgm {
     fn name(&self) -> &'static str {
         "fpgm"
-    }
-
-    fn needs(&self) -> Needs {
-        Needs::default()
     }
 
     fn score(&self, input: &GroupInput<'_>) -> Result<GroupScores, ScoreError> {

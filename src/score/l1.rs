@@ -1,6 +1,6 @@
 //! Sum of absolute producing weights.
 
-use super::{Criterion, GroupInput, GroupScores, Needs, ScoreError, norm};
+use super::{Criterion, GroupInput, GroupScores, ScoreError, norm};
 
 /// Sum of the absolute values of all weights that produce the atom (Li et al., *Pruning Filters for Efficient
 /// `ConvNets`*, 2017), added over several producers and divided by the group's mean. Needs no data.
@@ -10,10 +10,6 @@ pub struct L1;
 impl Criterion for L1 {
     fn name(&self) -> &'static str {
         "l1"
-    }
-
-    fn needs(&self) -> Needs {
-        Needs::default()
     }
 
     fn score(&self, input: &GroupInput<'_>) -> Result<GroupScores, ScoreError> {

@@ -1,6 +1,6 @@
 //! Euclidean norm of the producing weights.
 
-use super::{Criterion, GroupInput, GroupScores, Needs, ScoreError, norm};
+use super::{Criterion, GroupInput, GroupScores, ScoreError, norm};
 
 /// Root of the sum of squares of all weights that produce the atom, over all producers together, divided by the
 /// group's mean. Needs no data.
@@ -10,10 +10,6 @@ pub struct L2;
 impl Criterion for L2 {
     fn name(&self) -> &'static str {
         "l2"
-    }
-
-    fn needs(&self) -> Needs {
-        Needs::default()
     }
 
     fn score(&self, input: &GroupInput<'_>) -> Result<GroupScores, ScoreError> {

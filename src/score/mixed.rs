@@ -88,7 +88,7 @@ impl Criterion for Mixed {
     }
 
     fn refine(&self, input: &GroupInput<'_>, kept: Vec<usize>) -> Result<Vec<usize>, ScoreError> {
-        if self.mixture == Mixture::Prior {
+        if !self.refines() {
             return Ok(kept);
         }
         Ok(sweep::exchange(input, &kept)?.0)

@@ -88,16 +88,7 @@ mod tests {
             name: "group",
             width,
             producer_weights: producers.iter().map(|matrix| matrix.view()).collect(),
-            consumer_weights: Vec::new(),
-            taps: &[],
-            regressions: &[],
-            contributions: &[],
-            scales: Vec::new(),
-            ranks: &[],
-            responses: None,
-            relatedness: None,
-            class_weights: &[],
-            seed: 0,
+            ..GroupInput::default()
         }
     }
 

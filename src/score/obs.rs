@@ -7,9 +7,6 @@ use rayon::prelude::*;
 
 use super::{Criterion, GroupInput, GroupScores, Needs, Regression, ScoreError};
 
-/// Ridge relative to the mean variance of the columns.
-const RIDGE: f64 = 1e-3;
-
 /// Block optimal brain surgeon (Hassibi and Stork 1993; blocks of columns as in Frantar and Alistarh 2022): channels are
 /// removed one by one, each time the one whose removal raises the squared error of the consumers' refitted outputs
 /// least. The score of an atom is the error, as a share of the outputs' variance, when it and all that went before are
@@ -80,25 +77,10 @@ struct State<'a> {
 
 impl<'a> State<'a> {
     fn new(input: &GroupInput<'_>, own: &'a Regression) -> Result<Self, ScoreError> {
-        let missing = |what| ScoreError::NotFinite { group: input.name.into(), what };
-        let size = own.covariance.nrows();
-        let mean = (0..size).map(|at| own.covariance[(at, at)]).sum::<f64>() / size.max(1) as f64;
-        let mut ridged = own.covariance.clone();
-        for at in 0..size {
-            ridged[(at, at)] += RIDGE * mean.max(f64::MIN_POSITIVE);
-        }
-        let factor = ridged.llt(Side::Lower).map_err(|_| missing("moments of its consumers"))?;
-        let inverse = factor.solve(Mat::<f64>::identity(size, size));
-        let image = &own.covariance * &own.weights;
-        let variance = (0..own.weights.ncols())
-            .map(|output| (0..size).map(|at| own.weights[(at, output)] * image[(at, output)]).sum::<f64>())
-            .sum::<f64>();
-        Ok(Self {
-            columns: &own.columns,
-            inverse,
-            weights: own.weights.clone(),
-            variance: variance.max(f64::MIN_POSITIVE),
-        })
+        let (ridged, size) = (own.ridged(), own.covariance.nrows());
+        let bad = |_| ScoreError::NotFinite { group: input.name.into(), what: "moments of its consumers" };
+        let inverse = ridged.llt(Side::Lower).map_err(bad)?.solve(Mat::<f64>::identity(size, size));
+        Ok(Self { columns: &own.columns, inverse, weights: own.weights.clone(), variance: own.target().1 })
     }
 
     /// `[(Hi)_qq]^-1 W_q` for the columns `q` of an atom, and `W_q`.
@@ -157,7 +139,7 @@ mod tests {
     /// Squared error of the best fit on the columns that are left, by the normal equations.
     fn error(own: &Regression, left: &[usize]) -> f64 {
         let size = own.covariance.nrows();
-        let ridge = RIDGE * (0..size).map(|at| own.covariance[(at, at)]).sum::<f64>() / size as f64;
+        let ridge = Regression::RIDGE * (0..size).map(|at| own.covariance[(at, at)]).sum::<f64>() / size as f64;
         let ridged = |i: usize, j: usize| own.covariance[(i, j)] + if i == j { ridge } else { 0.0 };
         let full = Mat::from_fn(size, size, ridged);
         let target = &full * &own.weights;

@@ -92,6 +92,12 @@ impl LassoOptions {
         }
     }
 
+    /// Which pairs of classes become edges. With coefficients that cannot be negative, a negative edge would only add to
+    /// the l1 term.
+    pub fn edges(&self) -> GraphOptions {
+        GraphOptions { negative: self.graph.negative && self.sign == Sign::Free, ..self.graph }
+    }
+
     pub(super) fn needs(&self) -> Needs {
         let contributions = self.response == Response::Outputs;
         let features = Needs { pool: self.pool, outputs: true, ..Needs::default() };

@@ -3,7 +3,7 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use super::{Criterion, GroupInput, GroupScores, Needs, ScoreError};
+use super::{Criterion, GroupInput, GroupScores, ScoreError};
 
 /// Uniform scores in `[0, 1)`, a function of the seed and the group's name alone: neither other groups nor their order
 /// change them. Needs no data.
@@ -13,10 +13,6 @@ pub struct Random;
 impl Criterion for Random {
     fn name(&self) -> &'static str {
         "random"
-    }
-
-    fn needs(&self) -> Needs {
-        Needs::default()
     }
 
     fn score(&self, input: &GroupInput<'_>) -> Result<GroupScores, ScoreError> {

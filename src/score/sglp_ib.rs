@@ -2,8 +2,8 @@
 
 use super::lasso::{self, Target};
 use super::options::LassoOptions;
-use super::relatedness::{GraphOptions, Relatedness};
-use super::solver::{Graph, Penalty, Sign};
+use super::relatedness::Relatedness;
+use super::solver::{Graph, Penalty};
 use super::{Criterion, GroupInput, GroupScores, Needs, ScoreError};
 use crate::statistics::Centring;
 
@@ -17,10 +17,7 @@ pub struct SglpIb {
 
 /// The graph-guided penalty over related classes.
 pub(super) fn penalty(related: &Relatedness, options: &LassoOptions) -> Box<dyn Penalty> {
-    // With coefficients that cannot be negative, a negative edge would only add to the l1 term.
-    let negative = options.graph.negative && options.sign == Sign::Free;
-    let edges = related.edges(GraphOptions { negative, ..options.graph });
-    Box::new(Graph::new(edges, options.theta, options.sign))
+    Box::new(Graph::new(related.edges(options.edges()), options.theta, options.sign))
 }
 
 impl Criterion for SglpIb {

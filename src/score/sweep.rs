@@ -7,9 +7,6 @@ use rayon::prelude::*;
 
 use super::{GroupInput, Regression, ScoreError};
 
-/// Ridge relative to the mean variance of the columns.
-const RIDGE: f64 = 1e-3;
-
 /// Exchanges after which the search ends in any case.
 const MOST_EXCHANGES: usize = 200;
 
@@ -62,18 +59,12 @@ struct Sweep<'a> {
 
 impl<'a> Sweep<'a> {
     fn new(input: &GroupInput<'_>, own: &'a Regression, kept: &[usize]) -> Result<Self, ScoreError> {
-        let size = own.covariance.nrows();
-        let mean = (0..size).map(|at| own.covariance[(at, at)]).sum::<f64>() / size.max(1) as f64;
-        if !mean.is_finite() {
+        let (matrix, (target, variance)) = (own.ridged(), own.target());
+        let size = matrix.nrows();
+        if (0..size).any(|at| !matrix[(at, at)].is_finite()) {
             return Err(ScoreError::NotFinite { group: input.name.into(), what: "moments of its consumers" });
         }
-        let mut matrix = own.covariance.clone();
-        for at in 0..size {
-            matrix[(at, at)] += RIDGE * mean.max(f64::MIN_POSITIVE);
-        }
-        let target = &own.covariance * &own.weights;
-        let variance = own.weights.col_iter().zip(target.col_iter()).map(|(w, t)| w.transpose() * t).sum::<f64>();
-        let mut state = Self { own, matrix, target, variance: variance.max(f64::MIN_POSITIVE) };
+        let mut state = Self { own, matrix, target, variance };
         // Columns of other groups are always in.
         let mut others = vec![true; size];
         own.columns.iter().flatten().for_each(|&column| others[column] = false);
@@ -89,13 +80,17 @@ impl<'a> Sweep<'a> {
     fn value(&self, atom: usize) -> f64 {
         let q = &self.own.columns[atom];
         let rows = Mat::from_fn(q.len(), self.target.ncols(), |i, j| self.target[(q[i], j)]);
-        // Minus the inverse where the atom is in.
-        let sign = if q.first().is_some_and(|&at| self.matrix[(at, at)] < 0.0) { -1.0 } else { 1.0 };
-        let block = Mat::from_fn(q.len(), q.len(), |i, j| sign * self.matrix[(q[i], q[j])]);
+        let (_, block) = self.block(q);
         let Ok(factor) = block.llt(Side::Lower) else { return 0.0 };
         let solved = factor.solve(&rows);
         let value = rows.col_iter().zip(solved.col_iter()).map(|(r, s)| r.transpose() * s).sum::<f64>();
         value / self.variance
+    }
+
+    /// Sign of the block of some columns, all in (-1) or all out (1), and the block times its sign: positive definite.
+    fn block(&self, q: &[usize]) -> (f64, Mat<f64>) {
+        let sign = if q.first().is_some_and(|&at| self.matrix[(at, at)] < 0.0) { -1.0 } else { 1.0 };
+        (sign, Mat::from_fn(q.len(), q.len(), |i, j| sign * self.matrix[(q[i], q[j])]))
     }
 
     /// Takes an atom in, or out if it is in.
@@ -105,18 +100,15 @@ impl<'a> Sweep<'a> {
     }
 
     fn sweep_columns(&mut self, q: &[usize]) {
-        let size = self.matrix.nrows();
-        let block = Mat::from_fn(q.len(), q.len(), |i, j| self.matrix[(q[i], q[j])]);
         if q.is_empty() {
             return;
         }
-        // Minus the inverse where the columns are in.
-        let sign = if block[(0, 0)] < 0.0 { -1.0 } else { 1.0 };
-        let signed = Mat::from_fn(q.len(), q.len(), |i, j| sign * block[(i, j)]);
-        let Ok(factor) = signed.llt(Side::Lower) else { return };
+        let size = self.matrix.nrows();
+        let (sign, block) = self.block(q);
+        let Ok(factor) = block.llt(Side::Lower) else { return };
         let across = Mat::from_fn(q.len(), size, |i, column| self.matrix[(q[i], column)]);
         let rows = Mat::from_fn(q.len(), self.target.ncols(), |i, output| self.target[(q[i], output)]);
-        // P^-1 times the block's rows, where P is the block itself.
+        // The inverse of the block itself, not of the block times its sign.
         let solve = |right: &Mat<f64>| {
             let mut solved = factor.solve(right);
             for column in solved.col_iter_mut() {
@@ -163,7 +155,7 @@ mod tests {
 
     /// Squared error of the fit on some columns, by the normal equations.
     fn error(own: &Regression, columns: &[usize]) -> f64 {
-        let ridge = RIDGE * (0..12).map(|at| own.covariance[(at, at)]).sum::<f64>() / 12.0;
+        let ridge = Regression::RIDGE * (0..12).map(|at| own.covariance[(at, at)]).sum::<f64>() / 12.0;
         let target = &own.covariance * &own.weights;
         let at = |i: usize, j: usize| own.covariance[(columns[i], columns[j])] + if i == j { ridge } else { 0.0 };
         let square = Mat::from_fn(columns.len(), columns.len(), at);

@@ -44,16 +44,11 @@ fn run(criterion: &dyn Criterion, taps: &[TapFeatures], consumer: &Array2<f32>) 
         name: "group",
         width: consumer.nrows(),
         producer_weights: vec![consumer.view()],
-        regressions: &[],
-        contributions: &[],
-        scales: Vec::new(),
-        ranks: &[],
-        class_weights: &[],
         consumer_weights: vec![consumer.view()],
         taps,
         responses: Some(&responses),
         relatedness: Some(&related),
-        seed: 0,
+        ..GroupInput::default()
     };
     criterion.score(&input).unwrap()
 }
