@@ -316,7 +316,8 @@ pub(super) struct Prune {
     /// Least share of a group that stays
     #[arg(long, value_name = "X", default_value = "0.125", value_parser = parse::share, help_heading = "Budget")]
     min_width: f64,
-    /// How the consumers of cut channels are repaired
+    /// Repair: none; bias; local: every consumer of a cut alone, from the dense model's activations;
+    /// auto: then layer after layer on the pruned model's own activations
     #[arg(long, value_enum, default_value = "auto", help_heading = "Budget")]
     compensate: CompensateFlag,
     /// Seed of every random choice
@@ -374,6 +375,7 @@ enum ScopeFlag {
 enum CompensateFlag {
     None,
     Bias,
+    Local,
     Auto,
 }
 
@@ -408,6 +410,7 @@ impl Prune {
             compensation: match self.compensate {
                 CompensateFlag::None => Compensation::None,
                 CompensateFlag::Bias => Compensation::Bias,
+                CompensateFlag::Local => Compensation::Local,
                 CompensateFlag::Auto => Compensation::Auto,
             },
             output: self.output.clone(),

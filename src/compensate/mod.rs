@@ -8,10 +8,12 @@ mod moments;
 mod pairs;
 mod refit;
 mod sampling;
+mod sequential;
 mod weight;
 
 pub use moments::{MomentOptions, Moments, Products};
 pub use refit::{Method, Refit, refit};
+pub use sequential::{LayerFit, Walk};
 
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +25,10 @@ pub enum Compensation {
     None,
     /// Biases only (7.2).
     Bias,
-    /// Least squares over windows (7.4), over channels (7.3) where those are too large, biases where neither works.
+    /// Every consumer of a cut alone, from the dense model's activations: least squares over windows (7.4), over channels
+    /// (7.3) where those are too large, biases where neither works.
+    Local,
+    /// As `Local` first; then layer after layer on the pruned model's own activations ([`Walk`], 7.4 to 7.6).
     #[default]
     Auto,
 }

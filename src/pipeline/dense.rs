@@ -1,6 +1,7 @@
 //! One pass of the dense model over the calibration images, serving all observers at once.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ndarray::{Array2, ArrayD, Axis, concatenate};
@@ -142,6 +143,8 @@ pub(super) struct Observed {
     pub(super) judge: Judge,
     pub(super) images: usize,
     pub(super) skipped: Skipped,
+    /// The images as the model takes them, where they are wanted again.
+    pub(super) batches: Vec<Arc<Tensor>>,
 }
 
 /// What the pass is to gather.
@@ -152,6 +155,8 @@ pub(super) struct Wanted {
     /// Whether the ranks of feature maps are wanted.
     pub(super) ranks: bool,
     pub(super) moments: Option<Moments>,
+    /// Whether the images themselves are kept.
+    pub(super) images: bool,
 }
 
 /// Runs the pass over the images in the order of `indices`.
@@ -164,6 +169,7 @@ pub(super) fn observe(
     wanted: Wanted,
     (progress, cancel): (&dyn Progress, &AtomicBool),
 ) -> Result<Observed, Error> {
+    let mut keeper = wanted.images.then(|| Keeper::new(source, indices.len()));
     let mut observers = Observers::new(channels, wanted);
     let first = model.graph().output.first().map(|output| output.name().to_owned()).unwrap_or_default();
     let mut names = vec![first];
@@ -185,6 +191,9 @@ pub(super) fn observe(
         let weights: Option<Vec<f64>> =
             weights.map(|weights| batch.items.iter().map(|item| weights.get(item).copied().unwrap_or(1.0)).collect());
         observers.push(&values, &own, weights.as_deref())?;
+        if let Some(keeper) = &mut keeper {
+            keeper.push(source, batch);
+        }
         labels.extend(own);
         progress.advance(batch.items.len() as u64);
         Ok(())
@@ -192,7 +201,34 @@ pub(super) fn observe(
     let outputs = stacked(scores);
     let (features, ranks, moments) = observers.finish()?;
     let images = labels.len();
-    Ok(Observed { outputs, labels, features, ranks, moments, judge, images, skipped })
+    let batches = keeper.map(|keeper| keeper.batches).unwrap_or_default();
+    Ok(Observed { outputs, labels, features, ranks, moments, judge, images, skipped, batches })
+}
+
+/// Bytes of images that are kept for later passes: beyond, every other batch is, or fewer.
+const KEPT_IMAGES: usize = 1 << 30;
+
+/// Images for later passes.
+struct Keeper {
+    every: usize,
+    seen: usize,
+    batches: Vec<Arc<Tensor>>,
+}
+
+impl Keeper {
+    fn new(source: &Source, images: usize) -> Self {
+        let bytes = 4 * images * source.preprocess.volume();
+        Self { every: bytes.div_ceil(KEPT_IMAGES).max(1), seen: 0, batches: Vec::new() }
+    }
+
+    fn push(&mut self, source: &Source, batch: &Batch) {
+        // A model with a fixed batch takes no smaller one.
+        let whole = source.input.shape.first().copied().flatten().is_none_or(|size| size == batch.items.len());
+        if whole && self.seen % self.every == 0 {
+            self.batches.push(Arc::new(cast(batch.images.clone(), source.input.dtype)));
+        }
+        self.seen += 1;
+    }
 }
 
 /// Everything that looks at activations.

@@ -3,6 +3,7 @@
 mod apply;
 mod class_weights;
 mod classes;
+mod compensating;
 mod dense;
 mod explain;
 mod measure;

@@ -15,7 +15,6 @@ use super::run::Run;
 use super::scoring::{Known, Scorer};
 use super::{Progress, class_weights, writing};
 use crate::channels::{Cut, Group, Measure};
-use crate::compensate::{Compensation, refit};
 use crate::engine::{CompileOptions, channel_block};
 use crate::error::Error;
 use crate::model::{Model, SaveOptions};
@@ -277,23 +276,6 @@ impl Run<'_> {
             .collect();
         let agreement = compare(self.engine.as_ref(), &masked, pruned, &feeds)?;
         Ok(Verified { agreement, runs: feeds.len() })
-    }
-
-    pub(super) fn compensate(
-        &mut self,
-        pruned: &mut Model,
-        cut: &Cut,
-        observed: Option<&Observed>,
-        compensation: Compensation,
-    ) -> Result<crate::compensate::Refit, Error> {
-        let Some(moments) = observed.and_then(|observed| observed.moments.as_ref()) else {
-            return Ok(crate::compensate::Refit::default());
-        };
-        self.progress.phase("compensate", None);
-        self.timed("compensate", |run| {
-            let (model, channels) = (&run.model, &run.channels);
-            Ok(refit(model, pruned, channels, cut, moments, compensation)?)
-        })
     }
 
     /// Accuracy and agreement on held-out images, else on the calibration images.

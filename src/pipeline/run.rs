@@ -222,7 +222,7 @@ impl<'a> Run<'a> {
             _ if needs.moments || needs.contributions => Some(Products::Pairs),
             Compensation::None => None,
             Compensation::Bias => Some(Products::Means),
-            Compensation::Auto => Some(Products::Pairs),
+            Compensation::Local | Compensation::Auto => Some(Products::Pairs),
         };
         let options = |products| MomentOptions {
             images,
@@ -239,6 +239,7 @@ impl<'a> Run<'a> {
         };
         let feature = |group| (needs.features || needs.fallback && !told(group)).then_some(needs.pool);
         let features = self.channels.groups.iter().map(feature).collect();
-        Ok(Wanted { features, ranks: needs.ranks, moments })
+        let images = self.options.compensation == Compensation::Auto;
+        Ok(Wanted { features, ranks: needs.ranks, moments, images })
     }
 }

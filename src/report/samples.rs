@@ -125,6 +125,7 @@ pub(super) fn full() -> Summary {
                 ("c".into(), Method::Bias),
                 ("d".into(), Method::None),
             ],
+            layers: Vec::new(),
         },
         warnings: vec![
             "the budget of 6.22 M MACs cannot be reached: 7.10 M remain in protected channels and floors".into(),

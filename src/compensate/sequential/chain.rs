@@ -1,0 +1,181 @@
+//! What comes of a layer's output: an affine map per channel, a sum with a shortcut, an activation that hides errors.
+
+use std::collections::HashMap;
+
+use crate::channels::run::attribute;
+use crate::model::{Model, TensorData};
+use crate::proto::onnx::{GraphProto, NodeProto};
+use crate::surgery::captured;
+
+/// Who makes and who reads the values of a graph.
+#[derive(Debug)]
+pub(super) struct Readers {
+    makers: HashMap<String, usize>,
+    /// Nodes that read a value; a graph output or a subgraph counts as one that nobody knows.
+    readers: HashMap<String, Vec<Option<usize>>>,
+    initializers: HashMap<String, usize>,
+}
+
+impl Readers {
+    pub(super) fn of(graph: &GraphProto) -> Self {
+        let (mut makers, mut readers) = (HashMap::new(), HashMap::<String, Vec<Option<usize>>>::new());
+        for (index, node) in graph.node.iter().enumerate() {
+            makers.extend(node.output.iter().map(|name| (name.clone(), index)));
+            for name in node.input.iter().filter(|name| !name.is_empty()) {
+                readers.entry(name.clone()).or_default().push(Some(index));
+            }
+            for name in captured(node) {
+                readers.entry(name).or_default().push(None);
+            }
+        }
+        for output in &graph.output {
+            readers.entry(output.name().to_owned()).or_default().push(None);
+        }
+        let initializers = graph.initializer.iter().enumerate().map(|(at, t)| (t.name().to_owned(), at)).collect();
+        Self { makers, readers, initializers }
+    }
+
+    pub(super) fn maker(&self, value: &str) -> Option<usize> {
+        self.makers.get(value).copied()
+    }
+
+    /// The initializer of that name, if one node reads it once.
+    pub(super) fn stored_alone(&self, name: &str) -> Option<usize> {
+        let alone = self.readers.get(name).is_some_and(|readers| readers.len() == 1);
+        self.initializers.get(name).copied().filter(|_| alone)
+    }
+
+    /// The node that alone reads a value.
+    fn only(&self, value: &str) -> Option<usize> {
+        match self.readers.get(value).map(Vec::as_slice) {
+            Some(&[Some(node)]) => Some(node),
+            _ => None,
+        }
+    }
+}
+
+/// What comes of a layer's output.
+#[derive(Debug, Clone)]
+pub(super) struct Chain {
+    /// Constant scale and shift per channel, if any follows at once.
+    pub(super) affine: Option<Affine>,
+    /// The value after scale and shift, if nothing else reads it on the way.
+    scaled: String,
+    sum: Option<String>,
+    /// What is added to it (`compensation.md` 7.5).
+    pub(super) shortcut: Option<String>,
+    /// Range outside which an activation hides differences (7.6), of the sum and of the value alone.
+    bounds: (Option<(f32, f32)>, Option<(f32, f32)>),
+}
+
+/// `scale * y + shift`, of which the shift can be moved.
+#[derive(Debug, Clone)]
+pub(super) struct Affine {
+    pub(super) scale: Vec<f64>,
+    pub(super) shift: Vec<f64>,
+    /// The initializer to whose elements a shift can be added.
+    pub(super) bias: usize,
+}
+
+impl Chain {
+    pub(super) fn after(model: &Model, readers: &Readers, output: &str, from_end: usize) -> Self {
+        let graph = model.graph();
+        let follows = |value: &str| readers.only(value).map(|index| &graph.node[index]);
+        let (mut affine, mut scaled) = (None, output.to_owned());
+        if let Some(node) = follows(output)
+            && let Some(found) = normalised(model, readers, node).or_else(|| biased(model, readers, node, from_end))
+            && let Some(name) = node.output.first()
+        {
+            (affine, scaled) = (Some(found), name.clone());
+        }
+        let mut chain =
+            Self { affine, sum: None, shortcut: None, bounds: (None, bounds(model, follows(&scaled))), scaled };
+        let constant = |name: &String| readers.initializers.contains_key(name) || readers.maker(name).is_none();
+        if let Some(node) = follows(&chain.scaled).filter(|node| node.op_type() == "Add")
+            && let [a, b] = &node.input[..]
+            && let Some(sum) = node.output.first()
+        {
+            let other = if *a == chain.scaled { b } else { a };
+            if !constant(other) && *other != chain.scaled {
+                chain.shortcut = Some(other.clone());
+                chain.bounds.0 = bounds(model, follows(sum));
+                chain.sum = Some(sum.clone());
+            }
+        }
+        chain
+    }
+
+    /// The value that is to come out as in the dense model.
+    pub(super) fn target(&self) -> &str {
+        self.sum.as_ref().unwrap_or(&self.scaled)
+    }
+
+    pub(super) fn bounds(&self) -> Option<(f32, f32)> {
+        if self.sum.is_some() { self.bounds.0 } else { self.bounds.1 }
+    }
+
+    pub(super) fn forget_shortcut(&mut self) {
+        (self.sum, self.shortcut) = (None, None);
+    }
+}
+
+/// Batch normalisation with stored parameters.
+fn normalised(model: &Model, readers: &Readers, node: &NodeProto) -> Option<Affine> {
+    let one = node.output.iter().filter(|name| !name.is_empty()).count() == 1;
+    if node.op_type() != "BatchNormalization" || !one {
+        return None;
+    }
+    let values = |at: usize| -> Option<Vec<f64>> {
+        let index = *readers.initializers.get(node.input.get(at)?)?;
+        let values = model.tensor(&model.graph().initializer[index]).ok()?.to_f32()?;
+        Some(values.into_iter().map(f64::from).collect())
+    };
+    let (gamma, beta, mean, variance) = (values(1)?, values(2)?, values(3)?, values(4)?);
+    let epsilon = f64::from(attribute(node, "epsilon").and_then(|a| a.f).unwrap_or(1e-5));
+    let scale: Vec<f64> = gamma.iter().zip(&variance).map(|(g, v)| g / (v + epsilon).sqrt()).collect();
+    let shift = beta.iter().zip(&mean).zip(&scale).map(|((b, m), s)| b - m * s).collect();
+    Some(Affine { scale, shift, bias: readers.stored_alone(node.input.get(2)?)? })
+}
+
+/// A stored vector that is added to every position.
+fn biased(model: &Model, readers: &Readers, node: &NodeProto, from_end: usize) -> Option<Affine> {
+    let (a, b) = (node.input.first()?, node.input.get(1)?);
+    let bias = readers.stored_alone(a).or_else(|| readers.stored_alone(b)).filter(|_| node.op_type() == "Add")?;
+    let data = model.tensor(&model.graph().initializer[bias]).ok()?;
+    let per_channel = per_channel(&data, from_end);
+    let shift: Vec<f64> = data.to_f32()?.into_iter().map(f64::from).collect();
+    per_channel.then(|| Affine { scale: vec![1.0; shift.len()], shift, bias })
+}
+
+/// Whether a constant broadcasts along all axes but that of the channels, counted from the end.
+fn per_channel(data: &TensorData, from_end: usize) -> bool {
+    let channels = data.dims.len().checked_sub(from_end);
+    channels.is_some_and(|axis| data.dims.iter().enumerate().all(|(at, &size)| at == axis || size == 1))
+}
+
+/// Range outside which the reader of a value hides differences.
+fn bounds(model: &Model, node: Option<&NodeProto>) -> Option<(f32, f32)> {
+    let node = node?;
+    match node.op_type() {
+        "Relu" => Some((0.0, f32::INFINITY)),
+        "Clip" => {
+            let limit = |at: usize, name: &str, open: f32| match node.input.get(at).filter(|name| !name.is_empty()) {
+                Some(input) => scalar(model, input),
+                None => Some(attribute(node, name).and_then(|a| a.f).unwrap_or(open)),
+            };
+            Some((limit(1, "min", f32::NEG_INFINITY)?, limit(2, "max", f32::INFINITY)?))
+        }
+        _ => None,
+    }
+}
+
+/// A stored scalar, or that of a `Constant` node.
+fn scalar(model: &Model, name: &str) -> Option<f32> {
+    let graph = model.graph();
+    let stored = graph.initializer.iter().find(|tensor| tensor.name() == name);
+    let made = || {
+        let node = graph.node.iter().find(|node| node.output.first().is_some_and(|output| output == name))?;
+        attribute(node, "value").and_then(|a| a.t.as_ref()).filter(|_| node.op_type() == "Constant")
+    };
+    model.tensor(stored.or_else(made)?).ok()?.to_f32()?.first().copied()
+}

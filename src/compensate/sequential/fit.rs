@@ -1,0 +1,321 @@
+//! Ridge least squares with intercept, its strength chosen on held-out rows, blind to errors that an activation hides
+//! (`compensation.md` 7.4, 7.6).
+
+use faer::linalg::matmul::matmul;
+use faer::linalg::matmul::triangular::{self, BlockStructure};
+use faer::linalg::solvers::{Llt, Solve as _};
+use faer::{Accum, Mat, MatRef, Par, Side};
+use rayon::prelude::*;
+
+/// Strengths that are tried, relative to the mean variance of the columns.
+const RIDGES: [f64; 7] = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0];
+
+/// Rounds of majorise-minimise against an activation.
+const ROUNDS: usize = 4;
+
+/// Rows that are multiplied in single precision before the sum goes on in double.
+const BLOCK: usize = 2048;
+
+/// Parts of the rows that are summed side by side; a fixed number, so that threads do not change the result.
+const PARTS: usize = 4;
+
+/// Rows of a problem. Columns of the matrices are rows of the problem: their values lie side by side.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a> {
+    /// What the layer reads, `[d, n]`.
+    pub(super) x: MatRef<'a, f32>,
+    /// What its outputs are to be, the shortcut included, `[O, n]`.
+    pub(super) target: MatRef<'a, f32>,
+    /// The shortcut, `[O, n]`.
+    pub(super) shortcut: Option<MatRef<'a, f32>>,
+}
+
+/// A layer, or one group of it.
+pub(super) struct Problem<'a> {
+    /// Rows that weights are fitted on while the ridge is chosen.
+    pub(super) fit: Rows<'a>,
+    /// Rows that the ridge is chosen on.
+    pub(super) hold: Rows<'a>,
+    /// Weights so far, `[d, O]`: what the ridge draws to.
+    pub(super) weights: Mat<f64>,
+    /// Constants so far, `[O]`.
+    pub(super) bias: Vec<f64>,
+    /// Whether the constants can be changed.
+    pub(super) intercept: bool,
+    /// Range outside which errors do not count.
+    pub(super) bounds: Option<(f32, f32)>,
+}
+
+/// New weights.
+#[derive(Debug, Clone)]
+pub(super) struct Solution {
+    pub(super) weights: Mat<f64>,
+    pub(super) bias: Vec<f64>,
+    /// Strength of the ridge; `None` where the old weights with a new constant were better on the held-out rows.
+    pub(super) ridge: Option<f64>,
+    /// Squared error and squared spread of the target on the held-out rows, summed over rows and outputs: before, with
+    /// new constants alone, after.
+    pub(super) errors: [f64; 3],
+}
+
+struct Moments {
+    n: f64,
+    sum: Vec<f64>,
+    /// Lower triangle.
+    gram: Mat<f64>,
+}
+
+impl Moments {
+    fn of(x: MatRef<'_, f32>) -> Self {
+        let parts: Vec<Self> = parts(x.ncols()).into_par_iter().map(|(from, to)| Self::part(x, from, to)).collect();
+        let mut all = Self { n: 0.0, sum: vec![0.0; x.nrows()], gram: Mat::zeros(x.nrows(), x.nrows()) };
+        for part in parts {
+            all.add(&part);
+        }
+        all
+    }
+
+    fn part(x: MatRef<'_, f32>, from: usize, to: usize) -> Self {
+        let d = x.nrows();
+        let (mut sum, mut gram) = (vec![0.0; d], Mat::zeros(d, d));
+        let mut block = Mat::<f32>::zeros(d, d);
+        for start in (from..to).step_by(BLOCK) {
+            let rows = x.subcols(start, BLOCK.min(to - start));
+            for row in rows.col_iter() {
+                sum.iter_mut().zip(row.iter()).for_each(|(sum, value)| *sum += f64::from(*value));
+            }
+            let (lower, full) = (BlockStructure::TriangularLower, BlockStructure::Rectangular);
+            let seq = Par::Seq;
+            triangular::matmul(block.as_mut(), lower, Accum::Replace, rows, full, rows.transpose(), full, 1.0, seq);
+            add(&mut gram, block.as_ref());
+        }
+        Self { n: (to - from) as f64, sum, gram }
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.n += other.n;
+        self.sum.iter_mut().zip(&other.sum).for_each(|(sum, more)| *sum += more);
+        self.gram += &other.gram;
+    }
+
+    fn means(&self, intercept: bool) -> Vec<f64> {
+        self.sum.iter().map(|sum| if intercept { sum / self.n } else { 0.0 }).collect()
+    }
+
+    /// Covariance, both triangles.
+    fn covariance(&self, means: &[f64]) -> Mat<f64> {
+        Mat::from_fn(means.len(), means.len(), |i, j| self.gram[(i.max(j), i.min(j))] / self.n - means[i] * means[j])
+    }
+}
+
+fn add(sum: &mut Mat<f64>, block: MatRef<'_, f32>) {
+    for (column, more) in sum.col_iter_mut().zip(block.col_iter()) {
+        column.iter_mut().zip(more.iter()).for_each(|(sum, more)| *sum += f64::from(*more));
+    }
+}
+
+/// Ranges of rows that are summed side by side.
+fn parts(rows: usize) -> Vec<(usize, usize)> {
+    let count = if rows > PARTS * BLOCK { PARTS } else { 1 };
+    let size = rows.div_ceil(count);
+    (0..count).map(|part| (part * size, ((part + 1) * size).min(rows))).collect()
+}
+
+/// `X Z^T`, `[d, O]`, and the sum of every row of `Z`.
+fn cross(x: MatRef<'_, f32>, z: MatRef<'_, f32>) -> (Mat<f64>, Vec<f64>) {
+    let found: Vec<(Mat<f64>, Vec<f64>)> = parts(x.ncols())
+        .into_par_iter()
+        .map(|(from, to)| {
+            let (mut product, mut sum) = (Mat::zeros(x.nrows(), z.nrows()), vec![0.0; z.nrows()]);
+            let mut block = Mat::<f32>::zeros(x.nrows(), z.nrows());
+            for start in (from..to).step_by(BLOCK) {
+                let length = BLOCK.min(to - start);
+                let (rows, targets) = (x.subcols(start, length), z.subcols(start, length));
+                matmul(block.as_mut(), Accum::Replace, rows, targets.transpose(), 1.0, Par::Seq);
+                add(&mut product, block.as_ref());
+                for row in targets.col_iter() {
+                    sum.iter_mut().zip(row.iter()).for_each(|(sum, value)| *sum += f64::from(*value));
+                }
+            }
+            (product, sum)
+        })
+        .collect();
+    let mut all = (Mat::zeros(x.nrows(), z.nrows()), vec![0.0; z.nrows()]);
+    for (product, sum) in found {
+        all.0 += &product;
+        all.1.iter_mut().zip(&sum).for_each(|(all, sum)| *all += sum);
+    }
+    all
+}
+
+/// `W^T x + b`, `[O, n]`.
+#[allow(clippy::cast_possible_truncation, reason = "predictions are in single precision, as the engine's are")]
+fn predict(x: MatRef<'_, f32>, weights: &Mat<f64>, bias: &[f64]) -> Mat<f32> {
+    let single = Mat::from_fn(weights.nrows(), weights.ncols(), |i, j| weights[(i, j)] as f32);
+    let bias: Vec<f32> = bias.iter().map(|value| *value as f32).collect();
+    let mut out = Mat::<f32>::zeros(bias.len(), x.ncols());
+    out.par_col_chunks_mut(BLOCK).zip(x.par_col_chunks(BLOCK)).for_each(|(mut out, rows)| {
+        matmul(out.as_mut(), Accum::Replace, single.transpose(), rows, 1.0, Par::Seq);
+        for column in out.col_iter_mut() {
+            column.iter_mut().zip(&bias).for_each(|(value, bias)| *value += bias);
+        }
+    });
+    out
+}
+
+impl Rows<'_> {
+    fn shortcut(&self, output: usize, row: usize) -> f32 {
+        self.shortcut.map_or(0.0, |shortcut| shortcut[(output, row)])
+    }
+
+    /// Target without the shortcut.
+    fn own(&self) -> Mat<f32> {
+        let of = |o, row| self.target[(o, row)] - self.shortcut(o, row);
+        Mat::from_fn(self.target.nrows(), self.target.ncols(), of)
+    }
+
+    /// The target without the shortcut, moved to the prediction wherever an activation hides the difference.
+    fn majorised(&self, predicted: &Mat<f32>, (low, high): (f32, f32)) -> Mat<f32> {
+        Mat::from_fn(self.target.nrows(), self.target.ncols(), |o, row| {
+            let (wanted, shortcut) = (self.target[(o, row)], self.shortcut(o, row));
+            let found = predicted[(o, row)] + shortcut;
+            let aim = if wanted <= low {
+                found.min(low)
+            } else if wanted >= high {
+                found.max(high)
+            } else {
+                wanted
+            };
+            aim - shortcut
+        })
+    }
+
+    /// Squared error behind the activation, summed over rows and outputs.
+    fn error(&self, weights: &Mat<f64>, bias: &[f64], bounds: Option<(f32, f32)>) -> f64 {
+        let predicted = predict(self.x, weights, bias);
+        let (low, high) = bounds.unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
+        (0..self.target.ncols())
+            .map(|row| {
+                let error = |o: usize| {
+                    let found = predicted[(o, row)] + self.shortcut(o, row);
+                    f64::from(found.max(low).min(high) - self.target[(o, row)].max(low).min(high)).powi(2)
+                };
+                (0..self.target.nrows()).map(error).sum::<f64>()
+            })
+            .sum()
+    }
+}
+
+impl Problem<'_> {
+    /// `None` where there is nothing to learn from, or the numbers are not finite.
+    pub(super) fn solve(&self) -> Option<Solution> {
+        if self.fit.x.ncols() < 2 || self.hold.x.ncols() < 1 || self.fit.x.nrows() == 0 {
+            return None;
+        }
+        let mut moments = Moments::of(self.fit.x);
+        let before = self.hold.error(&self.weights, &self.bias, self.bounds);
+        let (ridge, best) = self.choose(&moments)?;
+        let shifted = self.hold.error(&self.weights, &self.constants(&moments), self.bounds);
+        moments.add(&Moments::of(self.hold.x));
+        let (weights, bias) = match ridge {
+            Some(ridge) => self.refit(&moments, ridge)?,
+            None => (self.weights.clone(), self.constants(&moments)),
+        };
+        let finite = bias.iter().all(|v| v.is_finite()) && weights.col_iter().all(|c| c.iter().all(|v| v.is_finite()));
+        finite.then_some(Solution { weights, bias, ridge, errors: [before, shifted, best] })
+    }
+
+    /// The strength that is best on the held-out rows, and its error there.
+    fn choose(&self, moments: &Moments) -> Option<(Option<f64>, f64)> {
+        let means = moments.means(self.intercept);
+        let covariance = moments.covariance(&means);
+        let target = cross(self.fit.x, self.fit.own().as_ref());
+        let mut best: Option<(Option<f64>, f64)> = None;
+        let mut last = f64::INFINITY;
+        for ridge in RIDGES {
+            let Some(factor) = factor(&covariance, ridge) else { continue };
+            let (weights, bias) = self.solved(&factor, (&covariance, &means, moments.n), &target);
+            let error = self.hold.error(&weights, &bias, self.bounds);
+            if error.is_finite() && best.is_none_or(|best| error < best.1) {
+                best = Some((Some(ridge), error));
+            }
+            if error > last * 1.05 {
+                break;
+            }
+            last = error;
+        }
+        let error = self.hold.error(&self.weights, &self.constants(moments), self.bounds);
+        let better = |best: &(Option<f64>, f64)| best.1 <= error;
+        best.filter(better).or(error.is_finite().then_some((None, error)))
+    }
+
+    /// The solution for all rows.
+    fn refit(&self, moments: &Moments, ridge: f64) -> Option<(Mat<f64>, Vec<f64>)> {
+        let means = moments.means(self.intercept);
+        let covariance = moments.covariance(&means);
+        let factor = factor(&covariance, ridge)?;
+        let both = [&self.fit, &self.hold];
+        let solved = |aims: [Mat<f32>; 2]| {
+            let mut target = cross(self.fit.x, aims[0].as_ref());
+            let more = cross(self.hold.x, aims[1].as_ref());
+            target.0 += &more.0;
+            target.1.iter_mut().zip(&more.1).for_each(|(sum, more)| *sum += more);
+            self.solved(&factor, (&covariance, &means, moments.n), &target)
+        };
+        let mut found = solved(both.map(Rows::own));
+        if let Some(bounds) = self.bounds {
+            for _ in 0..ROUNDS {
+                found = solved(both.map(|rows| rows.majorised(&predict(rows.x, &found.0, &found.1), bounds)));
+            }
+        }
+        Some(found)
+    }
+
+    /// Weights drawn to those so far, `W = W0 + (C + rho I)^-1 (C_xz - C W0)`, and constants.
+    fn solved(
+        &self,
+        factor: &Llt<f64>,
+        (covariance, means, n): (&Mat<f64>, &[f64], f64),
+        (product, sums): &(Mat<f64>, Vec<f64>),
+    ) -> (Mat<f64>, Vec<f64>) {
+        let averages: Vec<f64> = sums.iter().map(|sum| sum / n).collect();
+        let own = covariance * &self.weights;
+        let right = Mat::from_fn(product.nrows(), product.ncols(), |i, o| {
+            product[(i, o)] / n - means[i] * averages[o] - own[(i, o)]
+        });
+        let weights = &self.weights + factor.solve(&right);
+        (weights.clone(), self.centred(&weights, means, &averages))
+    }
+
+    /// Constants that make the means right.
+    fn centred(&self, weights: &Mat<f64>, means: &[f64], averages: &[f64]) -> Vec<f64> {
+        if !self.intercept {
+            return self.bias.clone();
+        }
+        let mean = |o: usize| (0..means.len()).map(|i| weights[(i, o)] * means[i]).sum::<f64>();
+        averages.iter().enumerate().map(|(o, average)| average - mean(o)).collect()
+    }
+
+    /// Constants for the weights so far (7.2).
+    fn constants(&self, moments: &Moments) -> Vec<f64> {
+        let own = self.fit.own();
+        let n = own.ncols().max(1) as f64;
+        let mut sums = vec![0.0; own.nrows()];
+        for row in own.col_iter() {
+            sums.iter_mut().zip(row.iter()).for_each(|(sum, value)| *sum += f64::from(*value));
+        }
+        let averages: Vec<f64> = sums.iter().map(|sum| sum / n).collect();
+        self.centred(&self.weights, &moments.means(self.intercept), &averages)
+    }
+}
+
+fn factor(covariance: &Mat<f64>, ridge: f64) -> Option<Llt<f64>> {
+    let d = covariance.nrows();
+    let mean = (0..d).map(|i| covariance[(i, i)]).sum::<f64>() / d.max(1) as f64;
+    let rho = ridge * mean.max(f64::MIN_POSITIVE);
+    let mut square = covariance.clone();
+    for i in 0..d {
+        square[(i, i)] += rho;
+    }
+    square.llt(Side::Lower).ok()
+}

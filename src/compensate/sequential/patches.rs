@@ -1,0 +1,147 @@
+//! What an output of a layer reads: for every output position and kernel position an input position, or the padding.
+
+use rand::seq::index::sample;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use crate::channels::run::{attribute, int_attribute, ints_attribute};
+use crate::proto::onnx::NodeProto;
+
+/// Reads nothing: padding.
+const NOTHING: u32 = u32::MAX;
+
+/// Attributes of a convolution or transposed convolution over any number of axes (ONNX `Conv`, `ConvTranspose`).
+#[derive(Debug, Clone)]
+pub(super) struct Geometry {
+    pub(super) transposed: bool,
+    pub(super) groups: usize,
+    kernel: Vec<usize>,
+    strides: Vec<usize>,
+    dilations: Vec<usize>,
+    /// Padding before each axis; `None`: as `auto_pad` says.
+    begin: Option<Vec<i64>>,
+    lower: bool,
+}
+
+impl Geometry {
+    /// `None` where the padding of a transposed convolution is implicit or an attribute is malformed.
+    pub(super) fn of(node: &NodeProto, kernel: &[usize]) -> Option<Self> {
+        let rank = kernel.len();
+        let sizes = |name: &str| -> Option<Vec<usize>> {
+            let given = ints_attribute(node, name).unwrap_or_else(|| vec![1; rank]);
+            let sizes: Option<Vec<usize>> = given.into_iter().map(|v| usize::try_from(v).ok().filter(|v| *v > 0)).collect();
+            sizes.filter(|sizes| sizes.len() == rank)
+        };
+        let mode = attribute(node, "auto_pad").and_then(|a| a.s.as_ref()).map_or("NOTSET", |mode| {
+            std::str::from_utf8(mode).unwrap_or_default()
+        });
+        let transposed = node.op_type() == "ConvTranspose";
+        let begin = match mode {
+            "NOTSET" => Some(ints_attribute(node, "pads").unwrap_or_else(|| vec![0; 2 * rank])),
+            "VALID" => Some(vec![0; 2 * rank]),
+            "SAME_UPPER" | "SAME_LOWER" if !transposed => None,
+            _ => return None,
+        };
+        if begin.as_ref().is_some_and(|pads| pads.len() != 2 * rank) {
+            return None;
+        }
+        Some(Self {
+            transposed,
+            groups: usize::try_from(int_attribute(node, "group").unwrap_or(1)).ok().filter(|groups| *groups > 0)?,
+            kernel: kernel.to_vec(),
+            strides: sizes("strides")?,
+            dilations: sizes("dilations")?,
+            begin: begin.map(|pads| pads[..rank].to_vec()),
+            lower: mode == "SAME_LOWER",
+        })
+    }
+
+    /// Input index along an axis that kernel index `k` reads for output index `o`.
+    fn reads(&self, axis: usize, o: usize, k: usize, (input, begin): (usize, i64)) -> Option<usize> {
+        let (o, k) = (i64::try_from(o).ok()?, i64::try_from(k * self.dilations[axis]).ok()?);
+        let stride = i64::try_from(self.strides[axis]).ok()?;
+        let at = if self.transposed {
+            let scaled = o + begin - k;
+            (scaled % stride == 0).then_some(scaled / stride)?
+        } else {
+            o * stride + k - begin
+        };
+        usize::try_from(at).ok().filter(|&at| at < input)
+    }
+
+    fn begin(&self, axis: usize, input: usize, output: usize) -> i64 {
+        if let Some(begin) = &self.begin {
+            return begin[axis];
+        }
+        let reach = output.saturating_sub(1) * self.strides[axis] + (self.kernel[axis] - 1) * self.dilations[axis] + 1;
+        let total = reach.saturating_sub(input);
+        i64::try_from(if self.lower { total.div_ceil(2) } else { total / 2 }).unwrap_or(0)
+    }
+}
+
+/// The table of what is read, for one size of the input.
+#[derive(Debug, Clone)]
+pub(super) struct Reads {
+    pub(super) taps: usize,
+    pub(super) positions: usize,
+    /// Input positions of one channel.
+    pub(super) area: usize,
+    table: Vec<u32>,
+}
+
+impl Reads {
+    /// One position reads itself.
+    pub(super) fn plain(positions: usize) -> Self {
+        #[allow(clippy::cast_possible_truncation, reason = "positions of one image")]
+        let table = (0..positions as u32).collect();
+        Self { taps: 1, positions, area: positions, table }
+    }
+
+    /// For spatial sizes of the input and the output.
+    #[allow(clippy::cast_possible_truncation, reason = "positions of one image")]
+    pub(super) fn of(geometry: &Geometry, input: &[usize], output: &[usize]) -> Option<Self> {
+        let rank = geometry.kernel.len();
+        if input.len() != rank || output.len() != rank {
+            return None;
+        }
+        let (taps, positions) = (geometry.kernel.iter().product(), output.iter().product::<usize>());
+        let begins: Vec<i64> = (0..rank).map(|axis| geometry.begin(axis, input[axis], output[axis])).collect();
+        let mut table = Vec::with_capacity(positions * taps);
+        for position in 0..positions {
+            for tap in 0..taps {
+                let (mut p, mut t, mut at, mut scale) = (position, tap, Some(0), 1);
+                for axis in (0..rank).rev() {
+                    let (o, k) = (p % output[axis], t % geometry.kernel[axis]);
+                    (p, t) = (p / output[axis], t / geometry.kernel[axis]);
+                    let own = geometry.reads(axis, o, k, (input[axis], begins[axis]));
+                    at = at.zip(own).map(|(at, own)| at + own * scale);
+                    scale *= input[axis];
+                }
+                table.push(at.map_or(NOTHING, |at| at as u32));
+            }
+        }
+        Some(Self { taps, positions, area: input.iter().product(), table })
+    }
+
+    /// Writes the patch `[C * taps]` of a position of an image `[C, area]`; padding is zero.
+    pub(super) fn patch(&self, image: &[f32], position: usize, to: &mut [f32]) {
+        let reads = &self.table[position * self.taps..][..self.taps];
+        for (map, own) in image.chunks_exact(self.area).zip(to.chunks_exact_mut(self.taps)) {
+            for (cell, &at) in own.iter_mut().zip(reads) {
+                *cell = if at == NOTHING { 0.0 } else { map[at as usize] };
+            }
+        }
+    }
+}
+
+/// Positions of an image that are looked at, ascending; the draw depends on the image's number alone.
+pub(super) fn positions(seed: u64, image: usize, of: usize, wanted: usize) -> Vec<usize> {
+    if wanted >= of {
+        return (0..of).collect();
+    }
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(image as u64);
+    let mut picked = sample(&mut rng, of, wanted).into_vec();
+    picked.sort_unstable();
+    picked
+}

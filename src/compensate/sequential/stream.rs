@@ -1,0 +1,183 @@
+//! A model run in parts: what is alive at one place of the graph is kept for all images, so that what comes next need not
+//! start from the images again.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+
+use ndarray::ArrayD;
+
+use crate::engine::{CompileOptions, Engine, EngineError, Session, Tensor};
+use crate::error::Error;
+use crate::model::{DataType, Model};
+use crate::proto::onnx::GraphProto;
+use crate::surgery::{captured, extract, tensor_info, topological_order};
+
+/// Values of one batch, `[N, ...]` each, by name.
+pub(crate) type Values = BTreeMap<String, Arc<Tensor>>;
+
+/// A model and what is alive in it at one place, batch by batch.
+pub(crate) struct Stream {
+    order: Vec<usize>,
+    /// Values that depend on the images.
+    variable: HashSet<String>,
+    /// Number of nodes of `order` whose results are in `live` where something later reads them.
+    done: usize,
+    live: Vec<Values>,
+    /// Bytes that `live` may hold.
+    limit: u64,
+}
+
+impl Stream {
+    /// Before the first node. `batches`: the graph's inputs.
+    pub(crate) fn new(model: &Model, batches: Vec<Values>, limit: u64) -> Self {
+        let graph = model.graph();
+        let order = topological_order(graph);
+        let stored: HashSet<&str> = graph.initializer.iter().map(crate::proto::onnx::TensorProto::name).collect();
+        let inputs = graph.input.iter().map(|input| input.name().to_owned());
+        let mut variable: HashSet<String> = inputs.filter(|name| !stored.contains(name.as_str())).collect();
+        for &index in &order {
+            let node = &graph.node[index];
+            if node.input.iter().cloned().chain(captured(node)).any(|name| variable.contains(&name)) {
+                variable.extend(node.output.iter().filter(|name| !name.is_empty()).cloned());
+            }
+        }
+        Self { order, variable, done: 0, live: batches, limit }
+    }
+
+    pub(crate) fn batches(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Names of the values that are alive before the node at `place` of the order.
+    fn alive(&self, graph: &GraphProto, place: usize) -> Vec<String> {
+        let mut made: BTreeSet<&str> = graph.input.iter().map(crate::proto::onnx::ValueInfoProto::name).collect();
+        made.extend(self.order[..place].iter().flat_map(|&index| graph.node[index].output.iter().map(String::as_str)));
+        let mut read: BTreeSet<String> = graph.output.iter().map(|output| output.name().to_owned()).collect();
+        for &index in &self.order[place..] {
+            read.extend(graph.node[index].input.iter().cloned().chain(captured(&graph.node[index])));
+        }
+        read.into_iter().filter(|name| made.contains(name.as_str()) && self.variable.contains(name)).collect()
+    }
+
+    /// Keeps what is alive before `node` in place of what was kept; all stays as it is if that would be too large.
+    ///
+    /// # Errors
+    /// If the engine fails.
+    pub(crate) fn advance(&mut self, model: &Model, engine: &dyn Engine, node: usize) -> Result<(), Error> {
+        let Some(place) = self.order.iter().position(|&index| index == node) else { return Ok(()) };
+        if place <= self.done {
+            return Ok(());
+        }
+        let names = self.alive(model.graph(), place);
+        let mut segment = self.segment(model, engine, &names)?;
+        for batch in 0..self.live.len() {
+            let values = segment.run(&self.live[batch])?;
+            if batch == 0 {
+                let bytes: u64 = values.iter().map(|value| bytes(value)).sum();
+                if bytes.saturating_mul(self.live.len() as u64) > self.limit {
+                    return Ok(());
+                }
+            }
+            self.live[batch] = names.iter().cloned().zip(values).collect();
+        }
+        self.done = place;
+        Ok(())
+    }
+
+    /// Ready to compute `names` from what is kept.
+    ///
+    /// # Errors
+    /// If the engine does not accept the part of the model in between.
+    pub(crate) fn segment(&self, model: &Model, engine: &dyn Engine, names: &[String]) -> Result<Segment, Error> {
+        let empty = Values::new();
+        Ok(Segment::new(model, engine, self.live.first().unwrap_or(&empty), names)?)
+    }
+
+    /// What is kept of a batch.
+    pub(crate) fn kept(&self, batch: usize) -> &Values {
+        &self.live[batch]
+    }
+}
+
+/// Part of a model, compiled.
+pub(crate) struct Segment {
+    names: Vec<String>,
+    /// Those that are not known already, and what computes them.
+    missing: Vec<String>,
+    session: Option<Box<dyn Session>>,
+    inputs: Vec<String>,
+}
+
+impl Segment {
+    fn new(model: &Model, engine: &dyn Engine, known: &Values, names: &[String]) -> Result<Self, EngineError> {
+        let mut segment = Self { names: names.to_vec(), missing: Vec::new(), session: None, inputs: Vec::new() };
+        segment.missing = names.iter().filter(|name| !known.contains_key(*name)).cloned().collect();
+        if segment.missing.is_empty() {
+            return Ok(segment);
+        }
+        let fail = |why: String| EngineError::Compile { engine: engine.info().name.clone(), why };
+        let inputs: Vec<&str> = known.keys().map(String::as_str).collect();
+        let outputs: Vec<&str> = segment.missing.iter().map(String::as_str).collect();
+        let mut part = extract(model, &inputs, &outputs).map_err(|error| fail(error.to_string()))?;
+        let graph = part.graph_mut();
+        let read: HashSet<String> =
+            graph.node.iter().flat_map(|node| node.input.iter().cloned().chain(captured(node))).collect();
+        graph.input.retain(|input| read.contains(input.name()));
+        for input in &mut graph.input {
+            if let Some(value) = known.get(input.name()) {
+                *input = tensor_info(input.name(), element_type(value) as i32, None);
+            }
+        }
+        segment.inputs =
+            graph.input.iter().map(|i| i.name().to_owned()).filter(|name| known.contains_key(name)).collect();
+        let options = CompileOptions { outputs: segment.missing.clone(), ..CompileOptions::default() };
+        segment.session = Some(engine.compile(&part, &options)?);
+        Ok(segment)
+    }
+
+    /// The values in the order of the names, `[N, ...]` each.
+    ///
+    /// # Errors
+    /// If the engine fails.
+    pub(crate) fn run(&mut self, known: &Values) -> Result<Vec<Arc<Tensor>>, EngineError> {
+        let mut made = BTreeMap::new();
+        if let Some(session) = &mut self.session {
+            let feed: Vec<(&str, &Tensor)> =
+                self.inputs.iter().filter_map(|name| Some((name.as_str(), known.get(name)?.as_ref()))).collect();
+            made.extend(self.missing.iter().zip(session.run(&feed)?.into_iter().map(Arc::new)));
+        }
+        let value = |name: &String| known.get(name).or_else(|| made.get(name)).map(Arc::clone);
+        Ok(self.names.iter().filter_map(value).collect())
+    }
+}
+
+/// In single precision, without a copy where it is so already.
+pub(crate) fn single(value: &Tensor) -> std::borrow::Cow<'_, ArrayD<f32>> {
+    match value {
+        Tensor::F32(array) => std::borrow::Cow::Borrowed(array),
+        other => std::borrow::Cow::Owned(other.to_f32()),
+    }
+}
+
+fn element_type(value: &Tensor) -> DataType {
+    match value {
+        Tensor::F32(_) => DataType::Float,
+        Tensor::F64(_) => DataType::Double,
+        Tensor::F16(_) => DataType::Float16,
+        Tensor::I64(_) => DataType::Int64,
+        Tensor::I32(_) => DataType::Int32,
+        Tensor::U8(_) => DataType::Uint8,
+        Tensor::I8(_) => DataType::Int8,
+        Tensor::Bool(_) => DataType::Bool,
+    }
+}
+
+fn bytes(value: &Tensor) -> u64 {
+    let each = match value {
+        Tensor::F64(_) | Tensor::I64(_) => 8,
+        Tensor::F32(_) | Tensor::I32(_) => 4,
+        Tensor::F16(_) => 2,
+        Tensor::U8(_) | Tensor::I8(_) | Tensor::Bool(_) => 1,
+    };
+    each * value.shape().iter().product::<usize>() as u64
+}

@@ -1,0 +1,85 @@
+//! Repair of a pruned model: consumers alone, then layer after layer.
+
+use std::sync::Arc;
+
+use ndarray::{Axis, Slice};
+
+use super::dense::Observed;
+use super::run::Run;
+use crate::calibration::Layout;
+use crate::channels::Cut;
+use crate::compensate::{Compensation, Refit, Walk, refit};
+use crate::engine::Tensor;
+use crate::error::Error;
+use crate::model::Model;
+
+/// Bytes of activations that are kept of both models during the walk.
+const KEPT_ACTIVATIONS: u64 = 2 << 30;
+
+/// Mirror images are added while all images stay below this.
+const MOST_MIRRORED: usize = 256 << 20;
+
+impl Run<'_> {
+    pub(super) fn compensate(
+        &mut self,
+        pruned: &mut Model,
+        cut: &Cut,
+        observed: Option<&Observed>,
+        compensation: Compensation,
+    ) -> Result<Refit, Error> {
+        let Some((observed, moments)) = observed.and_then(|own| Some((own, own.moments.as_ref()?))) else {
+            return Ok(Refit::default());
+        };
+        self.progress.phase("compensate", None);
+        self.timed("compensate", |run| {
+            let mut report = refit(&run.model, pruned, &run.channels, cut, moments, compensation)?;
+            if compensation == Compensation::Auto {
+                run.walk(pruned, cut, &observed.batches, &mut report)?;
+            }
+            Ok(report)
+        })
+    }
+
+    fn walk(&self, pruned: &mut Model, cut: &Cut, images: &[Arc<Tensor>], report: &mut Refit) -> Result<(), Error> {
+        let specs = crate::verify::input_specs(&self.model);
+        let Some(input) = specs.first().filter(|_| !images.is_empty()) else { return Ok(()) };
+        let batches = self.mirrored(images);
+        let walk = Walk {
+            dense: &self.model,
+            channels: &self.channels,
+            cut,
+            engine: self.engine.as_ref(),
+            input: &input.name,
+            batches: &batches,
+            memory: KEPT_ACTIVATIONS,
+            seed: self.options.seed,
+            cancel: self.cancel,
+        };
+        let progress = self.progress;
+        report.layers = walk.refit(pruned, &mut |layers| match layers {
+            0 => progress.advance(1),
+            count => progress.phase("compensate", Some(count as u64)),
+        })?;
+        Ok(())
+    }
+
+    /// The images and their mirror images (7.8), where those are small.
+    fn mirrored(&self, images: &[Arc<Tensor>]) -> Vec<Arc<Tensor>> {
+        let mut batches = images.to_vec();
+        let bytes: usize = images.iter().map(|batch| 4 * batch.shape().iter().product::<usize>()).sum();
+        if bytes <= MOST_MIRRORED {
+            let nhwc = self.options.data.preprocess.layout == Some(Layout::Nhwc);
+            batches.extend(images.iter().filter_map(|batch| mirror(batch, nhwc)).map(Arc::new));
+        }
+        batches
+    }
+}
+
+/// Left and right exchanged, `[N, C, H, W]`, or `[N, H, W, C]`.
+fn mirror(batch: &Tensor, nhwc: bool) -> Option<Tensor> {
+    let Tensor::F32(images) = batch else { return None };
+    let axis = images.ndim().checked_sub(if nhwc { 2 } else { 1 }).filter(|_| images.ndim() == 4)?;
+    let mut turned = images.view();
+    turned.slice_axis_inplace(Axis(axis), Slice::new(0, None, -1));
+    Some(Tensor::F32(turned.as_standard_layout().to_owned()))
+}
