@@ -8,15 +8,15 @@
 Peers: onnxsim 0.8.1 (`simplify`, then `apply_structured_wanda_pruning`, its calibrated criterion, then
 `apply_pruning_finetune`) and Torch-Pruning 1.6.1 (L1 and L2 group norm, FPGM, LAMP, Taylor, random; the same share of every
 group, or one threshold over all; BN re-estimated on the calibration images where the file has BN). Torch-Pruning prunes
-modules: the file is read into one, its channel-padding shortcuts keep their width (Torch-Pruning follows none), and the
-result is exported. What a peer cannot do is a row with the first line of its error.
+modules: the file is read into one, layers tied to a padding of channels keep their width (it fails on those), and the result
+is exported. What a peer cannot do is a row with the first line of its error.
 
-Every peer's own ratio is found by bisection: the largest share at or below the target, of MACs (convolutions, Gemm, MatMul;
-counted on the written graph) or of latency (ONNX Runtime, CPU, one thread, batch 1). Latency is timed in turn with the dense
-model (A B B A), by the clock of the thread, and is the ratio of the medians. All get the same calibration images, drawn by the seed, equally many of each
-class; the best row of a peer, and its `round_to` by latency, are chosen on the evaluation images, which favours the peers.
-`--screen N` chooses on N of them and repeats the best on all. Seconds are those of the run at the ratio found, without the
-search. Rows that no seed changes come once.
+Every peer's own ratio is found by bisection: the largest share at or below the target, of MACs (of Conv, Gemm and MatMul in
+the written graph) or of latency (ONNX Runtime, CPU, one thread, batch 1: medians, in turn with the dense model, A B B A, by
+the clock of the thread, which other processes move little). All get the same calibration images, equally many of each class,
+drawn by the seed. The best row of a peer, and so its `round_to` by latency, is chosen on the evaluation images, which
+favours the peers; `--screen N` chooses on N of them, the best is repeated on all. Seconds are those of the run at the ratio
+found. Rows that no seed changes come once. The file's name gives the preprocessing; images have the model's size.
 """
 
 import argparse
@@ -26,9 +26,7 @@ import io
 import itertools
 import json
 import math
-import shlex
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -37,7 +35,8 @@ import warnings
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ["numpy", "pillow", "onnx==1.18.0", "onnxruntime", "onnxsim==0.8.1", "ml_dtypes", "torch==2.8.0", "torch-pruning==1.6.1"]
+PACKAGES = ["numpy", "pillow", "onnx==1.18.0", "onnxruntime", "onnxsim==0.8.1", "ml_dtypes", "torch==2.8.0",
+            "torch-pruning==1.6.1"]  # onnxsim imports ml_dtypes and does not say so
 if "--install" in sys.argv:
     sys.exit(subprocess.run([sys.executable, "-m", "pip", "install", *PACKAGES]).returncode)
 
@@ -50,99 +49,67 @@ import torch_pruning
 from onnx import helper, numpy_helper
 from PIL import Image
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional
 
-# Part of the model's file name: scale, mean and standard deviation per channel, colour order.
+warnings.simplefilter("ignore")  # torch's exporter
+torch.set_num_threads(1)
+# Part of the file name: scale, mean and deviation per channel, colour order.
 PREPROCESSING = {
     "cifar10": (255, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225], "rgb"),
     "mobilenet_v2": (1, [128] * 3, [128] * 3, "rgb"),
     "efficientnet_lite0": (1, [127] * 3, [128] * 3, "rgb"),
     "resnet50": (1, [103.939, 116.779, 123.68], [1] * 3, "bgr"),
 }
-ROUND_TO = [1, 4, 8, 16, 32]
 
 
-def session(model, threads=1):
+def session(model):
     options = onnxruntime.SessionOptions()
-    options.log_severity_level, options.intra_op_num_threads = 4, threads
+    options.log_severity_level, options.intra_op_num_threads = 4, 1
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-def feed_name(model):
+def blank(model):
+    """The model's input by name, empty, batch 1."""
     stored = {own.name for own in model.graph.initializer}
-    return next(own.name for own in model.graph.input if own.name not in stored)
-
-
-def one_image(model):
-    dims = next(own for own in model.graph.input if own.name == feed_name(model)).type.tensor_type.shape.dim
-    return np.zeros([1, *(own.dim_value for own in dims[1:])], np.float32)
+    own = next(own for own in model.graph.input if own.name not in stored)
+    return {own.name: np.zeros([1, *(dim.dim_value for dim in own.type.tensor_type.shape.dim[1:])], np.float32)}
 
 
 def values(model, names):
-    """What the tensors hold in one run on an empty image."""
-    if not names:
-        return {}
+    """What the tensors hold for the empty input."""
     probe = copy.deepcopy(model)
     del probe.graph.output[:]
     probe.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    return dict(zip(names, session(probe).run(names, {feed_name(model): one_image(model)})))
+    return dict(zip(names, session(probe).run(names, blank(model)))) if names else {}
 
 
 def macs(model):
-    stored = {own.name: tuple(own.dims) for own in model.graph.initializer}
+    known = blank(model) | {own.name: numpy_helper.to_array(own) for own in model.graph.initializer}
     counted = [own for own in model.graph.node if own.op_type in ("Conv", "Gemm", "MatMul")]
-    wanted = {name for own in counted for name in (own.input[0], own.input[1], own.output[0])}
-    found = values(model, [name for name in sorted(wanted) if name not in stored and name != feed_name(model)])
-    shape = {feed_name(model): one_image(model).shape, **stored, **{name: own.shape for name, own in found.items()}}
-    return sum(math.prod(shape[own.output[0]]) * (math.prod(shape[own.input[1]][1:]) if own.op_type == "Conv"
-                                                  else shape[own.input[0]][-1]) for own in counted)
-
-
-def latency_share(dense, pruned, rounds):
-    """Median time of the pruned model over that of the dense one, in rounds A B B A, by the clock of the thread."""
-    runs = [functools.partial(session(own).run, None, {feed_name(own): one_image(own)}) for own in (dense, pruned)]
-    times = ([], [])
-    for which in [0, 1, 1, 0] * (rounds + 2):
-        begin = time.thread_time()
-        runs[which]()
-        times[which].append(time.thread_time() - begin)
-    times = [own[4:] for own in times]  # the first two rounds warm up
-    return statistics.median(times[1]) / statistics.median(times[0])
+    wanted = {name for own in counted for name in (*own.input[:2], own.output[0])} - set(known)
+    shapes = {name: own.shape for name, own in (known | values(model, sorted(wanted))).items()}
+    return sum(math.prod(shapes[own.output[0]]) * (math.prod(shapes[own.input[1]][1:]) if own.op_type == "Conv"
+                                                   else shapes[own.input[0]][-1]) for own in counted)
 
 
 class Images:
     """Images of class folders as bytes, labels as the model's outputs number them."""
 
-    def __init__(self, folder, size, classes=None, per_class=None, seed=0):
-        names = [line.split()[0] for line in classes.read_text().splitlines()] if classes else None
-        folders = sorted(own for own in folder.iterdir() if own.is_dir())
-        draw, self.files, self.labels = np.random.default_rng(seed), [], []
-        for index, own in enumerate(folders):
-            files = sorted(own.iterdir())
-            if per_class and per_class < len(files):
-                files = [files[at] for at in sorted(draw.permutation(len(files))[:per_class])]
-            self.files += files
-            self.labels += [names.index(own.name) if names else index] * len(files)
-        if per_class:  # mixed, so that a batch holds all classes
-            order = draw.permutation(len(self.files))
-            self.files, self.labels = [self.files[at] for at in order], [self.labels[at] for at in order]
-        self.pixels, self.labels = np.stack([self.read(own, size) for own in self.files]), np.array(self.labels)
+    def __init__(self, folder, classes=None, count=None, seed=0):
+        folders, draw, found = sorted(own.name for own in folder.iterdir()), np.random.default_rng(seed), []
+        names = [line.split()[0] for line in classes.read_text().splitlines()] if classes else folders
+        for name in folders:
+            files = draw.permutation(sorted((folder / name).iterdir()))
+            found += [(Path(file), names.index(name)) for file in files[: count and count // len(folders)]]
+        found = [found[at] for at in draw.permutation(len(found))]  # mixed, so that a batch holds all classes
+        self.files, self.labels = [file for file, _ in found], np.array([label for _, label in found])
+        self.pixels = np.stack([np.asarray(Image.open(file).convert("RGB")) for file in self.files])
 
-    @staticmethod
-    def read(file, size):
-        image = Image.open(file).convert("RGB")
-        if image.size != (size, size):
-            scale = 256 / 224 * size / min(image.size)
-            image = image.resize([round(side * scale) for side in image.size], Image.BILINEAR)
-            left, top = (image.width - size) // 2, (image.height - size) // 2
-            image = image.crop((left, top, left + size, top + size))
-        return np.asarray(image)
-
-    def batches(self, preprocessing, size, only=None):
+    def batches(self, preprocessing, size, limit=None):
         scale, mean, deviation, order = preprocessing
-        chosen = np.arange(len(self.labels)) if only is None else only
+        chosen = np.arange(len(self.labels))[:limit]
         for at in np.array_split(chosen, math.ceil(len(chosen) / size)):
-            pixels = self.pixels[at][..., ::-1 if order == "bgr" else 1].astype(np.float32) / np.float32(scale)
+            pixels = self.pixels[at][..., ::-1 if order == "bgr" else 1] / np.float32(scale)
             pixels = (pixels - np.float32(mean)) / np.float32(deviation)
             yield np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)), self.labels[at]
 
@@ -153,22 +120,21 @@ class Job:
     def __init__(self, options, path, target, seed, images, evaluation):
         self.options, self.path, self.target, self.seed = options, path, target, seed
         self.images, self.evaluation, self.dense = images, evaluation, onnx.load(str(path))
-        self.preprocessing = next((own for part, own in PREPROCESSING.items() if part in path.name), PREPROCESSING["cifar10"])
-        self.batch = 100 if one_image(self.dense).shape[-1] < 64 else 20
+        self.preprocessing = next(own for part, own in PREPROCESSING.items() if part in path.name)
+        self.feed, self.blank = next(iter(blank(self.dense).items()))
+        self.batch = 100 if self.blank.shape[-1] < 64 else 20
         self.macs, self.known = macs(self.dense), {}
 
-    def share(self, model, rounds):
-        return latency_share(self.dense, model, rounds) if self.options.latency else macs(model) / self.macs
-
-    def search(self, build, shapes, export):
-        """The ratio with the largest share at or below the target, to one per cent of it, of build(ratio)."""
+    def search(self, build):
+        """The ratio for which build(ratio) has the largest share at or below the target, to one per cent of it."""
         low, high, best = 0.0, 0.95, None
         for _ in range(7 if self.options.latency else 12):
             ratio = (low + high) / 2
             try:
-                built = build(ratio)
-                if (key := shapes(built)) not in self.known:
-                    self.known[key] = self.share(export(built), self.options.rounds // 4)
+                own = build(ratio)
+                key = str([len(own.graph.node), *(tuple(tensor.dims) for tensor in own.graph.initializer)])
+                if key not in self.known:
+                    self.known[key] = self.latency(own, 50) if self.options.latency else macs(own) / self.macs
                 share = self.known[key]
             except Exception:  # a peer that breaks the network has cut too much of it
                 if best is None and ratio < 0.02:
@@ -177,24 +143,29 @@ class Job:
             if 0 < share <= self.target and (best is None or share >= best[0]):
                 best = share, ratio
             if 0.99 * self.target <= share <= self.target:
-                break
+                return ratio
             low, high = (ratio, high) if share > self.target else (low, ratio)
-        if best is None:
-            raise ValueError(f"no ratio brings it to {self.target}")
-        return best[1]
+        if best:
+            return best[1]
+        raise ValueError(f"no ratio brings it to {self.target}")
 
-    def calibration(self):
-        name = feed_name(self.dense)
-        return [{name: pixels} for pixels, _ in self.images.batches(self.preprocessing, self.batch)]
+    def latency(self, pruned, rounds=100):
+        """Median time of the pruned model over that of the dense one, in rounds A B B A, by the clock of the thread."""
+        runs, times = [functools.partial(session(own).run, None, blank(own)) for own in (self.dense, pruned)], ([], [])
+        for which in [0, 1, 1, 0] * rounds:
+            begin = time.thread_time()
+            runs[which]()
+            times[which].append(time.thread_time() - begin)
+        return np.median(times[1]) / np.median(times[0])
+
+    def calibration(self, limit=None):
+        return [{self.feed: own} for own, _ in self.images.batches(self.preprocessing, self.batch, limit)]
 
     def top1(self, model, limit=None):
-        count = len(self.evaluation.labels)
-        only = None if not limit or limit >= count else np.linspace(0, count - 1, limit).astype(int)
-        run, name, right, seen = session(model, self.options.threads), feed_name(model), 0, 0
-        for pixels, labels in self.evaluation.batches(self.preprocessing, self.batch, only):
-            right += int((run.run(None, {name: pixels})[0].argmax(1) == labels).sum())
-            seen += len(labels)
-        return right / seen, seen
+        run, right = session(model), []
+        for pixels, labels in self.evaluation.batches(self.preprocessing, self.batch, limit):
+            right += list(run.run(None, {self.feed: pixels})[0].argmax(1) == labels)
+        return float(100 * np.mean(right)), len(right)
 
 
 def timed(work):
@@ -202,69 +173,61 @@ def timed(work):
     return work(), time.perf_counter() - begin
 
 
-def onnx_shapes(model):
-    return tuple((own.name, tuple(own.dims)) for own in model.graph.initializer)
-
-
-# A peer yields rows: its setting, whether the seed matters, and what makes (model, ratio, seconds).
-
-
 def onnx_prune_rows(job):
     """Ours, by the binary; by latency through its own flag where --flags has it, else a search over --target-macs."""
+    flags, classes = job.options.flags, job.options.classes
     scale, mean, deviation, colour = job.preprocessing
-    budget = [flag for flag in shlex.split(job.options.flags) if flag.startswith("--target")]
 
     def run(kept, *more):
         with tempfile.TemporaryDirectory() as folder:
             for file in job.images.files:
-                own = Path(folder, "data", file.parent.name)
-                own.mkdir(parents=True, exist_ok=True)
-                shutil.copy(file, own)
+                Path(folder, "data", file.parent.name).mkdir(parents=True, exist_ok=True)
+                shutil.copy(file, Path(folder, "data", file.parent.name))
             command = [job.options.onnx_prune, job.path, "-o", f"{folder}/pruned.onnx", "--data", f"{folder}/data",
                        "--samples", len(job.images.files), "--seed", job.seed, "--scale", scale, "--color", colour,
                        "--mean=" + ",".join(map(str, mean)), "--std=" + ",".join(map(str, deviation)), "--quiet",
-                       *(["--classes", job.options.classes] if job.options.classes else []),
-                       *([] if budget else ["--target-macs", kept]), *shlex.split(job.options.flags), *more]
-            done = subprocess.run([str(own) for own in command], capture_output=True, text=True)
+                       *(["--classes", classes] if classes else []),
+                       *([] if "--target" in flags else ["--target-macs", kept]), *flags.split(), *more]
+            done = subprocess.run(list(map(str, command)), stderr=subprocess.PIPE, text=True)
             if done.returncode:
-                raise RuntimeError(done.stderr.strip())
+                raise RuntimeError(done.stderr)
             return onnx.load(f"{folder}/pruned.onnx")
 
     def make():
         ratio = 1 - job.target
-        if job.options.latency and not budget:  # widths are the same for every criterion: the search takes a cheap one
-            cheap = ["--criterion", "l2", "--compensate", "none", "--no-timing", "--no-verify"]
-            ratio = job.search(lambda own: run(1 - own, *cheap), onnx_shapes, lambda own: own)
-        model, seconds = timed(lambda: run(1 - ratio))
-        return model, ratio, seconds
+        if job.options.latency and "--target" not in flags:  # all criteria get the same widths: the search takes a cheap one
+            ratio = job.search(lambda own: run(1 - own, "--criterion=l2", "--compensate=none", "--no-verify", "--no-timing"))
+        return *timed(lambda: run(1 - ratio)), ratio
 
-    yield job.options.flags or "defaults", True, make
+    yield flags or "defaults", True, make
 
 
 def onnxsim_rows(job):
-    # Its pruning leaves Conv + BN alone; its own simplifier folds them and the constants of Pad and Slice.
-    model = functools.cache(lambda: onnxsim.simplify(job.dense)[0])
-    for scope in job.options.scopes:
-        pooled, name = scope == "global", "calibrated" + " global" * (scope == "global")
+    @functools.cache
+    def model():  # its pruning leaves Conv + BN alone, which its simplifier folds, and Clip with a Constant beside it
+        own = onnxsim.simplify(job.dense)[0]
+        for node in [node for node in own.graph.node if node.op_type == "Constant"]:
+            own.graph.initializer.append(numpy_helper.from_array(numpy_helper.to_array(node.attribute[0].t), node.output[0]))
+            own.graph.node.remove(node)
+        return own
 
-        def calibrated(ratio, pooled=pooled):
-            return onnxsim.apply_structured_wanda_pruning(model(), job.calibration(), sparsity=ratio, global_sparsity=pooled)
+    def calibrated(pooled, ratio, limit=None):
+        data = job.calibration(limit)
+        return onnxsim.apply_structured_wanda_pruning(model(), data, sparsity=ratio, global_sparsity=pooled)
 
-        @functools.cache
-        def pruned(calibrated=calibrated, pooled=pooled):
-            # Without the pool the widths follow from the ratio alone: the search needs no calibration.
-            plain = functools.partial(onnxsim.apply_structured_pruning, model())
-            ratio = job.search(calibrated if pooled else lambda own: plain(sparsity=own), onnx_shapes, lambda own: own)
-            own, seconds = timed(lambda: calibrated(ratio))
-            return own, ratio, seconds
+    @functools.cache
+    def pruned(pooled):  # without the pool the widths follow from the ratio alone: the search calibrates on one batch
+        ratio = job.search(functools.partial(calibrated, pooled, limit=None if pooled else job.batch))
+        return *timed(lambda: calibrated(pooled, ratio)), ratio
 
-        def tuned(pruned=pruned):
-            own, ratio, seconds = pruned()
-            own, more = timed(lambda: onnxsim.apply_pruning_finetune(model(), own, job.calibration()))
-            return own, ratio, seconds + more
+    def tuned(pooled):
+        before, seconds, ratio = pruned(pooled)
+        own, more = timed(lambda: onnxsim.apply_pruning_finetune(model(), before, job.calibration()))
+        return own, seconds + more, ratio
 
-        yield name, True, pruned
-        yield f"{name}, finetune", True, tuned
+    for name, pooled in (("calibrated" + " global" * (own == "global"), own == "global") for own in job.options.scopes):
+        yield name, True, functools.partial(pruned, pooled)
+        yield name + ", finetune", True, functools.partial(tuned, pooled)
 
 
 def operator(op, has, constants):
@@ -287,9 +250,9 @@ def operator(op, has, constants):
     match op:
         case "Conv":
             group = has.get("group", 1)
-            return padded(lambda around: filled(nn.Conv2d(
-                weight.shape[1] * group, weight.shape[0], weight.shape[2:], step, around, has.get("dilations", 1), group,
-                len(arrays) > 1)), 0.0)
+            shape = weight.shape[1] * group, weight.shape[0], weight.shape[2:], step
+            more = has.get("dilations", 1), group, len(arrays) > 1
+            return padded(lambda around: filled(nn.Conv2d(*shape, around, *more)), 0.0)
         case "Gemm":
             return filled(nn.Linear(weight.shape[1], weight.shape[0], len(arrays) > 1))
         case "BatchNormalization":
@@ -302,11 +265,10 @@ def operator(op, has, constants):
             at = {int(axis): slice(int(start), min(int(end), 2**31), int(by)) for start, end, axis, by in zip(*arrays)}
             return lambda x: x[tuple(at.get(axis, slice(None)) for axis in range(x.dim()))]
         case "Pad":
-            half = len(weight) // 2
-            sides = [int(weight[at]) for axis in range(half - 1, 0, -1) for at in (axis, axis + half)]
-            return lambda x: F.pad(x, sides if any(sides[-2:]) else sides[:-2])
+            sides = [int(side) for axis in weight.reshape(2, -1).T[:0:-1] for side in axis]
+            return lambda x: functional.pad(x, sides if any(sides[-2:]) else sides[:-2])
     return {"Relu": torch.relu, "Add": torch.add, "Flatten": lambda x: torch.flatten(x, 1),
-            "GlobalAveragePool": lambda x: F.adaptive_avg_pool2d(x, 1)}[op]
+            "GlobalAveragePool": lambda x: functional.adaptive_avg_pool2d(x, 1)}[op]
 
 
 class Network(nn.Module):
@@ -314,16 +276,14 @@ class Network(nn.Module):
 
     def __init__(self, model):
         super().__init__()
-        stored, live = {own.name: numpy_helper.to_array(own) for own in model.graph.initializer}, {feed_name(model)}
+        stored, live = {own.name: numpy_helper.to_array(own) for own in model.graph.initializer}, set(blank(model))
         for node in model.graph.node:
             if node.op_type != "Shape" and live & set(node.input):
                 live.update(node.output)
         stored |= values(model, [name for node in model.graph.node for name in node.output if name not in live])
-        self.feed, self.last, self.layers = feed_name(model), model.graph.output[0].name, nn.ModuleList()
+        self.feed, self.last, self.layers = *blank(model), model.graph.output[0].name, nn.ModuleList()
         self.steps, tied, padded = [], {}, set()
-        for node in model.graph.node:
-            if not live & set(node.output):
-                continue
+        for node in (own for own in model.graph.node if live & set(own.output)):
             inputs, output = [name for name in node.input if name in live], node.output[0]
             constants = [stored[name] for name in node.input if name in stored]
             has = {own.name: helper.get_attribute_value(own) for own in node.attribute}
@@ -334,10 +294,10 @@ class Network(nn.Module):
             joined = [output] if node.op_type in ("Conv", "Gemm") else [*inputs, output]
             group = set().union(*(tied.get(name, {name}) for name in joined))
             tied.update(dict.fromkeys(group, group))
-            if node.op_type == "Pad" and any(constants[0][[1, len(constants[0]) // 2 + 1]]):
+            if node.op_type == "Pad" and constants[0].reshape(2, -1)[:, 1].any():
                 padded.add(output)
-        self.frozen = [at for at, (_, _, output) in enumerate(self.steps)
-                       if tied[output] & padded or isinstance(self.layers[at], nn.Linear)]
+        self.frozen = [layer for layer, (_, _, output) in zip(self.layers, self.steps)
+                       if tied[output] & padded or isinstance(layer, nn.Linear)]
 
     def forward(self, image):
         seen = {self.feed: image}
@@ -347,8 +307,7 @@ class Network(nn.Module):
 
 
 def torch_pruning_rows(job):
-    options, importance, image = job.options, torch_pruning.importance, torch.tensor(one_image(job.dense))
-    torch.set_num_threads(options.threads)
+    options, importance, image = job.options, torch_pruning.importance, torch.tensor(job.blank)
     criteria = {
         "l1": importance.GroupMagnitudeImportance(p=1), "l2": importance.GroupMagnitudeImportance(p=2),
         "fpgm": importance.FPGMImportance(), "lamp": importance.LAMPImportance(),
@@ -357,19 +316,14 @@ def torch_pruning_rows(job):
     dense = functools.cache(lambda: Network(job.dense).eval())
 
     def batches():
-        few = np.arange(len(job.images.labels))[: options.torch_images]
-        for pixels, labels in job.images.batches(job.preprocessing, job.batch, few):
-            yield torch.tensor(pixels), torch.tensor(labels)
+        return (map(torch.tensor, own) for own in job.images.batches(job.preprocessing, job.batch, options.torch_images))
 
     @functools.cache
     def gradient():
-        def work():
-            network = copy.deepcopy(dense())
-            for pixels, labels in batches():
-                F.cross_entropy(network(pixels), labels).backward()
-            return [own.grad for own in network.parameters()]
-
-        return timed(work)
+        network, begin = copy.deepcopy(dense()), time.perf_counter()
+        for pixels, labels in batches():
+            functional.cross_entropy(network(pixels), labels).backward()
+        return [own.grad for own in network.parameters()], time.perf_counter() - begin
 
     def prune(criterion, scope, round_to, ratio):
         network = copy.deepcopy(dense())
@@ -377,15 +331,15 @@ def torch_pruning_rows(job):
             for own, slope in zip(network.parameters(), gradient()[0]):
                 own.grad = slope.clone()
         # One ratio for all moves many widths at once, past the target: each layer's is shifted by half a step at most.
-        convolutions, shifted = [own for own in network.modules() if isinstance(own, nn.Conv2d)], {}
-        for at, own in enumerate(convolutions if scope == "local" else []):
-            shift = (at * 0.618 % 1 - 0.5) * round_to / own.out_channels
-            shifted[own] = min(max(ratio + shift, 0.0), 1.0)
+        layers = [own for own in network.modules() if isinstance(own, nn.Conv2d)]
+        narrow = [own for own in layers if own.out_channels < 2 * round_to]
+        shifts = [(at * 0.618 % 1 - 0.5) * round_to / own.out_channels for at, own in enumerate(layers)]
+        shifted = {own: min(max(ratio + by, 0.0), 1 - round_to / own.out_channels) for own, by in zip(layers, shifts)}
         torch.manual_seed(job.seed)
         torch_pruning.pruner.BasePruner(
             network, image, importance=criteria[criterion], global_pruning=scope == "global", pruning_ratio=ratio,
-            pruning_ratio_dict=shifted, ignored_layers=[network.layers[at] for at in network.frozen],
-            round_to=round_to if round_to > 1 else None).step()
+            pruning_ratio_dict=shifted if scope == "local" else {}, ignored_layers=network.frozen + narrow,
+            round_to=round_to).step()
         return network
 
     def estimate(network):
@@ -393,77 +347,69 @@ def torch_pruning_rows(job):
         for own in norms:
             own.reset_running_stats()
             own.momentum = None  # the plain mean over the batches
-        network.train()
         with torch.no_grad():
             for pixels, _ in batches() if norms else []:
-                network(pixels)
-        return network.eval()
+                network.train()(pixels)
+        return network
 
     def export(network):
-        file, axes = io.BytesIO(), {"input": {0: "batch"}, "output": {0: "batch"}}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            torch.onnx.export(network, image, file, opset_version=17, dynamo=False, input_names=["input"],
-                              output_names=["output"], dynamic_axes=axes)
+        file, names = io.BytesIO(), [job.feed, "output"]
+        torch.onnx.export(network.eval(), image, file, opset_version=17, dynamo=False, input_names=names[:1],
+                          output_names=names[1:], dynamic_axes={name: {0: "batch"} for name in names})
         return onnx.load_from_string(file.getvalue())
 
-    def make(*setting):
-        ratio = job.search(lambda own: prune(*setting, own), lambda own: str([one.shape for one in own.parameters()]), export)
-        model, seconds = timed(lambda: export(estimate(prune(*setting, ratio))))
-        return model, ratio, seconds + (gradient()[1] if "taylor" in setting else 0)
+    @functools.cache
+    def searched(*setting):
+        return job.search(lambda own: export(prune(*setting, own)))
+
+    def make(criterion, scope, round_to):  # where the ratio alone says the widths, all criteria share one search
+        ratio = searched("l2" if scope == "local" else criterion, scope, round_to)
+        model, seconds = timed(lambda: export(estimate(prune(criterion, scope, round_to, ratio))))
+        return model, seconds + (gradient()[1] if criterion == "taylor" else 0), ratio
 
     normalised = any(node.op_type == "BatchNormalization" for node in job.dense.graph.node)
     for criterion, scope in itertools.product(options.criteria, options.scopes):
         for round_to in options.round_to if options.latency else [1]:
             name = criterion + " global" * (scope == "global") + f" /{round_to}" * (options.latency is not None)
-            seeded = normalised or criterion in ("taylor", "random")
-            yield name, seeded, functools.partial(make, criterion, scope, round_to)
+            yield name, normalised or criterion in ("taylor", "random"), functools.partial(make, criterion, scope, round_to)
 
 
+# Each yields rows: the setting, whether the seed matters, and what makes (model, seconds, ratio).
 PEERS = {"onnx-prune": onnx_prune_rows, "onnxsim": onnxsim_rows, "torch-pruning": torch_pruning_rows}
-COLUMNS = [("model", 26), ("peer", 14), ("setting", 28), ("seed", 5), ("target", 7), ("macs", 6), ("latency", 8), ("top1", 7),
-           ("dense", 7), ("n", 6), ("seconds", 8)]
+COLUMNS = {"model": 26, "peer": 14, "setting": 28, "seed": 5, "target": 7, "macs": 6, "latency": 8, "top1": 7, "dense": 7,
+           "n": 6, "seconds": 8}
 
 
-def cell(value):
-    return "-" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
-
-
-def report(options, row, end="\n"):
-    print(" ".join(f"{cell(row.get(name)):>{width}}" for name, width in COLUMNS) + f"  {row.get('error', '')}", flush=True)
+def report(options, row):
+    cells = {name: f"{value:.3f}" if isinstance(value, float) else value for name, value in row.items()}
+    print(*(f"{cells.get(name, '-'):>{width}}" for name, width in COLUMNS.items()), row.get("error", ""), flush=True)
     if options.json:
         with options.json.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+            print(json.dumps(row), file=file)
 
 
-def measure(job, peer, dense):
-    """All rows of one peer, and once more the best, on all images."""
-    options, best = job.options, None
-    common = {"model": job.path.stem, "peer": peer, "seed": job.seed, "target": job.target,
-              "by": "latency" if options.latency else "macs"}
+def measure(job, peer, dense, lasting):
+    """All rows of one peer, and once more the best, on all images; `lasting` holds those that no seed changes."""
+    by, found = "latency" if job.options.latency else "macs", lasting.setdefault((peer, job.target), [])[:]
     for setting, seeded, make in PEERS[peer](job):
-        if not seeded and job.seed != options.seeds[0]:
+        if not seeded and job.seed != job.options.seeds[0]:
             continue
-        row = {**common, "setting": setting}
+        row = {"model": job.path.stem, "peer": peer, "setting": setting, "seed": job.seed, "by": by, "target": job.target}
         try:
-            model, ratio, seconds = make()
-            top1, count = job.top1(model, options.screen)
-            row |= {"ratio": ratio, "macs": macs(model) / job.macs, "top1": 100 * top1, "dense": 100 * dense, "n": count,
-                    "latency": latency_share(job.dense, model, options.rounds), "seconds": seconds}
-            if best is None or top1 > best[0]["top1"] / 100:
-                best = row, model
+            model, seconds, ratio = make()
+            top1, count = job.top1(model, job.options.screen)
+            row |= {"ratio": ratio, "macs": macs(model) / job.macs, "latency": job.latency(model), "seconds": seconds}
+            row |= {"top1": top1, "dense": dense, "n": count}
+            found.append((row, model))
+            lasting[peer, job.target] += [] if seeded else [(row, model)]
         except Exception as error:
-            lines = str(error).strip().splitlines() or [""]
-            row["error"] = f"{type(error).__name__}: {lines[0]}"
-        report(options, row)
-    if best:
-        row, model = best
-        if options.screen:
-            top1, count = job.top1(model)
-            row = row | {"top1": 100 * top1, "n": count, "latency": latency_share(job.dense, model, options.rounds)}
-        report(options, row | {"setting": "best: " + row["setting"], "best": True})
-        if options.keep:
-            onnx.save(model, str(options.keep / f"{job.path.stem}.{peer}.{job.target}.{job.seed}.onnx"))
+            row["error"] = f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]
+        report(job.options, row)
+    if found:
+        row, model = max(found, key=lambda own: own[0]["top1"])
+        top1, count = job.top1(model)
+        more = {"setting": "best: " + row["setting"], "seed": job.seed, "best": True, "top1": top1, "n": count}
+        report(job.options, row | more)
 
 
 def main():
@@ -478,33 +424,27 @@ def main():
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--images", type=int, default=1000, help="to calibrate with")
-    parser.add_argument("--limit", type=int, help="evaluation images, for a trial")
     parser.add_argument("--screen", type=int, help="evaluation images to choose on; the best is repeated on all")
     parser.add_argument("--criteria", nargs="+", default=["l1", "l2", "fpgm", "lamp", "taylor", "random"])
     parser.add_argument("--scopes", nargs="+", choices=["local", "global"], default=["local", "global"])
-    parser.add_argument("--round-to", type=int, nargs="+", default=ROUND_TO, help="to try by latency")
+    parser.add_argument("--round-to", type=int, nargs="+", default=[1, 4, 8, 16, 32], help="to try by latency")
     parser.add_argument("--torch-images", type=int, help="for Taylor and BN [default: all that calibrate]")
     parser.add_argument("--onnx-prune", type=Path, default=ROOT / "target/release/onnx-prune")
     parser.add_argument("--flags", default="", help="more flags for onnx-prune, in one string")
-    parser.add_argument("--rounds", type=int, default=100, help="of timing, A B B A each")
-    parser.add_argument("--threads", type=int, default=1, help="for all but the timing")
     parser.add_argument("--json", type=Path, help="append one line per row")
-    parser.add_argument("--keep", type=Path, help="folder for the best models")
     parser.add_argument("--install", action="store_true", help="install the peers by pip, and stop")
     options = parser.parse_args()
-    print(" ".join(f"{name:>{width}}" for name, width in COLUMNS))
+    print(*(f"{name:>{width}}" for name, width in COLUMNS.items()))
+    evaluation = Images(options.eval, options.classes)
     for path in options.model:
-        size = one_image(onnx.load(str(path))).shape[-1]
-        evaluation = Images(options.eval, size, options.classes, options.limit and options.limit // 10)
-        dense = None
+        dense, lasting = None, {}
         for seed in options.seeds:
-            classes = sum(own.is_dir() for own in options.calibrate.iterdir())
-            images = Images(options.calibrate, size, options.classes, options.images // classes, seed)
+            images = Images(options.calibrate, options.classes, options.images, seed)
             for share in options.latency or options.macs:
                 job = Job(options, path, share, seed, images, evaluation)
-                dense = job.top1(job.dense)[0] if dense is None else dense
+                dense = dense or job.top1(job.dense)[0]
                 for peer in options.peers:
-                    measure(job, peer, dense)
+                    measure(job, peer, dense, lasting)
 
 
 if __name__ == "__main__":

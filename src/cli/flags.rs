@@ -360,6 +360,7 @@ pub(super) struct Prune {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum WidthsFlag {
+    Sensitivity,
     Uniform,
     Global,
     Adaptive,
@@ -398,6 +399,7 @@ impl Prune {
             criteria: Criteria {
                 budget,
                 allocation: match self.widths {
+                    WidthsFlag::Sensitivity => Allocation::Sensitivity,
                     WidthsFlag::Uniform => Allocation::Uniform,
                     WidthsFlag::Global => Allocation::Global,
                     WidthsFlag::Adaptive => Allocation::Adaptive,

@@ -14,6 +14,7 @@ mod weight;
 pub use moments::{MomentOptions, Moments, Products};
 pub use refit::{Method, Refit, refit};
 pub use sequential::{LayerFit, Walk};
+pub(crate) use sequential::{Stream, Values};
 
 use serde::{Deserialize, Serialize};
 

@@ -15,6 +15,7 @@ mod rollback;
 mod run;
 mod score;
 mod scoring;
+mod sensitivity;
 mod study;
 mod writing;
 

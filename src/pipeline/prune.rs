@@ -190,7 +190,7 @@ impl Run<'_> {
                 own.scores.iter().map(|score| score * unit).collect()
             };
             let values: Vec<Vec<f64>> = scores.iter().map(compared).collect();
-            let allocator = Allocator {
+            let mut allocator = Allocator {
                 groups: &run.channels.groups,
                 cost: &run.cost,
                 scores: &values,
@@ -198,7 +198,15 @@ impl Run<'_> {
                 rounding,
                 streams: criteria.streams,
                 floor: criteria.floor,
+                curves: &[],
             };
+            if criteria.allocation == Allocation::Sensitivity
+                && let Some(observed) = observed
+            {
+                let least = allocator.wanted_curves(&criteria.budget)?;
+                run.curves = Some(run.measured(criterion, (observed, known), (&values, &least))?);
+            }
+            allocator.curves = run.curves.as_ref().map_or(&[], |curves| curves.1.as_slice());
             let widths = allocator.widths(&criteria.budget)?;
             if widths == run.cost.full() && !matches!(criteria.budget, Budget::Ratio(ratio) if ratio <= 0.0) {
                 let why = "the budget leaves every channel, or rounding does".to_owned();

@@ -17,7 +17,7 @@ use crate::compensate::{Compensation, MomentOptions, Moments, Products};
 use crate::engine::{Engine, open};
 use crate::error::Error;
 use crate::model::Model;
-use crate::plan::PlanError;
+use crate::plan::{Allocation, Curve, PlanError};
 use crate::report::Inspection;
 use crate::score::relatedness::Relatedness;
 use crate::score::{Criterion, Needs};
@@ -40,6 +40,8 @@ pub(super) struct Run<'a> {
     pub(super) warnings: Vec<String>,
     pub(super) notes: Vec<String>,
     pub(super) timings: BTreeMap<String, f64>,
+    /// Curves of the scores that they were measured with.
+    pub(super) curves: Option<(Vec<Vec<f64>>, Vec<Curve>)>,
 }
 
 impl<'a> Run<'a> {
@@ -105,6 +107,7 @@ impl<'a> Run<'a> {
             warnings,
             notes,
             timings,
+            curves: None,
         })
     }
 
@@ -239,7 +242,8 @@ impl<'a> Run<'a> {
         };
         let feature = |group| (needs.features || needs.fallback && !told(group)).then_some(needs.pool);
         let features = self.channels.groups.iter().map(feature).collect();
-        let images = self.options.compensation == Compensation::Auto;
+        let images = self.options.compensation == Compensation::Auto
+            || self.options.criteria.allocation == Allocation::Sensitivity;
         Ok(Wanted { features, ranks: needs.ranks, moments, images })
     }
 }

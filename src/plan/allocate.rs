@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Budget, PlanError, Rounding};
+use super::sensitivity::Problem;
+use super::{Budget, Curve, PlanError, Rounding};
 use crate::channels::{CostModel, Group, Measure, Scope};
 
 /// How widths are shared out between groups.
@@ -14,6 +15,8 @@ pub enum Allocation {
     /// The same share of every group; the safest without knowledge of sensitivities.
     #[default]
     Uniform,
+    /// Least loss of the outputs, by curves that are measured group by group (`compensation.md` 8.3).
+    Sensitivity,
     /// One threshold on the scores of all groups, each divided by its group's largest (`method.md` 6.3).
     Global,
     /// One lambda for all groups: what has not entered the path by then goes (`method.md` 6.3; the rule of APIB, and as far
@@ -38,6 +41,8 @@ pub struct Allocator<'a> {
     pub scores: &'a [Vec<f64>],
     /// How widths are shared out.
     pub allocation: Allocation,
+    /// Losses by width, for [`Allocation::Sensitivity`].
+    pub curves: &'a [Curve],
     /// Engine-friendly widths.
     pub rounding: Rounding,
     /// Whether streams may be cut.
@@ -63,6 +68,7 @@ impl Allocator<'_> {
         let ideal = match self.allocation {
             Allocation::Uniform => self.fit_share(measure, limit),
             Allocation::Global | Allocation::Adaptive => self.fit_threshold(measure, limit),
+            Allocation::Sensitivity => return Ok(self.fit_curves(measure, limit)),
         };
         Ok(self.settle(measure, limit, &ideal))
     }
@@ -124,6 +130,40 @@ impl Allocator<'_> {
             if self.cost.at(measure, &at(middle)) <= limit { low = middle } else { high = middle - 1 }
         }
         at(low).into_iter().map(|width| width as f64).collect()
+    }
+
+    /// Least loss within the limit, in steps of the engine.
+    fn fit_curves(&self, measure: Measure, limit: f64) -> Vec<usize> {
+        let allowed = |group: usize| {
+            let full = self.groups[group].width();
+            if !self.may_cut(group) || self.curves.get(group).is_none_or(|curve| curve.points.len() < 2) {
+                return vec![full];
+            }
+            let (step, least) = (self.step(group), self.least(group));
+            let mut widths: Vec<usize> = (1..).map(|steps| steps * step).take_while(|width| *width < full).collect();
+            widths.retain(|&width| width >= least);
+            widths.push(full);
+            widths
+        };
+        let cost = |widths: &[usize]| self.cost.at(measure, widths);
+        Problem::new(self.curves, (0..self.groups.len()).map(allowed).collect(), &cost, limit).solve()
+    }
+
+    /// Least widths that curves are wanted for; `None` where a group may not be cut. Streams count only where the inner
+    /// groups would have to go too low.
+    pub fn wanted_curves(&self, budget: &Budget) -> Result<Vec<Option<usize>>, PlanError> {
+        let streams = match budget.limit(self.cost)? {
+            Some((measure, limit)) => {
+                let inner = self.cost.at(measure, &whole(&self.uniform(LEAST_INNER_SHARE, false)));
+                self.streams && inner > limit
+            }
+            None => self.streams,
+        };
+        let wanted = |group: usize| {
+            let cut = self.may_cut(group) && (streams || self.groups[group].scope == Scope::Inner);
+            (cut && self.groups[group].width() > self.least(group)).then(|| self.least(group))
+        };
+        Ok((0..self.groups.len()).map(wanted).collect())
     }
 
     fn step(&self, group: usize) -> usize {

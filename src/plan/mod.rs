@@ -5,9 +5,11 @@ mod budget;
 mod error;
 mod file;
 mod rounding;
+mod sensitivity;
 
 pub use allocate::{Allocation, Allocator, choose};
 pub use budget::{Budget, Target};
 pub use error::PlanError;
 pub use file::{PLAN_SCHEMA_VERSION, Plan, PlannedGroup};
 pub use rounding::Rounding;
+pub use sensitivity::Curve;

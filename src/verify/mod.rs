@@ -2,8 +2,10 @@
 
 mod accuracy;
 mod equal;
+mod fidelity;
 mod inputs;
 
 pub use accuracy::{Accuracy, ClassAccuracy, Judge, wilson};
 pub use equal::{Agreement, VerifyError, compare, tolerance};
+pub use fidelity::Fidelity;
 pub use inputs::{InputSpec, input_specs, random_inputs};

@@ -10,6 +10,9 @@ use rayon::prelude::*;
 /// Strengths that are tried, relative to the mean variance of the columns.
 const RIDGES: [f64; 7] = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0];
 
+/// Where the search begins.
+const MIDDLE: usize = 3;
+
 /// Rounds of majorise-minimise against an activation.
 const ROUNDS: usize = 4;
 
@@ -218,7 +221,7 @@ impl Problem<'_> {
         let shifted = self.hold.error(&self.weights, &self.constants(&moments), self.bounds);
         moments.add(&Moments::of(self.hold.x));
         let (weights, bias) = match ridge {
-            Some(ridge) => self.refit(&moments, ridge)?,
+            Some(ridge) => self.fitted(&[&self.fit, &self.hold], &moments, ridge)?,
             None => (self.weights.clone(), self.constants(&moments)),
         };
         let finite = bias.iter().all(|v| v.is_finite()) && weights.col_iter().all(|c| c.iter().all(|v| v.is_finite()));
@@ -227,45 +230,49 @@ impl Problem<'_> {
 
     /// The strength that is best on the held-out rows, and its error there.
     fn choose(&self, moments: &Moments) -> Option<(Option<f64>, f64)> {
-        let means = moments.means(self.intercept);
-        let covariance = moments.covariance(&means);
-        let target = cross(self.fit.x, self.fit.own().as_ref());
-        let mut best: Option<(Option<f64>, f64)> = None;
-        let mut last = f64::INFINITY;
-        for ridge in RIDGES {
-            let Some(factor) = factor(&covariance, ridge) else { continue };
-            let (weights, bias) = self.solved(&factor, (&covariance, &means, moments.n), &target);
-            let error = self.hold.error(&weights, &bias, self.bounds);
-            if error.is_finite() && best.is_none_or(|best| error < best.1) {
-                best = Some((Some(ridge), error));
-            }
-            if error > last * 1.05 {
+        let mut best = (None, self.hold.error(&self.weights, &self.constants(moments), self.bounds));
+        let at = |ridge: f64| {
+            let found = self.fitted(&[&self.fit], moments, ridge);
+            found.map_or(f64::INFINITY, |(weights, bias)| self.hold.error(&weights, &bias, self.bounds))
+        };
+        // The error has one valley: from the middle, on to the side on which it falls.
+        let errors: [f64; 2] = [at(RIDGES[MIDDLE]), at(RIDGES[MIDDLE + 1])];
+        let (mut ridge, mut last, step) = if errors[1] < errors[0] {
+            (MIDDLE + 1, errors[1], 1)
+        } else {
+            (MIDDLE, errors[0], -1)
+        };
+        while let Some(next) = ridge.checked_add_signed(step).filter(|&next| next < RIDGES.len()) {
+            let error = at(RIDGES[next]);
+            if error >= last {
                 break;
             }
-            last = error;
+            (ridge, last) = (next, error);
         }
-        let error = self.hold.error(&self.weights, &self.constants(moments), self.bounds);
-        let better = |best: &(Option<f64>, f64)| best.1 <= error;
-        best.filter(better).or(error.is_finite().then_some((None, error)))
+        if last < best.1 {
+            best = (Some(RIDGES[ridge]), last);
+        }
+        best.1.is_finite().then_some(best)
     }
 
-    /// The solution for all rows.
-    fn refit(&self, moments: &Moments, ridge: f64) -> Option<(Mat<f64>, Vec<f64>)> {
+    /// The solution for some rows, whose moments are given.
+    fn fitted(&self, rows: &[&Rows<'_>], moments: &Moments, ridge: f64) -> Option<(Mat<f64>, Vec<f64>)> {
         let means = moments.means(self.intercept);
         let covariance = moments.covariance(&means);
         let factor = factor(&covariance, ridge)?;
-        let both = [&self.fit, &self.hold];
-        let solved = |aims: [Mat<f32>; 2]| {
-            let mut target = cross(self.fit.x, aims[0].as_ref());
-            let more = cross(self.hold.x, aims[1].as_ref());
-            target.0 += &more.0;
-            target.1.iter_mut().zip(&more.1).for_each(|(sum, more)| *sum += more);
+        let solved = |aim: &dyn Fn(&Rows<'_>) -> Mat<f32>| {
+            let mut target = (Mat::zeros(means.len(), self.bias.len()), vec![0.0; self.bias.len()]);
+            for rows in rows {
+                let more = cross(rows.x, aim(rows).as_ref());
+                target.0 += &more.0;
+                target.1.iter_mut().zip(&more.1).for_each(|(sum, more)| *sum += more);
+            }
             self.solved(&factor, (&covariance, &means, moments.n), &target)
         };
-        let mut found = solved(both.map(Rows::own));
+        let mut found = solved(&|rows| rows.own());
         if let Some(bounds) = self.bounds {
             for _ in 0..ROUNDS {
-                found = solved(both.map(|rows| rows.majorised(&predict(rows.x, &found.0, &found.1), bounds)));
+                found = solved(&|rows| rows.majorised(&predict(rows.x, &found.0, &found.1), bounds));
             }
         }
         Some(found)

@@ -26,7 +26,7 @@ use crate::model::Model;
 use fit::{Problem, Solution};
 use layers::Layer;
 use rows::{Collected, Shape};
-use stream::Stream;
+pub(crate) use stream::{Stream, Values};
 
 /// Images and limits of the walk.
 pub struct Walk<'a> {
@@ -78,7 +78,7 @@ impl Walk<'_> {
     pub fn refit(&self, pruned: &mut Model, each: &mut dyn FnMut(usize)) -> Result<Vec<LayerFit>, Error> {
         let layers = layers::find(self.dense, pruned);
         each(layers.len());
-        let images: Vec<stream::Values> =
+        let images: Vec<Values> =
             self.batches.iter().map(|batch| BTreeMap::from([(self.input.to_owned(), Arc::clone(batch))])).collect();
         let mut streams =
             (Stream::new(self.dense, images.clone(), self.memory / 2), Stream::new(pruned, images, self.memory / 2));

@@ -81,7 +81,7 @@ pub(super) struct Collected {
 impl Collected {
     pub(super) fn new(shape: Shape, images: usize, shortcut: bool, seed: u64) -> Self {
         let bytes = 4 * (shape.columns() + 3 * shape.outputs);
-        let rows = MOST_ROWS.min(MOST_BYTES / bytes.max(1));
+        let rows = std::env::var("ROWS").ok().and_then(|v| v.parse().ok()).unwrap_or(MOST_ROWS).min(MOST_BYTES / bytes.max(1));
         let wanted = LEAST_POSITIONS.max(rows / images.max(1)).min(shape.reads.positions);
         Self { shape, wanted, shortcut, seed, fit: Part::default(), hold: Part::default() }
     }
