@@ -6,17 +6,17 @@
     python3 benches/accuracy_peers.py --install                     # the peers, into the Python that runs this
 
 Peers: onnxsim 0.8.1 (`simplify`, then `apply_structured_wanda_pruning`, its calibrated criterion, then
-`apply_pruning_finetune`) and Torch-Pruning 1.6.1 (L1 and L2 group norm, FPGM, LAMP, Taylor, random; the same share of every
-group, or one threshold over all; BN re-estimated on the calibration images where the file has BN). Torch-Pruning prunes
-modules: the file is read into one, layers tied to a padding of channels keep their width (it fails on those), and the result
-is exported. What a peer cannot do is a row with the first line of its error.
+`apply_pruning_finetune`) and Torch-Pruning 1.6.1 (L1 and L2 group norm, FPGM, LAMP, Taylor, random; BN re-estimated on
+the calibration images where the file has BN). Scopes: local, the same share of every group; inner, of all but residual
+streams; global, one threshold over all. Torch-Pruning prunes modules: the file is read into one, layers tied to a padding of
+channels keep their width (it fails on those), and the result is exported. What a peer cannot do is a row with its error.
 
 Every peer's own ratio is found by bisection: the largest share at or below the target, of MACs (of Conv, Gemm and MatMul in
 the written graph) or of latency (ONNX Runtime, CPU, one thread, batch 1: medians, in turn with the dense model, A B B A, by
 the clock of the thread, which other processes move little). All get the same calibration images, equally many of each class,
 drawn by the seed. The best row of a peer, and so its `round_to` by latency, is chosen on the evaluation images, which
 favours the peers; `--screen N` chooses on N of them, the best is repeated on all. Seconds are those of the run at the ratio
-found. Rows that no seed changes come once. The file's name gives the preprocessing; images have the model's size.
+found. The file's name gives the preprocessing; images have the model's size.
 """
 
 import argparse
@@ -199,7 +199,7 @@ def onnx_prune_rows(job):
             ratio = job.search(lambda own: run(1 - own, "--criterion=l2", "--compensate=none", "--no-verify", "--no-timing"))
         return *timed(lambda: run(1 - ratio)), ratio
 
-    yield flags or "defaults", True, make
+    yield flags or "defaults", make
 
 
 def onnxsim_rows(job):
@@ -225,9 +225,9 @@ def onnxsim_rows(job):
         own, more = timed(lambda: onnxsim.apply_pruning_finetune(model(), before, job.calibration()))
         return own, seconds + more, ratio
 
-    for name, pooled in (("calibrated" + " global" * (own == "global"), own == "global") for own in job.options.scopes):
-        yield name, True, functools.partial(pruned, pooled)
-        yield name + ", finetune", True, functools.partial(tuned, pooled)
+    for scope in set(job.options.scopes) - {"inner"}:
+        yield f"calibrated {scope}", functools.partial(pruned, scope == "global")
+        yield f"calibrated {scope}, finetune", functools.partial(tuned, scope == "global")
 
 
 def operator(op, has, constants):
@@ -272,7 +272,7 @@ def operator(op, has, constants):
 
 
 class Network(nn.Module):
-    """The ONNX network as a torch module; `frozen` are the layers whose channels are tied to a padding of channels."""
+    """The ONNX network as a torch module; `frozen` by scope: layers tied to a padding of channels, for inner to an Add."""
 
     def __init__(self, model):
         super().__init__()
@@ -282,7 +282,7 @@ class Network(nn.Module):
                 live.update(node.output)
         stored |= values(model, [name for node in model.graph.node for name in node.output if name not in live])
         self.feed, self.last, self.layers = *blank(model), model.graph.output[0].name, nn.ModuleList()
-        self.steps, tied, padded = [], {}, set()
+        self.steps, tied, padded, added = [], {}, set(), set()
         for node in (own for own in model.graph.node if live & set(own.output)):
             inputs, output = [name for name in node.input if name in live], node.output[0]
             constants = [stored[name] for name in node.input if name in stored]
@@ -296,8 +296,11 @@ class Network(nn.Module):
             tied.update(dict.fromkeys(group, group))
             if node.op_type == "Pad" and constants[0].reshape(2, -1)[:, 1].any():
                 padded.add(output)
-        self.frozen = [layer for layer, (_, _, output) in zip(self.layers, self.steps)
-                       if tied[output] & padded or isinstance(layer, nn.Linear)]
+            if node.op_type == "Add":
+                added.add(output)
+        layers = [(layer, tied[output]) for layer, (_, _, output) in zip(self.layers, self.steps)]
+        self.frozen = {scope: [own for own, names in layers if names & held or isinstance(own, nn.Linear)]
+                       for scope, held in (("local", padded), ("global", padded), ("inner", padded | added))}
 
     def forward(self, image):
         seen = {self.feed: image}
@@ -338,7 +341,7 @@ def torch_pruning_rows(job):
         torch.manual_seed(job.seed)
         torch_pruning.pruner.BasePruner(
             network, image, importance=criteria[criterion], global_pruning=scope == "global", pruning_ratio=ratio,
-            pruning_ratio_dict=shifted if scope == "local" else {}, ignored_layers=network.frozen + narrow,
+            pruning_ratio_dict={} if scope == "global" else shifted, ignored_layers=network.frozen[scope] + narrow,
             round_to=round_to).step()
         return network
 
@@ -363,20 +366,19 @@ def torch_pruning_rows(job):
         return job.search(lambda own: export(prune(*setting, own)))
 
     def make(criterion, scope, round_to):  # where the ratio alone says the widths, all criteria share one search
-        ratio = searched("l2" if scope == "local" else criterion, scope, round_to)
+        ratio = searched(criterion if scope == "global" else "l2", scope, round_to)
         model, seconds = timed(lambda: export(estimate(prune(criterion, scope, round_to, ratio))))
         return model, seconds + (gradient()[1] if criterion == "taylor" else 0), ratio
 
-    normalised = any(node.op_type == "BatchNormalization" for node in job.dense.graph.node)
-    for criterion, scope in itertools.product(options.criteria, options.scopes):
-        for round_to in options.round_to if options.latency else [1]:
-            name = criterion + " global" * (scope == "global") + f" /{round_to}" * (options.latency is not None)
-            yield name, normalised or criterion in ("taylor", "random"), functools.partial(make, criterion, scope, round_to)
+    steps = options.round_to if options.latency else [1]
+    for criterion, scope, round_to in itertools.product(options.criteria, options.scopes, steps):
+        name = f"{criterion} {scope}" + f" /{round_to}" * bool(options.latency)
+        yield name, functools.partial(make, criterion, scope, round_to)
 
 
-# Each yields rows: the setting, whether the seed matters, and what makes (model, seconds, ratio).
+# Each yields rows: the setting, and what makes (model, seconds, ratio).
 PEERS = {"onnx-prune": onnx_prune_rows, "onnxsim": onnxsim_rows, "torch-pruning": torch_pruning_rows}
-COLUMNS = {"model": 26, "peer": 14, "setting": 28, "seed": 5, "target": 7, "macs": 6, "latency": 8, "top1": 7, "dense": 7,
+COLUMNS = {"model": 30, "peer": 14, "setting": 28, "seed": 5, "target": 7, "macs": 6, "latency": 8, "top1": 7, "dense": 7,
            "n": 6, "seconds": 8}
 
 
@@ -388,12 +390,10 @@ def report(options, row):
             print(json.dumps(row), file=file)
 
 
-def measure(job, peer, dense, lasting):
-    """All rows of one peer, and once more the best, on all images; `lasting` holds those that no seed changes."""
-    by, found = "latency" if job.options.latency else "macs", lasting.setdefault((peer, job.target), [])[:]
-    for setting, seeded, make in PEERS[peer](job):
-        if not seeded and job.seed != job.options.seeds[0]:
-            continue
+def measure(job, peer, dense):
+    """All rows of one peer, and once more the best, on all images."""
+    by, found = "latency" if job.options.latency else "macs", []
+    for setting, make in PEERS[peer](job):
         row = {"model": job.path.stem, "peer": peer, "setting": setting, "seed": job.seed, "by": by, "target": job.target}
         try:
             model, seconds, ratio = make()
@@ -401,15 +401,13 @@ def measure(job, peer, dense, lasting):
             row |= {"ratio": ratio, "macs": macs(model) / job.macs, "latency": job.latency(model), "seconds": seconds}
             row |= {"top1": top1, "dense": dense, "n": count}
             found.append((row, model))
-            lasting[peer, job.target] += [] if seeded else [(row, model)]
         except Exception as error:
             row["error"] = f"{type(error).__name__}: {str(error).strip()}".splitlines()[0]
         report(job.options, row)
     if found:
         row, model = max(found, key=lambda own: own[0]["top1"])
         top1, count = job.top1(model)
-        more = {"setting": "best: " + row["setting"], "seed": job.seed, "best": True, "top1": top1, "n": count}
-        report(job.options, row | more)
+        report(job.options, row | {"setting": "best: " + row["setting"], "best": True, "top1": top1, "n": count})
 
 
 def main():
@@ -426,7 +424,7 @@ def main():
     parser.add_argument("--images", type=int, default=1000, help="to calibrate with")
     parser.add_argument("--screen", type=int, help="evaluation images to choose on; the best is repeated on all")
     parser.add_argument("--criteria", nargs="+", default=["l1", "l2", "fpgm", "lamp", "taylor", "random"])
-    parser.add_argument("--scopes", nargs="+", choices=["local", "global"], default=["local", "global"])
+    parser.add_argument("--scopes", nargs="+", default=["local", "inner", "global"], help="[default: all three]")
     parser.add_argument("--round-to", type=int, nargs="+", default=[1, 4, 8, 16, 32], help="to try by latency")
     parser.add_argument("--torch-images", type=int, help="for Taylor and BN [default: all that calibrate]")
     parser.add_argument("--onnx-prune", type=Path, default=ROOT / "target/release/onnx-prune")
@@ -437,14 +435,14 @@ def main():
     print(*(f"{name:>{width}}" for name, width in COLUMNS.items()))
     evaluation = Images(options.eval, options.classes)
     for path in options.model:
-        dense, lasting = None, {}
+        dense = None
         for seed in options.seeds:
             images = Images(options.calibrate, options.classes, options.images, seed)
             for share in options.latency or options.macs:
                 job = Job(options, path, share, seed, images, evaluation)
                 dense = dense or job.top1(job.dense)[0]
                 for peer in options.peers:
-                    measure(job, peer, dense, lasting)
+                    measure(job, peer, dense)
 
 
 if __name__ == "__main__":

@@ -58,11 +58,16 @@ impl Curves<'_> {
         let effort = |points: usize, images: usize| trial * (movable * points * images) as f64;
         let spare = (MOST_MACS / effort(POINTS.0, IMAGES.0).max(1.0)).sqrt();
         let scaled = |(most, least): (usize, usize)| {
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small share of a small count")]
+            #[allow(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a small share of a small count"
+            )]
             let wanted = (most as f64 * spare) as usize;
             wanted.clamp(least, most)
         };
-        let (points, images) = (scaled(POINTS), scaled(IMAGES));
+        let (points, images) =
+            (scaled(POINTS), std::env::var("CIM").ok().and_then(|v| v.parse().ok()).unwrap_or(scaled(IMAGES)));
         let Some(batches) = self.images(images)? else { return Ok(curves) };
         self.progress.phase("sensitivity", Some(movable as u64));
         let mut stream = Stream::new(model, batches, KEPT_ACTIVATIONS);
@@ -84,6 +89,11 @@ impl Curves<'_> {
                 curves[group].points.insert(0, (width, loss));
             }
             self.progress.advance(1);
+        }
+        if std::env::var("SHOW").is_ok() {
+            for c in &curves {
+                eprintln!("{:?}", c.points);
+            }
         }
         Ok(curves)
     }
@@ -130,7 +140,8 @@ impl Curves<'_> {
             .flat_map(|(batch, images)| (0..images.shape().first().copied().unwrap_or(0)).map(move |row| (batch, row)))
             .collect();
         let Some(size) = self.observed.batches.first().map(|batch| batch.shape()[0]) else { return Ok(None) };
-        let picked: Vec<(usize, usize)> = (0..wanted.min(all.len())).map(|i| all[i * all.len() / wanted.min(all.len())]).collect();
+        let picked: Vec<(usize, usize)> =
+            (0..wanted.min(all.len())).map(|i| all[i * all.len() / wanted.min(all.len())]).collect();
         let fixed = input.shape.first().copied().flatten().is_some();
         let mut batches = Vec::new();
         for part in picked.chunks(size).filter(|part| !fixed || part.len() == size) {

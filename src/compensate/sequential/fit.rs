@@ -237,11 +237,8 @@ impl Problem<'_> {
         };
         // The error has one valley: from the middle, on to the side on which it falls.
         let errors: [f64; 2] = [at(RIDGES[MIDDLE]), at(RIDGES[MIDDLE + 1])];
-        let (mut ridge, mut last, step) = if errors[1] < errors[0] {
-            (MIDDLE + 1, errors[1], 1)
-        } else {
-            (MIDDLE, errors[0], -1)
-        };
+        let (mut ridge, mut last, step) =
+            if errors[1] < errors[0] { (MIDDLE + 1, errors[1], 1) } else { (MIDDLE, errors[0], -1) };
         while let Some(next) = ridge.checked_add_signed(step).filter(|&next| next < RIDGES.len()) {
             let error = at(RIDGES[next]);
             if error >= last {
@@ -325,4 +322,82 @@ fn factor(covariance: &Mat<f64>, ridge: f64) -> Option<Llt<f64>> {
         square[(i, i)] += rho;
     }
     square.llt(Side::Lower).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Values about 0 that no two (row, column) share.
+    fn noise(row: usize, column: usize) -> f32 {
+        let x = (row as f32 * 12.989 + column as f32 * 78.233).sin() * 43_758.547;
+        x - x.floor() - 0.5
+    }
+
+    struct Data {
+        x: Mat<f32>,
+        target: Mat<f32>,
+    }
+
+    /// `target = f(W^T x + b)` for known weights.
+    fn data(rows: std::ops::Range<usize>, f: impl Fn(f32, usize) -> f32) -> Data {
+        let x = Mat::from_fn(6, rows.len(), |i, row| noise(rows.start + row, i));
+        let own = |o: usize, row: usize| (0..6).map(|i| weight(i, o) * x[(i, row)]).sum::<f32>() + 0.25 * o as f32;
+        let target = Mat::from_fn(3, rows.len(), |o, row| f(own(o, row), row));
+        Data { x, target }
+    }
+
+    fn weight(i: usize, o: usize) -> f32 {
+        (i as f32 - 2.5) * 0.5 + o as f32
+    }
+
+    fn solve(fit: &Data, hold: &Data, bounds: Option<(f32, f32)>) -> Solution {
+        let [fit, hold] =
+            [fit, hold].map(|own| Rows { x: own.x.as_ref(), target: own.target.as_ref(), shortcut: None });
+        Problem { fit, hold, weights: Mat::zeros(6, 3), bias: vec![0.0; 3], intercept: true, bounds }.solve().unwrap()
+    }
+
+    fn far(found: &Solution) -> f64 {
+        let off = |i: usize, o: usize| (found.weights[(i, o)] - f64::from(weight(i, o))).abs();
+        (0..6).flat_map(|i| (0..3).map(move |o| (i, o))).map(|(i, o)| off(i, o)).fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn known_weights_are_found() {
+        let found = solve(&data(0..500, |y, _| y), &data(500..600, |y, _| y), None);
+        assert!(far(&found) < 1e-3, "{}", far(&found));
+        assert!((found.bias[2] - 0.5).abs() < 1e-3);
+        assert!(found.errors[2] < 1e-6 * found.errors[0]);
+    }
+
+    #[test]
+    fn what_an_activation_hides_does_not_count() {
+        // Below zero the targets are off by anything at all.
+        let hidden = |y: f32, row: usize| if y > 0.0 { y } else { 5.0 * y - noise(row, 99).abs() };
+        let (fit, hold) = (data(0..2000, hidden), data(2000..2400, hidden));
+        let (blind, seeing) = (solve(&fit, &hold, Some((0.0, f32::INFINITY))), solve(&fit, &hold, None));
+        let error = |found: &Solution| {
+            let rows = Rows { x: hold.x.as_ref(), target: hold.target.as_ref(), shortcut: None };
+            rows.error(&found.weights, &found.bias, Some((0.0, f32::INFINITY)))
+        };
+        assert!(error(&blind) < 0.2 * error(&seeing), "{} {}", error(&blind), error(&seeing));
+    }
+
+    #[test]
+    fn noise_leaves_the_weights_alone() {
+        let pure = |_: f32, row: usize| noise(row, 77) * 3.0;
+        let found = solve(&data(0..12, pure), &data(300..420, pure), None);
+        // Twelve rows for six columns: only the constant, or a strong ridge, can be justified.
+        assert!(found.errors[2] <= found.errors[1]);
+        assert!(found.ridge.is_none_or(|ridge| ridge >= 1e-1), "{:?}", found.ridge);
+    }
+
+    #[test]
+    fn sums_do_not_depend_on_how_rows_are_shared_out() {
+        let own = data(0..9000, |y, _| y);
+        let moments = Moments::of(own.x.as_ref());
+        let one = Moments::part(own.x.as_ref(), 0, 9000);
+        assert!((&moments.gram - &one.gram).norm_max() < 1e-3);
+        assert_eq!(parts(9000).last().map(|part| part.1), Some(9000));
+    }
 }

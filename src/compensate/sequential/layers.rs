@@ -46,6 +46,14 @@ pub(super) enum Bias {
 }
 
 impl Layer {
+    /// Groups of channels that do not see each other.
+    pub(super) fn groups(&self) -> usize {
+        match &self.form {
+            Form::Window(geometry) => geometry.groups,
+            Form::Product { .. } => 1,
+        }
+    }
+
     /// Channel axis of the output, counted from the end where that is negative.
     pub(super) fn axis(&self, rank: usize) -> usize {
         match self.form {
@@ -70,7 +78,8 @@ pub(super) fn find(dense: &Model, pruned: &Model) -> Vec<Layer> {
     for at in 0..layers.len() {
         let Some(shortcut) = layers[at].chain.shortcut.clone() else { continue };
         // The branch that is computed last corrects the sum.
-        let late = ancestors(pruned, &readers, &shortcut).iter().any(|node| place.get(node).is_some_and(|&own| own >= at));
+        let late =
+            ancestors(pruned, &readers, &shortcut).iter().any(|node| place.get(node).is_some_and(|&own| own >= at));
         if late || ancestors(pruned, &readers, &shortcut).contains(&layers[at].node) {
             layers[at].chain.forget_shortcut();
         }

@@ -123,9 +123,8 @@ impl Matrix {
         if let Some(data) = self.data.with_f32(&self.values) {
             put(model, layer.weight, &data);
         }
-        let added: Vec<f64> = (0..self.outputs)
-            .map(|o| self.constants[o] - self.own_bias[o] * self.scale[o] - self.shift[o])
-            .collect();
+        let added: Vec<f64> =
+            (0..self.outputs).map(|o| self.constants[o] - self.own_bias[o] * self.scale[o] - self.shift[o]).collect();
         if let Some(affine) = &layer.chain.affine {
             add(model, affine.bias, &added);
             return;

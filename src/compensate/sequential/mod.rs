@@ -164,7 +164,9 @@ impl Walk<'_> {
             if rows.is_none() {
                 let shape = Shape::of(layer, x.shape(), aim.shape(), &kept, self.batches[batch].shape()[0]);
                 let Some(shape) = shape else { return Ok(None) };
-                rows = Some(Collected::new(shape, images, layer.chain.shortcut.is_some(), self.seed));
+                let groups = layer.groups();
+                let columns = shape.columns() / groups;
+                rows = Some(Collected::new(shape, columns, images, layer.chain.shortcut.is_some(), self.seed));
             }
             let Some(collected) = &mut rows else { return Ok(None) };
             if !collected.add(first, x, aim, read.get(1).map(AsRef::as_ref)) {

@@ -29,12 +29,13 @@ impl Geometry {
         let rank = kernel.len();
         let sizes = |name: &str| -> Option<Vec<usize>> {
             let given = ints_attribute(node, name).unwrap_or_else(|| vec![1; rank]);
-            let sizes: Option<Vec<usize>> = given.into_iter().map(|v| usize::try_from(v).ok().filter(|v| *v > 0)).collect();
+            let sizes: Option<Vec<usize>> =
+                given.into_iter().map(|v| usize::try_from(v).ok().filter(|v| *v > 0)).collect();
             sizes.filter(|sizes| sizes.len() == rank)
         };
-        let mode = attribute(node, "auto_pad").and_then(|a| a.s.as_ref()).map_or("NOTSET", |mode| {
-            std::str::from_utf8(mode).unwrap_or_default()
-        });
+        let mode = attribute(node, "auto_pad")
+            .and_then(|a| a.s.as_ref())
+            .map_or("NOTSET", |mode| std::str::from_utf8(mode).unwrap_or_default());
         let transposed = node.op_type() == "ConvTranspose";
         let begin = match mode {
             "NOTSET" => Some(ints_attribute(node, "pads").unwrap_or_else(|| vec![0; 2 * rank])),
@@ -144,4 +145,59 @@ pub(super) fn positions(seed: u64, image: usize, of: usize, wanted: usize) -> Ve
     let mut picked = sample(&mut rng, of, wanted).into_vec();
     picked.sort_unstable();
     picked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::onnx::AttributeProto;
+
+    fn node(op: &str, ints: &[(&str, &[i64])]) -> NodeProto {
+        let attribute = ints
+            .iter()
+            .map(|(name, values)| AttributeProto {
+                name: Some((*name).into()),
+                ints: values.to_vec(),
+                ..AttributeProto::default()
+            })
+            .collect();
+        NodeProto { op_type: Some(op.into()), attribute, ..NodeProto::default() }
+    }
+
+    fn patch(reads: &Reads, position: usize) -> Vec<f32> {
+        let image: Vec<f32> = (1..=reads.area).map(|value| value as f32).collect();
+        let mut patch = vec![-1.0; reads.taps];
+        reads.patch(&image, position, &mut patch);
+        patch
+    }
+
+    #[test]
+    fn windows_with_stride_padding_and_dilation() {
+        let own = node("Conv", &[("strides", &[2, 1]), ("pads", &[1, 0, 0, 0]), ("dilations", &[1, 2])]);
+        // 4 x 5 image, kernel 2 x 2: rows 2o - 1 + {0, 1}, columns o + {0, 2}.
+        let reads = Reads::of(&Geometry::of(&own, &[2, 2]).unwrap(), &[4, 5], &[2, 3]).unwrap();
+        assert_eq!(patch(&reads, 0), [0.0, 0.0, 1.0, 3.0]);
+        assert_eq!(patch(&reads, 5), [8.0, 10.0, 13.0, 15.0]);
+    }
+
+    #[test]
+    fn transposed_windows_read_where_the_stride_divides() {
+        let own = node("ConvTranspose", &[("strides", &[2])]);
+        // y[o] = sum over k of w[k] x[(o - k) / 2].
+        let reads = Reads::of(&Geometry::of(&own, &[3]).unwrap(), &[3], &[7]).unwrap();
+        let found: Vec<Vec<f32>> = (0..7).map(|o| patch(&reads, o)).collect();
+        assert_eq!(found[0], [1.0, 0.0, 0.0]);
+        assert_eq!(found[2], [2.0, 0.0, 1.0]);
+        assert_eq!(found[3], [0.0, 2.0, 0.0]);
+        assert_eq!(found[6], [0.0, 0.0, 3.0]);
+    }
+
+    #[test]
+    fn draws_depend_on_the_image_alone() {
+        let picked = positions(3, 17, 100, 10);
+        assert_eq!(picked, positions(3, 17, 100, 10));
+        assert_ne!(picked, positions(3, 18, 100, 10));
+        assert!(picked.windows(2).all(|pair| pair[0] < pair[1]));
+        assert_eq!(positions(3, 0, 4, 10), [0, 1, 2, 3]);
+    }
 }

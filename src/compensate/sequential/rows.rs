@@ -10,7 +10,9 @@ use super::patches::{Reads, positions};
 use super::stream::single;
 use crate::engine::Tensor;
 
-/// Rows of one problem at most.
+/// Rows of one problem: so many per weight of an output, within these bounds.
+const ROWS_PER_COLUMN: usize = 128;
+const LEAST_ROWS: usize = 8_000;
 const MOST_ROWS: usize = 40_000;
 
 /// Bytes of one problem's rows at most.
@@ -56,7 +58,7 @@ impl Shape {
         inside.then(|| Self { reads, channels, outputs: kept.len(), kept: kept.to_vec(), of, last })
     }
 
-    fn columns(&self) -> usize {
+    pub(super) fn columns(&self) -> usize {
         self.channels * self.reads.taps
     }
 }
@@ -79,9 +81,10 @@ pub(super) struct Collected {
 }
 
 impl Collected {
-    pub(super) fn new(shape: Shape, images: usize, shortcut: bool, seed: u64) -> Self {
+    /// `columns`: weights per output.
+    pub(super) fn new(shape: Shape, columns: usize, images: usize, shortcut: bool, seed: u64) -> Self {
         let bytes = 4 * (shape.columns() + 3 * shape.outputs);
-        let rows = std::env::var("ROWS").ok().and_then(|v| v.parse().ok()).unwrap_or(MOST_ROWS).min(MOST_BYTES / bytes.max(1));
+        let rows = (columns * ROWS_PER_COLUMN).clamp(LEAST_ROWS, MOST_ROWS).min(MOST_BYTES / bytes.max(1));
         let wanted = LEAST_POSITIONS.max(rows / images.max(1)).min(shape.reads.positions);
         Self { shape, wanted, shortcut, seed, fit: Part::default(), hold: Part::default() }
     }
