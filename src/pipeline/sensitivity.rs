@@ -66,8 +66,7 @@ impl Curves<'_> {
             let wanted = (most as f64 * spare) as usize;
             wanted.clamp(least, most)
         };
-        let (points, images) =
-            (scaled(POINTS), std::env::var("CIM").ok().and_then(|v| v.parse().ok()).unwrap_or(scaled(IMAGES)));
+        let (points, images) = (scaled(POINTS), scaled(IMAGES));
         let Some(batches) = self.images(images)? else { return Ok(curves) };
         self.progress.phase("sensitivity", Some(movable as u64));
         let mut stream = Stream::new(model, batches, KEPT_ACTIVATIONS);
@@ -89,11 +88,6 @@ impl Curves<'_> {
                 curves[group].points.insert(0, (width, loss));
             }
             self.progress.advance(1);
-        }
-        if std::env::var("SHOW").is_ok() {
-            for c in &curves {
-                eprintln!("{:?}", c.points);
-            }
         }
         Ok(curves)
     }
