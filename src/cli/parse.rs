@@ -1,7 +1,7 @@
 //! Values of flags.
 
 use crate::calibration::Resize;
-use crate::pipeline::RoundTo;
+use crate::pipeline::{LatencyTarget, RoundTo};
 use crate::plan::Target;
 
 /// `0.5` (a share), `1.5G`, `300M`, `20k` or a plain number above 1.
@@ -20,6 +20,29 @@ pub(super) fn target(text: &str) -> Result<Target, String> {
         wanted if factor > 1.0 || wanted > 1.0 => Ok(Target::Absolute(wanted)),
         share => Ok(Target::Share(share)),
     }
+}
+
+/// As [`target`], with bytes: `0.5`, `800k`, `2M`, `2MB`.
+pub(super) fn size_bytes(text: &str) -> Result<Target, String> {
+    let number = text.trim().strip_suffix('B').unwrap_or(text);
+    target(number).map_err(|_| "a share such as 0.5 or a size such as 800k or 2MB is wanted".into())
+}
+
+/// `0.7` (a share below 1) or `5ms`.
+pub(super) fn latency(text: &str) -> Result<LatencyTarget, String> {
+    let (digits, ms) = text.trim().strip_suffix("ms").map_or((text, false), |digits| (digits, true));
+    let number = digits.trim().parse::<f64>().ok().filter(|number| number.is_finite() && *number > 0.0);
+    match number {
+        Some(number) if ms => Ok(LatencyTarget::Ms(number)),
+        Some(number) if number < 1.0 => Ok(LatencyTarget::Share(number)),
+        _ => Err("a share below 1 such as 0.7 or a time such as 5ms is wanted".into()),
+    }
+}
+
+/// Points of accuracy, above 0 and at most 100.
+pub(super) fn points(text: &str) -> Result<f64, String> {
+    let number = text.trim().parse::<f64>().ok().filter(|number| *number > 0.0 && *number <= 100.0);
+    number.ok_or_else(|| "points of accuracy such as 1.0, above 0 and at most 100, are wanted".into())
 }
 
 /// `224x224`, or `224` for a square.
@@ -115,6 +138,17 @@ mod tests {
         assert!(target("inf").is_err() && target("nan").is_err() && target("1e308G").is_err());
         assert!(finite("-0.5").is_ok() && finite("nan").is_err() && positive("0").is_err());
         assert!(target("-1").is_err() && target("half").is_err() && target("").is_err() && target("é").is_err());
+    }
+
+    #[test]
+    fn measured_budgets() {
+        assert_eq!(latency("0.7"), Ok(LatencyTarget::Share(0.7)));
+        assert_eq!(latency("2.5ms"), Ok(LatencyTarget::Ms(2.5)));
+        assert!(latency("1").is_err() && latency("0").is_err() && latency("nanms").is_err() && latency("7").is_err());
+        assert_eq!(size_bytes("2MB"), Ok(Target::Absolute(2e6)));
+        assert_eq!((size_bytes("800k"), size_bytes("0.5")), (Ok(Target::Absolute(8e5)), Ok(Target::Share(0.5))));
+        assert!(size_bytes("B").is_err() && size_bytes("-1").is_err());
+        assert!(points("1.0").is_ok() && points("0").is_err() && points("101").is_err() && points("nan").is_err());
     }
 
     #[test]

@@ -5,22 +5,33 @@ use std::sync::atomic::AtomicBool;
 use super::dense::Observed;
 use crate::engine::{CompileOptions, Engine, Tensor};
 use crate::error::Error;
-use crate::latency::{TimingOptions, time_sessions};
+use crate::latency::{Comparison, TimingOptions, time_sessions};
 use crate::model::Model;
 use crate::report::LatencyChange;
 use crate::verify::{Accuracy, VerifyError};
 
 /// Times two models on one feed.
-pub(super) fn time(
+pub(super) fn compared(
     engine: &dyn Engine,
     (before, after): (&Model, &Model),
     feed: &[(String, Tensor)],
+    options: &TimingOptions,
     cancel: &AtomicBool,
-) -> Result<LatencyChange, Error> {
+) -> Result<Comparison, Error> {
     let inputs: Vec<(&str, &Tensor)> = feed.iter().map(|(name, value)| (name.as_str(), value)).collect();
     let mut a = engine.compile(before, &CompileOptions::default())?;
     let mut b = engine.compile(after, &CompileOptions::default())?;
-    let found = time_sessions(a.as_mut(), b.as_mut(), &inputs, &TimingOptions::default(), cancel)?;
+    Ok(time_sessions(a.as_mut(), b.as_mut(), &inputs, options, cancel)?)
+}
+
+/// Times two models on one feed, for the report.
+pub(super) fn time(
+    engine: &dyn Engine,
+    models: (&Model, &Model),
+    feed: &[(String, Tensor)],
+    cancel: &AtomicBool,
+) -> Result<LatencyChange, Error> {
+    let found = compared(engine, models, feed, &TimingOptions::default(), cancel)?;
     let [before, after] = found.summary();
     Ok(LatencyChange {
         before: before.0,

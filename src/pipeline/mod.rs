@@ -14,6 +14,7 @@ mod rollback;
 mod run;
 mod score;
 mod scoring;
+mod search;
 mod study;
 mod writing;
 
@@ -22,4 +23,5 @@ pub use options::{Criteria, DataOptions, ModelOptions, PlanFile, PruneOptions, R
 pub use progress::{Progress, Silent};
 pub use prune::prune;
 pub use score::score;
+pub use search::{Goals, LatencyTarget};
 pub use study::{Candidate, StudyRow, study};

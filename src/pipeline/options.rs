@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::search::Goals;
 use crate::calibration::PreprocessOptions;
 use crate::compensate::Compensation;
 use crate::engine::EngineOptions;
@@ -38,6 +39,8 @@ pub struct DataOptions {
     pub samples: Option<usize>,
     /// Held-out images to use; all by default.
     pub eval_samples: Option<usize>,
+    /// Images at the head of the seeded order of `eval` that are not held out: they calibrate.
+    pub eval_skip: usize,
     /// Whether an unreadable image ends the run.
     pub strict: bool,
 }
@@ -60,6 +63,8 @@ pub struct Criteria {
     pub round_to: RoundTo,
     /// Whether residual streams may be cut.
     pub streams: bool,
+    /// Whether widths are raised to the end of the engine's channel block: what is free in time stays.
+    pub whole_blocks: bool,
     /// Least share of a group that stays.
     pub floor: f64,
     /// Settings of the lasso criteria.
@@ -78,6 +83,7 @@ impl Default for Criteria {
             allocation: Allocation::Uniform,
             round_to: RoundTo::Auto,
             streams: true,
+            whole_blocks: false,
             floor: 0.125,
             lasso: LassoOptions::default(),
             mixture: Mixture::default(),
@@ -130,6 +136,8 @@ pub struct PruneOptions {
     pub compensation: Compensation,
     /// Where the pruned model goes; `MODEL.pruned.onnx` by default.
     pub output: Option<PathBuf>,
+    /// Bounds on what has to be measured; beside the budget of `criteria`, all hold.
+    pub goals: Goals,
     /// Where the plan goes; beside the output by default.
     pub plan: PlanFile,
     /// Replace existing files.

@@ -13,6 +13,7 @@ use super::options::{Criteria, PruneOptions, RoundTo};
 use super::rollback::Broken;
 use super::run::Run;
 use super::scoring::{Known, Scorer};
+use super::search::{Fault, Made, Planned, Ready, set_aside};
 use super::{Progress, class_weights, writing};
 use crate::channels::{Cut, Group, Measure};
 use crate::compensate::{Compensation, refit};
@@ -24,7 +25,7 @@ use crate::plan::{
 };
 use crate::report::{
     AccuracyChange, Calibrated, Change, FileInfo, GroupChange, LatencyChange, ProtectedChannels, REPORT_SCHEMA_VERSION,
-    Summary, Verified, count, peak_memory_bytes,
+    Searched, Summary, Verified, count, peak_memory_bytes,
 };
 use crate::rewrite;
 use crate::score::{Criterion, GroupScores, Response};
@@ -42,13 +43,16 @@ const COMPARED_RUNS: u64 = 2;
 /// ([`crate::ErrorKind::Check`]); nothing is written then.
 pub fn prune(options: &PruneOptions, progress: &dyn Progress, cancel: &AtomicBool) -> Result<Summary, Error> {
     check_files(options)?;
+    let parted = set_aside(options)?;
+    let options = parted.as_ref().map_or(options, |(parted, _)| parted);
     progress.phase("load", None);
     let begin = Instant::now();
     let model = writing::load(&options.model)?;
     let loaded = begin.elapsed().as_secs_f64();
     let mut broken: Vec<Broken> = Vec::new();
     loop {
-        let run = Run::start(options, (model.clone(), loaded), &broken, progress, cancel)?;
+        let mut run = Run::start(options, (model.clone(), loaded), &broken, progress, cancel)?;
+        run.notes.extend(parted.iter().map(|(_, note)| note.clone()));
         match attempt(run)? {
             Attempt::Done(summary) => return Ok(*summary),
             Attempt::Broken(found) => {
@@ -84,56 +88,56 @@ fn check_files(options: &PruneOptions) -> Result<(), Error> {
 }
 
 fn attempt(mut run: Run<'_>) -> Result<Attempt, Error> {
-    let options = run.options;
-    let source = run.source(options.data.data.as_deref())?;
-    let criterion = run.criterion(source.is_some())?;
-    let found = run.observe(source.as_ref(), criterion.needs())?;
-    let (observed, classes) = match &found {
-        Some((observed, classes)) => (Some(observed), Some(classes)),
-        None => (None, None),
-    };
-    let known = run.known(found.as_ref(), criterion.as_ref(), options.criteria.lasso.response)?;
-    let (plan, scores) = run.plan(criterion.as_ref(), observed, known.as_ref(), &options.criteria)?;
-    let cut = plan.cut(&run.channels)?;
-    let (mut pruned, verification) = match run.rewrite(&cut) {
-        Err(error) => return Ok(Attempt::Broken(run.broken(&plan, error)?)),
-        Ok(done) => done,
-    };
-    let compensation = run.compensate(&mut pruned, &cut, observed, options.compensation)?;
-    let (accuracy, agreement) = run.accuracy(source.as_ref(), observed, &pruned)?;
-    let names = source.as_ref().map_or(&[][..], |source| source.dataset.class_names());
-    let classwise = run.classwise(observed.zip(classes), known.as_ref(), Some(&plan), names)?;
-    run.interrupted()?;
-    let bytes = run.save(&pruned, &plan)?;
-    let latency_ms = run.latency(&pruned)?;
-    let after = count_params(&pruned);
-    Ok(Attempt::Done(Box::new(Summary {
-        schema_version: REPORT_SCHEMA_VERSION,
-        tool_version: env!("CARGO_PKG_VERSION").into(),
-        model: FileInfo { path: options.model.path.clone(), sha256: run.file.1.clone() },
-        output: FileInfo { path: run.output.clone(), sha256: bytes.1 },
-        engine: run.engine.info().clone(),
-        macs: Change { before: run.channels.macs(None), after: run.channels.macs(Some(&cut)) },
-        params: Change { before: count_params(&run.model), after },
-        bytes: Change { before: run.file.0, after: bytes.0 },
-        latency_ms,
-        accuracy,
-        agreement,
-        criterion: plan.criterion.clone(),
-        budget: describe(&plan.budget),
-        rounding: plan.rounding,
-        groups: run.groups(&plan, &scores),
-        classwise,
-        protected: run.channels.protected.iter().map(ProtectedChannels::from).collect(),
-        calibration: run.calibrated(source.as_ref(), observed),
-        verification,
-        compensation,
-        warnings: run.warnings,
-        notes: run.notes,
-        seed: options.seed,
-        timings_s: run.timings,
-        peak_memory_bytes: peak_memory_bytes(),
-    })))
+    run.check_goals()?;
+    let ready = run.prepare()?;
+    match run.choose(&ready) {
+        Err(Fault::Failed(error)) => Err(error),
+        Err(Fault::Broken(found)) => Ok(Attempt::Broken(found)),
+        Ok((made, searched)) => Ok(Attempt::Done(Box::new(run.finish(&ready, made, searched)?))),
+    }
+}
+
+impl Run<'_> {
+    /// Judges, saves and times a candidate, and says everything about it.
+    pub(super) fn finish(&mut self, ready: &Ready, made: Made, searched: Option<Searched>) -> Result<Summary, Error> {
+        let Made { planned: Planned { plan, cut, warnings }, pruned, verification, compensation } = made;
+        let (source, observed) = (ready.source.as_ref(), ready.observed());
+        let (accuracy, agreement) = self.accuracy(source, observed, &pruned)?;
+        let names = source.map_or(&[][..], |source| source.dataset.class_names());
+        let found = ready.found.as_ref().map(|(observed, classes)| (observed, classes));
+        let classwise = self.classwise(found, ready.known.as_ref(), Some(&plan), names)?;
+        self.interrupted()?;
+        let bytes = self.save(&pruned, &plan)?;
+        let latency_ms = self.latency(&pruned)?;
+        Ok(Summary {
+            schema_version: REPORT_SCHEMA_VERSION,
+            tool_version: env!("CARGO_PKG_VERSION").into(),
+            model: FileInfo { path: self.options.model.path.clone(), sha256: self.file.1.clone() },
+            output: FileInfo { path: self.output.clone(), sha256: bytes.1 },
+            engine: self.engine.info().clone(),
+            macs: Change { before: self.channels.macs(None), after: self.channels.macs(Some(&cut)) },
+            params: Change { before: count_params(&self.model), after: count_params(&pruned) },
+            bytes: Change { before: self.file.0, after: bytes.0 },
+            latency_ms,
+            accuracy,
+            agreement,
+            criterion: plan.criterion.clone(),
+            budget: describe(&plan.budget),
+            searched,
+            rounding: plan.rounding,
+            groups: self.groups(&plan, &ready.scores),
+            classwise,
+            protected: self.channels.protected.iter().map(ProtectedChannels::from).collect(),
+            calibration: self.calibrated(source, observed),
+            verification,
+            compensation,
+            warnings: self.warnings.iter().cloned().chain(warnings).collect(),
+            notes: self.notes.clone(),
+            seed: self.options.seed,
+            timings_s: self.timings.clone(),
+            peak_memory_bytes: peak_memory_bytes(),
+        })
+    }
 }
 
 impl Run<'_> {
@@ -154,19 +158,6 @@ impl Run<'_> {
         known: Option<&'b Known>,
     ) -> Scorer<'b> {
         Scorer { model: &self.model, channels: &self.channels, criterion, observed, known, seed: self.options.seed }
-    }
-
-    pub(super) fn plan(
-        &mut self,
-        criterion: &dyn Criterion,
-        observed: Option<&Observed>,
-        known: Option<&Known>,
-        criteria: &Criteria,
-    ) -> Result<(Plan, Vec<GroupScores>), Error> {
-        self.progress.phase("score", None);
-        let scores = self.timed("score", |run| run.scorer(criterion, observed, known).scores())?;
-        let plan = self.plan_from(criterion, (observed, known), criteria, &scores)?;
-        Ok((plan, scores))
     }
 
     /// A plan from scores that were made before.
@@ -201,6 +192,7 @@ impl Run<'_> {
                 floor: criteria.floor,
             };
             let widths = allocator.widths(&criteria.budget)?;
+            let widths = if criteria.whole_blocks { allocator.block_ends(&widths) } else { widths };
             if widths == run.cost.full() && !matches!(criteria.budget, Budget::Ratio(ratio) if ratio <= 0.0) {
                 let why = "the budget leaves every channel, or rounding does".to_owned();
                 return Err(PlanError::Nothing { why }.into());
@@ -239,20 +231,22 @@ impl Run<'_> {
 
     /// Says so when protection or floors keep the plan from its budget.
     fn note_budget(&mut self, budget: &Budget, widths: &[usize]) {
-        let Ok(Some((measure, limit))) = budget.limit(&self.cost) else { return };
-        let reached = self.cost.at(measure, widths);
-        if reached > limit * 1.000_001 {
-            let unit = if measure == Measure::Macs { "MACs" } else { "parameters" };
-            self.warnings.push(format!(
-                "the budget of {} {unit} cannot be reached: {} remain in protected channels and floors",
-                count(limit),
-                count(reached)
-            ));
+        for part in budget.parts() {
+            let Ok(Some((measure, limit))) = part.limit(&self.cost) else { continue };
+            let reached = self.cost.at(measure, widths);
+            if reached > limit * 1.000_001 {
+                let unit = if measure == Measure::Macs { "MACs" } else { "parameters" };
+                self.warnings.push(format!(
+                    "the budget of {} {unit} cannot be reached: {} remain in protected channels and floors",
+                    count(limit),
+                    count(reached)
+                ));
+            }
         }
     }
 
     /// Slices, and proves that the result is the masked original.
-    fn rewrite(&mut self, cut: &Cut) -> Result<(Model, Option<Verified>), Error> {
+    pub(super) fn rewrite(&mut self, cut: &Cut) -> Result<(Model, Option<Verified>), Error> {
         self.progress.phase("rewrite", None);
         let pruned = self.timed("rewrite", |run| Ok(rewrite::slice(&run.model, &run.channels, cut)?))?;
         if self.options.skip_verification {
@@ -313,7 +307,7 @@ impl Run<'_> {
         let indices = if seen {
             dense::chosen(source, options, self.options.seed)
         } else {
-            crate::calibration::sample(&source.dataset, options.eval_samples, self.options.seed)
+            dense::held_out(source, options, self.options.seed)
         };
         self.timed("evaluate", |run| {
             let passes = if seen { 1 } else { 2 };

@@ -52,6 +52,9 @@ impl Allocator<'_> {
     /// # Errors
     /// If the budget is out of range or there is nothing to cut.
     pub fn widths(&self, budget: &Budget) -> Result<Vec<usize>, PlanError> {
+        if let Budget::Both { macs, params } = *budget {
+            return self.within_both(macs, params);
+        }
         let limit = budget.limit(self.cost)?;
         if !(0..self.groups.len()).any(|group| self.may_cut(group)) {
             return Err(PlanError::Nothing { why: "every channel is protected".into() });
@@ -127,9 +130,7 @@ impl Allocator<'_> {
     }
 
     fn step(&self, group: usize) -> usize {
-        let info = &self.groups[group];
-        let per_atom = info.producers.first().and_then(|slices| slices.indices.first()).map_or(1, Vec::len);
-        self.rounding.step(info.width(), per_atom)
+        self.rounding.step(self.groups[group].width(), per_atom(&self.groups[group]))
     }
 
     /// Widths rounded to the nearest step, within the floors.
@@ -241,6 +242,11 @@ impl Allocator<'_> {
             widths[group] = self.up(group, widths[group], self.step(group));
         }
     }
+}
+
+/// Channels that one atom of `group` makes at its first producer.
+pub(super) fn per_atom(group: &Group) -> usize {
+    group.producers.first().and_then(|slices| slices.indices.first()).map_or(1, Vec::len)
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "widths are small and not negative")]

@@ -2,9 +2,11 @@
 
 mod allocate;
 mod budget;
+mod combined;
 mod error;
 mod file;
 mod rounding;
+mod staircase;
 
 pub use allocate::{Allocation, Allocator, choose};
 pub use budget::{Budget, Target};

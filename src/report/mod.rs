@@ -10,6 +10,7 @@ mod number;
 #[cfg(test)]
 mod samples;
 mod scored;
+mod searched;
 mod summary;
 mod terminal;
 mod text;
@@ -22,6 +23,7 @@ pub use json::Json;
 pub use memory::peak_memory_bytes;
 pub use number::{bytes, count};
 pub use scored::{SCORES_SCHEMA_VERSION, Scored, ScoredGroup};
+pub use searched::{Loss, Searched, Tried};
 pub use summary::{
     AccuracyChange, Calibrated, Change, ClassChange, FileInfo, GroupChange, LatencyChange, ProtectedChannels,
     REPORT_SCHEMA_VERSION, Summary, Verified,

@@ -3,7 +3,9 @@
 mod accuracy;
 mod equal;
 mod inputs;
+mod paired;
 
 pub use accuracy::{Accuracy, ClassAccuracy, Judge, wilson};
 pub use equal::{Agreement, VerifyError, compare, tolerance};
 pub use inputs::{InputSpec, input_specs, random_inputs};
+pub use paired::{CONFIDENCE, Paired};

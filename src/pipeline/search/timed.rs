@@ -1,0 +1,155 @@
+//! Candidates under the clock: plans sliced and timed beside the dense model.
+
+use std::sync::atomic::Ordering;
+
+use super::Search;
+use super::candidate::{Fault, Planned};
+use super::goals::{LatencyTarget, Limits};
+use super::latency::{Found, Precision, Timing, search};
+use crate::engine::Tensor;
+use crate::error::Error;
+use crate::latency::{Comparison, Interval, TimingOptions};
+use crate::model::Model;
+use crate::pipeline::explain::describe;
+use crate::pipeline::measure::compared;
+use crate::plan::PlanError;
+use crate::report::Tried;
+use crate::rewrite;
+use crate::verify::{input_specs, random_inputs};
+
+/// A plan that was timed.
+struct Timed {
+    planned: Planned,
+    limits: Limits,
+    precision: Precision,
+    ratio: Interval,
+}
+
+impl Precision {
+    /// Long enough for a ratio within a few percent, or within half a percent, on a quiet machine.
+    fn options(self, seed: u64) -> TimingOptions {
+        let (least_ms, most_ms, width) = match self {
+            Self::Short => (400.0, 2e3, 0.04),
+            Self::Long => (1.5e3, 6e3, 0.015),
+        };
+        TimingOptions { least_ms, most_ms, width, seed, ..TimingOptions::default() }
+    }
+}
+
+impl Search<'_, '_> {
+    /// Finds the plan that takes the time asked for; its limits bind the rest of the search.
+    pub(super) fn land_latency(&mut self, target: LatencyTarget) -> Result<Planned, Fault> {
+        let specs = input_specs(&self.run.model);
+        let feed = random_inputs(&specs, &self.run.options.model.sizes, 1, self.run.options.seed);
+        self.run.progress.phase("time", None);
+        let target = self.as_ratio(target, &feed)?;
+        let mut timed: Vec<Timed> = Vec::new();
+        let found = search(target, self.limits.macs, |share, precision| self.time(share, precision, &feed, &mut timed))?;
+        let (plan, complaint) = outcome(&found, target);
+        let Some(plan) = plan else {
+            let why = "no share of the multiply-accumulates leaves a channel out".to_owned();
+            return Err(PlanError::Nothing { why }.into());
+        };
+        self.warnings.extend(complaint.map(|why| format!("the latency x{target:.2} {why}")));
+        for (number, own) in timed.iter().enumerate() {
+            self.tried.push(Tried {
+                budget: describe(&own.planned.plan.budget),
+                macs: self.run.macs_share(&own.planned.cut),
+                bytes: None,
+                latency: Some(own.ratio),
+                loss: None,
+                accepted: number == plan,
+            });
+        }
+        let chosen = timed.swap_remove(plan);
+        self.limits = chosen.limits;
+        Ok(chosen.planned)
+    }
+
+    /// The target as a share of the dense model's time.
+    fn as_ratio(&mut self, target: LatencyTarget, feed: &[(String, Tensor)]) -> Result<f64, Error> {
+        let ms = match target {
+            LatencyTarget::Share(share) => return Ok(share),
+            LatencyTarget::Ms(ms) => ms,
+        };
+        let options = Precision::Long.options(self.run.options.seed);
+        let found = self.run.timed("time", |run| {
+            compared(run.engine.as_ref(), (&run.model, &run.model), feed, &options, run.cancel)
+        })?;
+        let dense = found.summary()[0].0;
+        self.run.notes.push(format!("a latency of {ms} ms is x{:.3} of the dense model's {dense:.3} ms", ms / dense));
+        if ms >= dense {
+            let why = format!("the dense model takes {dense:.3} ms, no more than the {ms} ms asked for");
+            return Err(PlanError::Nothing { why }.into());
+        }
+        Ok(ms / dense)
+    }
+
+    /// Times the plan of a share, unless it was timed as precisely before.
+    fn time(
+        &mut self,
+        share: f64,
+        precision: Precision,
+        feed: &[(String, Tensor)],
+        timed: &mut Vec<Timed>,
+    ) -> Result<Option<Timing>, Error> {
+        let limits = self.limits.at_most(share);
+        let Some(planned) = self.by_blocks(limits)? else { return Ok(None) };
+        let known = timed.iter().position(|own| own.planned.plan.groups == planned.plan.groups);
+        if let Some(plan) = known.filter(|&plan| timed[plan].precision >= precision) {
+            return Ok(Some(Timing { plan, ratio: timed[plan].ratio.median }));
+        }
+        let options = precision.options(self.run.options.seed);
+        let Comparison { ratio, .. } = self.run.timed("time", |run| {
+            let pruned: Model = rewrite::slice(&run.model, &run.channels, &planned.cut)?;
+            compared(run.engine.as_ref(), (&run.model, &pruned), feed, &options, run.cancel)
+        })?;
+        if self.run.cancel.load(Ordering::Relaxed) {
+            return Err(Error::Interrupted);
+        }
+        let own = Timed { planned, limits, precision, ratio };
+        let plan = known.unwrap_or(timed.len());
+        if let Some(place) = timed.get_mut(plan) {
+            *place = own;
+        } else {
+            timed.push(own);
+        }
+        Ok(Some(Timing { plan, ratio: ratio.median }))
+    }
+
+    /// The plan within the limits with every width at the end of its block; with the widths as they are where whole
+    /// blocks would exceed a limit of the user's.
+    pub(super) fn by_blocks(&mut self, limits: Limits) -> Result<Option<Planned>, Error> {
+        match self.plan_at(limits, true)? {
+            Some(planned) if !self.exceeds(&planned) => Ok(Some(planned)),
+            None if self.limits.none() => Ok(None),
+            _ => self.plan_at(limits, false),
+        }
+    }
+}
+
+/// The plan that is taken, and why it is not what was asked for.
+fn outcome(found: &Found, target: f64) -> (Option<usize>, Option<String>) {
+    match found {
+        Found::Met(timing) => (Some(timing.plan), None),
+        Found::Above(timing) => {
+            let why = "is missed by a little: the next faster widths that suit the engine are further below";
+            (Some(timing.plan), Some(format!("{why}; this plan takes x{:.3}", timing.ratio)))
+        }
+        Found::Floor(timing) => {
+            let why = "what is left is in protected channels, floors and what every run costs";
+            let what = format!("cannot be reached: the fastest plan takes x{:.2}; {why}", timing.ratio);
+            (Some(timing.plan), Some(what))
+        }
+        Found::Gap(timing, next) => {
+            let below = 100.0 * (1.0 - timing.ratio / target);
+            let why = format!(
+                "falls between two steps of the engine's cost: this plan takes x{:.2}, {below:.0} % less, the next \
+                 larger one x{next:.2}",
+                timing.ratio
+            );
+            (Some(timing.plan), Some(why))
+        }
+        Found::Nothing => (None, None),
+    }
+}
