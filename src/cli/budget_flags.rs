@@ -21,9 +21,9 @@ pub(super) struct BudgetFlags {
     /// Bytes of the file: a share, or a size such as 2M
     #[arg(long, value_name = "X", value_parser = parse::size_bytes, help_heading = "Budget")]
     target_size: Option<Target>,
-    /// Look for the smallest model that loses at most so many points of accuracy, with 95 %
-    /// confidence, on the images of --eval (else on a part of --data that is set aside);
-    /// other budgets then say how small is small enough
+    /// Look for the smallest model that loses at most so many points of accuracy, judged on
+    /// the images of --eval (else on a part of --data that is set aside), with 95 %
+    /// confidence for as many others; other budgets then say how small is small enough
     #[arg(long, value_name = "POINTS", value_parser = parse::points, help_heading = "Budget")]
     max_drop: Option<f64>,
     /// Share of channels cut in every group
@@ -35,6 +35,17 @@ pub(super) struct BudgetFlags {
         help_heading = "Budget"
     )]
     ratio: Option<f64>,
+    /// A model for every share of the multiply-accumulates from 0.9 down to 0.3 (0.9..0.3:0.05
+    /// for steps of 0.05): MODEL.x0.90.onnx and so on, MODEL.sweep.csv with what each costs and
+    /// keeps, MODEL.sweep.svg with accuracy against latency; -o FILE names them after FILE
+    #[arg(
+        long,
+        value_name = "FROM..TO[:STEP]",
+        value_parser = parse::sweep,
+        conflicts_with_all = ["target_macs", "target_params", "target_latency", "target_size", "max_drop", "ratio"],
+        help_heading = "Budget"
+    )]
+    pub(super) sweep: Option<parse::Shares>,
 }
 
 impl BudgetFlags {

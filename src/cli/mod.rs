@@ -9,6 +9,7 @@ mod memory;
 mod other_flags;
 mod parse;
 mod progress;
+mod sweep;
 mod targets;
 mod usage;
 

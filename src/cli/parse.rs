@@ -45,6 +45,33 @@ pub(super) fn points(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| "points of accuracy such as 1.0, above 0 and at most 100, are wanted".into())
 }
 
+/// Shares of a sweep, from the mildest cut to the strongest.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Shares(pub(super) Vec<f64>);
+
+/// `0.9..0.3` in steps of 0.1, or `0.9..0.3:0.05`.
+pub(super) fn sweep(text: &str) -> Result<Shares, String> {
+    const MOST: f64 = 50.0;
+    let (range, step) = text.split_once(':').unwrap_or((text, "0.1"));
+    let number = |part: &str| part.trim().parse::<f64>().ok().filter(|number| number.is_finite());
+    let parsed = range.split_once("..").and_then(|(from, to)| Some((number(from)?, number(to)?, number(step)?)));
+    let (from, to, step) = parsed.ok_or("a range such as 0.9..0.3 or 0.9..0.3:0.05 is wanted")?;
+    if !(to > 0.0 && from < 1.0 && from > 0.0 && to < 1.0) {
+        return Err("the shares of a sweep lie between 0 and 1".into());
+    }
+    if from < to {
+        return Err(format!("a sweep goes from the mildest cut to the strongest: {to}..{from}"));
+    }
+    if step < 0.01 || (from - to) / step > MOST {
+        return Err(format!("steps of at least 0.01, and at most {MOST} of them, are wanted"));
+    }
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 50")]
+    let steps = ((from - to) / step + 1e-6).floor() as u32;
+    // Shares are parts of file names: three digits.
+    let share = |at: u32| ((from - step * f64::from(at)) * 1e3).round() / 1e3;
+    Ok(Shares((0..=steps).map(share).collect()))
+}
+
 /// `224x224`, or `224` for a square.
 pub(super) fn size(text: &str) -> Result<(usize, usize), String> {
     let number = |part: &str| part.parse::<usize>().ok().filter(|&size| (1..=65_536).contains(&size));
@@ -149,6 +176,18 @@ mod tests {
         assert_eq!((size_bytes("800k"), size_bytes("0.5")), (Ok(Target::Absolute(8e5)), Ok(Target::Share(0.5))));
         assert!(size_bytes("B").is_err() && size_bytes("-1").is_err());
         assert!(points("1.0").is_ok() && points("0").is_err() && points("101").is_err() && points("nan").is_err());
+    }
+
+    #[test]
+    fn sweeps() {
+        assert_eq!(sweep("0.9..0.7").unwrap().0, [0.9, 0.8, 0.7]);
+        assert_eq!(sweep("0.9..0.76:0.05").unwrap().0, [0.9, 0.85, 0.8]);
+        assert_eq!(sweep("0.5..0.5").unwrap().0, [0.5]);
+        assert!(sweep("0.3..0.9").unwrap_err().contains("0.9..0.3"));
+        for bad in ["0.9", "0.9..", "1..0.5", "0.9..0", "0.9..0.3:0", "0.9..0.1:0.001", "a..b", "0.9..nan", "0.9..0.3:"]
+        {
+            assert!(sweep(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

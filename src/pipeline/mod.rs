@@ -23,5 +23,5 @@ pub use options::{Criteria, DataOptions, ModelOptions, PlanFile, PruneOptions, R
 pub use progress::{Progress, Silent};
 pub use prune::prune;
 pub use score::score;
-pub use search::{Goals, LatencyTarget};
+pub use search::{Goals, LatencyTarget, sweep};
 pub use study::{Candidate, StudyRow, study};

@@ -63,8 +63,8 @@ pub struct Criteria {
     pub round_to: RoundTo,
     /// Whether residual streams may be cut.
     pub streams: bool,
-    /// Whether widths are raised to the end of the engine's channel block: what is free in time stays.
-    pub whole_blocks: bool,
+    /// Whether widths are raised to the end of their step of the engine's cost: what is free in time stays.
+    pub whole_steps: bool,
     /// Least share of a group that stays.
     pub floor: f64,
     /// Settings of the lasso criteria.
@@ -83,7 +83,7 @@ impl Default for Criteria {
             allocation: Allocation::Uniform,
             round_to: RoundTo::Auto,
             streams: true,
-            whole_blocks: false,
+            whole_steps: false,
             floor: 0.125,
             lasso: LassoOptions::default(),
             mixture: Mixture::default(),
@@ -158,6 +158,18 @@ impl PruneOptions {
             None if self.model.path.as_os_str() == "-" => PathBuf::from("model.pruned.onnx"),
             None => self.model.path.with_extension("pruned.onnx"),
         }
+    }
+
+    /// The file of the model that a sweep keeps a share of the multiply-accumulates of: `STEM.x0.70.onnx`, where `STEM`
+    /// is the output's or else the model's.
+    pub fn swept_path(&self, share: f64) -> PathBuf {
+        let stem = match &self.output {
+            Some(path) => path.clone(),
+            None if self.model.path.as_os_str() == "-" => PathBuf::from("model.onnx"),
+            None => self.model.path.clone(),
+        };
+        let text = format!("{share:.3}");
+        stem.with_extension(format!("x{}.onnx", text.strip_suffix('0').unwrap_or(&text)))
     }
 
     /// The file of the plan, if one is written.

@@ -13,7 +13,7 @@ use super::options::{Criteria, PruneOptions, RoundTo};
 use super::rollback::Broken;
 use super::run::Run;
 use super::scoring::{Known, Scorer};
-use super::search::{Fault, Made, Planned, Ready, set_aside};
+use super::search::{Fault, Made, Planned, Ready, set_aside, slower};
 use super::{Progress, class_weights, writing};
 use crate::channels::{Cut, Group, Measure};
 use crate::compensate::{Compensation, refit};
@@ -45,6 +45,23 @@ pub fn prune(options: &PruneOptions, progress: &dyn Progress, cancel: &AtomicBoo
     check_files(options)?;
     let parted = set_aside(options)?;
     let options = parted.as_ref().map_or(options, |(parted, _)| parted);
+    repeat(options, parted.as_ref().map(|(_, note)| note.as_str()), (progress, cancel), attempt)
+}
+
+/// What came of planning and making what was asked for.
+pub(super) enum Attempt<T> {
+    Done(Box<T>),
+    /// Cuts of these groups do not hold.
+    Broken(Vec<Broken>),
+}
+
+/// Loads the model and attempts what was asked for, anew without the groups whose cuts do not hold.
+pub(super) fn repeat<T>(
+    options: &PruneOptions,
+    note: Option<&str>,
+    (progress, cancel): (&dyn Progress, &AtomicBool),
+    attempt: impl Fn(Run<'_>) -> Result<Attempt<T>, Error>,
+) -> Result<T, Error> {
     progress.phase("load", None);
     let begin = Instant::now();
     let model = writing::load(&options.model)?;
@@ -52,9 +69,9 @@ pub fn prune(options: &PruneOptions, progress: &dyn Progress, cancel: &AtomicBoo
     let mut broken: Vec<Broken> = Vec::new();
     loop {
         let mut run = Run::start(options, (model.clone(), loaded), &broken, progress, cancel)?;
-        run.notes.extend(parted.iter().map(|(_, note)| note.clone()));
+        run.notes.extend(note.map(ToOwned::to_owned));
         match attempt(run)? {
-            Attempt::Done(summary) => return Ok(*summary),
+            Attempt::Done(done) => return Ok(*done),
             Attempt::Broken(found) => {
                 for group in &found {
                     progress.say(&format!("`{}` is left alone and the rest planned anew: {}", group.name, group.why));
@@ -63,11 +80,6 @@ pub fn prune(options: &PruneOptions, progress: &dyn Progress, cancel: &AtomicBoo
             }
         }
     }
-}
-
-enum Attempt {
-    Done(Box<Summary>),
-    Broken(Vec<Broken>),
 }
 
 /// Fails before anything that takes time if a file cannot be read or written.
@@ -87,7 +99,7 @@ fn check_files(options: &PruneOptions) -> Result<(), Error> {
     Ok(())
 }
 
-fn attempt(mut run: Run<'_>) -> Result<Attempt, Error> {
+fn attempt(mut run: Run<'_>) -> Result<Attempt<Summary>, Error> {
     run.check_goals()?;
     let ready = run.prepare()?;
     match run.choose(&ready) {
@@ -100,7 +112,7 @@ fn attempt(mut run: Run<'_>) -> Result<Attempt, Error> {
 impl Run<'_> {
     /// Judges, saves and times a candidate, and says everything about it.
     pub(super) fn finish(&mut self, ready: &Ready, made: Made, searched: Option<Searched>) -> Result<Summary, Error> {
-        let Made { planned: Planned { plan, cut, warnings }, pruned, verification, compensation } = made;
+        let Made { planned: Planned { plan, cut, mut warnings }, pruned, verification, compensation } = made;
         let (source, observed) = (ready.source.as_ref(), ready.observed());
         let (accuracy, agreement) = self.accuracy(source, observed, &pruned)?;
         let names = source.map_or(&[][..], |source| source.dataset.class_names());
@@ -109,6 +121,8 @@ impl Run<'_> {
         self.interrupted()?;
         let bytes = self.save(&pruned, &plan)?;
         let latency_ms = self.latency(&pruned)?;
+        let target = self.options.goals.latency.filter(|_| warnings.is_empty() && searched.is_some());
+        warnings.extend(target.zip(latency_ms).and_then(|(target, found)| slower(target, &found)));
         Ok(Summary {
             schema_version: REPORT_SCHEMA_VERSION,
             tool_version: env!("CARGO_PKG_VERSION").into(),
@@ -192,7 +206,7 @@ impl Run<'_> {
                 floor: criteria.floor,
             };
             let widths = allocator.widths(&criteria.budget)?;
-            let widths = if criteria.whole_blocks { allocator.block_ends(&widths) } else { widths };
+            let widths = if criteria.whole_steps { allocator.step_ends(&widths) } else { widths };
             if widths == run.cost.full() && !matches!(criteria.budget, Budget::Ratio(ratio) if ratio <= 0.0) {
                 let why = "the budget leaves every channel, or rounding does".to_owned();
                 return Err(PlanError::Nothing { why }.into());
@@ -250,7 +264,10 @@ impl Run<'_> {
         self.progress.phase("rewrite", None);
         let pruned = self.timed("rewrite", |run| Ok(rewrite::slice(&run.model, &run.channels, cut)?))?;
         if self.options.skip_verification {
-            self.notes.push("the pruned model was not compared with the masked original".into());
+            let note = "the pruned model was not compared with the masked original";
+            if !self.notes.iter().any(|told| told == note) {
+                self.notes.push(note.into());
+            }
             return Ok((pruned, None));
         }
         self.progress.phase("verify", None);
@@ -310,14 +327,18 @@ impl Run<'_> {
             dense::held_out(source, options, self.options.seed)
         };
         self.timed("evaluate", |run| {
-            let passes = if seen { 1 } else { 2 };
+            let passes = if seen || run.judged.is_some() { 1 } else { 2 };
             run.progress.phase("evaluate", Some(passes * indices.len() as u64));
             let engine = run.engine.as_ref();
             let judge = |model: &Model| source.judge(engine, model, &indices, options, run.progress, run.cancel);
             let before = match observed {
                 Some(observed) if seen => observed.judge.clone(),
-                _ => judge(&run.model)?,
+                _ => match run.judged.take() {
+                    Some(known) => known,
+                    None => judge(&run.model)?,
+                },
             };
+            run.judged = (!seen).then(|| before.clone());
             let after = judge(pruned)?;
             let names = source.dataset.class_names();
             let weights = &run.options.criteria.class_weights;
@@ -343,8 +364,8 @@ impl Run<'_> {
             }
             let save = SaveOptions { force: run.options.force, ..SaveOptions::default() };
             pruned.save(&run.output, &save)?;
-            if let Some(path) = run.options.plan_path() {
-                writing::text(&path, &plan.to_json()?)?;
+            if let Some(path) = &run.plan_path {
+                writing::text(path, &plan.to_json()?)?;
             }
             writing::digest(&run.output)
         })

@@ -130,7 +130,9 @@ impl Allocator<'_> {
     }
 
     fn step(&self, group: usize) -> usize {
-        self.rounding.step(self.groups[group].width(), per_atom(&self.groups[group]))
+        let info = &self.groups[group];
+        let per_atom = info.producers.first().and_then(|slices| slices.indices.first()).map_or(1, Vec::len);
+        self.rounding.step(info.width(), per_atom)
     }
 
     /// Widths rounded to the nearest step, within the floors.
@@ -242,11 +244,6 @@ impl Allocator<'_> {
             widths[group] = self.up(group, widths[group], self.step(group));
         }
     }
-}
-
-/// Channels that one atom of `group` makes at its first producer.
-pub(super) fn per_atom(group: &Group) -> usize {
-    group.producers.first().and_then(|slices| slices.indices.first()).map_or(1, Vec::len)
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "widths are small and not negative")]

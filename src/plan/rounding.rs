@@ -29,14 +29,6 @@ impl Rounding {
         let step = in_atoms(block);
         if step * 2 > width { 1 } else { step }
     }
-
-    /// The largest width that costs the engine as much time as `width` atoms of `per_atom` channels do: the end of
-    /// their block, at most `full`. What lies between is kept for nothing.
-    pub fn block_end(&self, width: usize, full: usize, per_atom: usize) -> usize {
-        let per_atom = per_atom.max(1);
-        let channels = (width * per_atom).next_multiple_of(self.block.max(1));
-        (channels / per_atom).clamp(width, full.max(width))
-    }
 }
 
 fn gcd(a: usize, b: usize) -> usize {
@@ -57,16 +49,5 @@ mod tests {
         assert_eq!(rounding.step(6, 1), 1);
         assert_eq!(rounding.step(8, 32), 1);
         assert_eq!(Rounding::NONE.step(64, 1), 1);
-    }
-
-    #[test]
-    fn a_block_is_kept_whole() {
-        let rounding = Rounding { block: 16, multiple: 4 };
-        assert_eq!(rounding.block_end(20, 64, 1), 32);
-        assert_eq!(rounding.block_end(32, 64, 1), 32);
-        assert_eq!(rounding.block_end(20, 24, 1), 24);
-        assert_eq!(rounding.block_end(3, 8, 32), 3);
-        assert_eq!(rounding.block_end(3, 8, 4), 4);
-        assert_eq!(Rounding::NONE.block_end(33, 64, 1), 33);
     }
 }

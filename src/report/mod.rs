@@ -12,6 +12,7 @@ mod samples;
 mod scored;
 mod searched;
 mod summary;
+mod swept;
 mod terminal;
 mod text;
 
@@ -28,5 +29,6 @@ pub use summary::{
     AccuracyChange, Calibrated, Change, ClassChange, FileInfo, GroupChange, LatencyChange, ProtectedChannels,
     REPORT_SCHEMA_VERSION, Summary, Verified,
 };
+pub use swept::{SWEEP_SCHEMA_VERSION, Swept, SweptModel, sweep_csv, sweep_svg, sweep_table};
 pub use terminal::Terminal;
 pub use text::printable;

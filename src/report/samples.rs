@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::{
-    AccuracyChange, Calibrated, Change, FileInfo, GroupChange, LatencyChange, ProtectedChannels, Searched,
-    Summary, Tried, Verified,
+    AccuracyChange, Calibrated, Change, FileInfo, GroupChange, LatencyChange, ProtectedChannels, Searched, Summary,
+    Tried, Verified,
 };
 use crate::channels::Scope;
 use crate::compensate::{Method, Refit};

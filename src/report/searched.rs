@@ -40,7 +40,7 @@ pub struct Loss {
     pub paired: Paired,
     /// Loss in points.
     pub points: f64,
-    /// Upper bound in points.
+    /// Upper bound in points on the loss that as many other images show.
     pub upper: f64,
     /// Confidence of the bound.
     pub confidence: f64,
@@ -71,7 +71,7 @@ impl Searched {
             if let Some((own, loss)) = judged.iter().rfind(|(own, _)| own.accepted == accepted) {
                 let sure = format!("{:.0} %", 100.0 * loss.confidence);
                 parts.push(format!(
-                    "{word}: MACs x{:.2}, loss {:.2} points, below {:.2} with {sure} confidence",
+                    "{word}: MACs x{:.2}, loss {:.2} points, at most {:.2} on as many others with {sure} confidence",
                     own.macs, loss.points, loss.upper
                 ));
             }

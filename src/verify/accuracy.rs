@@ -159,7 +159,11 @@ mod tests {
         other.add(&scores.slice(ndarray::s![..2, ..]).to_owned().into_dyn(), &[None, None], &[0, 3]);
         assert_eq!(judge.agreement(&other), Some(0.5));
         let mut worse = Judge::default();
-        worse.add(&scores.slice(ndarray::s![..;-1, ..]).to_owned().into_dyn(), &[Some(0), Some(1), Some(1), None], &[3, 2, 1, 0]);
+        worse.add(
+            &scores.slice(ndarray::s![..;-1, ..]).to_owned().into_dyn(),
+            &[Some(0), Some(1), Some(1), None],
+            &[3, 2, 1, 0],
+        );
         assert_eq!(judge.paired(&worse), Paired { images: 3, lost: 2, gained: 1 });
     }
 }

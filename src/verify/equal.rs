@@ -59,7 +59,7 @@ impl Explain for VerifyError {
                 format!("{percent:.1} % of {images} images with {classes} outputs")
             }
             Self::Loss { loss, upper, images, .. } => format!(
-                "the mildest cut loses {loss:.2} points on {images} held-out images, up to {upper:.2} with {:.0} % confidence",
+                "the mildest cut loses {loss:.2} points on {images} held-out images, at most {upper:.2} on as many others with {:.0} % confidence",
                 100.0 * super::CONFIDENCE
             ),
         })

@@ -90,14 +90,18 @@ impl Run<'_> {
         }
     }
 
+    /// Slices and proves that the result is the masked original.
+    pub(super) fn proven(&mut self, planned: &Planned) -> Result<(Model, Option<Verified>), Fault> {
+        match self.rewrite(&planned.cut) {
+            Err(error) => Err(Fault::Broken(self.broken(&planned.plan, error)?)),
+            Ok(done) => Ok(done),
+        }
+    }
+
     /// Slices, proves that the result is the masked original, and compensates.
     pub(in crate::pipeline) fn make(&mut self, ready: &Ready, planned: Planned) -> Result<Made, Fault> {
-        let (mut pruned, verification) = match self.rewrite(&planned.cut) {
-            Err(error) => return Err(Fault::Broken(self.broken(&planned.plan, error)?)),
-            Ok(done) => done,
-        };
-        let compensation =
-            self.compensate(&mut pruned, &planned.cut, ready.observed(), self.options.compensation)?;
+        let (mut pruned, verification) = self.proven(&planned)?;
+        let compensation = self.compensate(&mut pruned, &planned.cut, ready.observed(), self.options.compensation)?;
         Ok(Made { planned, pruned, verification, compensation })
     }
 

@@ -20,8 +20,8 @@ pub struct Goals {
     pub latency: Option<LatencyTarget>,
     /// Bytes of the file: a share of the dense model's, or a number.
     pub size: Option<Target>,
-    /// Most loss of accuracy in points: the smallest model is looked for that stays within it on held-out images with
-    /// confidence [`crate::verify::CONFIDENCE`], down to the other bounds.
+    /// Most loss of accuracy in points: the smallest model is looked for that stays within it, judged on held-out images,
+    /// on as many others with confidence [`crate::verify::CONFIDENCE`], down to the other bounds.
     pub max_drop: Option<f64>,
 }
 
@@ -81,7 +81,11 @@ impl Limits {
     /// As a budget.
     pub(super) fn budget(self) -> Budget {
         let (macs, params) = (Target::Share(self.macs), Target::Share(self.params));
-        if self.params >= 1.0 { Budget::Macs(macs) } else { Budget::Both { macs, params } }
+        match (self.macs < 1.0, self.params < 1.0) {
+            (true, true) => Budget::Both { macs, params },
+            (false, true) => Budget::Params(params),
+            (_, false) => Budget::Macs(macs),
+        }
     }
 
     /// With at most a share of the multiply-accumulates.
@@ -120,11 +124,8 @@ mod tests {
 
     #[test]
     fn goals_in_words() {
-        let goals = Goals {
-            latency: Some(LatencyTarget::Ms(5.0)),
-            size: Some(Target::Absolute(2e6)),
-            max_drop: Some(1.0),
-        };
+        let goals =
+            Goals { latency: Some(LatencyTarget::Ms(5.0)), size: Some(Target::Absolute(2e6)), max_drop: Some(1.0) };
         assert_eq!(goals.describe(), "latency 5 ms, file 2.00 MB, loss of at most 1 points");
         assert!(Goals::default().is_empty() && !goals.is_empty());
     }

@@ -63,7 +63,9 @@ fn suffices(images: usize, points: f64) -> Result<(), Error> {
     }
     Err(Error::Usage {
         what: format!("{images} held-out images cannot show a loss of at most {points} points"),
-        help: format!("it takes {fewest} at least: give more labelled images with `--eval DIR`, or a larger `--max-drop`"),
+        help: format!(
+            "it takes {fewest} at least: give more labelled images with `--eval DIR`, or a larger `--max-drop`"
+        ),
     })
 }
 

@@ -26,6 +26,7 @@ impl HeldOut {
         let indices = held_out(&source, data, run.options.seed);
         let mut found = Self { source, indices, dense: Judge::default() };
         found.dense = run.timed("evaluate", |run| found.judge(run, &run.model))?;
+        run.judged = Some(found.dense.clone());
         Ok(Some(found))
     }
 
@@ -81,7 +82,7 @@ impl Search<'_, '_> {
 
     fn milder(&mut self, share: f64) -> Result<Option<Planned>, Error> {
         let limits = if self.limits.none() { self.limits.at_most(share) } else { self.limits.mild(share) };
-        self.plan_at(limits, self.whole_blocks)
+        self.plan_at(limits, self.whole_steps)
     }
 
     fn nothing_within(&self, points: f64, mildest: Option<Loss>) -> Fault {

@@ -175,7 +175,7 @@ mod tests {
                 let (found, timed) = on(target, 1.0, 0.001, curve);
                 let ratio = ratio(found);
                 assert!(ratio <= target && ratio >= 0.95 * target, "{ratio} for {target}");
-                assert!(timed <= 8, "{timed} timings for {target}");
+                assert!(timed <= 12, "{timed} timings for {target}");
             }
         }
     }

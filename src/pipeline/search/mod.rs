@@ -6,18 +6,22 @@
 
 mod candidate;
 mod drop;
+mod give_back;
 mod goals;
 mod held_out;
 mod judged;
 mod latency;
 mod size;
+mod sweep;
 mod timed;
 mod weighed;
 
 pub use goals::{Goals, LatencyTarget};
+pub use sweep::sweep;
 
 pub(super) use candidate::{Fault, Made, Planned, Ready};
 pub(super) use held_out::set_aside;
+pub(super) use timed::slower;
 
 use goals::Limits;
 
@@ -35,8 +39,8 @@ struct Search<'r, 'a> {
     ready: &'r Ready,
     /// Bounds of the plan; each goal that is reached narrows them.
     limits: Limits,
-    /// Whether widths are raised to the end of the engine's block.
-    whole_blocks: bool,
+    /// Whether widths are raised to the end of their step.
+    whole_steps: bool,
     tried: Vec<Tried>,
     warnings: Vec<String>,
 }
@@ -70,7 +74,7 @@ impl Run<'_> {
         let full = |measure| self.cost.at(measure, self.cost.full());
         let limits = Limits::of(&self.options.criteria.budget, full(Measure::Macs), full(Measure::Params))?;
         let mut search =
-            Search { run: self, ready, limits, whole_blocks: false, tried: Vec::new(), warnings: Vec::new() };
+            Search { run: self, ready, limits, whole_steps: false, tried: Vec::new(), warnings: Vec::new() };
         let mut made = search.reach(goals)?;
         let Search { tried, warnings, .. } = search;
         made.planned.warnings = warnings;
@@ -87,10 +91,14 @@ impl Search<'_, '_> {
         let mut last = None;
         if let Some(target) = goals.latency {
             last = Some(self.land_latency(target)?);
-            self.whole_blocks = true;
+            self.whole_steps = true;
         }
         match (goals.max_drop, most) {
-            (Some(points), _) => self.walk_down(points, last.as_ref()),
+            (Some(points), most) => {
+                let made = self.walk_down(points, last.as_ref())?;
+                self.weigh_last(most, &made)?;
+                Ok(made)
+            }
             (None, Some(most)) => self.make_within(most, last),
             (None, None) => self.make_last(last),
         }
@@ -100,7 +108,7 @@ impl Search<'_, '_> {
     fn make_last(&mut self, planned: Option<Planned>) -> Result<Made, Fault> {
         let planned = match planned {
             Some(planned) => planned,
-            None => self.plan_at(self.limits, self.whole_blocks)?.ok_or_else(|| {
+            None => self.plan_at(self.limits, self.whole_steps)?.ok_or_else(|| {
                 let why = "the bounds leave every channel, or rounding does".to_owned();
                 Error::from(PlanError::Nothing { why })
             })?,
@@ -112,9 +120,9 @@ impl Search<'_, '_> {
     }
 
     /// The plan at some limits; `None` where it leaves every channel.
-    fn plan_at(&mut self, limits: Limits, whole_blocks: bool) -> Result<Option<Planned>, Error> {
+    fn plan_at(&mut self, limits: Limits, whole_steps: bool) -> Result<Option<Planned>, Error> {
         let options = self.run.options;
-        let criteria = Criteria { budget: limits.budget(), whole_blocks, ..options.criteria.clone() };
+        let criteria = Criteria { budget: limits.budget(), whole_steps, ..options.criteria.clone() };
         self.run.planned_if_any(self.ready, &criteria)
     }
 

@@ -23,11 +23,7 @@ pub(super) struct Weighed {
 ///
 /// # Errors
 /// The first error of `weigh`.
-pub(super) fn fit<E>(
-    target: u64,
-    dense: u64,
-    mut weigh: impl FnMut(f64) -> Result<u64, E>,
-) -> Result<Weighed, E> {
+pub(super) fn fit<E>(target: u64, dense: u64, mut weigh: impl FnMut(f64) -> Result<u64, E>) -> Result<Weighed, E> {
     let (mut low, mut high) = (None, Weighed { share: 1.0, bytes: dense });
     let mut share = target as f64 / dense.max(1) as f64;
     for _ in 0..MOST {

@@ -73,6 +73,16 @@ impl Search<'_, '_> {
         Ok(made)
     }
 
+    /// Says so where the model that the walk towards the bounds ended with is larger than asked for.
+    pub(super) fn weigh_last(&mut self, most: Option<u64>, made: &Made) -> Result<(), Error> {
+        let size = made.pruned.saved_bytes()?;
+        if let Some(most) = most.filter(|&most| size > most && self.warnings.is_empty()) {
+            let (size, most) = (bytes(size as f64), bytes(most as f64));
+            self.warnings.push(format!("the file has {size} with the repair, {most} were asked for"));
+        }
+        Ok(())
+    }
+
     /// Whether the floors already kept the file above the bound.
     fn out_of_reach(&self, most: u64) -> bool {
         let smallest = self.tried.iter().filter_map(|own| own.bytes).min();
