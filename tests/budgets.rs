@@ -191,7 +191,9 @@ fn halves(folder: &Path, seed: usize) {
         let mut images: Vec<_> = fs::read_dir(&class).unwrap().map(|image| image.unwrap().path()).collect();
         images.sort();
         for (at, image) in images.iter().enumerate() {
-            let half = if (at * 7 + seed * 13 + at / 7 * seed) % 2 == 0 { "select" } else { "judge" };
+            // Bits of a product that mixes both numbers: another split for every seed.
+            let mixed = ((at + 1 + 1009 * seed) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let half = if (mixed >> 40).is_multiple_of(2) { "select" } else { "judge" };
             let target = folder.join(half).join(class.file_name().unwrap());
             fs::create_dir_all(&target).unwrap();
             fs::copy(image, target.join(image.file_name().unwrap())).unwrap();

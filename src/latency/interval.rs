@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn rounds_of_other_programs_do_not_move_the_calm_ratio() {
-        let disturbed = |at: usize, ms: f64| if at % 3 == 0 { ms + 5.0 } else { ms };
+        let disturbed = |at: usize, ms: f64| if at.is_multiple_of(3) { ms + 5.0 } else { ms };
         let (before, after): (Vec<f64>, Vec<f64>) =
             (0..60).map(|at| (disturbed(at, 1.0), disturbed(at + 1, 0.6))).unzip();
         let calm = calm_interval(&before, &after, 0);

@@ -70,7 +70,7 @@ impl Search<'_, '_> {
             });
             Ok::<_, Fault>(if accepted { Test::Accepted(made) } else { Test::Refused })
         })?;
-        let Some(made) = best else { return Err(self.nothing_within(points, mildest)) };
+        let Some(made) = best else { return Err(nothing_within(points, mildest)) };
         if !all && !self.limits.none() {
             let share = self.run.macs_share(&made.planned.cut);
             self.warnings.push(format!(
@@ -84,13 +84,14 @@ impl Search<'_, '_> {
         let limits = if self.limits.none() { self.limits.at_most(share) } else { self.limits.mild(share) };
         self.plan_at(limits, self.whole_steps)
     }
+}
 
-    fn nothing_within(&self, points: f64, mildest: Option<Loss>) -> Fault {
-        match mildest {
-            None => crate::plan::PlanError::Nothing { why: "the bounds leave every channel".into() }.into(),
-            Some(Loss { paired, points: loss, upper, .. }) => {
-                VerifyError::Loss { allowed: points, loss, upper, images: paired.images }.into()
-            }
+/// Why there is no model.
+fn nothing_within(points: f64, mildest: Option<Loss>) -> Fault {
+    match mildest {
+        None => crate::plan::PlanError::Nothing { why: "the bounds leave every channel".into() }.into(),
+        Some(Loss { paired, points: loss, upper, .. }) => {
+            VerifyError::Loss { allowed: points, loss, upper, images: paired.images }.into()
         }
     }
 }

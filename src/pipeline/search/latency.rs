@@ -49,8 +49,9 @@ pub(super) enum Found {
     Above(Timing),
     /// The fastest plan is slower than the target.
     Floor(Timing),
-    /// The stairs leave the target out: the nearest plan below it, and the ratio of the next slower one.
-    Gap(Timing, f64),
+    /// The stairs leave the target out: the nearest plan below it, and the next slower one; none if that is the dense
+    /// model.
+    Gap(Timing, Option<Timing>),
     /// Nothing can be cut at all.
     Nothing,
 }
@@ -105,6 +106,32 @@ pub(super) fn search<E>(
     Ok(settle(target, &seen))
 }
 
+/// Looks between two plans that differ in `parts` groups: with `count` of them as in the slower plan, `time` is asked for
+/// the ratio. Returns the count that lands, or the largest that is seen below the target.
+///
+/// # Errors
+/// The first error of `time`.
+pub(super) fn between<E>(
+    target: f64,
+    parts: usize,
+    mut time: impl FnMut(usize) -> Result<f64, E>,
+) -> Result<Option<usize>, E> {
+    let (mut low, mut high) = (0, parts);
+    while high - low > 1 {
+        let middle = usize::midpoint(low, high);
+        let ratio = time(middle)?;
+        if ratio > target {
+            high = middle;
+        } else {
+            low = middle;
+            if landed(ratio / target) {
+                break;
+            }
+        }
+    }
+    Ok((low > 0).then_some(low))
+}
+
 fn landed(part: f64) -> bool {
     (1.0 - WITHIN..=1.0).contains(&part)
 }
@@ -135,7 +162,7 @@ fn settle(target: f64, seen: &BTreeMap<usize, f64>) -> Found {
     match (below, above) {
         (Some(below), _) if landed(below.ratio / target) => Found::Met(below),
         (_, Some(above)) if above.ratio / target <= 1.0 + WITHIN => Found::Above(above),
-        (Some(below), above) => Found::Gap(below, above.map_or(1.0, |above| above.ratio)),
+        (Some(below), above) => Found::Gap(below, above),
         (None, Some(above)) => Found::Floor(above),
         (None, None) => Found::Nothing,
     }
@@ -192,16 +219,29 @@ mod tests {
         let stairs = |s: f64| if s > 0.6 { 0.9 } else { 0.5 };
         let (found, _) = on(0.7, 1.0, 0.001, stairs);
         let Found::Gap(below, next) = found else { panic!("{found:?}") };
-        assert_eq!((below.ratio, next), (0.5, 0.9));
+        assert_eq!((below.ratio, next.unwrap().ratio), (0.5, 0.9));
         // Just above the target is nearer than far below it.
         let (found, _) = on(0.7, 1.0, 0.001, |s| if s > 0.6 { 0.72 } else { 0.5 });
-        assert!(matches!(found, Found::Above(timing) if timing.ratio == 0.72), "{found:?}");
+        assert!(matches!(found, Found::Above(timing) if (timing.ratio - 0.72).abs() < 1e-9), "{found:?}");
+    }
+
+    #[test]
+    fn a_gap_is_filled_group_by_group() {
+        // Nine groups of equal cost between 0.5 and 0.9.
+        let mut asked = Vec::new();
+        let found = between(0.7, 9, |count| {
+            asked.push(count);
+            Ok::<_, ()>(0.5 + 0.4 * count as f64 / 9.0)
+        });
+        assert_eq!((found.unwrap(), asked), (Some(4), vec![4]));
+        assert_eq!(between(0.52, 9, |count| Ok::<_, ()>(0.5 + 0.4 * count as f64 / 9.0)).unwrap(), None);
+        assert_eq!(between(0.7, 1, |_| Ok::<_, ()>(0.0)).unwrap(), None);
     }
 
     #[test]
     fn floors_are_told() {
         let (found, timed) = on(0.3, 1.0, 0.001, |s| s.max(0.4));
-        assert!(matches!(found, Found::Floor(timing) if timing.ratio == 0.4), "{found:?}");
+        assert!(matches!(found, Found::Floor(timing) if (timing.ratio - 0.4).abs() < 1e-9), "{found:?}");
         assert!(timed <= MOST_PLANS, "{timed}");
         // Nothing can be cut.
         assert_eq!(search(0.5, 1.0, |_, _| Ok::<_, ()>(None)).unwrap(), Found::Nothing);

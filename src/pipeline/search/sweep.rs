@@ -64,9 +64,12 @@ fn swept(run: &mut Run<'_>, ready: &Ready, shares: &[f64]) -> Result<Swept, Faul
     Ok(Swept { schema_version: SWEEP_SCHEMA_VERSION, models, warnings })
 }
 
+/// Plans with the shares that they were made for.
+type Plans = Vec<(f64, Planned)>;
+
 /// The plans that differ, and why some shares have none.
-fn plans(run: &mut Run<'_>, ready: &Ready, shares: &[f64]) -> Result<(Vec<(f64, Planned)>, Vec<String>), Error> {
-    let mut plans: Vec<(f64, Planned)> = Vec::new();
+fn plans(run: &mut Run<'_>, ready: &Ready, shares: &[f64]) -> Result<(Plans, Vec<String>), Error> {
+    let mut plans = Plans::new();
     let mut warnings = Vec::new();
     for &share in shares {
         let criteria = Criteria { budget: Budget::Macs(Target::Share(share)), ..run.options.criteria.clone() };
@@ -76,7 +79,7 @@ fn plans(run: &mut Run<'_>, ready: &Ready, shares: &[f64]) -> Result<(Vec<(f64, 
         };
         match plans.iter().find(|(_, known)| known.plan.groups == planned.plan.groups) {
             Some((known, _)) => {
-                warnings.push(format!("x{share} is the model of x{known}: floors and steps allow no other"))
+                warnings.push(format!("x{share} is the model of x{known}: floors and steps allow no other"));
             }
             None => plans.push((share, planned)),
         }

@@ -3,7 +3,7 @@
 use super::Search;
 use super::candidate::{Fault, Planned};
 use super::goals::{LatencyTarget, Limits};
-use super::latency::{Found, Precision, Timing, WITHIN, search};
+use super::latency::{Found, Precision, Timing, WITHIN, between, search};
 use crate::engine::Tensor;
 use crate::error::Error;
 use crate::latency::{Interval, TimingOptions, calm_interval};
@@ -45,6 +45,7 @@ impl Search<'_, '_> {
         let mut timed: Vec<Timed> = Vec::new();
         let found =
             search(target, self.limits.macs, |share, precision| self.time(share, precision, &feed, &mut timed))?;
+        let found = self.fill_gap(found, target, &feed, &mut timed)?;
         let (plan, complaint) = outcome(&found, target);
         let Some(plan) = plan else {
             let why = "no share of the multiply-accumulates leaves a channel out".to_owned();
@@ -62,6 +63,12 @@ impl Search<'_, '_> {
             });
         }
         let chosen = timed.swap_remove(plan);
+        if unsure(&chosen.ratio) {
+            let Interval { median, low, high } = chosen.ratio;
+            self.warnings.push(format!(
+                "other programs disturb the timing: x{median:.2} is x{low:.2} to x{high:.2}; a quiet machine tells more"
+            ));
+        }
         self.limits = chosen.limits;
         // That floors keep the multiply-accumulates above a share nobody asked for is no news.
         let planned = Planned { warnings: Vec::new(), ..chosen.planned };
@@ -101,9 +108,12 @@ impl Search<'_, '_> {
         if let Some(plan) = known.filter(|&plan| timed[plan].precision >= precision) {
             return Ok(Some(Timing { plan, ratio: timed[plan].ratio.median }));
         }
-        let options = precision.options(self.run.options.seed);
         let pruned = rewrite::slice(&self.run.model, &self.run.channels, &planned.cut)?;
-        let ratio = self.run.ratio((None, &pruned), feed, &options)?;
+        let seed = self.run.options.seed;
+        let mut ratio = self.run.ratio((None, &pruned), feed, &precision.options(seed))?;
+        if precision == Precision::Short && unsure(&ratio) {
+            ratio = self.run.ratio((None, &pruned), feed, &Precision::Long.options(seed))?;
+        }
         let own = Timed { planned, limits, precision, ratio };
         let plan = known.unwrap_or(timed.len());
         if let Some(place) = timed.get_mut(plan) {
@@ -112,6 +122,47 @@ impl Search<'_, '_> {
             timed.push(own);
         }
         Ok(Some(Timing { plan, ratio: ratio.median }))
+    }
+
+    /// Where the stairs of whole plans leave the target out, takes some groups from the slower plan and the others from
+    /// the faster one.
+    fn fill_gap(
+        &mut self,
+        found: Found,
+        target: f64,
+        feed: &[(String, Tensor)],
+        timed: &mut Vec<Timed>,
+    ) -> Result<Found, Error> {
+        let Found::Gap(below, Some(above)) = found else { return Ok(found) };
+        let (fast, slow) = (timed[below.plan].planned.clone(), timed[above.plan].planned.clone());
+        let differ: Vec<usize> = (0..fast.plan.groups.len())
+            .filter(|&group| fast.plan.groups[group].kept.len() < slow.plan.groups[group].kept.len())
+            .collect();
+        let options = Precision::Long.options(self.run.options.seed);
+        let first = timed.len();
+        let limits = timed[below.plan].limits;
+        let count = between(target, differ.len(), |count| {
+            let mut plan = fast.plan.clone();
+            for &group in &differ[..count] {
+                plan.groups[group].kept.clone_from(&slow.plan.groups[group].kept);
+            }
+            let cut = plan.cut(&self.run.channels)?;
+            let planned = Planned { plan, cut, warnings: Vec::new() };
+            if self.exceeds(&planned) {
+                return Ok(f64::INFINITY);
+            }
+            let pruned = rewrite::slice(&self.run.model, &self.run.channels, &planned.cut)?;
+            let ratio = self.run.ratio((None, &pruned), feed, &options)?;
+            timed.push(Timed { planned, limits, precision: Precision::Long, ratio });
+            Ok::<_, Error>(ratio.median)
+        })?;
+        // The last one below the target has most groups of the slower plan.
+        let best = (first..timed.len()).filter(|&plan| timed[plan].ratio.median <= target);
+        let best = best.max_by(|&a, &b| timed[a].ratio.median.total_cmp(&timed[b].ratio.median));
+        let Some(plan) = best.filter(|_| count.is_some()) else { return Ok(found) };
+        let timing = Timing { plan, ratio: timed[plan].ratio.median };
+        let lands = timing.ratio >= (1.0 - WITHIN) * target;
+        Ok(if lands { Found::Met(timing) } else { Found::Gap(timing, Some(above)) })
     }
 
     /// The plan within the limits with every width at the end of its step; with the widths as they are where whole
@@ -156,6 +207,11 @@ pub(in crate::pipeline) fn slower(target: LatencyTarget, found: &LatencyChange) 
     })
 }
 
+/// Whether an interval is wider than the band in which a plan lands.
+fn unsure(ratio: &Interval) -> bool {
+    ratio.high - ratio.low > 2.0 * WITHIN * ratio.median
+}
+
 /// The plan that is taken, and why it is not what was asked for.
 fn outcome(found: &Found, target: f64) -> (Option<usize>, Option<String>) {
     match found {
@@ -173,8 +229,9 @@ fn outcome(found: &Found, target: f64) -> (Option<usize>, Option<String>) {
             let below = 100.0 * (1.0 - timing.ratio / target);
             let why = format!(
                 "falls between two steps of the engine's cost: this plan takes x{:.2}, {below:.0} % less, the next \
-                 larger one x{next:.2}",
-                timing.ratio
+                 larger one x{:.2}",
+                timing.ratio,
+                next.map_or(1.0, |next| next.ratio)
             );
             (Some(timing.plan), Some(why))
         }
