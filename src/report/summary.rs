@@ -50,7 +50,7 @@ pub struct LatencyChange {
     pub before_p95: f64,
     /// 95th percentile of the pruned model in milliseconds.
     pub after_p95: f64,
-    /// Median of the paired ratios.
+    /// Ratio of the lower quartiles of interleaved runs, those that no other program disturbed.
     pub ratio: f64,
     /// Lower end of its 95 % interval.
     pub ratio_low: f64,

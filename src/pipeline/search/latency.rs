@@ -106,30 +106,35 @@ pub(super) fn search<E>(
     Ok(settle(target, &seen))
 }
 
-/// Looks between two plans that differ in `parts` groups: with `count` of them as in the slower plan, `time` is asked for
-/// the ratio. Returns the count that lands, or the largest that is seen below the target.
+/// Looks between two plans that differ in `parts` groups. `time` is told which of these are as in the slower plan and
+/// answers the ratio: as many as go from the first on, then a few of the others one by one, until a plan lands.
 ///
 /// # Errors
 /// The first error of `time`.
-pub(super) fn between<E>(
-    target: f64,
-    parts: usize,
-    mut time: impl FnMut(usize) -> Result<f64, E>,
-) -> Result<Option<usize>, E> {
+pub(super) fn between<E>(target: f64, parts: usize, mut time: impl FnMut(&[usize]) -> Result<f64, E>) -> Result<(), E> {
+    const SINGLES: usize = 4;
+    let all: Vec<usize> = (0..parts).collect();
     let (mut low, mut high) = (0, parts);
     while high - low > 1 {
         let middle = usize::midpoint(low, high);
-        let ratio = time(middle)?;
+        let ratio = time(&all[..middle])?;
+        if landed(ratio / target) {
+            return Ok(());
+        }
+        if ratio > target { high = middle } else { low = middle }
+    }
+    let mut taken = all[..low].to_vec();
+    for &part in all.iter().skip(high).take(SINGLES) {
+        taken.push(part);
+        let ratio = time(&taken)?;
+        if landed(ratio / target) {
+            return Ok(());
+        }
         if ratio > target {
-            high = middle;
-        } else {
-            low = middle;
-            if landed(ratio / target) {
-                break;
-            }
+            taken.pop();
         }
     }
-    Ok((low > 0).then_some(low))
+    Ok(())
 }
 
 fn landed(part: f64) -> bool {
@@ -227,15 +232,19 @@ mod tests {
 
     #[test]
     fn a_gap_is_filled_group_by_group() {
-        // Nine groups of equal cost between 0.5 and 0.9.
-        let mut asked = Vec::new();
-        let found = between(0.7, 9, |count| {
-            asked.push(count);
-            Ok::<_, ()>(0.5 + 0.4 * count as f64 / 9.0)
-        });
-        assert_eq!((found.unwrap(), asked), (Some(4), vec![4]));
-        assert_eq!(between(0.52, 9, |count| Ok::<_, ()>(0.5 + 0.4 * count as f64 / 9.0)).unwrap(), None);
-        assert_eq!(between(0.7, 1, |_| Ok::<_, ()>(0.0)).unwrap(), None);
+        let asked = |target: f64, cost: &[f64]| {
+            let mut asked = Vec::new();
+            let time = |parts: &[usize]| {
+                asked.push(parts.to_vec());
+                Ok::<_, ()>(0.5 + parts.iter().map(|&part| cost[part]).sum::<f64>())
+            };
+            between(target, cost.len(), time).unwrap();
+            asked
+        };
+        assert_eq!(asked(0.7, &[0.039; 10]), [vec![0, 1, 2, 3, 4]]);
+        // The first group costs too much: the others are tried without it.
+        assert_eq!(asked(0.6, &[0.2, 0.03, 0.06]), [vec![0], vec![1], vec![1, 2]]);
+        assert!(asked(0.6, &[0.4]).is_empty());
     }
 
     #[test]

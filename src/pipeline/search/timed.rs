@@ -141,9 +141,9 @@ impl Search<'_, '_> {
         let options = Precision::Long.options(self.run.options.seed);
         let first = timed.len();
         let limits = timed[below.plan].limits;
-        let count = between(target, differ.len(), |count| {
+        between(target, differ.len(), |parts| {
             let mut plan = fast.plan.clone();
-            for &group in &differ[..count] {
+            for group in parts.iter().map(|&part| differ[part]) {
                 plan.groups[group].kept.clone_from(&slow.plan.groups[group].kept);
             }
             let cut = plan.cut(&self.run.channels)?;
@@ -156,13 +156,17 @@ impl Search<'_, '_> {
             timed.push(Timed { planned, limits, precision: Precision::Long, ratio });
             Ok::<_, Error>(ratio.median)
         })?;
-        // The last one below the target has most groups of the slower plan.
         let best = (first..timed.len()).filter(|&plan| timed[plan].ratio.median <= target);
         let best = best.max_by(|&a, &b| timed[a].ratio.median.total_cmp(&timed[b].ratio.median));
-        let Some(plan) = best.filter(|_| count.is_some()) else { return Ok(found) };
+        let Some(plan) = best else { return Ok(found) };
         let timing = Timing { plan, ratio: timed[plan].ratio.median };
-        let lands = timing.ratio >= (1.0 - WITHIN) * target;
-        Ok(if lands { Found::Met(timing) } else { Found::Gap(timing, Some(above)) })
+        Ok(if timing.ratio >= (1.0 - WITHIN) * target {
+            Found::Met(timing)
+        } else if timing.ratio > below.ratio {
+            Found::Gap(timing, Some(above))
+        } else {
+            found
+        })
     }
 
     /// The plan within the limits with every width at the end of its step; with the widths as they are where whole
