@@ -129,6 +129,7 @@ fn options(model: &str, images: usize, eval: usize) -> Option<PruneOptions> {
             preprocess,
             samples: Some(images),
             eval_samples: Some(eval),
+            eval_skip: 0,
             strict: false,
         },
         compensation: Compensation::Auto,

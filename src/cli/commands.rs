@@ -68,6 +68,9 @@ fn interruptible() -> Result<Arc<AtomicBool>, Error> {
 fn prune(flags: &Prune, cancel: &AtomicBool) -> Result<(), Error> {
     let file = flags.preprocess_file().map(|path| PreprocessOptions::from_file(path)).transpose()?;
     let options = flags.options(file.unwrap_or_default());
+    if let Some(shares) = &flags.budget.sweep {
+        return super::sweep::run(flags, &options, &shares.0, cancel);
+    }
     check_targets(flags, &options)?;
     let bar = Bar::new(flags.quiet || flags.json);
     let result = pipeline::prune(&options, &bar, cancel);
@@ -107,7 +110,7 @@ fn check_targets(flags: &Prune, options: &PruneOptions) -> Result<(), Error> {
     Ok(())
 }
 
-fn refuse_existing(path: &Path, force: bool) -> Result<(), Error> {
+pub(super) fn refuse_existing(path: &Path, force: bool) -> Result<(), Error> {
     if path.exists() && !force {
         let why = "it exists; `--force` replaces it".into();
         return Err(ModelError::Write { path: path.display().to_string(), why }.into());
@@ -258,18 +261,18 @@ fn describe(report: &SetupReport) -> String {
     lines.join("\n") + "\n"
 }
 
-fn style() -> Style {
+pub(super) fn style() -> Style {
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     if io::stdout().is_terminal() && !plain { Style::Colour } else { Style::Plain }
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "used as `map_err(unprintable)`")]
-fn unprintable(why: String) -> Error {
+pub(super) fn unprintable(why: String) -> Error {
     Error::Usage { what: format!("cannot write the report: {why}"), help: "please report this".into() }
 }
 
 /// Prints a result. A reader that has gone away is no error.
-fn print(text: &str) -> Result<(), Error> {
+pub(super) fn print(text: &str) -> Result<(), Error> {
     match io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(ModelError::Write { path: "standard output".into(), why: error.to_string() }.into())

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::budget_flags::BudgetFlags;
 use super::criterion_flags::CriterionFlags;
 use super::other_flags::{Apply, Bench, Inspect, Score, Setup, Verify};
 use super::parse;
@@ -11,7 +12,7 @@ use crate::calibration::{Color, Crop, Interpolation, Layout, PreprocessOptions, 
 use crate::compensate::Compensation;
 use crate::engine::{EngineChoice, EngineOptions, ProviderChoice};
 use crate::pipeline::{Criteria, DataOptions, ModelOptions, PlanFile, PruneOptions, RoundTo};
-use crate::plan::{Allocation, Budget, Target};
+use crate::plan::Allocation;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -273,6 +274,7 @@ impl DataFlags {
             preprocess,
             samples: self.samples.and_then(|count| usize::try_from(count).ok()),
             eval_samples: None,
+            eval_skip: 0,
             strict: self.strict,
         }
     }
@@ -294,15 +296,8 @@ pub(super) struct Prune {
     eval_samples: Option<u32>,
     #[command(flatten)]
     model_flags: ModelFlags,
-    /// Multiply-accumulates kept: a share, or a number such as 1.5G [default: 0.5]
-    #[arg(long, value_name = "X", value_parser = parse::target, group = "budget", help_heading = "Budget")]
-    target_macs: Option<Target>,
-    /// Parameters kept: a share, or a number such as 2M
-    #[arg(long, value_name = "X", value_parser = parse::target, group = "budget", help_heading = "Budget")]
-    target_params: Option<Target>,
-    /// Share of channels cut in every group
-    #[arg(long, value_name = "X", value_parser = parse::share, group = "budget", help_heading = "Budget")]
-    ratio: Option<f64>,
+    #[command(flatten)]
+    pub(super) budget: BudgetFlags,
     /// uniform: the same share of every group; global: one threshold on the scores of all;
     /// adaptive: one lambda for all, as in the paper (lasso criteria)
     #[arg(long, value_enum, default_value = "uniform", help_heading = "Budget")]
@@ -383,11 +378,6 @@ enum CompensateFlag {
 impl Prune {
     /// The options of a run; `file` is what `--preprocess` held.
     pub(super) fn options(&self, file: PreprocessOptions) -> PruneOptions {
-        let budget = match (self.target_params, self.ratio) {
-            (Some(params), _) => Budget::Params(params),
-            (None, Some(ratio)) => Budget::Ratio(ratio),
-            (None, None) => Budget::Macs(self.target_macs.unwrap_or(Target::Share(0.5))),
-        };
         PruneOptions {
             model: self.model_flags.options(&self.model.clone().unwrap_or_default()),
             data: DataOptions {
@@ -397,7 +387,7 @@ impl Prune {
             },
             engine: self.engine.options(),
             criteria: Criteria {
-                budget,
+                budget: self.budget.planned(),
                 allocation: match self.widths {
                     WidthsFlag::Sensitivity => Allocation::Sensitivity,
                     WidthsFlag::Uniform => Allocation::Uniform,
@@ -415,6 +405,7 @@ impl Prune {
                 CompensateFlag::Local => Compensation::Local,
                 CompensateFlag::Auto => Compensation::Auto,
             },
+            goals: self.budget.goals(),
             output: self.output.clone(),
             plan: match &self.plan {
                 None => PlanFile::Beside,
@@ -438,6 +429,7 @@ mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
+    use crate::plan::{Budget, Target};
 
     /// Help of a command as an 80-column terminal shows it; the first command is the default one.
     fn help(name: Option<&str>) -> String {

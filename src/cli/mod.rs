@@ -1,5 +1,6 @@
 //! The command line: flags, progress, exit codes. The only room that prints.
 
+mod budget_flags;
 mod commands;
 mod criterion_flags;
 mod exit;
@@ -8,6 +9,7 @@ mod memory;
 mod other_flags;
 mod parse;
 mod progress;
+mod sweep;
 mod targets;
 mod usage;
 

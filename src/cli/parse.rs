@@ -1,7 +1,7 @@
 //! Values of flags.
 
 use crate::calibration::Resize;
-use crate::pipeline::RoundTo;
+use crate::pipeline::{LatencyTarget, RoundTo};
 use crate::plan::Target;
 
 /// `0.5` (a share), `1.5G`, `300M`, `20k` or a plain number above 1.
@@ -20,6 +20,56 @@ pub(super) fn target(text: &str) -> Result<Target, String> {
         wanted if factor > 1.0 || wanted > 1.0 => Ok(Target::Absolute(wanted)),
         share => Ok(Target::Share(share)),
     }
+}
+
+/// As [`target`], with bytes: `0.5`, `800k`, `2M`, `2MB`.
+pub(super) fn size_bytes(text: &str) -> Result<Target, String> {
+    let number = text.trim().strip_suffix('B').unwrap_or(text);
+    target(number).map_err(|_| "a share such as 0.5 or a size such as 800k or 2MB is wanted".into())
+}
+
+/// `0.7` (a share below 1) or `5ms`.
+pub(super) fn latency(text: &str) -> Result<LatencyTarget, String> {
+    let (digits, ms) = text.trim().strip_suffix("ms").map_or((text, false), |digits| (digits, true));
+    let number = digits.trim().parse::<f64>().ok().filter(|number| number.is_finite() && *number > 0.0);
+    match number {
+        Some(number) if ms => Ok(LatencyTarget::Ms(number)),
+        Some(number) if number < 1.0 => Ok(LatencyTarget::Share(number)),
+        _ => Err("a share below 1 such as 0.7 or a time such as 5ms is wanted".into()),
+    }
+}
+
+/// Points of accuracy, above 0 and at most 100.
+pub(super) fn points(text: &str) -> Result<f64, String> {
+    let number = text.trim().parse::<f64>().ok().filter(|number| *number > 0.0 && *number <= 100.0);
+    number.ok_or_else(|| "points of accuracy such as 1.0, above 0 and at most 100, are wanted".into())
+}
+
+/// Shares of a sweep, from the mildest cut to the strongest.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Shares(pub(super) Vec<f64>);
+
+/// `0.9..0.3` in steps of 0.1, or `0.9..0.3:0.05`.
+pub(super) fn sweep(text: &str) -> Result<Shares, String> {
+    const MOST: f64 = 50.0;
+    let (range, step) = text.split_once(':').unwrap_or((text, "0.1"));
+    let number = |part: &str| part.trim().parse::<f64>().ok().filter(|number| number.is_finite());
+    let parsed = range.split_once("..").and_then(|(from, to)| Some((number(from)?, number(to)?, number(step)?)));
+    let (from, to, step) = parsed.ok_or("a range such as 0.9..0.3 or 0.9..0.3:0.05 is wanted")?;
+    if !(to > 0.0 && from < 1.0 && from > 0.0 && to < 1.0) {
+        return Err("the shares of a sweep lie between 0 and 1".into());
+    }
+    if from < to {
+        return Err(format!("a sweep goes from the mildest cut to the strongest: {to}..{from}"));
+    }
+    if step < 0.01 || (from - to) / step > MOST {
+        return Err(format!("steps of at least 0.01, and at most {MOST} of them, are wanted"));
+    }
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 50")]
+    let steps = ((from - to) / step + 1e-6).floor() as u32;
+    // Shares are parts of file names: three digits.
+    let share = |at: u32| ((from - step * f64::from(at)) * 1e3).round() / 1e3;
+    Ok(Shares((0..=steps).map(share).collect()))
 }
 
 /// `224x224`, or `224` for a square.
@@ -115,6 +165,29 @@ mod tests {
         assert!(target("inf").is_err() && target("nan").is_err() && target("1e308G").is_err());
         assert!(finite("-0.5").is_ok() && finite("nan").is_err() && positive("0").is_err());
         assert!(target("-1").is_err() && target("half").is_err() && target("").is_err() && target("é").is_err());
+    }
+
+    #[test]
+    fn measured_budgets() {
+        assert_eq!(latency("0.7"), Ok(LatencyTarget::Share(0.7)));
+        assert_eq!(latency("2.5ms"), Ok(LatencyTarget::Ms(2.5)));
+        assert!(latency("1").is_err() && latency("0").is_err() && latency("nanms").is_err() && latency("7").is_err());
+        assert_eq!(size_bytes("2MB"), Ok(Target::Absolute(2e6)));
+        assert_eq!((size_bytes("800k"), size_bytes("0.5")), (Ok(Target::Absolute(8e5)), Ok(Target::Share(0.5))));
+        assert!(size_bytes("B").is_err() && size_bytes("-1").is_err());
+        assert!(points("1.0").is_ok() && points("0").is_err() && points("101").is_err() && points("nan").is_err());
+    }
+
+    #[test]
+    fn sweeps() {
+        assert_eq!(sweep("0.9..0.7").unwrap().0, [0.9, 0.8, 0.7]);
+        assert_eq!(sweep("0.9..0.76:0.05").unwrap().0, [0.9, 0.85, 0.8]);
+        assert_eq!(sweep("0.5..0.5").unwrap().0, [0.5]);
+        assert!(sweep("0.3..0.9").unwrap_err().contains("0.9..0.3"));
+        for bad in ["0.9", "0.9..", "1..0.5", "0.9..0", "0.9..0.3:0", "0.9..0.1:0.001", "a..b", "0.9..nan", "0.9..0.3:"]
+        {
+            assert!(sweep(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

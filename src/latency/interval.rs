@@ -49,6 +49,32 @@ pub fn ratio_interval(before: &[f64], after: &[f64], seed: u64) -> Interval {
     Interval { median: percentile(&ratios, 0.5), low: percentile(&medians, 0.025), high: percentile(&medians, 0.975) }
 }
 
+/// Ratio `after / before` of the lower quartiles with its bootstrap interval over rounds, seeded. Samples as in
+/// [`ratio_interval`].
+///
+/// Other programs only ever add time. On a busy machine whole rounds are theirs and the median jumps; the lower quartile
+/// is that of undisturbed runs, and on a quiet machine both agree.
+pub fn calm_interval(before: &[f64], after: &[f64], seed: u64) -> Interval {
+    const CALM: f64 = 0.25;
+    const FEWER: usize = RESAMPLES / 4;
+    let rounds: Vec<(&[f64], &[f64])> = before.chunks(2).zip(after.chunks(2)).collect();
+    let ratio = |before: &[f64], after: &[f64]| percentile(after, CALM) / percentile(before, CALM);
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut found: Vec<f64> = (0..FEWER)
+        .map(|_| {
+            let (mut a, mut b) = (Vec::with_capacity(before.len()), Vec::with_capacity(after.len()));
+            for _ in 0..rounds.len() {
+                let drawn = rounds[rng.random_range(0..rounds.len())];
+                a.extend_from_slice(drawn.0);
+                b.extend_from_slice(drawn.1);
+            }
+            ratio(&a, &b)
+        })
+        .collect();
+    found.sort_by(f64::total_cmp);
+    Interval { median: ratio(before, after), low: percentile(&found, 0.025), high: percentile(&found, 0.975) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,6 +83,15 @@ mod tests {
     fn percentiles_are_linear_between_samples() {
         assert!((percentile(&[4.0, 1.0, 3.0, 2.0], 0.5) - 2.5).abs() < 1e-12);
         assert!((percentile(&[1.0, 2.0], 0.95) - 1.95).abs() < 1e-12);
+    }
+
+    #[test]
+    fn rounds_of_other_programs_do_not_move_the_calm_ratio() {
+        let disturbed = |at: usize, ms: f64| if at.is_multiple_of(3) { ms + 5.0 } else { ms };
+        let (before, after): (Vec<f64>, Vec<f64>) =
+            (0..60).map(|at| (disturbed(at, 1.0), disturbed(at + 1, 0.6))).unzip();
+        let calm = calm_interval(&before, &after, 0);
+        assert!((calm.median - 0.6).abs() < 1e-9 && calm.high - calm.low < 1e-9, "{calm:?}");
     }
 
     #[test]

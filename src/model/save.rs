@@ -31,6 +31,17 @@ const LEAST_EXTERNAL: usize = 1024;
 const ALIGNMENT: u64 = 4096;
 
 impl Model {
+    /// Bytes of the file that [`Model::save`] writes where everything fits into one, as it does below 2 GiB.
+    ///
+    /// # Errors
+    /// If external data cannot be read.
+    pub fn saved_bytes(&self) -> Result<u64, ModelError> {
+        if let Some(bytes) = self.original_bytes().filter(|_| !self.has_external_data()) {
+            return Ok(bytes.len() as u64);
+        }
+        Ok(self.inlined()?.proto().encoded_len() as u64)
+    }
+
     /// Writes the model atomically: a temporary file in the target's folder, flushed to disk, then renamed.
     ///
     /// External data are inlined unless [`SaveOptions::external_data`] is set or the model would exceed 2 GiB.

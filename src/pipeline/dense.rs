@@ -338,3 +338,9 @@ fn stacked(batches: Vec<Option<Array2<f32>>>) -> Option<Array2<f32>> {
 pub(super) fn chosen(source: &Source, options: &DataOptions, seed: u64) -> Vec<usize> {
     sample(&source.dataset, Some(options.samples.unwrap_or(DataOptions::DEFAULT_SAMPLES)), seed)
 }
+
+/// Held-out images of `eval`.
+pub(super) fn held_out(source: &Source, options: &DataOptions, seed: u64) -> Vec<usize> {
+    let count = options.eval_samples.map(|count| count + options.eval_skip);
+    sample(&source.dataset, count, seed).into_iter().skip(options.eval_skip).collect()
+}

@@ -44,12 +44,13 @@ pub(super) fn reasons(channels: &Channels) -> String {
 /// A budget in words.
 pub(super) fn describe(budget: &Budget) -> String {
     let target = |target: &Target| match target {
-        Target::Share(share) => format!("x{share}"),
+        Target::Share(share) => format!("x{}", (share * 1e4).round() / 1e4),
         Target::Absolute(number) => count(*number),
     };
     match budget {
         Budget::Ratio(ratio) => format!("{:.0} % of the channels cut", 100.0 * ratio),
         Budget::Macs(macs) => format!("MACs {}", target(macs)),
         Budget::Params(params) => format!("parameters {}", target(params)),
+        Budget::Both { macs, params } => format!("MACs {}, parameters {}", target(macs), target(params)),
     }
 }

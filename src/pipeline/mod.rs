@@ -15,6 +15,7 @@ mod rollback;
 mod run;
 mod score;
 mod scoring;
+mod search;
 mod sensitivity;
 mod study;
 mod writing;
@@ -24,4 +25,5 @@ pub use options::{Criteria, DataOptions, ModelOptions, PlanFile, PruneOptions, R
 pub use progress::{Progress, Silent};
 pub use prune::prune;
 pub use score::score;
+pub use search::{Goals, LatencyTarget, sweep};
 pub use study::{Candidate, StudyRow, study};

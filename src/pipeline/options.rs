@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::search::Goals;
 use crate::calibration::PreprocessOptions;
 use crate::compensate::Compensation;
 use crate::engine::EngineOptions;
@@ -38,6 +39,8 @@ pub struct DataOptions {
     pub samples: Option<usize>,
     /// Held-out images to use; all by default.
     pub eval_samples: Option<usize>,
+    /// Images at the head of the seeded order of `eval` that are not held out: they calibrate.
+    pub eval_skip: usize,
     /// Whether an unreadable image ends the run.
     pub strict: bool,
 }
@@ -60,6 +63,8 @@ pub struct Criteria {
     pub round_to: RoundTo,
     /// Whether residual streams may be cut.
     pub streams: bool,
+    /// Whether widths are raised to the end of their step of the engine's cost: what is free in time stays.
+    pub whole_steps: bool,
     /// Least share of a group that stays.
     pub floor: f64,
     /// Settings of the lasso criteria.
@@ -78,6 +83,7 @@ impl Default for Criteria {
             allocation: Allocation::Uniform,
             round_to: RoundTo::Auto,
             streams: true,
+            whole_steps: false,
             floor: 0.125,
             lasso: LassoOptions::default(),
             mixture: Mixture::default(),
@@ -130,6 +136,8 @@ pub struct PruneOptions {
     pub compensation: Compensation,
     /// Where the pruned model goes; `MODEL.pruned.onnx` by default.
     pub output: Option<PathBuf>,
+    /// Bounds on what has to be measured; beside the budget of `criteria`, all hold.
+    pub goals: Goals,
     /// Where the plan goes; beside the output by default.
     pub plan: PlanFile,
     /// Replace existing files.
@@ -150,6 +158,18 @@ impl PruneOptions {
             None if self.model.path.as_os_str() == "-" => PathBuf::from("model.pruned.onnx"),
             None => self.model.path.with_extension("pruned.onnx"),
         }
+    }
+
+    /// The file of the model that a sweep keeps a share of the multiply-accumulates of: `STEM.x0.70.onnx`, where `STEM`
+    /// is the output's or else the model's.
+    pub fn swept_path(&self, share: f64) -> PathBuf {
+        let stem = match &self.output {
+            Some(path) => path.clone(),
+            None if self.model.path.as_os_str() == "-" => PathBuf::from("model.onnx"),
+            None => self.model.path.clone(),
+        };
+        let text = format!("{share:.3}");
+        stem.with_extension(format!("x{}.onnx", text.strip_suffix('0').unwrap_or(&text)))
     }
 
     /// The file of the plan, if one is written.

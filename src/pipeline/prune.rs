@@ -13,6 +13,7 @@ use super::options::{Criteria, PruneOptions, RoundTo};
 use super::rollback::Broken;
 use super::run::Run;
 use super::scoring::{Known, Scorer};
+use super::search::{Fault, Made, Planned, Ready, set_aside, slower};
 use super::{Progress, class_weights, writing};
 use crate::channels::{Cut, Group, Measure};
 use crate::engine::{CompileOptions, channel_block};
@@ -23,7 +24,7 @@ use crate::plan::{
 };
 use crate::report::{
     AccuracyChange, Calibrated, Change, FileInfo, GroupChange, LatencyChange, ProtectedChannels, REPORT_SCHEMA_VERSION,
-    Summary, Verified, count, peak_memory_bytes,
+    Searched, Summary, Verified, count, peak_memory_bytes,
 };
 use crate::rewrite;
 use crate::score::{Criterion, GroupScores, Response};
@@ -41,15 +42,35 @@ const COMPARED_RUNS: u64 = 2;
 /// ([`crate::ErrorKind::Check`]); nothing is written then.
 pub fn prune(options: &PruneOptions, progress: &dyn Progress, cancel: &AtomicBool) -> Result<Summary, Error> {
     check_files(options)?;
+    let parted = set_aside(options)?;
+    let options = parted.as_ref().map_or(options, |(parted, _)| parted);
+    repeat(options, parted.as_ref().map(|(_, note)| note.as_str()), (progress, cancel), attempt)
+}
+
+/// What came of planning and making what was asked for.
+pub(super) enum Attempt<T> {
+    Done(Box<T>),
+    /// Cuts of these groups do not hold.
+    Broken(Vec<Broken>),
+}
+
+/// Loads the model and attempts what was asked for, anew without the groups whose cuts do not hold.
+pub(super) fn repeat<T>(
+    options: &PruneOptions,
+    note: Option<&str>,
+    (progress, cancel): (&dyn Progress, &AtomicBool),
+    attempt: impl Fn(Run<'_>) -> Result<Attempt<T>, Error>,
+) -> Result<T, Error> {
     progress.phase("load", None);
     let begin = Instant::now();
     let model = writing::load(&options.model)?;
     let loaded = begin.elapsed().as_secs_f64();
     let mut broken: Vec<Broken> = Vec::new();
     loop {
-        let run = Run::start(options, (model.clone(), loaded), &broken, progress, cancel)?;
+        let mut run = Run::start(options, (model.clone(), loaded), &broken, progress, cancel)?;
+        run.notes.extend(note.map(ToOwned::to_owned));
         match attempt(run)? {
-            Attempt::Done(summary) => return Ok(*summary),
+            Attempt::Done(done) => return Ok(*done),
             Attempt::Broken(found) => {
                 for group in &found {
                     progress.say(&format!("`{}` is left alone and the rest planned anew: {}", group.name, group.why));
@@ -58,11 +79,6 @@ pub fn prune(options: &PruneOptions, progress: &dyn Progress, cancel: &AtomicBoo
             }
         }
     }
-}
-
-enum Attempt {
-    Done(Box<Summary>),
-    Broken(Vec<Broken>),
 }
 
 /// Fails before anything that takes time if a file cannot be read or written.
@@ -82,57 +98,59 @@ fn check_files(options: &PruneOptions) -> Result<(), Error> {
     Ok(())
 }
 
-fn attempt(mut run: Run<'_>) -> Result<Attempt, Error> {
-    let options = run.options;
-    let source = run.source(options.data.data.as_deref())?;
-    let criterion = run.criterion(source.is_some())?;
-    let found = run.observe(source.as_ref(), criterion.needs())?;
-    let (observed, classes) = match &found {
-        Some((observed, classes)) => (Some(observed), Some(classes)),
-        None => (None, None),
-    };
-    let known = run.known(found.as_ref(), criterion.as_ref(), options.criteria.lasso.response)?;
-    let (plan, scores) = run.plan(criterion.as_ref(), observed, known.as_ref(), &options.criteria)?;
-    let cut = plan.cut(&run.channels)?;
-    let (mut pruned, verification) = match run.rewrite(&cut) {
-        Err(error) => return Ok(Attempt::Broken(run.broken(&plan, error)?)),
-        Ok(done) => done,
-    };
-    let compensation = run.compensate(&mut pruned, &cut, observed, options.compensation)?;
-    let (accuracy, agreement) = run.accuracy(source.as_ref(), observed, &pruned)?;
-    let names = source.as_ref().map_or(&[][..], |source| source.dataset.class_names());
-    let classwise = run.classwise(observed.zip(classes), known.as_ref(), Some(&plan), names)?;
-    run.interrupted()?;
-    let bytes = run.save(&pruned, &plan)?;
-    let latency_ms = run.latency(&pruned)?;
-    let after = count_params(&pruned);
-    Ok(Attempt::Done(Box::new(Summary {
-        schema_version: REPORT_SCHEMA_VERSION,
-        tool_version: env!("CARGO_PKG_VERSION").into(),
-        model: FileInfo { path: options.model.path.clone(), sha256: run.file.1.clone() },
-        output: FileInfo { path: run.output.clone(), sha256: bytes.1 },
-        engine: run.engine.info().clone(),
-        macs: Change { before: run.channels.macs(None), after: run.channels.macs(Some(&cut)) },
-        params: Change { before: count_params(&run.model), after },
-        bytes: Change { before: run.file.0, after: bytes.0 },
-        latency_ms,
-        accuracy,
-        agreement,
-        criterion: plan.criterion.clone(),
-        budget: describe(&plan.budget),
-        rounding: plan.rounding,
-        groups: run.groups(&plan, &scores),
-        classwise,
-        protected: run.channels.protected.iter().map(ProtectedChannels::from).collect(),
-        calibration: run.calibrated(source.as_ref(), observed),
-        verification,
-        compensation,
-        warnings: run.warnings,
-        notes: run.notes,
-        seed: options.seed,
-        timings_s: run.timings,
-        peak_memory_bytes: peak_memory_bytes(),
-    })))
+fn attempt(mut run: Run<'_>) -> Result<Attempt<Summary>, Error> {
+    run.check_goals()?;
+    let ready = run.prepare()?;
+    match run.choose(&ready) {
+        Err(Fault::Failed(error)) => Err(error),
+        Err(Fault::Broken(found)) => Ok(Attempt::Broken(found)),
+        Ok((made, searched)) => Ok(Attempt::Done(Box::new(run.finish(&ready, made, searched)?))),
+    }
+}
+
+impl Run<'_> {
+    /// Judges, saves and times a candidate, and says everything about it.
+    pub(super) fn finish(&mut self, ready: &Ready, made: Made, searched: Option<Searched>) -> Result<Summary, Error> {
+        let Made { planned: Planned { plan, cut, mut warnings }, pruned, verification, compensation } = made;
+        let (source, observed) = (ready.source.as_ref(), ready.observed());
+        let (accuracy, agreement) = self.accuracy(source, observed, &pruned)?;
+        let names = source.map_or(&[][..], |source| source.dataset.class_names());
+        let found = ready.found.as_ref().map(|(observed, classes)| (observed, classes));
+        let classwise = self.classwise(found, ready.known.as_ref(), Some(&plan), names)?;
+        self.interrupted()?;
+        let bytes = self.save(&pruned, &plan)?;
+        let latency_ms = self.latency(&pruned)?;
+        let target = self.options.goals.latency.filter(|_| warnings.is_empty() && searched.is_some());
+        warnings.extend(target.zip(latency_ms).and_then(|(target, found)| slower(target, &found)));
+        Ok(Summary {
+            schema_version: REPORT_SCHEMA_VERSION,
+            tool_version: env!("CARGO_PKG_VERSION").into(),
+            model: FileInfo { path: self.options.model.path.clone(), sha256: self.file.1.clone() },
+            output: FileInfo { path: self.output.clone(), sha256: bytes.1 },
+            engine: self.engine.info().clone(),
+            macs: Change { before: self.channels.macs(None), after: self.channels.macs(Some(&cut)) },
+            params: Change { before: count_params(&self.model), after: count_params(&pruned) },
+            bytes: Change { before: self.file.0, after: bytes.0 },
+            latency_ms,
+            accuracy,
+            agreement,
+            criterion: plan.criterion.clone(),
+            budget: describe(&plan.budget),
+            searched,
+            rounding: plan.rounding,
+            groups: self.groups(&plan, &ready.scores),
+            classwise,
+            protected: self.channels.protected.iter().map(ProtectedChannels::from).collect(),
+            calibration: self.calibrated(source, observed),
+            verification,
+            compensation,
+            warnings: self.warnings.iter().cloned().chain(warnings).collect(),
+            notes: self.notes.clone(),
+            seed: self.options.seed,
+            timings_s: self.timings.clone(),
+            peak_memory_bytes: peak_memory_bytes(),
+        })
+    }
 }
 
 impl Run<'_> {
@@ -153,19 +171,6 @@ impl Run<'_> {
         known: Option<&'b Known>,
     ) -> Scorer<'b> {
         Scorer { model: &self.model, channels: &self.channels, criterion, observed, known, seed: self.options.seed }
-    }
-
-    pub(super) fn plan(
-        &mut self,
-        criterion: &dyn Criterion,
-        observed: Option<&Observed>,
-        known: Option<&Known>,
-        criteria: &Criteria,
-    ) -> Result<(Plan, Vec<GroupScores>), Error> {
-        self.progress.phase("score", None);
-        let scores = self.timed("score", |run| run.scorer(criterion, observed, known).scores())?;
-        let plan = self.plan_from(criterion, (observed, known), criteria, &scores)?;
-        Ok((plan, scores))
     }
 
     /// A plan from scores that were made before.
@@ -208,6 +213,7 @@ impl Run<'_> {
             }
             allocator.curves = run.curves.as_ref().map_or(&[], |curves| curves.1.as_slice());
             let widths = allocator.widths(&criteria.budget)?;
+            let widths = if criteria.whole_steps { allocator.step_ends(&widths) } else { widths };
             if widths == run.cost.full() && !matches!(criteria.budget, Budget::Ratio(ratio) if ratio <= 0.0) {
                 let why = "the budget leaves every channel, or rounding does".to_owned();
                 return Err(PlanError::Nothing { why }.into());
@@ -246,24 +252,29 @@ impl Run<'_> {
 
     /// Says so when protection or floors keep the plan from its budget.
     fn note_budget(&mut self, budget: &Budget, widths: &[usize]) {
-        let Ok(Some((measure, limit))) = budget.limit(&self.cost) else { return };
-        let reached = self.cost.at(measure, widths);
-        if reached > limit * 1.000_001 {
-            let unit = if measure == Measure::Macs { "MACs" } else { "parameters" };
-            self.warnings.push(format!(
-                "the budget of {} {unit} cannot be reached: {} remain in protected channels and floors",
-                count(limit),
-                count(reached)
-            ));
+        for part in budget.parts() {
+            let Ok(Some((measure, limit))) = part.limit(&self.cost) else { continue };
+            let reached = self.cost.at(measure, widths);
+            if reached > limit * 1.000_001 {
+                let unit = if measure == Measure::Macs { "MACs" } else { "parameters" };
+                self.warnings.push(format!(
+                    "the budget of {} {unit} cannot be reached: {} remain in protected channels and floors",
+                    count(limit),
+                    count(reached)
+                ));
+            }
         }
     }
 
     /// Slices, and proves that the result is the masked original.
-    fn rewrite(&mut self, cut: &Cut) -> Result<(Model, Option<Verified>), Error> {
+    pub(super) fn rewrite(&mut self, cut: &Cut) -> Result<(Model, Option<Verified>), Error> {
         self.progress.phase("rewrite", None);
         let pruned = self.timed("rewrite", |run| Ok(rewrite::slice(&run.model, &run.channels, cut)?))?;
         if self.options.skip_verification {
-            self.notes.push("the pruned model was not compared with the masked original".into());
+            let note = "the pruned model was not compared with the masked original";
+            if !self.notes.iter().any(|told| told == note) {
+                self.notes.push(note.into());
+            }
             return Ok((pruned, None));
         }
         self.progress.phase("verify", None);
@@ -303,17 +314,21 @@ impl Run<'_> {
         let indices = if seen {
             dense::chosen(source, options, self.options.seed)
         } else {
-            crate::calibration::sample(&source.dataset, options.eval_samples, self.options.seed)
+            dense::held_out(source, options, self.options.seed)
         };
         self.timed("evaluate", |run| {
-            let passes = if seen { 1 } else { 2 };
+            let passes = if seen || run.judged.is_some() { 1 } else { 2 };
             run.progress.phase("evaluate", Some(passes * indices.len() as u64));
             let engine = run.engine.as_ref();
             let judge = |model: &Model| source.judge(engine, model, &indices, options, run.progress, run.cancel);
             let before = match observed {
                 Some(observed) if seen => observed.judge.clone(),
-                _ => judge(&run.model)?,
+                _ => match run.judged.take() {
+                    Some(known) => known,
+                    None => judge(&run.model)?,
+                },
             };
+            run.judged = (!seen).then(|| before.clone());
             let after = judge(pruned)?;
             let names = source.dataset.class_names();
             let weights = &run.options.criteria.class_weights;
@@ -339,8 +354,8 @@ impl Run<'_> {
             }
             let save = SaveOptions { force: run.options.force, ..SaveOptions::default() };
             pruned.save(&run.output, &save)?;
-            if let Some(path) = run.options.plan_path() {
-                writing::text(&path, &plan.to_json()?)?;
+            if let Some(path) = &run.plan_path {
+                writing::text(path, &plan.to_json()?)?;
             }
             writing::digest(&run.output)
         })

@@ -21,6 +21,7 @@ use crate::plan::{Allocation, Curve, PlanError};
 use crate::report::Inspection;
 use crate::score::relatedness::Relatedness;
 use crate::score::{Criterion, Needs};
+use crate::verify::Judge;
 
 /// State of a run.
 pub(super) struct Run<'a> {
@@ -34,6 +35,9 @@ pub(super) struct Run<'a> {
     pub(super) cost: CostModel,
     pub(super) engine: Box<dyn Engine>,
     pub(super) output: std::path::PathBuf,
+    pub(super) plan_path: Option<std::path::PathBuf>,
+    /// The dense model's answers on the held-out images, once they were needed.
+    pub(super) judged: Option<Judge>,
     /// Nodes whose channels stay: as asked for, and those of broken groups.
     pub(super) ignore: Vec<String>,
     /// What a person should know first.
@@ -103,6 +107,8 @@ impl<'a> Run<'a> {
             cost,
             engine,
             output,
+            plan_path: options.plan_path(),
+            judged: None,
             ignore,
             warnings,
             notes,

@@ -57,6 +57,9 @@ impl Allocator<'_> {
     /// # Errors
     /// If the budget is out of range or there is nothing to cut.
     pub fn widths(&self, budget: &Budget) -> Result<Vec<usize>, PlanError> {
+        if let Budget::Both { macs, params } = *budget {
+            return self.within_both(macs, params);
+        }
         let limit = budget.limit(self.cost)?;
         if !(0..self.groups.len()).any(|group| self.may_cut(group)) {
             return Err(PlanError::Nothing { why: "every channel is protected".into() });

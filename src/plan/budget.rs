@@ -25,10 +25,26 @@ pub enum Budget {
     Macs(Target),
     /// Parameters kept.
     Params(Target),
+    /// Multiply-accumulates and parameters kept; both bounds hold.
+    Both {
+        /// Multiply-accumulates kept.
+        macs: Target,
+        /// Parameters kept.
+        params: Target,
+    },
 }
 
 impl Budget {
-    /// The measure and the most that the pruned model may cost; `None` for a ratio of channels.
+    /// The bounds one by one.
+    pub fn parts(&self) -> Vec<Self> {
+        match *self {
+            Self::Both { macs, params } => vec![Self::Macs(macs), Self::Params(params)],
+            single => vec![single],
+        }
+    }
+
+    /// The measure and the most that the pruned model may cost; `None` for a ratio of channels. Of two bounds that on
+    /// the multiply-accumulates: take [`Budget::parts`] first.
     ///
     /// # Errors
     /// If the number is out of range.
@@ -36,7 +52,7 @@ impl Budget {
         let (measure, target) = match self {
             Self::Ratio(ratio) if (0.0..1.0).contains(ratio) => return Ok(None),
             Self::Ratio(ratio) => return Err(out_of_range(*ratio, "a ratio of channels to cut lies in [0, 1)")),
-            Self::Macs(target) => (Measure::Macs, target),
+            Self::Macs(target) | Self::Both { macs: target, .. } => (Measure::Macs, target),
             Self::Params(target) => (Measure::Params, target),
         };
         match target {

@@ -2,10 +2,12 @@
 
 mod allocate;
 mod budget;
+mod combined;
 mod error;
 mod file;
 mod rounding;
 mod sensitivity;
+mod staircase;
 
 pub use allocate::{Allocation, Allocator, choose};
 pub use budget::{Budget, Target};

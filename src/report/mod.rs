@@ -10,7 +10,9 @@ mod number;
 #[cfg(test)]
 mod samples;
 mod scored;
+mod searched;
 mod summary;
+mod swept;
 mod terminal;
 mod text;
 
@@ -22,9 +24,11 @@ pub use json::Json;
 pub use memory::peak_memory_bytes;
 pub use number::{bytes, count};
 pub use scored::{SCORES_SCHEMA_VERSION, Scored, ScoredGroup};
+pub use searched::{Loss, Searched, Tried};
 pub use summary::{
     AccuracyChange, Calibrated, Change, ClassChange, FileInfo, GroupChange, LatencyChange, ProtectedChannels,
     REPORT_SCHEMA_VERSION, Summary, Verified,
 };
+pub use swept::{SWEEP_SCHEMA_VERSION, Swept, SweptModel, sweep_csv, sweep_svg, sweep_table};
 pub use terminal::Terminal;
 pub use text::printable;

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::{
-    AccuracyChange, Calibrated, Change, FileInfo, GroupChange, LatencyChange, ProtectedChannels, Summary, Verified,
+    AccuracyChange, Calibrated, Change, FileInfo, GroupChange, LatencyChange, ProtectedChannels, Searched, Summary,
+    Tried, Verified,
 };
 use crate::channels::Scope;
 use crate::compensate::{Method, Refit};
 use crate::engine::EngineInfo;
+use crate::latency::Interval;
 use crate::plan::Rounding;
-use crate::verify::{Accuracy, Agreement};
+use crate::verify::{Accuracy, Agreement, Paired};
 
 pub(super) fn file(path: &str) -> FileInfo {
     FileInfo { path: path.into(), sha256: "0".repeat(64) }
@@ -55,6 +57,7 @@ pub(super) fn bare() -> Summary {
         agreement: None,
         criterion: "l2".into(),
         budget: "MACs x0.5".into(),
+        searched: None,
         rounding: Rounding { block: 1, multiple: 1 },
         groups: vec![group("/stem/Conv", 24, 24), group("/blocks.0/a/Conv", 24, 11)],
         protected: vec![guarded("/head/Gemm", &["channels of the graph output `output`"])],
@@ -66,6 +69,31 @@ pub(super) fn bare() -> Summary {
         seed: 0,
         timings_s: BTreeMap::from([("load".into(), 0.01), ("rewrite".into(), 0.02)]),
         peak_memory_bytes: None,
+    }
+}
+
+fn searched() -> Searched {
+    let timed = |macs, median: f64, accepted| Tried {
+        budget: format!("MACs x{macs}"),
+        macs,
+        bytes: None,
+        latency: Some(Interval { median, low: median - 0.01, high: median + 0.01 }),
+        loss: None,
+        accepted,
+    };
+    let judged = |macs, lost, accepted| Tried {
+        latency: None,
+        loss: Some(Paired { images: 5000, lost, gained: 60 }.into()),
+        ..timed(macs, 0.0, accepted)
+    };
+    Searched {
+        goal: "latency x0.7, loss of at most 1 points".into(),
+        candidates: vec![
+            timed(0.7, 0.81, false),
+            timed(0.52, 0.69, true),
+            judged(0.95, 70, true),
+            judged(0.9, 120, false),
+        ],
     }
 }
 
@@ -100,6 +128,7 @@ pub(super) fn full() -> Summary {
             seen_in_calibration: false,
         }),
         agreement: Some(0.912),
+        searched: Some(searched()),
         rounding: Rounding { block: 16, multiple: 4 },
         groups: (0..20).map(|at| group(&format!("/layers/layers.{at}/conv/Conv"), 64, 32)).collect(),
         protected: vec![

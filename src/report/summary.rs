@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::Classwise;
+use super::{Classwise, Searched};
 use crate::channels::{Protected, Scope};
 use crate::compensate::Refit;
 use crate::engine::EngineInfo;
@@ -50,7 +50,7 @@ pub struct LatencyChange {
     pub before_p95: f64,
     /// 95th percentile of the pruned model in milliseconds.
     pub after_p95: f64,
-    /// Median of the paired ratios.
+    /// Ratio of the lower quartiles of interleaved runs, those that no other program disturbed.
     pub ratio: f64,
     /// Lower end of its 95 % interval.
     pub ratio_low: f64,
@@ -179,6 +179,9 @@ pub struct Summary {
     pub criterion: String,
     /// The budget in words.
     pub budget: String,
+    /// What was tried to find the budget of the plan, where it follows from bounds that take measuring.
+    #[serde(default)]
+    pub searched: Option<Searched>,
     /// Channel block: preferred step and finest step of a width.
     pub rounding: crate::plan::Rounding,
     /// Groups in the order of the graph.

@@ -147,6 +147,9 @@ impl Terminal {
             block => format!("widths in steps of {block}"),
         };
         self.detail(out, "criterion", &format!("{criterion}, {budget}, {step}, seed {seed}"))?;
+        if let Some(searched) = &summary.searched {
+            self.detail(out, "searched", &searched.describe())?;
+        }
         if let Some(calibration) = &summary.calibration {
             let images = plural(calibration.images, "image");
             let text = format!("{images} of {} classes ({})", calibration.classes, calibration.source);

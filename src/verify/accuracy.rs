@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use ndarray::{ArrayD, Axis};
 use serde::{Deserialize, Serialize};
 
+use super::Paired;
+
 /// Top-1 of a model, with its uncertainty.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Accuracy {
@@ -112,6 +114,18 @@ impl Judge {
         counts.into_iter().filter(|(_, counts)| counts[0] > 0).map(|(class, counts)| (class, of(counts))).collect()
     }
 
+    /// On which labelled images `other` is wrong where this model is right, and the reverse.
+    pub fn paired(&self, other: &Self) -> Paired {
+        let mut found = Paired { images: 0, lost: 0, gained: 0 };
+        for (item, &(answer, label)) in &self.answers {
+            let (Some(label), Some(&(others, _))) = (label, other.answers.get(item)) else { continue };
+            found.images += 1;
+            found.lost += usize::from(answer == label && others != label);
+            found.gained += usize::from(answer != label && others == label);
+        }
+        found
+    }
+
     /// Share of images on which two models answer the same.
     pub fn agreement(&self, other: &Self) -> Option<f64> {
         let both = self.answers.iter().filter_map(|(item, own)| Some((own.0, other.answers.get(item)?.0)));
@@ -144,5 +158,12 @@ mod tests {
         let mut other = Judge::default();
         other.add(&scores.slice(ndarray::s![..2, ..]).to_owned().into_dyn(), &[None, None], &[0, 3]);
         assert_eq!(judge.agreement(&other), Some(0.5));
+        let mut worse = Judge::default();
+        worse.add(
+            &scores.slice(ndarray::s![..;-1, ..]).to_owned().into_dyn(),
+            &[Some(0), Some(1), Some(1), None],
+            &[3, 2, 1, 0],
+        );
+        assert_eq!(judge.paired(&worse), Paired { images: 3, lost: 2, gained: 1 });
     }
 }

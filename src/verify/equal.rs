@@ -34,6 +34,18 @@ pub enum VerifyError {
         /// Outputs of the model.
         classes: usize,
     },
+    /// Even the mildest cut may lose more accuracy than allowed.
+    #[error("no cut keeps the loss of accuracy within {allowed} points")]
+    Loss {
+        /// What is allowed, in points.
+        allowed: f64,
+        /// Loss of the mildest cut in points.
+        loss: f64,
+        /// Its upper bound in points.
+        upper: f64,
+        /// Held-out images.
+        images: usize,
+    },
 }
 
 impl Explain for VerifyError {
@@ -46,6 +58,10 @@ impl Explain for VerifyError {
             Self::NearChance { percent, images, classes } => {
                 format!("{percent:.1} % of {images} images with {classes} outputs")
             }
+            Self::Loss { loss, upper, images, .. } => format!(
+                "the mildest cut loses {loss:.2} points on {images} held-out images, at most {upper:.2} on as many others with {:.0} % confidence",
+                100.0 * super::CONFIDENCE
+            ),
         })
     }
 
@@ -56,6 +72,10 @@ impl Explain for VerifyError {
             }
             Self::Dense(_) => {
                 "another engine may: `pip install onnxruntime` in the active Python environment, or `--onnxruntime FILE`; `--no-verify` prunes without the proof"
+                    .into()
+            }
+            Self::Loss { .. } => {
+                "a larger `--max-drop` allows more; more held-out images narrow the bound; `--round-to 1` makes finer cuts"
                     .into()
             }
             Self::Engine(_) => "the file may be damaged, or the engine too old for its operators".into(),

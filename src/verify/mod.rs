@@ -4,8 +4,10 @@ mod accuracy;
 mod equal;
 mod fidelity;
 mod inputs;
+mod paired;
 
 pub use accuracy::{Accuracy, ClassAccuracy, Judge, wilson};
 pub use equal::{Agreement, VerifyError, compare, tolerance};
 pub use fidelity::Fidelity;
 pub use inputs::{InputSpec, input_specs, random_inputs};
+pub use paired::{CONFIDENCE, Paired};

@@ -1,0 +1,75 @@
+//! `--sweep`: many models, a table and a picture.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use super::commands::{print, refuse_existing, style, unprintable};
+use super::flags::Prune;
+use super::progress::Bar;
+use super::targets::Targets;
+use crate::error::Error;
+use crate::model::write_atomically;
+use crate::pipeline::{self, PlanFile, PruneOptions};
+use crate::report::{sweep_csv, sweep_svg, sweep_table};
+
+/// Where table and picture go.
+struct Results {
+    table: PathBuf,
+    picture: PathBuf,
+}
+
+pub(super) fn run(flags: &Prune, options: &PruneOptions, shares: &[f64], cancel: &AtomicBool) -> Result<(), Error> {
+    let results = check(flags, options, shares)?;
+    let bar = Bar::new(flags.quiet || flags.json);
+    let found = pipeline::sweep(options, shares, &bar, cancel);
+    bar.clear();
+    let swept = found?;
+    write(&results.table, &sweep_csv(&swept).map_err(unprintable)?)?;
+    match sweep_svg(&swept).map_err(|error| unprintable(error.to_string()))? {
+        Some(picture) => write(&results.picture, &picture)?,
+        None => pipeline::Progress::say(&bar, "no images, no accuracy: the picture is left out"),
+    }
+    let json = || serde_json::to_string_pretty(&swept).map_err(|error| unprintable(error.to_string()));
+    if let Some(path) = &flags.report {
+        write(path, &(json()? + "\n"))?;
+    }
+    if flags.json {
+        return print(&(json()? + "\n"));
+    }
+    if flags.quiet {
+        return Ok(());
+    }
+    print(&sweep_table(&swept, style()).map_err(|error| unprintable(error.to_string()))?)
+}
+
+/// Fails before the work if a result would be lost or would replace something else.
+fn check(flags: &Prune, options: &PruneOptions, shares: &[f64]) -> Result<Results, Error> {
+    if matches!(options.plan, PlanFile::At(_)) || flags.classes_svg.is_some() {
+        return Err(Error::Usage {
+            what: "one file cannot hold what a sweep makes for every model".into(),
+            help: "leave out `--plan FILE` and `--classes-svg`; the plans go beside the models".into(),
+        });
+    }
+    let beside = |extension: &str| {
+        let first = options.swept_path(1.0);
+        // `STEM.x1.00.onnx`: both of its extensions go.
+        first.with_extension("").with_extension("").with_extension(extension)
+    };
+    let results = Results { table: beside("sweep.csv"), picture: beside("sweep.svg") };
+    let mut targets = Targets::default().input(&options.model.path);
+    for &share in shares {
+        targets = targets.output(&options.swept_path(share), "a model of the sweep")?;
+    }
+    let mut more = vec![(&results.table, "the table"), (&results.picture, "the picture")];
+    more.extend(flags.report.as_ref().map(|path| (path, "the report")));
+    for (path, name) in more {
+        targets = targets.output(path, name)?;
+        refuse_existing(path, flags.force)?;
+    }
+    Ok(results)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Error> {
+    Ok(write_atomically(path, |file| file.write_all(text.as_bytes()))?)
+}

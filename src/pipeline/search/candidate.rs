@@ -1,0 +1,112 @@
+//! From a budget to a candidate: plan, rewrite and verify, compensate.
+
+use crate::channels::Cut;
+use crate::compensate::Refit;
+use crate::error::Error;
+use crate::model::Model;
+use crate::pipeline::classes::Classes;
+use crate::pipeline::dense::{Observed, Source};
+use crate::pipeline::options::Criteria;
+use crate::pipeline::rollback::Broken;
+use crate::pipeline::run::Run;
+use crate::pipeline::scoring::Known;
+use crate::plan::{Plan, PlanError};
+use crate::report::Verified;
+use crate::score::{Criterion, GroupScores};
+
+/// What is known before the first plan: one pass over the images, one score for every channel.
+pub(in crate::pipeline) struct Ready {
+    pub(in crate::pipeline) source: Option<Source>,
+    pub(in crate::pipeline) criterion: Box<dyn Criterion>,
+    pub(in crate::pipeline) found: Option<(Observed, Classes)>,
+    pub(in crate::pipeline) known: Option<Known>,
+    pub(in crate::pipeline) scores: Vec<GroupScores>,
+}
+
+impl Ready {
+    pub(in crate::pipeline) fn observed(&self) -> Option<&Observed> {
+        self.found.as_ref().map(|(observed, _)| observed)
+    }
+}
+
+/// A plan with what a person should know about it.
+#[derive(Debug, Clone)]
+pub(in crate::pipeline) struct Planned {
+    pub(in crate::pipeline) plan: Plan,
+    pub(in crate::pipeline) cut: Cut,
+    pub(in crate::pipeline) warnings: Vec<String>,
+}
+
+/// A pruned model, verified and compensated.
+pub(in crate::pipeline) struct Made {
+    pub(in crate::pipeline) planned: Planned,
+    pub(in crate::pipeline) pruned: Model,
+    pub(in crate::pipeline) verification: Option<Verified>,
+    pub(in crate::pipeline) compensation: Refit,
+}
+
+/// Why there is no candidate.
+pub(in crate::pipeline) enum Fault {
+    /// Cuts of these groups do not hold; the rest is to be planned anew.
+    Broken(Vec<Broken>),
+    /// Anything else.
+    Failed(Error),
+}
+
+impl<E: Into<Error>> From<E> for Fault {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl Run<'_> {
+    /// Calibrates and scores.
+    pub(in crate::pipeline) fn prepare(&mut self) -> Result<Ready, Error> {
+        let options = self.options;
+        let source = self.source(options.data.data.as_deref())?;
+        let criterion = self.criterion(source.is_some())?;
+        let found = self.observe(source.as_ref(), criterion.needs())?;
+        let known = self.known(found.as_ref(), criterion.as_ref(), options.criteria.lasso.response)?;
+        let observed = found.as_ref().map(|(observed, _)| observed);
+        self.progress.phase("score", None);
+        let scores = self.timed("score", |run| run.scorer(criterion.as_ref(), observed, known.as_ref()).scores())?;
+        Ok(Ready { source, criterion, found, known, scores })
+    }
+
+    /// The plan of a budget.
+    pub(in crate::pipeline) fn planned(&mut self, ready: &Ready, criteria: &Criteria) -> Result<Planned, Error> {
+        let told = self.warnings.len();
+        let known = (ready.observed(), ready.known.as_ref());
+        let plan = self.plan_from(ready.criterion.as_ref(), known, criteria, &ready.scores)?;
+        let cut = plan.cut(&self.channels)?;
+        Ok(Planned { plan, cut, warnings: self.warnings.split_off(told) })
+    }
+
+    /// As [`Run::planned`]; `None` where the budget leaves every channel.
+    pub(super) fn planned_if_any(&mut self, ready: &Ready, criteria: &Criteria) -> Result<Option<Planned>, Error> {
+        match self.planned(ready, criteria) {
+            Err(Error::Plan(PlanError::Nothing { .. })) => Ok(None),
+            planned => planned.map(Some),
+        }
+    }
+
+    /// Slices and proves that the result is the masked original.
+    pub(super) fn proven(&mut self, planned: &Planned) -> Result<(Model, Option<Verified>), Fault> {
+        match self.rewrite(&planned.cut) {
+            Err(error) => Err(Fault::Broken(self.broken(&planned.plan, error)?)),
+            Ok(done) => Ok(done),
+        }
+    }
+
+    /// Slices, proves that the result is the masked original, and compensates.
+    pub(in crate::pipeline) fn make(&mut self, ready: &Ready, planned: Planned) -> Result<Made, Fault> {
+        let (mut pruned, verification) = self.proven(&planned)?;
+        let compensation = self.compensate(&mut pruned, &planned.cut, ready.observed(), self.options.compensation)?;
+        Ok(Made { planned, pruned, verification, compensation })
+    }
+
+    /// Share of the multiply-accumulates that a cut leaves.
+    pub(in crate::pipeline) fn macs_share(&self, cut: &Cut) -> f64 {
+        self.channels.macs(Some(cut)) as f64 / self.channels.macs(None).max(1) as f64
+    }
+}

@@ -1,0 +1,78 @@
+//! Which labelled images decide about the loss of accuracy.
+
+use std::path::Path;
+
+use crate::calibration::{Dataset, DatasetOptions};
+use crate::error::Error;
+use crate::pipeline::options::{DataOptions, PruneOptions};
+use crate::verify::Paired;
+
+/// Images that are held out of the calibration images at most, unless told otherwise.
+const MOST: usize = 5000;
+
+/// Checks the images that a bound on the loss of accuracy is judged on. Without held-out images a part of the calibration
+/// images is set aside: the options then say so, and a line tells a person.
+///
+/// # Errors
+/// If there are no labelled images, or too few for the bound.
+pub(in crate::pipeline) fn set_aside(options: &PruneOptions) -> Result<Option<(PruneOptions, String)>, Error> {
+    let Some(points) = options.goals.max_drop else { return Ok(None) };
+    let data = &options.data;
+    if let Some(eval) = &data.eval {
+        let labelled = labelled(eval, data)?.0;
+        suffices(labelled.min(data.eval_samples.unwrap_or(labelled)), points)?;
+        return Ok(None);
+    }
+    let Some(path) = &data.data else { return Err(unlabelled("no images are given")) };
+    let (labelled, all) = labelled(path, data)?;
+    if labelled < all {
+        return Err(unlabelled(&format!("only {labelled} of the {all} in `{}` have labels", path.display())));
+    }
+    let calibrate = data.samples.unwrap_or(DataOptions::DEFAULT_SAMPLES).min(all / 2);
+    let judge = data.eval_samples.unwrap_or(MOST).min(all - calibrate);
+    suffices(judge, points)?;
+    let note = format!(
+        "of the {all} images of `--data`, {calibrate} calibrate and {judge} others judge the loss; if the model was \
+         trained on them, it may lose more on new images: give such with `--eval`"
+    );
+    let data = DataOptions {
+        eval: Some(path.clone()),
+        samples: Some(calibrate),
+        eval_skip: calibrate,
+        eval_samples: Some(judge),
+        ..data.clone()
+    };
+    Ok(Some((PruneOptions { data, ..options.clone() }, note)))
+}
+
+/// Labelled images, and all.
+fn labelled(path: &Path, data: &DataOptions) -> Result<(usize, usize), Error> {
+    let options = DatasetOptions { classes: data.classes.clone(), strict: data.strict };
+    let dataset = Dataset::open(path, &options)?;
+    let count = (0..dataset.len()).filter(|&item| dataset.label(item).is_some()).count();
+    if count == 0 {
+        return Err(unlabelled(&format!("those in `{}` have no labels", path.display())));
+    }
+    Ok((count, dataset.len()))
+}
+
+fn suffices(images: usize, points: f64) -> Result<(), Error> {
+    let fewest = Paired::fewest(points);
+    if images >= fewest {
+        return Ok(());
+    }
+    Err(Error::Usage {
+        what: format!("{images} held-out images cannot show a loss of at most {points} points"),
+        help: format!(
+            "it takes {fewest} at least: give more labelled images with `--eval DIR`, or a larger `--max-drop`"
+        ),
+    })
+}
+
+/// What a bound on the loss of accuracy wants.
+fn unlabelled(why: &str) -> Error {
+    Error::Usage {
+        what: format!("`--max-drop` needs labelled images, and {why}"),
+        help: "give held-out images in class folders with `--eval DIR`".into(),
+    }
+}

@@ -1,0 +1,62 @@
+//! A sweep over budgets: one model for each, and what every one of them costs and is worth.
+
+mod svg;
+mod table;
+
+pub use svg::sweep_svg;
+pub use table::{sweep_csv, sweep_table};
+
+use serde::{Deserialize, Serialize};
+
+use super::Summary;
+
+/// Version of the form of [`Swept`]; the models in it have that of [`Summary`].
+pub const SWEEP_SCHEMA_VERSION: u32 = 1;
+
+/// A sweep.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Swept {
+    /// [`SWEEP_SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// From the mildest cut to the strongest.
+    pub models: Vec<SweptModel>,
+    /// Shares without a model of their own, and why.
+    pub warnings: Vec<String>,
+}
+
+/// One model of a sweep.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SweptModel {
+    /// Share of the multiply-accumulates that was asked for.
+    pub share: f64,
+    /// The run's report.
+    pub summary: Summary,
+}
+
+impl SweptModel {
+    /// What the model costs: its share of the dense model's latency, of the multiply-accumulates where nothing was timed.
+    fn cost(&self) -> f64 {
+        self.summary.latency_ms.map_or(self.summary.macs.ratio(), |latency| latency.ratio)
+    }
+
+    /// What the model is worth in percent: top-1, or without labels how often it answers as the dense model.
+    fn worth(&self) -> Option<f64> {
+        let Summary { accuracy, agreement, .. } = &self.summary;
+        accuracy.as_ref().map(|own| own.after).or(agreement.map(|share| 100.0 * share))
+    }
+}
+
+impl Swept {
+    /// Whether no other model of the sweep, nor the dense one, is at least as cheap and as good, and better in one.
+    fn on_front(&self, model: &SweptModel) -> bool {
+        let Some(own) = model.worth() else { return false };
+        let better =
+            |cost: f64, worth: f64| cost <= model.cost() && worth >= own && (cost < model.cost() || worth > own);
+        let dense = model.summary.accuracy.as_ref().map_or(100.0, |own| own.before);
+        let others = self.models.iter().filter_map(|other| Some((other.cost(), other.worth()?)));
+        !others.chain([(1.0, dense)]).any(|(cost, worth)| better(cost, worth))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+//! Tests on a made-up sweep.
+
+use super::*;
+use crate::report::samples::full;
+use crate::report::{AccuracyChange, Change, FileInfo, LatencyChange, Style, Summary};
+use crate::verify::Accuracy;
+
+/// Shares with the latency and the images of 1,000 that are right; the model at x0.5 is dominated.
+fn swept() -> Swept {
+    let model = |(share, ratio, right): (f64, f64, usize)| {
+        let base = full();
+        let (latency, accuracy) = (base.latency_ms.unwrap(), base.accuracy.clone().unwrap());
+        let after = Accuracy::new(right, 1000);
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "made-up costs")]
+        let kept = |before: u64| Change { before, after: (before as f64 * share) as u64 };
+        let summary = Summary {
+            output: FileInfo { path: format!("model.x{share:.2}.onnx").into(), ..base.output.clone() },
+            macs: kept(base.macs.before),
+            bytes: kept(base.bytes.before),
+            latency_ms: Some(LatencyChange { ratio, ratio_low: ratio - 0.01, ratio_high: ratio + 0.02, ..latency }),
+            accuracy: Some(AccuracyChange { after: after.percent, after_interval: after, ..accuracy }),
+            warnings: Vec::new(),
+            ..base
+        };
+        SweptModel { share, summary }
+    };
+    let models = [(0.9, 0.93, 915), (0.7, 0.72, 890), (0.5, 0.75, 850), (0.3, 0.41, 610)].map(model).into();
+    let warnings = vec!["x0.20 is the model of x0.30: floors leave no more to cut".into()];
+    Swept { schema_version: SWEEP_SCHEMA_VERSION, models, warnings }
+}
+
+#[test]
+fn the_front_leaves_out_what_another_model_beats() {
+    let swept = swept();
+    let front: Vec<bool> = swept.models.iter().map(|model| swept.on_front(model)).collect();
+    assert_eq!(front, [true, true, false, true]);
+}
+
+#[test]
+fn tables_of_a_sweep() {
+    let shown = sweep_table(&swept(), Style::Plain).unwrap();
+    assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+    insta::assert_snapshot!("table", shown);
+    insta::assert_snapshot!("csv", sweep_csv(&swept()).unwrap());
+}
+
+#[test]
+fn the_picture_holds_every_model() {
+    let text = sweep_svg(&swept()).unwrap().unwrap();
+    assert_eq!(text.matches("<circle").count(), 5);
+    assert!(text.starts_with("<svg") && text.ends_with("</svg>\n") && !text.contains("NaN"));
+    insta::assert_snapshot!("picture", text);
+}
+
+#[test]
+fn without_images_there_is_no_picture() {
+    let mut bare = swept();
+    for model in &mut bare.models {
+        model.summary.accuracy = None;
+        model.summary.agreement = None;
+    }
+    assert_eq!(sweep_svg(&bare).unwrap(), None);
+    assert_eq!(sweep_csv(&bare).unwrap().lines().count(), 6);
+}
