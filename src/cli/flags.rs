@@ -11,7 +11,7 @@ use super::parse;
 use crate::calibration::{Color, Crop, Interpolation, Layout, PreprocessOptions, Resize};
 use crate::compensate::Compensation;
 use crate::engine::{EngineChoice, EngineOptions, ProviderChoice};
-use crate::pipeline::{Criteria, DataOptions, ModelOptions, PlanFile, PruneOptions, RoundTo};
+use crate::pipeline::{Criteria, DataOptions, Effort, ModelOptions, PlanFile, PruneOptions, RoundTo};
 use crate::plan::Allocation;
 
 const EXAMPLES: &str = "\
@@ -298,10 +298,16 @@ pub(super) struct Prune {
     model_flags: ModelFlags,
     #[command(flatten)]
     pub(super) budget: BudgetFlags,
-    /// uniform: the same share of every group; global: one threshold on the scores of all;
-    /// adaptive: one lambda for all, as in the paper (lasso criteria)
-    #[arg(long, value_enum, default_value = "uniform", help_heading = "Budget")]
-    widths: WidthsFlag,
+    /// sensitivity: as little as possible lost by the outputs, measured group by group; uniform:
+    /// the same share of every group; global: one threshold on the scores of all; adaptive: one
+    /// lambda for all, as in the paper (lasso criteria) [default: sensitivity; uniform without
+    /// images or with --effort fast]
+    #[arg(long, value_enum, help_heading = "Budget")]
+    widths: Option<WidthsFlag>,
+    /// Time that may go into a better model. fast: equal shares, each consumer of a cut refitted
+    /// alone; default: minutes; max: several times that
+    #[arg(long, value_enum, default_value = "default", help_heading = "Budget")]
+    effort: EffortFlag,
     /// Steps of widths: auto asks the engine for its channel block
     #[arg(long, value_name = "auto|N", default_value = "auto", value_parser = parse::round_to, help_heading = "Budget")]
     round_to: RoundTo,
@@ -311,8 +317,8 @@ pub(super) struct Prune {
     /// Least share of a group that stays
     #[arg(long, value_name = "X", default_value = "0.125", value_parser = parse::share, help_heading = "Budget")]
     min_width: f64,
-    /// Repair: none; bias; local: every consumer of a cut alone, from the dense model's activations;
-    /// auto: then layer after layer on the pruned model's own activations
+    /// Repair. local: every consumer of a cut alone, from the dense model's activations;
+    /// sequential: then layer after layer on the pruned model's own; auto: as --effort says
     #[arg(long, value_enum, default_value = "auto", help_heading = "Budget")]
     compensate: CompensateFlag,
     /// Seed of every random choice
@@ -368,10 +374,18 @@ enum ScopeFlag {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
+enum EffortFlag {
+    Fast,
+    Default,
+    Max,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
 enum CompensateFlag {
     None,
     Bias,
     Local,
+    Sequential,
     Auto,
 }
 
@@ -388,12 +402,12 @@ impl Prune {
             engine: self.engine.options(),
             criteria: Criteria {
                 budget: self.budget.planned(),
-                allocation: match self.widths {
+                allocation: self.widths.map(|widths| match widths {
                     WidthsFlag::Sensitivity => Allocation::Sensitivity,
                     WidthsFlag::Uniform => Allocation::Uniform,
                     WidthsFlag::Global => Allocation::Global,
                     WidthsFlag::Adaptive => Allocation::Adaptive,
-                },
+                }),
                 round_to: self.round_to,
                 streams: self.scope == ScopeFlag::All,
                 floor: self.min_width,
@@ -403,9 +417,15 @@ impl Prune {
                 CompensateFlag::None => Compensation::None,
                 CompensateFlag::Bias => Compensation::Bias,
                 CompensateFlag::Local => Compensation::Local,
-                CompensateFlag::Auto => Compensation::Auto,
+                CompensateFlag::Auto if matches!(self.effort, EffortFlag::Fast) => Compensation::Local,
+                CompensateFlag::Auto | CompensateFlag::Sequential => Compensation::Sequential,
             },
             goals: self.budget.goals(),
+            effort: match self.effort {
+                EffortFlag::Fast => Effort::Fast,
+                EffortFlag::Default => Effort::Default,
+                EffortFlag::Max => Effort::Max,
+            },
             output: self.output.clone(),
             plan: match &self.plan {
                 None => PlanFile::Beside,

@@ -31,5 +31,5 @@ pub enum Compensation {
     Local,
     /// As `Local` first; then layer after layer on the pruned model's own activations ([`Walk`], 7.4 to 7.6).
     #[default]
-    Auto,
+    Sequential,
 }

@@ -93,7 +93,7 @@ fn one(
     let outputs =
         channels.use_ids(tap.node, tap.weight.0).map(|ids| channels.kept(cut, ids, weight.axes.0)).unwrap_or_default();
     let cut_channels: Vec<usize> = (0..tap.size).filter(|c| kept.binary_search(c).is_err()).collect();
-    let pairs = read.pairs.as_ref().filter(|_| matches!(compensation, Compensation::Local | Compensation::Auto));
+    let pairs = read.pairs.as_ref().filter(|_| matches!(compensation, Compensation::Local | Compensation::Sequential));
     let blend = pairs.and_then(|pairs| regression(pairs, kept, &cut_channels));
     let method = match pairs {
         Some(pairs) if blend.is_some() && pairs.per_channel == taps => Method::Window,

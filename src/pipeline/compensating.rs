@@ -33,7 +33,7 @@ impl Run<'_> {
         self.progress.phase("compensate", None);
         self.timed("compensate", |run| {
             let mut report = refit(&run.model, pruned, &run.channels, cut, moments, compensation)?;
-            if compensation == Compensation::Auto {
+            if compensation == Compensation::Sequential {
                 run.walk(pruned, cut, &observed.batches, &mut report)?;
             }
             Ok(report)

@@ -21,7 +21,7 @@ mod study;
 mod writing;
 
 pub use apply::{ApplyOptions, BenchOptions, VerifyOptions, apply, bench, inspect, verify};
-pub use options::{Criteria, DataOptions, ModelOptions, PlanFile, PruneOptions, RoundTo};
+pub use options::{Criteria, DataOptions, Effort, ModelOptions, PlanFile, PruneOptions, RoundTo};
 pub use progress::{Progress, Silent};
 pub use prune::prune;
 pub use score::score;

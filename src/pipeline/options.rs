@@ -57,8 +57,8 @@ pub struct Criteria {
     pub criterion: Option<String>,
     /// What bounds the plan.
     pub budget: Budget,
-    /// How widths are shared out.
-    pub allocation: Allocation,
+    /// How widths are shared out; `None`: by sensitivity where there are images and time, else equal shares.
+    pub allocation: Option<Allocation>,
     /// Steps of widths.
     pub round_to: RoundTo,
     /// Whether residual streams may be cut.
@@ -80,7 +80,7 @@ impl Default for Criteria {
         Self {
             criterion: None,
             budget: Budget::Macs(Target::Share(0.5)),
-            allocation: Allocation::Uniform,
+            allocation: None,
             round_to: RoundTo::Auto,
             streams: true,
             whole_steps: false,
@@ -121,6 +121,18 @@ pub enum RoundTo {
     Multiple(usize),
 }
 
+/// How much time may go into a better model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Effort {
+    /// Equal shares, every consumer refitted alone.
+    Fast,
+    /// Widths by sensitivity, layer after layer refitted, the outputs refined for a short while.
+    #[default]
+    Default,
+    /// The same with more images and rounds.
+    Max,
+}
+
 /// A pruning run.
 #[derive(Debug, Clone, Default)]
 pub struct PruneOptions {
@@ -134,6 +146,8 @@ pub struct PruneOptions {
     pub criteria: Criteria,
     /// Repair.
     pub compensation: Compensation,
+    /// Time for it.
+    pub effort: Effort,
     /// Where the pruned model goes; `MODEL.pruned.onnx` by default.
     pub output: Option<PathBuf>,
     /// Bounds on what has to be measured; beside the budget of `criteria`, all hold.

@@ -183,7 +183,8 @@ impl Run<'_> {
     ) -> Result<Plan, Error> {
         self.timed("plan", |run| {
             let rounding = run.rounding(criteria);
-            let adaptive = criteria.allocation == Allocation::Adaptive;
+            let allocation = run.allocation(criteria, observed.is_some_and(|own| !own.batches.is_empty()));
+            let adaptive = allocation == Allocation::Adaptive;
             if adaptive && scores.iter().all(|own| own.unit.is_none()) {
                 return Err(Error::Usage {
                     what: format!("`--widths adaptive` cannot compare the scores of `{}`", criterion.name()),
@@ -199,13 +200,13 @@ impl Run<'_> {
                 groups: &run.channels.groups,
                 cost: &run.cost,
                 scores: &values,
-                allocation: criteria.allocation,
+                allocation,
                 rounding,
                 streams: criteria.streams,
                 floor: criteria.floor,
                 curves: &[],
             };
-            if criteria.allocation == Allocation::Sensitivity
+            if allocation == Allocation::Sensitivity
                 && let Some(observed) = observed
             {
                 let least = allocator.wanted_curves(&criteria.budget)?;

@@ -9,7 +9,7 @@ use super::classes::{Classes, class_scores, decided, usable};
 use super::dense::{self, Observed, Source, Wanted};
 use super::explain::{analyse_options, reasons};
 use super::measure::near_chance;
-use super::options::{Criteria, PruneOptions};
+use super::options::{Criteria, Effort, PruneOptions};
 use super::rollback::Broken;
 use super::{Progress, class_weights, writing};
 use crate::channels::{Channels, CostModel, analyse};
@@ -17,7 +17,7 @@ use crate::compensate::{Compensation, MomentOptions, Moments, Products};
 use crate::engine::{Engine, open};
 use crate::error::Error;
 use crate::model::Model;
-use crate::plan::{Allocation, Curve, PlanError};
+use crate::plan::{Allocation, Budget, Curve, PlanError};
 use crate::report::Inspection;
 use crate::score::relatedness::Relatedness;
 use crate::score::{Criterion, Needs};
@@ -226,12 +226,19 @@ impl<'a> Run<'a> {
         })
     }
 
+    /// How widths are shared out.
+    pub(super) fn allocation(&self, criteria: &Criteria, images: bool) -> Allocation {
+        let measured = images && self.options.effort > Effort::Fast && !matches!(criteria.budget, Budget::Ratio(_));
+        let own = if measured { Allocation::Sensitivity } else { Allocation::Uniform };
+        criteria.allocation.unwrap_or(own)
+    }
+
     fn wanted(&self, needs: Needs, images: usize, classes: &Classes) -> Result<Wanted, Error> {
         let products = match self.options.compensation {
             _ if needs.moments || needs.contributions => Some(Products::Pairs),
             Compensation::None => None,
             Compensation::Bias => Some(Products::Means),
-            Compensation::Local | Compensation::Auto => Some(Products::Pairs),
+            Compensation::Local | Compensation::Sequential => Some(Products::Pairs),
         };
         let options = |products| MomentOptions {
             images,
@@ -248,8 +255,8 @@ impl<'a> Run<'a> {
         };
         let feature = |group| (needs.features || needs.fallback && !told(group)).then_some(needs.pool);
         let features = self.channels.groups.iter().map(feature).collect();
-        let images = self.options.compensation == Compensation::Auto
-            || self.options.criteria.allocation == Allocation::Sensitivity;
+        let images = self.options.compensation == Compensation::Sequential
+            || self.allocation(&self.options.criteria, true) == Allocation::Sensitivity;
         Ok(Wanted { features, ranks: needs.ranks, moments, images })
     }
 }

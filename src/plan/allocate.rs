@@ -154,14 +154,22 @@ impl Allocator<'_> {
 
     /// Least widths that curves are wanted for; `None` where a group may not be cut. Streams count only where the inner
     /// groups would have to go too low.
+    ///
+    /// # Errors
+    /// If the budget is out of range.
     pub fn wanted_curves(&self, budget: &Budget) -> Result<Vec<Option<usize>>, PlanError> {
-        let streams = match budget.limit(self.cost)? {
-            Some((measure, limit)) => {
-                let inner = self.cost.at(measure, &whole(&self.uniform(LEAST_INNER_SHARE, false)));
-                self.streams && inner > limit
-            }
-            None => self.streams,
-        };
+        let least = whole(&self.uniform(LEAST_INNER_SHARE, false));
+        let mut streams = false;
+        for (measure, limit) in budget
+            .parts()
+            .iter()
+            .map(|part| part.limit(self.cost))
+            .collect::<Result<Vec<_>, _>>()?
+            .into_iter()
+            .flatten()
+        {
+            streams |= self.streams && self.cost.at(measure, &least) > limit;
+        }
         let wanted = |group: usize| {
             let cut = self.may_cut(group) && (streams || self.groups[group].scope == Scope::Inner);
             (cut && self.groups[group].width() > self.least(group)).then(|| self.least(group))
