@@ -36,11 +36,19 @@ fn main() {
     };
     let begin = Instant::now();
     let refined = refine(&dense, &mut pruned, engine.as_ref(), &batches, &options, &AtomicBool::new(false)).unwrap();
-    println!("{:.1} s, {} of {} rounds kept, {:?}", begin.elapsed().as_secs_f64(), refined.kept, refined.rounds, refined.stopped_by);
+    println!(
+        "{:.1} s, {} of {} rounds kept, {:?}",
+        begin.elapsed().as_secs_f64(),
+        refined.kept,
+        refined.rounds,
+        refined.stopped_by
+    );
     println!("{} numbers in {} nodes, compared: {}", refined.parameters, refined.nodes, refined.compared.join(", "));
     println!("held-out: {:.4?}", refined.errors);
     for (node, why) in &refined.left_out {
         println!("left out: {node}: {why}");
     }
-    pruned.save(Path::new(out), &SaveOptions::default()).unwrap();
+    let mut saving = SaveOptions::default();
+    saving.force = true;
+    pruned.save(Path::new(out), &saving).unwrap();
 }

@@ -103,7 +103,10 @@ impl Moments {
                 let inverse = factor.inverse();
                 (Self { inverse: Mat::from_fn(size, size, |i, j| inverse[(i, j)] as f32) }, mean)
             }
-            Err(_) => (Self { inverse: Mat::from_fn(size, size, |i, j| if i == j { (1.0 / mean) as f32 } else { 0.0 }) }, mean),
+            Err(_) => (
+                Self { inverse: Mat::from_fn(size, size, |i, j| if i == j { (1.0 / mean) as f32 } else { 0.0 }) },
+                mean,
+            ),
         }
     }
 
@@ -165,12 +168,13 @@ fn one(
     let bias = usize::from(layout.bias);
     let diagonal = inputs.ncols() == 1 && layout.inputs > 1;
     let size = layout.inputs + bias;
-    let moments = Mat::from_fn(size, if diagonal { 1 } else { size }, |i, j| match (i < layout.inputs, j < layout.inputs) {
-        (true, true) => f64::from(inputs[(i, j)]) * share,
-        (true, false) => f64::from(sums[i]) * share,
-        (false, true) if !diagonal => f64::from(sums[j]) * share,
-        _ => 1.0,
-    });
+    let moments =
+        Mat::from_fn(size, if diagonal { 1 } else { size }, |i, j| match (i < layout.inputs, j < layout.inputs) {
+            (true, true) => f64::from(inputs[(i, j)]) * share,
+            (true, false) => f64::from(sums[i]) * share,
+            (false, true) if !diagonal => f64::from(sums[j]) * share,
+            _ => 1.0,
+        });
     let scale = 1.0 / images.max(1) as f64;
     let outputs = Mat::from_fn(outputs.nrows(), outputs.ncols(), |i, j| f64::from(outputs[(i, j)]) * scale);
     let ((inputs, a), (outputs, g)) = (Moments::new(&moments, ridge), Moments::new(&outputs, ridge));

@@ -62,9 +62,7 @@ impl<'a> Images<'a> {
                 target.assign(&source);
                 continue;
             };
-            let moved = |at: usize, shift: i32, size: usize| {
-                at.saturating_add_signed(shift as isize).min(size - 1)
-            };
+            let moved = |at: usize, shift: i32, size: usize| at.saturating_add_signed(shift as isize).min(size - 1);
             for (to, mut line) in target.axis_iter_mut(Axis(source.ndim() - 2)).enumerate() {
                 let from = source.index_axis(Axis(source.ndim() - 2), moved(to, pick.shift[0], rows));
                 let axis = Axis(from.ndim() - 1);
@@ -83,7 +81,9 @@ impl<'a> Images<'a> {
         let planes = self.shape().len() >= 3;
         let reach = |axis: usize| {
             let size = self.shape()[self.shape().len() - axis];
-            i32::try_from(size / 8).unwrap_or(0).min(32)
+            i32::try_from(size / std::env::var("RF_SHIFT").ok().and_then(|v| v.parse().ok()).unwrap_or(8))
+                .unwrap_or(0)
+                .min(32)
         };
         let mut left: Vec<usize> = Vec::new();
         (0..count)

@@ -110,7 +110,8 @@ impl<'a> Linear<'a> {
             .map(|index| {
                 let mut rng = ChaCha8Rng::seed_from_u64(seed.wrapping_add(index as u64));
                 let wanted = &self.batches[index].wanted;
-                let random = self.targets.iter().zip(wanted).map(|(target, wanted)| Some(target.sample(wanted, &mut rng)));
+                let random =
+                    self.targets.iter().zip(wanted).map(|(target, wanted)| Some(target.sample(wanted, &mut rng)));
                 let mut watched: Watched = self.program.blocks.iter().map(|_| None).collect();
                 let mut watch = |step: &super::program::Step, cotangent: &Array| {
                     if let Some(block) = step.block {

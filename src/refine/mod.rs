@@ -23,3 +23,6 @@ mod survey;
 
 pub use options::{RefineOptions, Refined, Stop};
 pub use rounds::refine;
+
+#[cfg(test)]
+mod tests;

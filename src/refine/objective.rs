@@ -85,9 +85,10 @@ pub(super) fn variance<'a>(arrays: impl Iterator<Item = &'a Array> + Clone) -> f
     let Some(sum) = sum else { return 0.0 };
     let mean = sum / count.max(1) as f32;
     let squares = arrays.flat_map(|array| {
-        array.axis_iter(Axis(0)).map(|row| {
-            (&row - &mean).iter().map(|value| f64::from(value * value)).sum::<f64>()
-        }).collect::<Vec<_>>()
+        array
+            .axis_iter(Axis(0))
+            .map(|row| (&row - &mean).iter().map(|value| f64::from(value * value)).sum::<f64>())
+            .collect::<Vec<_>>()
     });
     squares.sum::<f64>() / count.max(1) as f64
 }

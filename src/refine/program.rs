@@ -77,7 +77,8 @@ impl Program {
             }
             let site = Site { node, shapes: &survey.shapes, constants: &survey.constants };
             for (output, name) in node.output.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
-                let made = if reads_blocked { Err(None) } else { program.add_step(&site, output, &mut known, survey, &uses) };
+                let made =
+                    if reads_blocked { Err(None) } else { program.add_step(&site, output, &mut known, survey, &uses) };
                 if let Err(why) = made {
                     blocked.insert(name);
                     program.left_out.extend(why.filter(|_| output == 0).map(|why| (node_name(node), why)));
@@ -358,14 +359,16 @@ fn put(model: &mut Model, name: &str, values: &[f32]) -> bool {
     let graph = model.graph_mut();
     let place = graph.initializer.iter_mut().find(|tensor| tensor.name() == name);
     let place = place.or_else(|| {
-        let node = graph.node.iter_mut().find(|node| node.op_type() == "Constant" && node.output.iter().any(|o| o == name))?;
+        let node =
+            graph.node.iter_mut().find(|node| node.op_type() == "Constant" && node.output.iter().any(|o| o == name))?;
         node.attribute.iter_mut().find_map(|attribute| attribute.t.as_mut())
     });
-    place.map(|tensor| {
-        let new = data.to_proto(tensor.name());
-        *tensor = new;
-    })
-    .is_some()
+    place
+        .map(|tensor| {
+            let new = data.to_proto(tensor.name());
+            *tensor = new;
+        })
+        .is_some()
 }
 
 fn constant<'a>(nodes: &'a [NodeProto], name: &str) -> Option<&'a TensorProto> {

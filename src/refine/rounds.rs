@@ -74,12 +74,21 @@ pub fn refine(
     };
     drop(seen);
     program.aim(&teacher.targets);
-    let per_image = (program.kept_per_image() + 2 * program.compared_per_image(&teacher.targets) + numbers) * size_of::<f32>();
+    let per_image =
+        (program.kept_per_image() + 2 * program.compared_per_image(&teacher.targets) + numbers) * size_of::<f32>();
     let room = (MOST_BYTES / per_image.max(1)).max(size);
     let per_round = options.images_per_round.min(room).max(size);
     let held_out = teacher.batches(&images, &held[..held.len().min(room)], size)?;
     let targets = weigh(&program, &teacher.targets, &held_out);
-    let mut run = Run { program: &program, targets, held_out, numbers: program.numbers.clone(), damping: env("RF_MU", 1e-3) as f32 };
+    let mut run = Run {
+        program: &program,
+        targets,
+        held_out,
+        numbers: program.numbers.clone(),
+        damping: env("RF_MU", 3e-1) as f32,
+        share: 0.4,
+        guess: Vec::new(),
+    };
     let mut refined = Refined {
         parameters: program.adjustable(),
         nodes: program.blocks.len(),
@@ -103,15 +112,19 @@ pub fn refine(
             break;
         }
         let picks = images.draw(&fit, per_round, &mut rng);
-        let t0 = Instant::now();
         let batches = teacher.batches(&images, &picks, size)?;
-        let t1 = t0.elapsed();
         let new = run.round(&batches, options.cg, options.seed.wrapping_add(round as u64), best, &|| stop().is_none());
         refined.rounds += 1;
         if std::env::var("RF_LOG").is_ok() {
             let e = errors(run.program, &run.targets, &run.held_out, &run.numbers);
-            let f = errors(run.program, &run.targets, &batches, &run.numbers);
-            eprintln!("round {round} {:.1}s (dense {:.2}) obj {:?} mu {:.1e} held {:.4?} fit {:.4?}", begin.elapsed().as_secs_f64(), t1.as_secs_f64(), new, run.damping, e, f.map(|f| f.iter().sum::<f64>()));
+            eprintln!(
+                "round {round} {:.1}s obj {:?} mu {:.1e} share {} held {:.4?}",
+                begin.elapsed().as_secs_f64(),
+                new,
+                run.damping,
+                run.share,
+                e
+            );
         }
         if let Some(new) = new {
             (best, failures) = (new, 0);
@@ -134,7 +147,8 @@ pub fn refine(
 /// Shares of the objective and scales of the targets.
 #[allow(clippy::cast_possible_truncation, reason = "weights are single precision")]
 fn weigh(program: &Program, values: &[usize], batches: &[Batch]) -> Vec<Target> {
-    let last_plane = values.iter().rposition(|&value| program.values[value].shape.iter().skip(2).product::<usize>() > 1);
+    let last_plane =
+        values.iter().rposition(|&value| program.values[value].shape.iter().skip(2).product::<usize>() > 1);
     let ends = program.ends();
     values
         .iter()
@@ -165,6 +179,10 @@ struct Run<'a> {
     held_out: Vec<Batch>,
     numbers: Vec<f32>,
     damping: f32,
+    /// Share of a step that was kept last.
+    share: f32,
+    /// Where the next solution is expected.
+    guess: Vec<f32>,
 }
 
 impl Run<'_> {
@@ -176,25 +194,34 @@ impl Run<'_> {
 
     /// One round: the new objective if a step was kept.
     fn round(&mut self, batches: &[Batch], cg: usize, seed: u64, best: f64, go_on: &dyn Fn() -> bool) -> Option<f64> {
-        let t=Instant::now();
         let step = {
             let (linear, right) = Linear::new(self.program, &self.targets, batches, &self.numbers)?;
-            let ta=t.elapsed();
-            let factors = linear.factors(env("RF_RIDGE", 3e-2), seed);
-            let tb=t.elapsed();
-            let s = solve(&linear, &factors, &right, self.damping, cg, go_on);
-            if std::env::var("RF_LOG").is_ok() { eprintln!("  lin {:.2} factors {:.2} solve {:.2}", ta.as_secs_f64(), (tb-ta).as_secs_f64(), (t.elapsed()-tb).as_secs_f64()); }
-            s
+            let factors = linear.factors(env("RF_RIDGE", 3e-1), seed);
+            solve(&linear, &factors, &right, &self.guess, self.damping, cg, go_on)
         };
-        for share in [1.0f32, 0.5, 0.25, 0.1] {
-            let trial: Vec<f32> = self.numbers.iter().zip(&step).map(|(number, step)| number + share * step).collect();
-            if let Some(new) = self.objective(&trial).filter(|&new| new < best) {
-                self.numbers = trial;
-                if share < 0.9 { self.damping *= 3.0; } else { self.damping = (self.damping / 2.0).max(1e-6); }
-                return Some(new);
+        let trial = |share: f32| -> Vec<f32> {
+            self.numbers.iter().zip(&step).map(|(number, step)| number + share * step).collect()
+        };
+        let (mut found, mut share) = (None, 0.0);
+        for own in [self.share, 2.0 * self.share, 0.5 * self.share, 0.2 * self.share] {
+            // A smaller share is of no use where a larger one is better.
+            if found.is_some() && own < self.share && share > self.share || found.is_some() && own < 0.3 * self.share {
+                break;
+            }
+            let below = found.unwrap_or(best);
+            if let Some(new) = self.objective(&trial(own)).filter(|&new| new < below) {
+                (found, share) = (Some(new), own);
             }
         }
-        self.damping *= 10.0;
-        None
+        let decay = env("RF_WARM", 0.0) as f32;
+        if found.is_some() {
+            self.numbers = trial(share);
+            self.share = share.clamp(0.02, 0.6);
+            self.guess = step.iter().map(|v| v * decay * (1.0 - env("RF_LEFT", 1.0) as f32 * share)).collect();
+        } else {
+            self.share *= 0.3;
+            self.guess.clear();
+        }
+        found
     }
 }

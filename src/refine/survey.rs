@@ -44,7 +44,9 @@ pub(super) fn survey(
     let mut computed: HashSet<&str> = HashSet::new();
     for &index in &order {
         let node = &graph.node[index];
-        if let Some(tensor) = attribute(node, "value").and_then(|own| own.t.as_ref()).filter(|_| node.op_type() == "Constant") {
+        if let Some(tensor) =
+            attribute(node, "value").and_then(|own| own.t.as_ref()).filter(|_| node.op_type() == "Constant")
+        {
             constants.add_stored(&node.output[0], &model.tensor(tensor)?);
             continue;
         }
@@ -72,7 +74,8 @@ pub(super) fn survey(
         input_shapes: BTreeMap::from([(input.to_owned(), batch.shape().to_vec())]),
     };
     let feed = Tensor::F32(batch.clone());
-    let results = if fetched.is_empty() { Vec::new() } else { engine.compile(model, &options)?.run(&[(input, &feed)])? };
+    let results =
+        if fetched.is_empty() { Vec::new() } else { engine.compile(model, &options)?.run(&[(input, &feed)])? };
     let mut values = HashMap::from([(input.to_owned(), batch.clone())]);
     for (name, tensor) in fetched.iter().zip(&results) {
         if computed.contains(name.as_str()) {

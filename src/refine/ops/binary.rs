@@ -153,7 +153,9 @@ impl Operator for Binary {
                 }
                 _ => {
                     let slope = self.slope(side, &values)?;
-                    sums.iter_mut().enumerate().for_each(|(output, sum)| *sum += slope(output) * own.at(tangent, output));
+                    sums.iter_mut()
+                        .enumerate()
+                        .for_each(|(output, sum)| *sum += slope(output) * own.at(tangent, output));
                 }
             }
         }

@@ -11,7 +11,8 @@ use crate::channels::numbers::resolve_axis;
 pub(super) fn make(site: &Site<'_>) -> Option<Made> {
     let inputs: Vec<usize> = (0..site.node.input.len()).collect();
     // A constant part is rare and would need filling in.
-    let shapes: Vec<Vec<usize>> = inputs.iter().map(|&input| site.shape(input).map(<[usize]>::to_vec)).collect::<Option<_>>()?;
+    let shapes: Vec<Vec<usize>> =
+        inputs.iter().map(|&input| site.shape(input).map(<[usize]>::to_vec)).collect::<Option<_>>()?;
     let axis = resolve_axis(site.int("axis").unwrap_or(1), shapes.first()?.len())?;
     Some(Made::new(Concat { axis, shapes }, &inputs))
 }

@@ -15,9 +15,6 @@ mod reduce;
 mod unary;
 mod window;
 
-#[cfg(test)]
-mod tests;
-
 use ndarray::ArrayD;
 
 use super::blocks::Affine;
@@ -90,10 +87,47 @@ impl Made {
 /// Whether there are rules for a node's operator.
 pub(super) fn is_known(node: &NodeProto) -> bool {
     const KNOWN: &[&str] = &[
-        "Conv", "Gemm", "MatMul", "BatchNormalization", "Add", "Sub", "Mul", "Div", "Concat", "MaxPool", "AveragePool",
-        "GlobalAveragePool", "ReduceMean", "ReduceSum", "Pad", "Slice", "Transpose", "Reshape", "Flatten", "Squeeze",
-        "Unsqueeze", "Identity", "Dropout", "Expand", "Split", "Cast", "Relu", "LeakyRelu", "PRelu", "Clip", "Sigmoid",
-        "HardSigmoid", "HardSwish", "Swish", "Tanh", "Elu", "Softplus", "Abs", "Neg", "Sqrt", "Exp",
+        "Conv",
+        "Gemm",
+        "MatMul",
+        "BatchNormalization",
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "Concat",
+        "MaxPool",
+        "AveragePool",
+        "GlobalAveragePool",
+        "ReduceMean",
+        "ReduceSum",
+        "Pad",
+        "Slice",
+        "Transpose",
+        "Reshape",
+        "Flatten",
+        "Squeeze",
+        "Unsqueeze",
+        "Identity",
+        "Dropout",
+        "Expand",
+        "Split",
+        "Cast",
+        "Relu",
+        "LeakyRelu",
+        "PRelu",
+        "Clip",
+        "Sigmoid",
+        "HardSigmoid",
+        "HardSwish",
+        "Swish",
+        "Tanh",
+        "Elu",
+        "Softplus",
+        "Abs",
+        "Neg",
+        "Sqrt",
+        "Exp",
     ];
     is_onnx(node) && KNOWN.contains(&node.op_type())
 }

@@ -11,7 +11,9 @@ use super::{Array, At, Keeps, Made, Operator, array, elements};
 pub(super) fn make(site: &Site<'_>) -> Option<Made> {
     let shape = site.shape(0)?;
     let channels = *shape.get(1)?;
-    if site.int("training_mode").unwrap_or(0) != 0 || (1..5).any(|input| site.floats(input).map(|a| a.len()) != Some(channels)) {
+    if site.int("training_mode").unwrap_or(0) != 0
+        || (1..5).any(|input| site.floats(input).map(|a| a.len()) != Some(channels))
+    {
         return None;
     }
     let epsilon = site.float("epsilon").unwrap_or(1e-5);

@@ -90,7 +90,10 @@ impl MaxPool {
             self.window.runs(|_, to, from, count| {
                 for (step, best) in best[to..to + count].iter_mut().enumerate() {
                     let index = offset + from + step * stride;
-                    if *best == usize::MAX || values[index] > values[*best] || (values[index] >= values[*best] && index < *best) {
+                    if *best == usize::MAX
+                        || values[index] > values[*best]
+                        || (values[index] >= values[*best] && index < *best)
+                    {
                         *best = index;
                     }
                 }

@@ -61,14 +61,26 @@ fn sigmoid(x: f32) -> f32 {
 impl Function {
     fn value(self, x: f32) -> f32 {
         match self {
-            Self::Leaky(slope) => if x > 0.0 { x } else { slope * x },
+            Self::Leaky(slope) => {
+                if x > 0.0 {
+                    x
+                } else {
+                    slope * x
+                }
+            }
             Self::Clip(low, high) => x.max(low).min(high),
             Self::Sigmoid => sigmoid(x),
             Self::HardSigmoid(a, b) => (a * x + b).clamp(0.0, 1.0),
             Self::HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
             Self::Swish(a) => x * sigmoid(a * x),
             Self::Tanh => x.tanh(),
-            Self::Elu(a) => if x > 0.0 { x } else { a * x.exp_m1() },
+            Self::Elu(a) => {
+                if x > 0.0 {
+                    x
+                } else {
+                    a * x.exp_m1()
+                }
+            }
             Self::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
             Self::Abs => x.abs(),
             Self::Scale(a) => a * x,
@@ -80,16 +92,40 @@ impl Function {
     fn slope(self, x: f32) -> f32 {
         let inside = |inside: bool, slope: f32| if inside { slope } else { 0.0 };
         match self {
-            Self::Leaky(slope) => if x > 0.0 { 1.0 } else { slope },
+            Self::Leaky(slope) => {
+                if x > 0.0 {
+                    1.0
+                } else {
+                    slope
+                }
+            }
             Self::Clip(low, high) => inside(x > low && x < high, 1.0),
             Self::Sigmoid => sigmoid(x) * (1.0 - sigmoid(x)),
             Self::HardSigmoid(a, b) => inside((0.0..1.0).contains(&(a * x + b)), a),
-            Self::HardSwish => if x >= 3.0 { 1.0 } else { inside(x > -3.0, x / 3.0 + 0.5) },
+            Self::HardSwish => {
+                if x >= 3.0 {
+                    1.0
+                } else {
+                    inside(x > -3.0, x / 3.0 + 0.5)
+                }
+            }
             Self::Swish(a) => sigmoid(a * x) * (1.0 + a * x * (1.0 - sigmoid(a * x))),
             Self::Tanh => 1.0 - x.tanh().powi(2),
-            Self::Elu(a) => if x > 0.0 { 1.0 } else { a * x.exp() },
+            Self::Elu(a) => {
+                if x > 0.0 {
+                    1.0
+                } else {
+                    a * x.exp()
+                }
+            }
             Self::Softplus => sigmoid(x),
-            Self::Abs => if x > 0.0 { 1.0 } else { -1.0 },
+            Self::Abs => {
+                if x > 0.0 {
+                    1.0
+                } else {
+                    -1.0
+                }
+            }
             Self::Scale(a) => a,
             Self::Sqrt => inside(x > 0.0, 0.5 / x.sqrt()),
             Self::Exp => x.exp(),
@@ -108,7 +144,9 @@ impl Unary {
         let kept = if self.keeps() == Keeps::Output { at.output? } else { at.input(0)? };
         let pairs = elements(change).iter().zip(elements(kept));
         let out = match self.function {
-            Function::Leaky(slope) => pairs.map(|(change, x)| if *x > 0.0 { *change } else { slope * change }).collect(),
+            Function::Leaky(slope) => {
+                pairs.map(|(change, x)| if *x > 0.0 { *change } else { slope * change }).collect()
+            }
             function => pairs.map(|(change, x)| change * function.slope(*x)).collect(),
         };
         array(&self.shape, out)
