@@ -69,8 +69,9 @@ pub fn refine(
     let candidates = program.junctions();
     let opened = Dense::open(dense, engine, &program, &candidates, &first)?;
     let Some(mut teacher) = opened.filter(|_| !program.blocks.is_empty()) else {
-        let left_out = std::mem::take(&mut program.left_out);
-        return Ok(Refined { left_out, ..nothing("no weight leads to a value that the dense model has too") });
+        let mut refined = nothing("no weight leads to a value that the dense model has too");
+        refined.left_out.append(&mut program.left_out);
+        return Ok(refined);
     };
     drop(seen);
     program.aim(&teacher.targets);
