@@ -35,7 +35,7 @@
 //! [`pipeline::prune`] runs all of it with calibration, scores and reports.
 //!
 //! A room uses only rooms before it: [`proto`], [`model`], [`surgery`], [`channels`], [`engine`], [`calibration`],
-//! [`statistics`], [`score`], [`plan`], [`rewrite`], [`compensate`], [`verify`], [`latency`], [`report`],
+//! [`statistics`], [`score`], [`plan`], [`rewrite`], [`compensate`], [`refine`], [`verify`], [`latency`], [`report`],
 //! [`pipeline`], `cli`.
 
 pub mod calibration;
@@ -50,6 +50,7 @@ pub mod model;
 pub mod pipeline;
 pub mod plan;
 pub mod proto;
+pub mod refine;
 pub mod report;
 pub mod rewrite;
 pub mod score;

@@ -49,7 +49,7 @@ mod flow;
 mod groups;
 pub(crate) mod identity;
 pub(crate) mod lanes;
-mod numbers;
+pub(crate) mod numbers;
 pub(crate) mod ops;
 pub(crate) mod run;
 

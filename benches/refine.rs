@@ -1,0 +1,54 @@
+//! Refines a pruned model and writes the result.
+//!
+//!     cargo bench --bench refine -- DENSE PRUNED IMAGES.npy OUT [rounds cg images seconds seed]
+//!
+//! `IMAGES.npy` holds preprocessed images, `[N, C, H, W]` single precision.
+
+#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::panic, reason = "a benchmark prints its figures")]
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use ndarray::{ArrayD, Axis};
+use onnx_prune::engine::{EngineOptions, open};
+use onnx_prune::model::{LoadOptions, Model, SaveOptions};
+use onnx_prune::refine::{RefineOptions, refine};
+
+fn main() {
+    let given: Vec<String> = std::env::args().skip(1).filter(|own| !own.starts_with("--")).collect();
+    let [dense, pruned, images, out, numbers @ ..] = given.as_slice() else { return };
+    let number = |index: usize, default: f64| numbers.get(index).map_or(default, |own| own.parse().unwrap());
+    let load = |path: &String| Model::load(Path::new(path), &LoadOptions::default()).unwrap();
+    let (dense, mut pruned) = (load(dense), load(pruned));
+    let all: ArrayD<f32> = ndarray_npy::read_npy(images).unwrap();
+    let batches: Vec<ArrayD<f32>> =
+        all.axis_chunks_iter(Axis(0), 64).map(|batch| batch.as_standard_layout().into_owned()).collect();
+    let engine = open(&EngineOptions::default()).unwrap().engine;
+    let standard = RefineOptions::default();
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small counts")]
+    let options = RefineOptions {
+        rounds: number(0, standard.rounds as f64) as usize,
+        cg: number(1, standard.cg as f64) as usize,
+        images_per_round: number(2, standard.images_per_round as f64) as usize,
+        seconds: number(3, standard.seconds),
+        seed: number(4, 0.0) as u64,
+    };
+    let begin = Instant::now();
+    let refined = refine(&dense, &mut pruned, engine.as_ref(), &batches, &options, &AtomicBool::new(false)).unwrap();
+    println!(
+        "{:.1} s, {} of {} rounds kept, {:?}",
+        begin.elapsed().as_secs_f64(),
+        refined.kept,
+        refined.rounds,
+        refined.stopped_by
+    );
+    println!("{} numbers in {} nodes, compared: {}", refined.parameters, refined.nodes, refined.compared.join(", "));
+    println!("held-out: {:.4?}", refined.errors);
+    for (node, why) in &refined.left_out {
+        println!("left out: {node}: {why}");
+    }
+    let mut saving = SaveOptions::default();
+    saving.force = true;
+    pruned.save(Path::new(out), &saving).unwrap();
+}

@@ -1,0 +1,159 @@
+//! Adjustable numbers: the matrix and the bias of one node, and how the file stores them.
+
+use std::ops::Range;
+
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Mat, MatRef, Par};
+
+use super::ops::{Array, At};
+
+/// Shape of a node's adjustable numbers: for each group a matrix `[outputs, inputs]` in row-major order, one group after
+/// the other, then a bias for every output of every group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Layout {
+    pub(super) groups: usize,
+    /// Outputs of one group.
+    pub(super) outputs: usize,
+    /// Inputs of one group: channels times kernel positions.
+    pub(super) inputs: usize,
+    pub(super) bias: bool,
+}
+
+impl Layout {
+    /// Numbers in the matrices.
+    pub(super) fn weights(&self) -> usize {
+        self.groups * self.outputs * self.inputs
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.weights() + if self.bias { self.groups * self.outputs } else { 0 }
+    }
+
+    /// The matrix of a group, `[outputs, inputs]`.
+    pub(super) fn matrix<'a>(&self, numbers: &'a [f32], group: usize) -> MatRef<'a, f32> {
+        let size = self.outputs * self.inputs;
+        MatRef::from_row_major_slice(&numbers[group * size..(group + 1) * size], self.outputs, self.inputs)
+    }
+
+    /// Where the matrix of a group lies.
+    pub(super) fn range(&self, group: usize) -> Range<usize> {
+        let size = self.outputs * self.inputs;
+        group * size..(group + 1) * size
+    }
+
+    /// The biases; empty if there are none.
+    pub(super) fn biases<'a>(&self, numbers: &'a [f32]) -> &'a [f32] {
+        numbers.get(self.weights()..).unwrap_or_default()
+    }
+}
+
+/// How a node's tensors hold its numbers.
+#[derive(Debug, Clone)]
+pub(super) enum Stored {
+    /// As in [`Layout`].
+    Rows,
+    /// The matrix transposed, times `alpha` and the bias times `beta` in use.
+    Scaled { transposed: bool, alpha: f32, beta: f32 },
+    /// Scale and shift of a normalisation by `mean` and `deviation` of every channel.
+    Normalised { mean: Vec<f32>, deviation: Vec<f32> },
+}
+
+impl Stored {
+    /// Numbers from stored weight and bias; `None` if they are not as many as they should be.
+    pub(super) fn load(&self, layout: &Layout, weight: &[f32], bias: Option<&[f32]>) -> Option<Vec<f32>> {
+        if weight.len() != layout.weights() || layout.bias != bias.is_some() {
+            return None;
+        }
+        if bias.is_some_and(|bias| bias.len() != layout.groups * layout.outputs) {
+            return None;
+        }
+        let bias = bias.unwrap_or_default();
+        Some(match self {
+            Self::Rows => [weight, bias].concat(),
+            Self::Scaled { transposed, alpha, beta } => {
+                let mut numbers = transpose(weight, layout, *transposed);
+                numbers.iter_mut().for_each(|value| *value *= alpha);
+                numbers.extend(bias.iter().map(|value| value * beta));
+                numbers
+            }
+            Self::Normalised { mean, deviation } => {
+                let mut numbers: Vec<f32> = weight.iter().zip(deviation).map(|(w, d)| w / d).collect();
+                let shifts: Vec<f32> = bias.iter().zip(mean).zip(&numbers).map(|((b, m), w)| b - m * w).collect();
+                numbers.extend(shifts);
+                numbers
+            }
+        })
+    }
+
+    /// Weight and bias to store.
+    pub(super) fn store(&self, layout: &Layout, numbers: &[f32]) -> (Vec<f32>, Vec<f32>) {
+        let (weight, bias) = numbers.split_at(layout.weights());
+        match self {
+            Self::Rows => (weight.to_vec(), bias.to_vec()),
+            Self::Scaled { transposed, alpha, beta } => {
+                let back = Layout { outputs: layout.inputs, inputs: layout.outputs, ..*layout };
+                let mut weight = transpose(weight, &back, *transposed);
+                weight.iter_mut().for_each(|value| *value /= alpha);
+                (weight, bias.iter().map(|value| value / beta).collect())
+            }
+            Self::Normalised { mean, deviation } => (
+                weight.iter().zip(deviation).map(|(w, d)| w * d).collect(),
+                bias.iter().zip(mean).zip(weight).map(|((b, m), w)| b + m * w).collect(),
+            ),
+        }
+    }
+}
+
+/// `[outputs, inputs]` from `[inputs, outputs]` if `transposed`, else as it is.
+fn transpose(weight: &[f32], layout: &Layout, transposed: bool) -> Vec<f32> {
+    if !transposed {
+        return weight.to_vec();
+    }
+    let (outputs, inputs) = (layout.outputs, layout.inputs);
+    (0..outputs * inputs).map(|index| weight[(index % inputs) * outputs + index / inputs]).collect()
+}
+
+/// An operator that multiplies its input with adjustable matrices.
+pub(super) trait Affine: Send + Sync {
+    fn layout(&self) -> Layout;
+
+    /// How the tensors hold the numbers.
+    fn stored(&self) -> &Stored;
+
+    /// Adds the second moments of what the matrix of `group` is multiplied with, `[inputs, inputs]`, and their sums,
+    /// over a batch; returns the number of rows. If
+    /// `moments` has one column, the squares alone.
+    fn input_moments(&self, input: &Array, group: usize, moments: &mut Mat<f32>, sums: &mut [f32]) -> usize;
+
+    /// Adds the second moments of cotangents of the outputs of `group`, `[outputs, outputs]`.
+    fn output_moments(&self, cotangent: &Array, group: usize, moments: &mut Mat<f32>);
+}
+
+/// Numbers of one adjustable node within the vector of all.
+#[derive(Debug, Clone)]
+pub(super) struct Block {
+    /// Name of the node.
+    pub(super) node: String,
+    pub(super) range: Range<usize>,
+    pub(super) layout: Layout,
+    pub(super) stored: Stored,
+    /// Names of the tensors.
+    pub(super) weight: String,
+    pub(super) bias: Option<String>,
+}
+
+/// The kept input of an affine operator.
+pub(super) fn kept_input<'a>(at: &At<'a>) -> Option<&'a Array> {
+    at.input(0)
+}
+
+/// Adds the second moments of `rows`, `[variables, observations]`, or the squares if `moments` has one column.
+pub(super) fn add_moments(moments: &mut Mat<f32>, rows: MatRef<'_, f32>) {
+    if moments.ncols() == 1 {
+        for (row, variable) in rows.row_iter().enumerate() {
+            moments[(row, 0)] += variable.iter().map(|value| value * value).sum::<f32>();
+        }
+    } else {
+        matmul(moments.as_mut(), Accum::Add, rows, rows.transpose(), 1.0, Par::Seq);
+    }
+}

@@ -1,0 +1,202 @@
+//! Preconditioner: for every matrix the product of the second moments of its inputs and of its outputs' cotangents.
+//!
+//! Martens and Grosse 2015 (arXiv:1503.05671), for convolutions Grosse and Martens 2016 (arXiv:1602.01407): cotangents
+//! of random targets with the objective's metric have the moments of the Gauss-Newton matrix.
+
+use faer::linalg::matmul::matmul;
+use faer::linalg::solvers::DenseSolveCore as _;
+use faer::{Accum, Mat, MatRef, Par, Side};
+use rayon::prelude::*;
+
+use super::blocks::{Affine, Block, Layout};
+use super::ops::Array;
+use super::program::{Program, Trace};
+
+/// Matrices larger than this get the diagonal of their moments.
+const LARGEST: usize = 1200;
+
+/// Moments along one side of a matrix: all of them, or the diagonal.
+pub(super) struct Moments {
+    /// Inverse moments, `[n, n]`, or their diagonal as one column.
+    inverse: Mat<f32>,
+}
+
+/// The preconditioner: one pair of sides for every group of every block.
+pub(super) struct Factors {
+    /// (inputs, outputs) of every group.
+    blocks: Vec<Vec<(Moments, Moments)>>,
+    /// Mean curvature of every block; damping is relative to it.
+    pub(super) curvature: Vec<f32>,
+}
+
+/// A pass whose cotangents of the blocks were kept: by block.
+pub(super) type Watched = Vec<Option<Array>>;
+
+impl Factors {
+    /// From passes over `traces` with random cotangents, `watched`. `ridge` is relative to the mean of the moments.
+    pub(super) fn new(program: &Program, traces: &[(&Trace, Watched)], images: usize, ridge: f64) -> Self {
+        let found: Vec<(Vec<(Moments, Moments)>, f32)> = program
+            .blocks
+            .par_iter()
+            .enumerate()
+            .map(|(index, block)| {
+                let step = program.steps.iter().find(|step| step.block == Some(index));
+                let affine = step.and_then(|step| Some((step.operator.affine()?, *step.inputs.first()?)));
+                let groups = (0..block.layout.groups).map(|group| match affine {
+                    Some((affine, input)) => one(affine, input, index, group, traces, images, ridge),
+                    None => (Moments::none(), Moments::none(), 0.0),
+                });
+                let groups: Vec<_> = groups.collect();
+                let mean = groups.iter().map(|group| group.2).sum::<f64>() / groups.len().max(1) as f64;
+                #[allow(clippy::cast_possible_truncation, reason = "single precision is enough")]
+                let mean = mean as f32;
+                (groups.into_iter().map(|(inputs, outputs, _)| (inputs, outputs)).collect(), mean)
+            })
+            .collect();
+        let (blocks, curvature) = found.into_iter().unzip();
+        Self { blocks, curvature }
+    }
+
+    /// The inverse times a vector of all numbers.
+    pub(super) fn apply(&self, blocks: &[Block], vector: &[f32]) -> Vec<f32> {
+        let parts: Vec<Vec<f32>> = blocks
+            .par_iter()
+            .zip(&self.blocks)
+            .map(|(block, sides)| {
+                let own = &vector[block.range.clone()];
+                let mut out = vec![0.0; own.len()];
+                for (group, (inputs, outputs)) in sides.iter().enumerate() {
+                    let wide = widened(&block.layout, own, group);
+                    let solved = inputs.right(outputs.left(wide));
+                    narrow(&block.layout, &solved, group, &mut out);
+                }
+                out
+            })
+            .collect();
+        parts.concat()
+    }
+}
+
+impl Moments {
+    fn none() -> Self {
+        Self { inverse: Mat::zeros(0, 0) }
+    }
+
+    /// The inverse of `moments + ridge * mean`, in double precision.
+    #[allow(clippy::cast_possible_truncation, reason = "single precision is enough")]
+    fn new(moments: &Mat<f64>, ridge: f64) -> (Self, f64) {
+        let size = moments.nrows();
+        let diagonal = moments.ncols() == 1 && size > 1;
+        let trace: f64 = (0..size).map(|i| if diagonal { moments[(i, 0)] } else { moments[(i, i)] }).sum();
+        let mean = trace / size.max(1) as f64;
+        if !(mean > 0.0) || !mean.is_finite() {
+            return (Self::none(), 0.0);
+        }
+        let damping = ridge * mean;
+        if diagonal {
+            let inverse = Mat::from_fn(size, 1, |i, _| (1.0 / (moments[(i, 0)] + damping)) as f32);
+            return (Self { inverse }, mean);
+        }
+        let damped = Mat::from_fn(size, size, |i, j| moments[(i, j)] + if i == j { damping } else { 0.0 });
+        match damped.llt(Side::Lower) {
+            Ok(factor) => {
+                let inverse = factor.inverse();
+                (Self { inverse: Mat::from_fn(size, size, |i, j| inverse[(i, j)] as f32) }, mean)
+            }
+            Err(_) => (
+                Self { inverse: Mat::from_fn(size, size, |i, j| if i == j { (1.0 / mean) as f32 } else { 0.0 }) },
+                mean,
+            ),
+        }
+    }
+
+    fn is_diagonal(&self) -> bool {
+        self.inverse.ncols() == 1 && self.inverse.nrows() > 1
+    }
+
+    /// The inverse times `matrix`, `[outputs, inputs]`.
+    fn left(&self, matrix: Mat<f32>) -> Mat<f32> {
+        if self.inverse.nrows() != matrix.nrows() {
+            return Mat::zeros(matrix.nrows(), matrix.ncols());
+        }
+        if self.is_diagonal() {
+            return Mat::from_fn(matrix.nrows(), matrix.ncols(), |i, j| self.inverse[(i, 0)] * matrix[(i, j)]);
+        }
+        product(self.inverse.as_ref(), matrix.as_ref())
+    }
+
+    fn right(&self, matrix: Mat<f32>) -> Mat<f32> {
+        if self.inverse.nrows() != matrix.ncols() {
+            return Mat::zeros(matrix.nrows(), matrix.ncols());
+        }
+        if self.is_diagonal() {
+            return Mat::from_fn(matrix.nrows(), matrix.ncols(), |i, j| matrix[(i, j)] * self.inverse[(j, 0)]);
+        }
+        product(matrix.as_ref(), self.inverse.as_ref())
+    }
+}
+
+fn product(left: MatRef<'_, f32>, right: MatRef<'_, f32>) -> Mat<f32> {
+    let mut out = Mat::zeros(left.nrows(), right.ncols());
+    matmul(out.as_mut(), Accum::Replace, left, right, 1.0, Par::Seq);
+    out
+}
+
+/// Both sides of one group and the mean curvature.
+fn one(
+    affine: &dyn Affine,
+    input: usize,
+    block: usize,
+    group: usize,
+    traces: &[(&Trace, Watched)],
+    images: usize,
+    ridge: f64,
+) -> (Moments, Moments, f64) {
+    let layout = affine.layout();
+    let columns = |size: usize| if size > LARGEST { 1 } else { size };
+    let mut inputs = Mat::<f32>::zeros(layout.inputs, columns(layout.inputs));
+    let mut outputs = Mat::<f32>::zeros(layout.outputs, columns(layout.outputs));
+    let mut sums = vec![0.0f32; layout.inputs];
+    let mut rows = 0;
+    for (trace, watched) in traces {
+        let (Some(read), Some(cotangent)) = (&trace.arrays[input], &watched[block]) else { continue };
+        rows += affine.input_moments(read, group, &mut inputs, &mut sums);
+        affine.output_moments(cotangent, group, &mut outputs);
+    }
+    let share = 1.0 / rows.max(1) as f64;
+    // A constant input stands for the bias.
+    let bias = usize::from(layout.bias);
+    let diagonal = inputs.ncols() == 1 && layout.inputs > 1;
+    let size = layout.inputs + bias;
+    let moments =
+        Mat::from_fn(size, if diagonal { 1 } else { size }, |i, j| match (i < layout.inputs, j < layout.inputs) {
+            (true, true) => f64::from(inputs[(i, j)]) * share,
+            (true, false) => f64::from(sums[i]) * share,
+            (false, true) if !diagonal => f64::from(sums[j]) * share,
+            _ => 1.0,
+        });
+    let scale = 1.0 / images.max(1) as f64;
+    let outputs = Mat::from_fn(outputs.nrows(), outputs.ncols(), |i, j| f64::from(outputs[(i, j)]) * scale);
+    let ((inputs, a), (outputs, g)) = (Moments::new(&moments, ridge), Moments::new(&outputs, ridge));
+    (inputs, outputs, a * g)
+}
+
+/// The matrix of a group with its biases as a last column.
+fn widened(layout: &Layout, numbers: &[f32], group: usize) -> Mat<f32> {
+    let matrix = layout.matrix(numbers, group);
+    let biases = layout.biases(numbers);
+    Mat::from_fn(layout.outputs, layout.inputs + usize::from(layout.bias), |i, j| {
+        if j < layout.inputs { matrix[(i, j)] } else { biases[group * layout.outputs + i] }
+    })
+}
+
+fn narrow(layout: &Layout, matrix: &Mat<f32>, group: usize, numbers: &mut [f32]) {
+    let (weights, biases) = numbers.split_at_mut(layout.weights());
+    let own = &mut weights[layout.range(group)];
+    for (i, row) in own.chunks_exact_mut(layout.inputs).enumerate() {
+        row.iter_mut().enumerate().for_each(|(j, value)| *value = matrix[(i, j)]);
+        if layout.bias {
+            biases[group * layout.outputs + i] = matrix[(i, layout.inputs)];
+        }
+    }
+}

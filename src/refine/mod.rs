@@ -1,0 +1,28 @@
+//! Refinement: the weights that are left move the pruned model's values towards the dense model's, all layers at once.
+//!
+//! Compensation refits one layer after the other; what is left over adds up through the network. Here the squared
+//! difference of chosen values (outputs, the last feature map, the streams between) is minimised over all weights
+//! together by damped Gauss-Newton steps: derivatives forwards and backwards of the graph's operators, conjugate
+//! gradients with a Kronecker-factored preconditioner (`compensation.md` 7.7 for whole networks). A step is kept only if it
+//! helps on held-out images. The dense model gives the targets, so mirrored and shifted images serve too; labels are not
+//! used.
+
+mod blocks;
+mod dense;
+mod factors;
+mod images;
+mod linear;
+mod objective;
+mod ops;
+mod options;
+mod program;
+mod rounds;
+mod site;
+mod solve;
+mod survey;
+
+pub use options::{RefineOptions, Refined, Stop};
+pub use rounds::refine;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,249 @@
+//! Convolution over two axes, grouped and depthwise ones too.
+//!
+//! <https://onnx.ai/onnx/operators/onnx__Conv.html> (opset 1, 11, 22)
+
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Mat, MatMut, MatRef, Par};
+
+use super::super::blocks::{Affine, Layout, Stored, add_moments, kept_input};
+use super::super::site::Site;
+use super::window::Window;
+use super::{Array, At, Keeps, Made, Operator, array, elements};
+
+pub(super) fn make(site: &Site<'_>) -> Option<Made> {
+    let weight = site.floats(1)?;
+    let &[outputs, channels, kh, kw] = weight.shape() else { return None };
+    let groups = usize::try_from(site.int("group").unwrap_or(1)).ok().filter(|&groups| groups > 0)?;
+    let (&[batch, c, ..], &[_, o, ..]) = (site.shape(0)?, site.output_shape(0)?) else { return None };
+    if outputs % groups != 0 || channels * groups != c || outputs != o {
+        return None;
+    }
+    let bias = site.name(2).is_some();
+    if bias && site.floats(2)?.len() != outputs {
+        return None;
+    }
+    let window = Window::of(site, [kh, kw])?;
+    let layout = Layout { groups, outputs: outputs / groups, inputs: channels * window.taps(), bias };
+    Some(Made::new(Conv { window, layout, channels, batch }, &[0]))
+}
+
+struct Conv {
+    window: Window,
+    layout: Layout,
+    /// Input channels of one group.
+    channels: usize,
+    batch: usize,
+}
+
+impl Conv {
+    /// Numbers of one image of one group in the input and in the output.
+    fn sizes(&self) -> (usize, usize) {
+        (self.channels * self.window.area(), self.layout.outputs * self.window.positions())
+    }
+
+    /// Calls `each(group, range of the input, range of the output)` for every group of every image.
+    fn parts(&self, mut each: impl FnMut(usize, std::ops::Range<usize>, std::ops::Range<usize>)) {
+        let (input, output) = self.sizes();
+        for index in 0..self.batch * self.layout.groups {
+            let (x, y) = (index * input, index * output);
+            each(index % self.layout.groups, x..x + input, y..y + output);
+        }
+    }
+
+    fn fits(&self, input: &Array) -> bool {
+        input.len() == self.batch * self.layout.groups * self.sizes().0
+    }
+
+    /// A buffer for windows; none is needed where they are the image itself.
+    fn buffer(&self) -> Vec<f32> {
+        let direct = self.window.is_pointwise() || self.is_depthwise();
+        vec![0.0; if direct { 0 } else { self.layout.inputs * self.window.positions() }]
+    }
+
+    fn is_depthwise(&self) -> bool {
+        self.channels == 1 && self.layout.outputs == 1
+    }
+
+    /// Windows of one group of one image, `[inputs, positions]`.
+    fn windows<'a>(&self, planes: &'a [f32], buffer: &'a mut [f32]) -> MatRef<'a, f32> {
+        let columns = if self.window.is_pointwise() {
+            planes
+        } else {
+            self.window.gather(planes, buffer);
+            buffer
+        };
+        MatRef::from_row_major_slice(columns, self.layout.inputs, self.window.positions())
+    }
+
+    /// `output += weights * windows of input` over all images and groups.
+    fn product(&self, input: &[f32], weights: &[f32], output: &mut [f32], buffer: &mut [f32]) {
+        let positions = self.window.positions();
+        self.parts(|group, x, y| {
+            let (planes, out) = (&input[x], &mut output[y]);
+            if self.is_depthwise() {
+                let taps = &weights[self.layout.range(group)];
+                let stride = self.window.strides[1];
+                self.window.runs(|tap, to, from, count| {
+                    let source = planes[from..].iter().step_by(stride);
+                    out[to..to + count].iter_mut().zip(source).for_each(|(y, x)| *y += taps[tap] * x);
+                });
+                return;
+            }
+            let out = MatMut::from_row_major_slice_mut(out, self.layout.outputs, positions);
+            let columns = self.windows(planes, buffer);
+            matmul(out, Accum::Add, self.layout.matrix(weights, group), columns, 1.0, Par::Seq);
+        });
+    }
+
+    /// The output's array filled with biases.
+    fn biased(&self, numbers: &[f32]) -> Vec<f32> {
+        let (outputs, positions) = (self.layout.groups * self.layout.outputs, self.window.positions());
+        let mut out = vec![0.0; self.batch * outputs * positions];
+        let biases = self.layout.biases(numbers);
+        for (plane, bias) in out.chunks_exact_mut(positions.max(1)).zip(biases.iter().cycle()) {
+            plane.fill(*bias);
+        }
+        out
+    }
+
+    fn shaped(&self, elements: Vec<f32>) -> Option<Array> {
+        let [h, w] = self.window.output;
+        array(&[self.batch, self.layout.groups * self.layout.outputs, h, w], elements)
+    }
+
+    /// Sums of cotangents times windows, and of cotangents.
+    fn add_gradient(&self, input: &[f32], cotangent: &[f32], gradient: &mut [f32]) {
+        let positions = self.window.positions();
+        let mut buffer = self.buffer();
+        let (weights, biases) = gradient.split_at_mut(self.layout.weights());
+        self.parts(|group, x, y| {
+            let planes = &input[x];
+            let sums = &mut weights[self.layout.range(group)];
+            let ups = &cotangent[y];
+            if let Some(biases) = biases.get_mut(group * self.layout.outputs..(group + 1) * self.layout.outputs) {
+                let planes = ups.chunks_exact(positions);
+                biases.iter_mut().zip(planes).for_each(|(bias, plane)| *bias += plane.iter().sum::<f32>());
+            }
+            if self.is_depthwise() {
+                let stride = self.window.strides[1];
+                self.window.runs(|tap, to, from, count| {
+                    let source = planes[from..].iter().step_by(stride);
+                    sums[tap] += ups[to..to + count].iter().zip(source).map(|(u, x)| u * x).sum::<f32>();
+                });
+                return;
+            }
+            let sums = MatMut::from_row_major_slice_mut(sums, self.layout.outputs, self.layout.inputs);
+            let up = MatRef::from_row_major_slice(ups, self.layout.outputs, positions);
+            let columns = self.windows(planes, &mut buffer);
+            matmul(sums, Accum::Add, up, columns.transpose(), 1.0, Par::Seq);
+        });
+    }
+
+    /// Cotangent of the input.
+    fn back(&self, weights: &[f32], cotangent: &[f32]) -> Vec<f32> {
+        let positions = self.window.positions();
+        let (input, _) = self.sizes();
+        let mut out = vec![0.0; self.batch * self.layout.groups * input];
+        let mut buffer = self.buffer();
+        self.parts(|group, x, y| {
+            let (planes, ups) = (&mut out[x], &cotangent[y]);
+            if self.is_depthwise() {
+                let taps = &weights[self.layout.range(group)];
+                let stride = self.window.strides[1];
+                self.window.runs(|tap, to, from, count| {
+                    let target = planes[from..].iter_mut().step_by(stride);
+                    target.zip(&ups[to..to + count]).for_each(|(x, u)| *x += taps[tap] * u);
+                });
+                return;
+            }
+            let up = MatRef::from_row_major_slice(ups, self.layout.outputs, positions);
+            let matrix = self.layout.matrix(weights, group).transpose();
+            if self.window.is_pointwise() {
+                let target = MatMut::from_row_major_slice_mut(planes, self.layout.inputs, positions);
+                matmul(target, Accum::Replace, matrix, up, 1.0, Par::Seq);
+            } else {
+                let columns = MatMut::from_row_major_slice_mut(&mut buffer, self.layout.inputs, positions);
+                matmul(columns, Accum::Replace, matrix, up, 1.0, Par::Seq);
+                self.window.scatter(&buffer, planes);
+            }
+        });
+        out
+    }
+}
+
+impl Operator for Conv {
+    fn keeps(&self) -> Keeps {
+        Keeps::Inputs
+    }
+
+    fn forward(&self, inputs: &[&Array], numbers: &[f32]) -> Option<Array> {
+        let input = inputs.first().filter(|input| self.fits(input))?;
+        let mut out = self.biased(numbers);
+        self.product(elements(input), numbers, &mut out, &mut self.buffer());
+        self.shaped(out)
+    }
+
+    fn jvp(&self, at: &At<'_>, tangents: &[Option<&Array>], step: &[f32]) -> Option<Array> {
+        let tangent = tangents.first().copied().flatten().filter(|tangent| self.fits(tangent));
+        if tangent.is_none() && step.is_empty() {
+            return None;
+        }
+        let (mut out, mut buffer) = (self.biased(step), self.buffer());
+        if let Some(tangent) = tangent {
+            self.product(elements(tangent), at.numbers, &mut out, &mut buffer);
+        }
+        if let Some(input) = kept_input(at).filter(|_| !step.is_empty()) {
+            self.product(elements(input), step, &mut out, &mut buffer);
+        }
+        self.shaped(out)
+    }
+
+    fn vjp(&self, at: &At<'_>, cotangent: &Array, wanted: &[bool], gradient: &mut [f32]) -> Vec<Option<Array>> {
+        let up = elements(cotangent);
+        if let Some(input) = kept_input(at).filter(|_| !gradient.is_empty()) {
+            self.add_gradient(elements(input), up, gradient);
+        }
+        if wanted != [true] {
+            return vec![None];
+        }
+        let [h, w] = self.window.input;
+        vec![array(&[self.batch, self.layout.groups * self.channels, h, w], self.back(at.numbers, up))]
+    }
+
+    fn affine(&self) -> Option<&dyn Affine> {
+        Some(self)
+    }
+}
+
+impl Affine for Conv {
+    fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    fn stored(&self) -> &Stored {
+        &Stored::Rows
+    }
+
+    fn input_moments(&self, input: &Array, group: usize, moments: &mut Mat<f32>, sums: &mut [f32]) -> usize {
+        let mut buffer = vec![0.0; self.layout.inputs * self.window.positions()];
+        let (input, positions) = (elements(input), self.window.positions());
+        self.parts(|own, x, _| {
+            if own == group {
+                let columns = self.windows(&input[x], &mut buffer);
+                add_moments(moments, columns);
+                sums.iter_mut().enumerate().for_each(|(row, sum)| *sum += columns.row(row).iter().sum::<f32>());
+            }
+        });
+        self.batch * positions
+    }
+
+    fn output_moments(&self, cotangent: &Array, group: usize, moments: &mut Mat<f32>) {
+        let up = elements(cotangent);
+        self.parts(|own, _, y| {
+            if own == group {
+                let rows = MatRef::from_row_major_slice(&up[y], self.layout.outputs, self.window.positions());
+                add_moments(moments, rows);
+            }
+        });
+    }
+}

@@ -1,0 +1,166 @@
+//! Operators: value, derivative along a direction and its transpose. One small file per family.
+//!
+//! An operator is made for the sizes of one batch and knows its constant operands; it is given its run-time inputs and
+//! its adjustable numbers. Piecewise linear operators are taken on the piece where they are: that is the
+//! Gauss-Newton linearisation.
+
+mod binary;
+mod concat;
+mod conv;
+mod gemm;
+mod moving;
+mod normalization;
+mod pool;
+mod reduce;
+mod unary;
+mod window;
+
+use ndarray::ArrayD;
+
+use super::blocks::Affine;
+use super::site::Site;
+use crate::channels::run::is_onnx;
+use crate::proto::onnx::NodeProto;
+
+/// Values of one batch, in row-major order.
+pub(super) type Array = ArrayD<f32>;
+
+/// What an operator wants to see again after the forward pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keeps {
+    /// Nothing: it is linear without adjustable numbers.
+    Nothing,
+    /// Its inputs.
+    Inputs,
+    /// Its output.
+    Output,
+}
+
+/// Where an operator is linearised: what it asked to be kept.
+pub(super) struct At<'a> {
+    pub(super) inputs: Vec<Option<&'a Array>>,
+    pub(super) output: Option<&'a Array>,
+    /// The node's adjustable numbers, or the constants in their place.
+    pub(super) numbers: &'a [f32],
+}
+
+impl<'a> At<'a> {
+    pub(super) fn input(&self, index: usize) -> Option<&'a Array> {
+        self.inputs.get(index).copied().flatten()
+    }
+}
+
+/// An operator with its constant operands. Missing arrays stand for zeros.
+pub(super) trait Operator: Send + Sync {
+    /// What [`Operator::jvp`] and [`Operator::vjp`] need.
+    fn keeps(&self) -> Keeps;
+
+    /// The output from the run-time inputs; `None` if the sizes are not those it was made for.
+    fn forward(&self, inputs: &[&Array], numbers: &[f32]) -> Option<Array>;
+
+    /// Change of the output for changes of the inputs and of the adjustable numbers (`step`, empty if they are constant).
+    fn jvp(&self, at: &At<'_>, tangents: &[Option<&Array>], step: &[f32]) -> Option<Array>;
+
+    /// The transpose of [`Operator::jvp`]: one array for each input that is `wanted`, and sums into `gradient` (empty
+    /// if the numbers are constant).
+    fn vjp(&self, at: &At<'_>, cotangent: &Array, wanted: &[bool], gradient: &mut [f32]) -> Vec<Option<Array>>;
+
+    /// The operator as a product with adjustable matrices, if it is one.
+    fn affine(&self) -> Option<&dyn Affine> {
+        None
+    }
+}
+
+/// An operator that can compute one output of a node.
+pub(super) struct Made {
+    pub(super) operator: Box<dyn Operator>,
+    /// Which inputs of the node are its run-time inputs, in order.
+    pub(super) inputs: Vec<usize>,
+}
+
+impl Made {
+    fn new(operator: impl Operator + 'static, inputs: &[usize]) -> Self {
+        Self { operator: Box::new(operator), inputs: inputs.to_vec() }
+    }
+}
+
+/// Whether there are rules for a node's operator.
+pub(super) fn is_known(node: &NodeProto) -> bool {
+    const KNOWN: &[&str] = &[
+        "Conv",
+        "Gemm",
+        "MatMul",
+        "BatchNormalization",
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "Concat",
+        "MaxPool",
+        "AveragePool",
+        "GlobalAveragePool",
+        "ReduceMean",
+        "ReduceSum",
+        "Pad",
+        "Slice",
+        "Transpose",
+        "Reshape",
+        "Flatten",
+        "Squeeze",
+        "Unsqueeze",
+        "Identity",
+        "Dropout",
+        "Expand",
+        "Split",
+        "Cast",
+        "Relu",
+        "LeakyRelu",
+        "PRelu",
+        "Clip",
+        "Sigmoid",
+        "HardSigmoid",
+        "HardSwish",
+        "Swish",
+        "Tanh",
+        "Elu",
+        "Softplus",
+        "Abs",
+        "Neg",
+        "Sqrt",
+        "Exp",
+    ];
+    is_onnx(node) && KNOWN.contains(&node.op_type())
+}
+
+/// The operator for output `output` of a node, or `None` where it is not known or its form is not.
+pub(super) fn make(site: &Site<'_>, output: usize) -> Option<Made> {
+    if !is_known(site.node) {
+        return None;
+    }
+    let op = site.node.op_type();
+    if output > 0 && op != "Split" {
+        return None;
+    }
+    match op {
+        "Conv" => conv::make(site),
+        "Gemm" | "MatMul" => gemm::make(site),
+        "BatchNormalization" => normalization::make(site),
+        "Add" | "Sub" | "Mul" | "Div" => binary::make(site),
+        "Concat" => concat::make(site),
+        "MaxPool" | "AveragePool" => pool::make(site),
+        "GlobalAveragePool" | "ReduceMean" | "ReduceSum" => reduce::make(site),
+        "Pad" | "Slice" | "Transpose" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Identity" | "Dropout"
+        | "Expand" | "Split" | "Cast" => moving::make(site, output),
+        _ => unary::make(site),
+    }
+}
+
+/// An array of `shape` from its elements; `None` if there are not as many.
+pub(super) fn array(shape: &[usize], elements: Vec<f32>) -> Option<Array> {
+    Array::from_shape_vec(shape, elements).ok()
+}
+
+/// The elements; empty for an array that is not in row-major order, which is never made here.
+pub(super) fn elements(array: &Array) -> &[f32] {
+    array.as_slice().unwrap_or_default()
+}

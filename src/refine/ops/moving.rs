@@ -1,0 +1,158 @@
+//! Operators that only move numbers: every output is one input or a constant.
+//!
+//! The rule of ONNX is carried out once, on indices; see <https://onnx.ai/onnx/operators/index.html>: Pad, Slice,
+//! Transpose, Reshape, Flatten, Squeeze, Unsqueeze, Identity, Dropout, Expand, Split, Cast between floats
+
+use ndarray::{ArrayD, Axis, IxDyn};
+
+use super::super::site::Site;
+use super::{Array, At, Keeps, Made, Operator, array, elements};
+use crate::channels::numbers::{is_permutation, resolve_axis, sizes, slice_indices, split_sizes};
+
+/// The index that stands for a constant.
+const CONSTANT: u32 = u32::MAX;
+
+pub(super) fn make(site: &Site<'_>, output: usize) -> Option<Made> {
+    let (input, shape) = (site.shape(0)?, site.output_shape(output)?);
+    let count = u32::try_from(input.iter().product::<usize>()).ok().filter(|&count| count < CONSTANT)?;
+    let operator = site.node.op_type();
+    let mut fill = 0.0;
+    let map = match operator {
+        "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Identity" | "Dropout" | "Cast" => None,
+        _ => {
+            let indices = ArrayD::from_shape_vec(IxDyn(input), (0..count).collect()).ok()?;
+            let moved = match operator {
+                "Transpose" => transpose(site, indices)?,
+                "Slice" => slice(site, indices)?,
+                "Expand" => indices.broadcast(IxDyn(shape))?.to_owned(),
+                "Split" => split(site, &indices, output)?,
+                _ => {
+                    fill = fill_value(site)?;
+                    pad(site, &indices)?
+                }
+            };
+            (moved.shape() == shape).then_some(())?;
+            Some(moved.iter().copied().collect())
+        }
+    };
+    if map.is_none() && shape.iter().product::<usize>() != input.iter().product::<usize>() {
+        return None;
+    }
+    Some(Made::new(Moving { map, fill, input: input.to_vec(), output: shape.to_vec() }, &[0]))
+}
+
+fn transpose(site: &Site<'_>, indices: ArrayD<u32>) -> Option<ArrayD<u32>> {
+    let rank = indices.ndim();
+    let perm = match site.ints("perm") {
+        None => (0..rank).rev().collect(),
+        Some(perm) => sizes(&perm)?,
+    };
+    is_permutation(&perm, rank).then(|| indices.permuted_axes(IxDyn(&perm)))
+}
+
+fn slice(site: &Site<'_>, mut indices: ArrayD<u32>) -> Option<ArrayD<u32>> {
+    let (starts, ends) = (site.listed("starts", 1)??, site.listed("ends", 2)??);
+    let axes = site.listed("axes", 3)?.unwrap_or_else(|| (0..).take(starts.len()).collect());
+    let steps = site.listed("steps", 4)?.unwrap_or_else(|| vec![1; starts.len()]);
+    for (((&start, &end), &axis), &step) in starts.iter().zip(&ends).zip(&axes).zip(&steps) {
+        let axis = resolve_axis(axis, indices.ndim())?;
+        let chosen = slice_indices(start, end, step, indices.shape()[axis])?;
+        indices = indices.select(Axis(axis), &chosen);
+    }
+    Some(indices)
+}
+
+fn split(site: &Site<'_>, indices: &ArrayD<u32>, output: usize) -> Option<ArrayD<u32>> {
+    let axis = resolve_axis(site.int("axis").unwrap_or(0), indices.ndim())?;
+    let given = site.listed("split", 1)?;
+    let parts = split_sizes(given.as_deref(), site.node.output.len(), indices.shape()[axis])?;
+    let start: usize = parts.get(..output)?.iter().sum();
+    let chosen: Vec<usize> = (start..start + parts.get(output)?).collect();
+    (chosen.last().is_none_or(|last| *last < indices.shape()[axis])).then(|| indices.select(Axis(axis), &chosen))
+}
+
+/// What a constant padding is filled with.
+fn fill_value(site: &Site<'_>) -> Option<f32> {
+    if site.text("mode").unwrap_or("constant") != "constant" {
+        return None;
+    }
+    match site.name(2) {
+        Some(_) => site.floats(2)?.iter().next().copied(),
+        None => Some(site.float("value").unwrap_or(0.0)),
+    }
+}
+
+fn pad(site: &Site<'_>, indices: &ArrayD<u32>) -> Option<ArrayD<u32>> {
+    let rank = indices.ndim();
+    let pads = site.listed("pads", 1)??;
+    let axes: Vec<usize> = match site.name(3) {
+        Some(_) => site.integers(3)?.iter().map(|&axis| resolve_axis(axis, rank)).collect::<Option<_>>()?,
+        None => (0..rank).collect(),
+    };
+    let mut moved = indices.clone();
+    for (number, &axis) in axes.iter().enumerate() {
+        let (before, after) = (*pads.get(number)?, *pads.get(axes.len() + number)?);
+        let size = i64::try_from(moved.shape()[axis]).ok()?;
+        let length = usize::try_from(size + before + after).ok()?;
+        let mut shape = moved.shape().to_vec();
+        shape[axis] = length;
+        let mut padded = ArrayD::from_elem(IxDyn(&shape), CONSTANT);
+        for (to, mut target) in padded.axis_iter_mut(Axis(axis)).enumerate() {
+            let from = i64::try_from(to).ok()? - before;
+            if (0..size).contains(&from) {
+                target.assign(&moved.index_axis(Axis(axis), usize::try_from(from).ok()?));
+            }
+        }
+        moved = padded;
+    }
+    Some(moved)
+}
+
+struct Moving {
+    /// For every output the index of its input; `None` if they are in the same order.
+    map: Option<Vec<u32>>,
+    fill: f32,
+    input: Vec<usize>,
+    output: Vec<usize>,
+}
+
+impl Moving {
+    fn moved(&self, input: &Array, fill: f32) -> Option<Array> {
+        let values = elements(input);
+        (input.shape() == self.input).then_some(())?;
+        let out = match &self.map {
+            None => values.to_vec(),
+            Some(map) => map.iter().map(|&index| values.get(index as usize).copied().unwrap_or(fill)).collect(),
+        };
+        array(&self.output, out)
+    }
+}
+
+impl Operator for Moving {
+    fn keeps(&self) -> Keeps {
+        Keeps::Nothing
+    }
+
+    fn forward(&self, inputs: &[&Array], _numbers: &[f32]) -> Option<Array> {
+        self.moved(inputs.first()?, self.fill)
+    }
+
+    fn jvp(&self, _at: &At<'_>, tangents: &[Option<&Array>], _step: &[f32]) -> Option<Array> {
+        self.moved(tangents.first().copied().flatten()?, 0.0)
+    }
+
+    fn vjp(&self, _at: &At<'_>, cotangent: &Array, wanted: &[bool], _gradient: &mut [f32]) -> Vec<Option<Array>> {
+        if wanted != [true] {
+            return vec![None];
+        }
+        let up = elements(cotangent);
+        let Some(map) = &self.map else { return vec![array(&self.input, up.to_vec())] };
+        let mut out = vec![0.0; self.input.iter().product()];
+        for (&index, value) in map.iter().zip(up) {
+            if let Some(target) = out.get_mut(index as usize) {
+                *target += value;
+            }
+        }
+        vec![array(&self.input, out)]
+    }
+}

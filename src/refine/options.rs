@@ -1,0 +1,72 @@
+//! How to refine, and what came of it.
+
+use serde::{Deserialize, Serialize};
+
+/// How long and on what to refine.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RefineOptions {
+    /// Rounds at most. Every round draws images and solves one least-squares problem.
+    pub rounds: usize,
+    /// Iterations of conjugate gradients in a round at most.
+    pub cg: usize,
+    /// Images of a round; fewer where a gigabyte of memory does not hold them.
+    pub images_per_round: usize,
+    /// Time after which no new iteration starts, in seconds.
+    pub seconds: f64,
+    /// Seed of draws, mirrors and shifts.
+    pub seed: u64,
+}
+
+impl Default for RefineOptions {
+    fn default() -> Self {
+        Self { rounds: 8, cg: 8, images_per_round: 256, seconds: 120.0, seed: 0 }
+    }
+}
+
+/// Why refinement ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stop {
+    /// There was nothing to adjust.
+    #[default]
+    Nothing,
+    /// All rounds were made.
+    Rounds,
+    /// The time was up.
+    Time,
+    /// Two rounds one after the other did not help on held-out images.
+    NoGain,
+    /// The caller cancelled.
+    Cancelled,
+}
+
+/// What refinement did.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Refined {
+    /// Rounds whose step was kept.
+    pub kept: usize,
+    /// Rounds that were made.
+    pub rounds: usize,
+    /// The objective on held-out images before the first round and after every round; a sum of squared errors relative to
+    /// the variance of the dense model's values.
+    pub errors: Vec<f64>,
+    /// Numbers that were adjusted.
+    pub parameters: usize,
+    /// Nodes whose weights were adjusted.
+    pub nodes: usize,
+    /// Images that steps were fitted on, and images that decided whether steps are kept.
+    pub images: [usize; 2],
+    /// Values that were compared with the dense model's.
+    pub compared: Vec<String>,
+    /// Nodes that were left as they are, and why.
+    pub left_out: Vec<(String, String)>,
+    /// Why it ended.
+    pub stopped_by: Stop,
+}
+
+impl Refined {
+    /// The objective on held-out images before and after, if there was one.
+    pub fn error(&self) -> Option<(f64, f64)> {
+        Some((*self.errors.first()?, *self.errors.last()?))
+    }
+}

@@ -1,0 +1,377 @@
+//! The part of a graph that is computed here, as a list of steps for batches of one size.
+
+use std::collections::{HashMap, HashSet};
+
+use super::blocks::Block;
+use super::ops::{self, Array, At, Keeps, Operator, elements};
+use super::site::Site;
+use super::survey::Survey;
+use crate::channels::run::node_name;
+use crate::model::Model;
+use crate::proto::onnx::{NodeProto, TensorProto};
+use crate::surgery::references;
+
+/// Largest difference from the engine's value, relative to the largest number, for a step to be believed.
+const TOLERANCE: f32 = 2e-3;
+
+/// One operator in its place.
+pub(super) struct Step {
+    pub(super) operator: Box<dyn Operator>,
+    pub(super) inputs: Vec<usize>,
+    pub(super) output: usize,
+    /// The adjustable numbers, if there are any.
+    pub(super) block: Option<usize>,
+    /// Constants in their place.
+    fixed: Vec<f32>,
+    op_type: String,
+}
+
+/// A value of the graph.
+pub(super) struct Value {
+    pub(super) name: String,
+    pub(super) shape: Vec<usize>,
+}
+
+/// Steps, values and adjustable numbers. Value 0 is the image.
+pub(super) struct Program {
+    pub(super) steps: Vec<Step>,
+    pub(super) values: Vec<Value>,
+    pub(super) blocks: Vec<Block>,
+    /// The adjustable numbers as the file holds them.
+    pub(super) numbers: Vec<f32>,
+    /// What is not computed or adjusted here, and why.
+    pub(super) left_out: Vec<(String, String)>,
+    /// Whether a value depends on adjustable numbers.
+    pub(super) active: Vec<bool>,
+    /// Whether a value is needed for derivatives.
+    kept: Vec<bool>,
+    /// Last step that reads a value.
+    last: Vec<usize>,
+    targets: Vec<usize>,
+}
+
+impl Program {
+    /// Makes every step that is known and computes what the engine computes.
+    pub(super) fn build(model: &Model, survey: &Survey, input: &str) -> Self {
+        let mut program = Self {
+            steps: Vec::new(),
+            values: Vec::new(),
+            blocks: Vec::new(),
+            numbers: Vec::new(),
+            left_out: Vec::new(),
+            active: Vec::new(),
+            kept: Vec::new(),
+            last: Vec::new(),
+            targets: Vec::new(),
+        };
+        let mut known = HashMap::new();
+        program.add_value(&mut known, survey, input);
+        let uses = references(model.graph());
+        let mut blocked: HashSet<&str> = HashSet::new();
+        for &index in &survey.order {
+            let node = &model.graph().node[index];
+            let reads = |name: &String| known.contains_key(name.as_str());
+            let reads_blocked = node.input.iter().any(|name| blocked.contains(name.as_str()));
+            if !reads_blocked && !node.input.iter().any(reads) {
+                continue;
+            }
+            let site = Site { node, shapes: &survey.shapes, constants: &survey.constants };
+            for (output, name) in node.output.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
+                let made =
+                    if reads_blocked { Err(None) } else { program.add_step(&site, output, &mut known, survey, &uses) };
+                if let Err(why) = made {
+                    blocked.insert(name);
+                    program.left_out.extend(why.filter(|_| output == 0).map(|why| (node_name(node), why)));
+                }
+            }
+            let weighted = matches!(node.op_type(), "Conv" | "Gemm" | "MatMul" | "BatchNormalization");
+            if reads_blocked && weighted {
+                program.left_out.push((node_name(node), "it comes after an operator that is not computed here".into()));
+            }
+        }
+        program
+    }
+
+    fn add_value(&mut self, known: &mut HashMap<String, usize>, survey: &Survey, name: &str) -> usize {
+        let shape = survey.shapes.get(name).cloned().unwrap_or_default();
+        self.values.push(Value { name: name.to_owned(), shape });
+        known.insert(name.to_owned(), self.values.len() - 1);
+        self.values.len() - 1
+    }
+
+    fn add_step(
+        &mut self,
+        site: &Site<'_>,
+        output: usize,
+        known: &mut HashMap<String, usize>,
+        survey: &Survey,
+        uses: &HashMap<String, usize>,
+    ) -> Result<(), Option<String>> {
+        let name = &site.node.output[output];
+        let Some(expected) = survey.values.get(name) else {
+            return Err(Some(format!("operator `{}` is not differentiated here", site.node.op_type())));
+        };
+        let unknown = || Some(format!("this form of `{}` is not differentiated here", site.node.op_type()));
+        let made = ops::make(site, output).ok_or_else(unknown)?;
+        let names = made.inputs.iter().map(|&input| site.name(input));
+        let inputs = names.map(|name| known.get(name?).copied()).collect::<Option<Vec<_>>>().ok_or_else(unknown)?;
+        let (fixed, block) = match made.operator.affine() {
+            None => (Vec::new(), None),
+            Some(_) => numbers(site, made.operator.as_ref()).ok_or_else(unknown)?,
+        };
+        let arrays: Option<Vec<&Array>> =
+            inputs.iter().map(|&input| survey.values.get(&self.values[input].name)).collect();
+        let computed = arrays.and_then(|arrays| made.operator.forward(&arrays, &fixed));
+        if !computed.is_some_and(|computed| agrees(&computed, expected)) {
+            return Err(Some(format!("`{}` computes something else here than in the engine", site.node.op_type())));
+        }
+        let index = self.add_value(known, survey, name);
+        let mut step = Step {
+            operator: made.operator,
+            inputs,
+            output: index,
+            block: None,
+            fixed,
+            op_type: site.node.op_type().to_owned(),
+        };
+        if let Some(block) = block {
+            let tensors = [Some(&block.weight), block.bias.as_ref()];
+            if tensors.into_iter().flatten().any(|name| uses.get(name.as_str()) != Some(&1)) {
+                self.left_out.push((block.node, "its weight is computed, or several nodes read it".into()));
+            } else {
+                step.block = Some(self.blocks.len());
+                let start = self.numbers.len();
+                self.numbers.append(&mut step.fixed);
+                self.blocks.push(Block { range: start..self.numbers.len(), ..block });
+            }
+        }
+        self.steps.push(step);
+        Ok(())
+    }
+
+    /// Keeps only what leads to `targets`, and only the blocks there; finds what derivatives need.
+    pub(super) fn aim(&mut self, targets: &[usize]) {
+        let mut needed = vec![false; self.values.len()];
+        targets.iter().for_each(|&target| needed[target] = true);
+        for step in self.steps.iter().rev() {
+            if needed[step.output] {
+                step.inputs.iter().for_each(|&input| needed[input] = true);
+            }
+        }
+        self.steps.retain(|step| needed[step.output]);
+        self.last = vec![0; self.values.len()];
+        self.active = vec![false; self.values.len()];
+        for (index, step) in self.steps.iter().enumerate() {
+            self.active[step.output] = step.block.is_some() || step.inputs.iter().any(|&input| self.active[input]);
+            step.inputs.iter().for_each(|&input| self.last[input] = index);
+        }
+        self.kept = vec![false; self.values.len()];
+        for step in self.steps.iter().filter(|step| self.active[step.output]) {
+            match step.operator.keeps() {
+                Keeps::Nothing => {}
+                Keeps::Inputs => step.inputs.iter().for_each(|&input| self.kept[input] = true),
+                Keeps::Output => self.kept[step.output] = true,
+            }
+        }
+        self.targets = targets.to_vec();
+    }
+
+    /// Values that may be compared with those of the dense model: what weights, poolings and several readers read, and
+    /// what nobody reads here.
+    pub(super) fn junctions(&self) -> Vec<usize> {
+        let mut readers: Vec<Vec<&Step>> = vec![Vec::new(); self.values.len()];
+        let mut active = vec![false; self.values.len()];
+        for step in &self.steps {
+            active[step.output] = step.block.is_some() || step.inputs.iter().any(|&input| active[input]);
+            step.inputs.iter().for_each(|&input| readers[input].push(step));
+        }
+        let gathers = |step: &&Step| {
+            step.operator.affine().is_some() && step.op_type != "BatchNormalization"
+                || matches!(step.op_type.as_str(), "GlobalAveragePool" | "ReduceMean" | "AveragePool" | "MaxPool")
+        };
+        (0..self.values.len())
+            .filter(|&value| active[value])
+            .filter(|&value| readers[value].len() != 1 || readers[value].iter().any(gathers))
+            .collect()
+    }
+
+    /// Numbers that one image needs while derivatives are formed.
+    pub(super) fn kept_per_image(&self) -> usize {
+        let size = |index: usize| self.values[index].shape.iter().product::<usize>();
+        let kept: usize = (0..self.values.len()).filter(|&value| self.kept[value]).map(size).sum();
+        kept / self.values[0].shape.first().copied().unwrap_or(1).max(1)
+    }
+
+    /// Numbers of one image in some values.
+    pub(super) fn compared_per_image(&self, values: &[usize]) -> usize {
+        let size = |&value: &usize| self.values[value].shape.iter().product::<usize>();
+        values.iter().map(size).sum::<usize>() / self.values[0].shape.first().copied().unwrap_or(1).max(1)
+    }
+
+    /// Values that no step reads.
+    pub(super) fn ends(&self) -> Vec<usize> {
+        let read: HashSet<usize> = self.steps.iter().flat_map(|step| step.inputs.iter().copied()).collect();
+        self.targets.iter().copied().filter(|target| !read.contains(target)).collect()
+    }
+
+    /// How many numbers lead to a target.
+    pub(super) fn adjustable(&self) -> usize {
+        self.steps.iter().filter_map(|step| step.block).map(|block| self.blocks[block].range.len()).sum()
+    }
+
+    fn own<'a>(&'a self, step: &'a Step, numbers: &'a [f32]) -> &'a [f32] {
+        step.block.map_or(step.fixed.as_slice(), |block| &numbers[self.blocks[block].range.clone()])
+    }
+
+    /// Values of the targets and what derivatives need; the former are in `targets`' order.
+    pub(super) fn forward(&self, image: &Array, numbers: &[f32], keep: bool) -> Option<(Trace, Vec<Array>)> {
+        let mut arrays: Vec<Option<Array>> = self.values.iter().map(|_| None).collect();
+        arrays[0] = Some(image.clone());
+        let mut outputs: Vec<Option<Array>> = self.targets.iter().map(|_| None).collect();
+        for (index, step) in self.steps.iter().enumerate() {
+            let inputs: Vec<&Array> = step.inputs.iter().map(|&input| arrays[input].as_ref()).collect::<Option<_>>()?;
+            let array = step.operator.forward(&inputs, self.own(step, numbers))?;
+            if let Some(place) = self.targets.iter().position(|&target| target == step.output) {
+                outputs[place] = Some(array.clone());
+            }
+            arrays[step.output] = Some(array);
+            for &input in &step.inputs {
+                if self.last[input] == index && !(keep && self.kept[input]) {
+                    arrays[input] = None;
+                }
+            }
+        }
+        for (value, array) in arrays.iter_mut().enumerate() {
+            if !(keep && self.kept[value]) {
+                *array = None;
+            }
+        }
+        Some((Trace { arrays }, outputs.into_iter().collect::<Option<_>>()?))
+    }
+
+    fn at<'a>(&'a self, step: &'a Step, trace: &'a Trace, numbers: &'a [f32]) -> At<'a> {
+        At {
+            inputs: step.inputs.iter().map(|&input| trace.arrays[input].as_ref()).collect(),
+            output: trace.arrays[step.output].as_ref(),
+            numbers: self.own(step, numbers),
+        }
+    }
+
+    /// Changes of the targets for a step of the numbers.
+    pub(super) fn jvp(&self, trace: &Trace, numbers: &[f32], direction: &[f32]) -> Vec<Option<Array>> {
+        let mut tangents: Vec<Option<Array>> = self.values.iter().map(|_| None).collect();
+        let mut outputs: Vec<Option<Array>> = self.targets.iter().map(|_| None).collect();
+        for (index, step) in self.steps.iter().enumerate().filter(|(_, step)| self.active[step.output]) {
+            let own = step.block.map_or(&[][..], |block| &direction[self.blocks[block].range.clone()]);
+            let inputs: Vec<Option<&Array>> = step.inputs.iter().map(|&input| tangents[input].as_ref()).collect();
+            let tangent = step.operator.jvp(&self.at(step, trace, numbers), &inputs, own);
+            if let Some(place) = self.targets.iter().position(|&target| target == step.output) {
+                outputs[place].clone_from(&tangent);
+            }
+            tangents[step.output] = tangent;
+            for &input in step.inputs.iter().filter(|&&input| self.last[input] == index) {
+                tangents[input] = None;
+            }
+        }
+        outputs
+    }
+
+    /// The transpose of [`Program::jvp`]: adds to `gradient`. `watch` sees the cotangent of every step with a block.
+    pub(super) fn vjp(
+        &self,
+        trace: &Trace,
+        numbers: &[f32],
+        cotangents: Vec<Option<Array>>,
+        gradient: &mut [f32],
+        watch: &mut dyn FnMut(&Step, &Array),
+    ) {
+        let mut sums: Vec<Option<Array>> = self.values.iter().map(|_| None).collect();
+        for (&target, cotangent) in self.targets.iter().zip(cotangents) {
+            sums[target] = cotangent;
+        }
+        for step in self.steps.iter().rev().filter(|step| self.active[step.output]) {
+            let Some(cotangent) = sums[step.output].take() else { continue };
+            let wanted: Vec<bool> = step.inputs.iter().map(|&input| self.active[input]).collect();
+            let own = step.block.map(|block| self.blocks[block].range.clone());
+            let own = own.map_or(&mut [][..], |range| if gradient.is_empty() { &mut [] } else { &mut gradient[range] });
+            if step.block.is_some() {
+                watch(step, &cotangent);
+            }
+            let parts = step.operator.vjp(&self.at(step, trace, numbers), &cotangent, &wanted, own);
+            for (&input, part) in step.inputs.iter().zip(parts) {
+                match (&mut sums[input], part) {
+                    (Some(sum), Some(part)) => *sum += &part,
+                    (empty, Some(part)) => *empty = Some(part),
+                    (_, None) => {}
+                }
+            }
+        }
+    }
+}
+
+/// What is kept of a forward pass over one batch.
+pub(super) struct Trace {
+    pub(super) arrays: Vec<Option<Array>>,
+}
+
+/// The numbers of an affine node, and its block if they are stored tensors.
+fn numbers(site: &Site<'_>, operator: &dyn Operator) -> Option<(Vec<f32>, Option<Block>)> {
+    let affine = operator.affine()?;
+    let (layout, stored) = (affine.layout(), affine.stored().clone());
+    let bias = if layout.bias { Some(elements(site.floats(2)?)) } else { None };
+    let numbers = stored.load(&layout, elements(site.floats(1)?), bias)?;
+    let block = Block {
+        node: node_name(site.node),
+        range: 0..0,
+        layout,
+        stored,
+        weight: site.name(1)?.to_owned(),
+        bias: site.name(2).filter(|_| layout.bias).map(str::to_owned),
+    };
+    Some((numbers, Some(block)))
+}
+
+/// Whether two arrays are equal up to rounding.
+fn agrees(computed: &Array, expected: &Array) -> bool {
+    let scale = expected.iter().fold(1e-6f32, |most, value| most.max(value.abs()));
+    computed.shape() == expected.shape()
+        && computed.iter().zip(expected).all(|(a, b)| (a - b).abs() <= TOLERANCE * scale)
+}
+
+/// Writes numbers back to where the file keeps them; `false` if a tensor is not found or of another type.
+pub(super) fn write_back(model: &mut Model, blocks: &[Block], numbers: &[f32]) -> bool {
+    let mut done = true;
+    for block in blocks {
+        let (weight, bias) = block.stored.store(&block.layout, &numbers[block.range.clone()]);
+        done &= put(model, &block.weight, &weight);
+        if let Some(name) = &block.bias {
+            done &= put(model, name, &bias);
+        }
+    }
+    done
+}
+
+fn put(model: &mut Model, name: &str, values: &[f32]) -> bool {
+    let new = |tensor: &TensorProto| model.tensor(tensor).ok()?.with_f32(values);
+    let data = model.graph().initializer.iter().find(|tensor| tensor.name() == name).map(new);
+    let data = data.or_else(|| constant(&model.graph().node, name).map(new)).flatten();
+    let Some(data) = data else { return false };
+    let graph = model.graph_mut();
+    let place = graph.initializer.iter_mut().find(|tensor| tensor.name() == name);
+    let place = place.or_else(|| {
+        let node =
+            graph.node.iter_mut().find(|node| node.op_type() == "Constant" && node.output.iter().any(|o| o == name))?;
+        node.attribute.iter_mut().find_map(|attribute| attribute.t.as_mut())
+    });
+    place
+        .map(|tensor| {
+            let new = data.to_proto(tensor.name());
+            *tensor = new;
+        })
+        .is_some()
+}
+
+fn constant<'a>(nodes: &'a [NodeProto], name: &str) -> Option<&'a TensorProto> {
+    let node = nodes.iter().find(|node| node.op_type() == "Constant" && node.output.iter().any(|o| o == name))?;
+    node.attribute.iter().find_map(|attribute| attribute.t.as_ref())
+}

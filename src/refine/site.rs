@@ -1,0 +1,114 @@
+//! A node with what is known of its operands.
+
+use std::collections::HashMap;
+
+use ndarray::ArrayD;
+
+use crate::channels::run::{int_attribute, ints_attribute};
+use crate::engine::Tensor;
+use crate::model::TensorData;
+use crate::proto::onnx::{AttributeProto, NodeProto};
+
+/// Stored tensors and values that the graph computes without the images, by name.
+#[derive(Default)]
+pub(super) struct Constants {
+    pub(super) floats: HashMap<String, ArrayD<f32>>,
+    pub(super) integers: HashMap<String, (Vec<usize>, Vec<i64>)>,
+}
+
+impl Constants {
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.floats.contains_key(name) || self.integers.contains_key(name)
+    }
+
+    pub(super) fn add_stored(&mut self, name: &str, data: &TensorData) {
+        if let Some(values) = data.to_f32() {
+            if let Ok(array) = ArrayD::from_shape_vec(data.dims.clone(), values) {
+                self.floats.insert(name.to_owned(), array);
+            }
+        } else if let Some(values) = data.to_i64() {
+            self.integers.insert(name.to_owned(), (data.dims.clone(), values));
+        }
+    }
+
+    pub(super) fn add_computed(&mut self, name: &str, tensor: &Tensor) {
+        match tensor {
+            Tensor::F32(_) | Tensor::F64(_) | Tensor::F16(_) => {
+                self.floats.insert(name.to_owned(), tensor.to_f32().as_standard_layout().into_owned());
+            }
+            Tensor::I64(array) => {
+                self.integers.insert(name.to_owned(), (array.shape().to_vec(), array.iter().copied().collect()));
+            }
+            Tensor::I32(array) => {
+                let values = array.iter().map(|&value| i64::from(value)).collect();
+                self.integers.insert(name.to_owned(), (array.shape().to_vec(), values));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A node, the shapes of its run-time values for one batch, and the constants.
+pub(super) struct Site<'a> {
+    pub(super) node: &'a NodeProto,
+    /// Shapes of run-time values by name.
+    pub(super) shapes: &'a HashMap<String, Vec<usize>>,
+    pub(super) constants: &'a Constants,
+}
+
+impl<'a> Site<'a> {
+    /// Name of an input; `None` if it is left out.
+    pub(super) fn name(&self, input: usize) -> Option<&'a str> {
+        self.node.input.get(input).map(String::as_str).filter(|name| !name.is_empty())
+    }
+
+    /// Shape of an input that is computed from the images.
+    pub(super) fn shape(&self, input: usize) -> Option<&'a [usize]> {
+        self.shapes.get(self.name(input)?).map(Vec::as_slice)
+    }
+
+    pub(super) fn output_shape(&self, output: usize) -> Option<&'a [usize]> {
+        self.shapes.get(self.node.output.get(output)?).map(Vec::as_slice)
+    }
+
+    /// A constant operand of floats.
+    pub(super) fn floats(&self, input: usize) -> Option<&'a ArrayD<f32>> {
+        self.constants.floats.get(self.name(input)?)
+    }
+
+    /// A constant operand of whole numbers.
+    pub(super) fn integers(&self, input: usize) -> Option<&'a [i64]> {
+        self.constants.integers.get(self.name(input)?).map(|(_, values)| values.as_slice())
+    }
+
+    /// Whole numbers that are an attribute in old operator sets and an input in new ones; `Some(None)` if left out.
+    pub(super) fn listed(&self, attribute: &str, input: usize) -> Option<Option<Vec<i64>>> {
+        if let Some(values) = self.ints(attribute) {
+            return Some(Some(values));
+        }
+        match self.name(input) {
+            None => Some(None),
+            Some(_) => self.integers(input).map(|values| Some(values.to_vec())),
+        }
+    }
+
+    pub(super) fn attribute(&self, name: &str) -> Option<&'a AttributeProto> {
+        crate::channels::run::attribute(self.node, name)
+    }
+
+    pub(super) fn int(&self, name: &str) -> Option<i64> {
+        int_attribute(self.node, name)
+    }
+
+    pub(super) fn ints(&self, name: &str) -> Option<Vec<i64>> {
+        ints_attribute(self.node, name)
+    }
+
+    pub(super) fn float(&self, name: &str) -> Option<f32> {
+        self.attribute(name).and_then(|attribute| attribute.f)
+    }
+
+    pub(super) fn text(&self, name: &str) -> Option<&'a str> {
+        self.attribute(name).and_then(|attribute| attribute.s.as_deref()).and_then(|s| std::str::from_utf8(s).ok())
+    }
+}
