@@ -308,6 +308,10 @@ pub(super) struct Prune {
     /// alone; default: minutes; max: several times that
     #[arg(long, value_enum, default_value = "default", help_heading = "Budget")]
     effort: EffortFlag,
+    /// Time for adjusting all weights at once towards the dense model's outputs, the last part of
+    /// the repair; 0 leaves it out [default: as --effort says]
+    #[arg(long, value_name = "SECONDS", value_parser = parse::seconds, help_heading = "Budget")]
+    refine: Option<f64>,
     /// Steps of widths: auto asks the engine for its channel block
     #[arg(long, value_name = "auto|N", default_value = "auto", value_parser = parse::round_to, help_heading = "Budget")]
     round_to: RoundTo,
@@ -426,6 +430,7 @@ impl Prune {
                 EffortFlag::Default => Effort::Default,
                 EffortFlag::Max => Effort::Max,
             },
+            refine: self.refine,
             output: self.output.clone(),
             plan: match &self.plan {
                 None => PlanFile::Beside,

@@ -153,6 +153,12 @@ pub(super) fn positive(text: &str) -> Result<f32, String> {
     finite(text).ok().filter(|&number| number > 0.0).ok_or_else(|| "a finite number above 0 is wanted".into())
 }
 
+/// A time in seconds, or 0.
+pub(super) fn seconds(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| format!("`{text}` is not a number of seconds"))?;
+    if value.is_finite() && value >= 0.0 { Ok(value) } else { Err(format!("`{text}` is not a time")) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ndarray::{Axis, Slice};
+use ndarray::{ArrayD, Axis, Slice};
 
 use super::dense::Observed;
 use super::run::Run;
@@ -12,9 +12,14 @@ use crate::compensate::{Compensation, Refit, Walk, refit};
 use crate::engine::Tensor;
 use crate::error::Error;
 use crate::model::Model;
+use crate::refine::{RefineOptions, Refined, refine};
+use crate::report::Repair;
 
 /// Bytes of activations that are kept of both models during the walk.
 const KEPT_ACTIVATIONS: u64 = 2 << 30;
+
+/// Bytes of images that refinement draws from.
+const REFINED_IMAGES: usize = 256 << 20;
 
 /// Mirror images are added while all images stay below this.
 const MOST_MIRRORED: usize = 256 << 20;
@@ -26,18 +31,22 @@ impl Run<'_> {
         cut: &Cut,
         observed: Option<&Observed>,
         compensation: Compensation,
-    ) -> Result<Refit, Error> {
+    ) -> Result<Repair, Error> {
         let Some((observed, moments)) = observed.and_then(|own| Some((own, own.moments.as_ref()?))) else {
-            return Ok(Refit::default());
+            return Ok(Repair::default());
         };
         self.progress.phase("compensate", None);
-        self.timed("compensate", |run| {
-            let mut report = refit(&run.model, pruned, &run.channels, cut, moments, compensation)?;
+        let refit = self.timed("compensate", |run| {
+            let mut refit = refit(&run.model, pruned, &run.channels, cut, moments, compensation)?;
             if compensation == Compensation::Sequential {
-                run.walk(pruned, cut, &observed.batches, &mut report)?;
+                run.walk(pruned, cut, &observed.batches, &mut refit)?;
             }
-            Ok(report)
-        })
+            Ok(refit)
+        })?;
+        let wanted = compensation == Compensation::Sequential;
+        let refined =
+            self.timed("refine", |run| if wanted { run.refined(pruned, &observed.batches) } else { Ok(None) })?;
+        Ok(Repair { refit, refined })
     }
 
     fn walk(&self, pruned: &mut Model, cut: &Cut, images: &[Arc<Tensor>], report: &mut Refit) -> Result<(), Error> {
@@ -61,6 +70,21 @@ impl Run<'_> {
             count => progress.phase("compensate", Some(count as u64)),
         })?;
         Ok(())
+    }
+
+    /// All layers at once, towards the dense model's values.
+    fn refined(&self, pruned: &mut Model, batches: &[Arc<Tensor>]) -> Result<Option<Refined>, Error> {
+        let Some((rounds, cg, images_per_round, limit)) = self.options.effort.refinement() else { return Ok(None) };
+        let seconds = self.options.refine.unwrap_or(limit);
+        if seconds <= 0.0 || batches.is_empty() {
+            return Ok(None);
+        }
+        self.progress.phase("refine", None);
+        let bytes: usize = batches.iter().map(|batch| 4 * batch.shape().iter().product::<usize>()).sum();
+        let every = bytes.div_ceil(REFINED_IMAGES).max(1);
+        let images: Vec<ArrayD<f32>> = batches.iter().step_by(every).map(|batch| batch.to_f32()).collect();
+        let options = RefineOptions { rounds, cg, images_per_round, seconds, seed: self.options.seed };
+        Ok(Some(refine(&self.model, pruned, self.engine.as_ref(), &images, &options, self.cancel)?))
     }
 
     /// The images and their mirror images (7.8), where those are small.

@@ -133,6 +133,17 @@ pub enum Effort {
     Max,
 }
 
+impl Effort {
+    /// Rounds of refinement, iterations and images of a round, and the time after which no new one starts, in seconds.
+    pub(super) fn refinement(self) -> Option<(usize, usize, usize, f64)> {
+        match self {
+            Self::Fast => None,
+            Self::Default => Some((5, 8, 256, 60.0)),
+            Self::Max => Some((24, 10, 512, 600.0)),
+        }
+    }
+}
+
 /// A pruning run.
 #[derive(Debug, Clone, Default)]
 pub struct PruneOptions {
@@ -148,6 +159,8 @@ pub struct PruneOptions {
     pub compensation: Compensation,
     /// Time for it.
     pub effort: Effort,
+    /// Seconds after which refinement starts no new round; 0: none at all. By default as `effort` says.
+    pub refine: Option<f64>,
     /// Where the pruned model goes; `MODEL.pruned.onnx` by default.
     pub output: Option<PathBuf>,
     /// Bounds on what has to be measured; beside the budget of `criteria`, all hold.

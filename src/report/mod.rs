@@ -7,6 +7,7 @@ mod inspection;
 mod json;
 mod memory;
 mod number;
+mod repair;
 #[cfg(test)]
 mod samples;
 mod scored;
@@ -23,6 +24,7 @@ pub use inspection::{InspectedGroup, InspectedOperator, Inspection, Members};
 pub use json::Json;
 pub use memory::peak_memory_bytes;
 pub use number::{bytes, count};
+pub use repair::Repair;
 pub use scored::{SCORES_SCHEMA_VERSION, Scored, ScoredGroup};
 pub use searched::{Loss, Searched, Tried};
 pub use summary::{

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::{
-    AccuracyChange, Calibrated, Change, FileInfo, GroupChange, LatencyChange, ProtectedChannels, Searched, Summary,
-    Tried, Verified,
+    AccuracyChange, Calibrated, Change, FileInfo, GroupChange, LatencyChange, ProtectedChannels, Repair, Searched,
+    Summary, Tried, Verified,
 };
 use crate::channels::Scope;
 use crate::compensate::{Method, Refit};
@@ -63,7 +63,7 @@ pub(super) fn bare() -> Summary {
         protected: vec![guarded("/head/Gemm", &["channels of the graph output `output`"])],
         calibration: None,
         verification: None,
-        compensation: Refit::default(),
+        compensation: Repair::default(),
         warnings: Vec::new(),
         notes: Vec::new(),
         seed: 0,
@@ -147,14 +147,17 @@ pub(super) fn full() -> Summary {
             preprocessing: "28x28 gray, short side 28, centre crop, v / 255, mean 0, std 1".into(),
         }),
         verification: Some(Verified { agreement: Agreement { max_error: 3.2e-7, tolerance: 1e-4 }, runs: 2 }),
-        compensation: Refit {
-            consumers: vec![
-                ("a".into(), Method::Channel),
-                ("b".into(), Method::Channel),
-                ("c".into(), Method::Bias),
-                ("d".into(), Method::None),
-            ],
-            layers: Vec::new(),
+        compensation: Repair {
+            refined: None,
+            refit: Refit {
+                consumers: vec![
+                    ("a".into(), Method::Channel),
+                    ("b".into(), Method::Channel),
+                    ("c".into(), Method::Bias),
+                    ("d".into(), Method::None),
+                ],
+                layers: Vec::new(),
+            },
         },
         warnings: vec![
             "the budget of 6.22 M MACs cannot be reached: 7.10 M remain in protected channels and floors".into(),

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::Repair;
 use super::{Classwise, Searched};
 use crate::channels::{Protected, Scope};
-use crate::compensate::Refit;
 use crate::engine::EngineInfo;
 use crate::verify::{Accuracy, Agreement, ClassAccuracy};
 
@@ -196,7 +196,7 @@ pub struct Summary {
     /// Masked = sliced.
     pub verification: Option<Verified>,
     /// What was done to the consumers of cut channels.
-    pub compensation: Refit,
+    pub compensation: Repair,
     /// What a person should know before anything else: what could not be done, and why.
     #[serde(default)]
     pub warnings: Vec<String>,

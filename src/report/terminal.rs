@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use super::text::{plural, shorten, thousands, wrap};
-use super::{AccuracyChange, Change, Classwise, Format, ProtectedChannels, Style, Summary, bytes, count};
+use super::{AccuracyChange, Change, Classwise, Format, ProtectedChannels, Repair, Style, Summary, bytes, count};
 use crate::compensate::Method;
 
 /// Rows of a table before it is cut short; the JSON report has all.
@@ -244,7 +244,7 @@ fn seconds(timings: &BTreeMap<String, f64>) -> String {
 
 fn methods(summary: &Summary) -> String {
     let mut counts: BTreeMap<Method, usize> = BTreeMap::new();
-    for (_, method) in &summary.compensation.consumers {
+    for (_, method) in &summary.compensation.refit.consumers {
         *counts.entry(*method).or_default() += 1;
     }
     if counts.is_empty() {
@@ -257,7 +257,24 @@ fn methods(summary: &Summary) -> String {
         Method::None => "unchanged",
     };
     let parts: Vec<String> = counts.iter().map(|(method, count)| format!("{count} {}", name(method))).collect();
-    format!("{}: {}", plural(summary.compensation.consumers.len(), "consumer"), parts.join(", "))
+    let consumers = plural(summary.compensation.refit.consumers.len(), "consumer");
+    format!("{consumers}: {}{}", parts.join(", "), behind(&summary.compensation))
+}
+
+/// What was done behind the cuts, for the end of a sentence.
+fn behind(repair: &Repair) -> String {
+    let layers = &repair.refit.layers;
+    let mut text = String::new();
+    if !layers.is_empty() {
+        let constants = layers.iter().filter(|layer| layer.ridge.is_none()).count();
+        let alone = if constants > 0 { format!(" ({constants} in their constants only)") } else { String::new() };
+        text = format!("; then {} on the pruned model's own activations{alone}", plural(layers.len(), "layer"));
+    }
+    if let Some((before, after)) = repair.refined.as_ref().and_then(crate::refine::Refined::error) {
+        let rounds = repair.refined.as_ref().map_or(0, |refined| refined.kept);
+        text += &format!("; then all at once in {}: difference {before:.3} -> {after:.3}", plural(rounds, "round"));
+    }
+    text
 }
 
 /// Lists what stays whole, with the first reason.

@@ -1,7 +1,6 @@
 //! From a budget to a candidate: plan, rewrite and verify, compensate.
 
 use crate::channels::Cut;
-use crate::compensate::Refit;
 use crate::error::Error;
 use crate::model::Model;
 use crate::pipeline::classes::Classes;
@@ -42,7 +41,7 @@ pub(in crate::pipeline) struct Made {
     pub(in crate::pipeline) planned: Planned,
     pub(in crate::pipeline) pruned: Model,
     pub(in crate::pipeline) verification: Option<Verified>,
-    pub(in crate::pipeline) compensation: Refit,
+    pub(in crate::pipeline) compensation: crate::report::Repair,
 }
 
 /// Why there is no candidate.

@@ -1,0 +1,17 @@
+//! What was done to repair a model.
+
+use serde::{Deserialize, Serialize};
+
+use crate::compensate::Refit;
+use crate::refine::Refined;
+
+/// Compensation and refinement of a pruned model.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Repair {
+    /// Consumers, and layers behind a cut.
+    #[serde(flatten)]
+    pub refit: Refit,
+    /// All layers at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refined: Option<Refined>,
+}
