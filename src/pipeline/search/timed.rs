@@ -3,7 +3,7 @@
 use super::Search;
 use super::candidate::{Fault, Planned};
 use super::goals::{LatencyTarget, Limits};
-use super::latency::{Found, Precision, Timing, WITHIN, between, search};
+use super::latency::{Found, Precision, Timing, WITHIN, between, nearest, search};
 use crate::engine::Tensor;
 use crate::error::Error;
 use crate::latency::{Interval, TimingOptions, calm_interval};
@@ -45,7 +45,7 @@ impl Search<'_, '_> {
         let mut timed: Vec<Timed> = Vec::new();
         let found =
             search(target, self.limits.macs, |share, precision| self.time(share, precision, &feed, &mut timed))?;
-        let found = self.fill_gap(found, target, &feed, &mut timed)?;
+        let found = nearest(target, self.fill_gap(found, target, &feed, &mut timed)?);
         let (plan, complaint) = outcome(&found, target);
         let Some(plan) = plan else {
             let why = "no share of the multiply-accumulates leaves a channel out".to_owned();
