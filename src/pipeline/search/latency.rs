@@ -109,8 +109,8 @@ pub(super) fn search<E>(
     Ok(settle(target, &seen))
 }
 
-/// Looks between two plans that differ in `parts` groups. `time` is told which of these are as in the slower plan and
-/// answers the ratio: as many as go from the first on, then a few of the others one by one, until a plan lands.
+/// Widens a plan below the target in some of `parts` groups. `time` is told in which and answers the ratio: as many as
+/// go from the first on, then a few of the others one by one, until a plan lands.
 ///
 /// # Errors
 /// The first error of `time`.
