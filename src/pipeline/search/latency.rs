@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 /// A plan this far below its target, as a share of it, has landed.
 pub(super) const WITHIN: f64 = 0.05;
 
+/// A plan above its target by less than this factor is nearly there; noise may add as much again.
+const ABOVE: f64 = 1.0 + WITHIN / 2.0;
+
 /// Where in the band below the target the search aims.
 const AIM: f64 = 1.0 - WITHIN / 2.0;
 
@@ -45,7 +48,7 @@ pub(super) struct Timing {
 pub(super) enum Found {
     /// At most the target, and no more than [`WITHIN`] below it, or all that another bound left.
     Met(Timing),
-    /// No plan lands in the band; this is the nearest above it, by less than [`WITHIN`].
+    /// No plan lands in the band; this is the nearest above it, by less than half of [`WITHIN`].
     Above(Timing),
     /// The fastest plan is slower than the target.
     Floor(Timing),
@@ -106,8 +109,8 @@ pub(super) fn search<E>(
     Ok(settle(target, &seen))
 }
 
-/// Looks between two plans that differ in `parts` groups. `time` is told which of these are as in the slower plan and
-/// answers the ratio: as many as go from the first on, then a few of the others one by one, until a plan lands.
+/// Widens a plan below the target in some of `parts` groups. `time` is told in which and answers the ratio: as many as
+/// go from the first on, then a few of the others one by one, until a plan lands.
 ///
 /// # Errors
 /// The first error of `time`.
@@ -159,6 +162,14 @@ fn next(target: f64, slow: (f64, f64), fast: Option<(f64, f64)>) -> f64 {
     }
 }
 
+/// A gap that could not be filled: the plan above the target is taken where it is nearly there.
+pub(super) fn nearest(target: f64, found: Found) -> Found {
+    match found {
+        Found::Gap(_, Some(above)) if above.ratio / target <= ABOVE => Found::Above(above),
+        found => found,
+    }
+}
+
 /// The best of what was seen.
 fn settle(target: f64, seen: &BTreeMap<usize, f64>) -> Found {
     let timing = |(&plan, &ratio): (&usize, &f64)| Timing { plan, ratio };
@@ -166,8 +177,8 @@ fn settle(target: f64, seen: &BTreeMap<usize, f64>) -> Found {
     let above = seen.iter().filter(|(_, ratio)| **ratio > target).min_by(|a, b| a.1.total_cmp(b.1)).map(timing);
     match (below, above) {
         (Some(below), _) if landed(below.ratio / target) => Found::Met(below),
-        (_, Some(above)) if above.ratio / target <= 1.0 + WITHIN => Found::Above(above),
         (Some(below), above) => Found::Gap(below, above),
+        (None, Some(above)) if above.ratio / target <= ABOVE => Found::Above(above),
         (None, Some(above)) => Found::Floor(above),
         (None, None) => Found::Nothing,
     }
@@ -225,9 +236,11 @@ mod tests {
         let (found, _) = on(0.7, 1.0, 0.001, stairs);
         let Found::Gap(below, next) = found else { panic!("{found:?}") };
         assert_eq!((below.ratio, next.unwrap().ratio), (0.5, 0.9));
+        assert_eq!(nearest(0.7, found), found);
         // Just above the target is nearer than far below it.
-        let (found, _) = on(0.7, 1.0, 0.001, |s| if s > 0.6 { 0.72 } else { 0.5 });
-        assert!(matches!(found, Found::Above(timing) if (timing.ratio - 0.72).abs() < 1e-9), "{found:?}");
+        let (found, _) = on(0.7, 1.0, 0.001, |s| if s > 0.6 { 0.71 } else { 0.5 });
+        let found = nearest(0.7, found);
+        assert!(matches!(found, Found::Above(timing) if (timing.ratio - 0.71).abs() < 1e-9), "{found:?}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::Search;
 use super::candidate::{Fault, Planned};
 use super::goals::{LatencyTarget, Limits};
-use super::latency::{Found, Precision, Timing, WITHIN, between, search};
+use super::latency::{Found, Precision, Timing, WITHIN, between, nearest, search};
 use crate::engine::Tensor;
 use crate::error::Error;
 use crate::latency::{Interval, TimingOptions, calm_interval};
@@ -11,7 +11,7 @@ use crate::model::Model;
 use crate::pipeline::explain::describe;
 use crate::pipeline::measure::compared;
 use crate::pipeline::run::Run;
-use crate::plan::PlanError;
+use crate::plan::{Plan, PlanError};
 use crate::report::{LatencyChange, Tried};
 use crate::rewrite;
 use crate::verify::{input_specs, random_inputs};
@@ -45,7 +45,7 @@ impl Search<'_, '_> {
         let mut timed: Vec<Timed> = Vec::new();
         let found =
             search(target, self.limits.macs, |share, precision| self.time(share, precision, &feed, &mut timed))?;
-        let found = self.fill_gap(found, target, &feed, &mut timed)?;
+        let found = nearest(target, self.fill_gap(found, target, &feed, &mut timed)?);
         let (plan, complaint) = outcome(&found, target);
         let Some(plan) = plan else {
             let why = "no share of the multiply-accumulates leaves a channel out".to_owned();
@@ -124,8 +124,7 @@ impl Search<'_, '_> {
         Ok(Some(Timing { plan, ratio: ratio.median }))
     }
 
-    /// Where the stairs of whole plans leave the target out, takes some groups from the slower plan and the others from
-    /// the faster one.
+    /// Where the stairs of whole plans leave the target out, widens the plan below it group by group.
     fn fill_gap(
         &mut self,
         found: Found,
@@ -133,18 +132,16 @@ impl Search<'_, '_> {
         feed: &[(String, Tensor)],
         timed: &mut Vec<Timed>,
     ) -> Result<Found, Error> {
-        let Found::Gap(below, Some(above)) = found else { return Ok(found) };
-        let (fast, slow) = (timed[below.plan].planned.clone(), timed[above.plan].planned.clone());
-        let differ: Vec<usize> = (0..fast.plan.groups.len())
-            .filter(|&group| fast.plan.groups[group].kept.len() < slow.plan.groups[group].kept.len())
-            .collect();
+        let Found::Gap(below, above) = found else { return Ok(found) };
+        let narrow = timed[below.plan].planned.plan.clone();
+        let wider = wider(&narrow, timed);
         let options = Precision::Long.options(self.run.options.seed);
         let first = timed.len();
         let limits = timed[below.plan].limits;
-        between(target, differ.len(), |parts| {
-            let mut plan = fast.plan.clone();
-            for group in parts.iter().map(|&part| differ[part]) {
-                plan.groups[group].kept.clone_from(&slow.plan.groups[group].kept);
+        between(target, wider.len(), |parts| {
+            let mut plan = narrow.clone();
+            for (group, kept) in parts.iter().map(|&part| &wider[part]) {
+                plan.groups[*group].kept.clone_from(kept);
             }
             let cut = plan.cut(&self.run.channels)?;
             let planned = Planned { plan, cut, warnings: Vec::new() };
@@ -163,7 +160,7 @@ impl Search<'_, '_> {
         Ok(if timing.ratio >= (1.0 - WITHIN) * target {
             Found::Met(timing)
         } else if timing.ratio > below.ratio {
-            Found::Gap(timing, Some(above))
+            Found::Gap(timing, above)
         } else {
             found
         })
@@ -209,6 +206,19 @@ pub(in crate::pipeline) fn slower(target: LatencyTarget, found: &LatencyChange) 
             found.ratio, found.ratio_low, found.ratio_high
         )
     })
+}
+
+/// For every group that is cut the channels of the next wider form that some timed plan has, else all of them; the
+/// groups that gain fewest come first.
+fn wider(narrow: &Plan, timed: &[Timed]) -> Vec<(usize, Vec<usize>)> {
+    let mut found: Vec<(usize, Vec<usize>)> = Vec::new();
+    for (group, own) in narrow.groups.iter().enumerate().filter(|(_, own)| own.kept.len() < own.width) {
+        let others = timed.iter().map(|other| &other.planned.plan.groups[group].kept);
+        let next = others.filter(|kept| kept.len() > own.kept.len()).min_by_key(|kept| kept.len());
+        found.push((group, next.cloned().unwrap_or_else(|| (0..own.width).collect())));
+    }
+    found.sort_by_key(|(group, kept)| kept.len() - narrow.groups[*group].kept.len());
+    found
 }
 
 /// Whether an interval is wider than the band in which a plan lands.
