@@ -1,6 +1,6 @@
 //! Refines a pruned model and writes the result.
 //!
-//!     cargo bench --bench refine -- DENSE PRUNED IMAGES.npy OUT [rounds cg images seconds seed]
+//!     cargo bench --bench refine -- DENSE PRUNED IMAGES.npy OUT [rounds draws images seconds seed]
 //!
 //! `IMAGES.npy` holds preprocessed images, `[N, C, H, W]` single precision.
 
@@ -29,8 +29,8 @@ fn main() {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small counts")]
     let options = RefineOptions {
         rounds: number(0, standard.rounds as f64) as usize,
-        cg: number(1, standard.cg as f64) as usize,
-        images_per_round: number(2, standard.images_per_round as f64) as usize,
+        draws: number(1, standard.draws as f64) as usize,
+        images_per_draw: number(2, standard.images_per_draw as f64) as usize,
         seconds: number(3, standard.seconds),
         seed: number(4, 0.0) as u64,
     };

@@ -25,10 +25,6 @@ impl Layout {
         self.groups * self.outputs * self.inputs
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.weights() + if self.bias { self.groups * self.outputs } else { 0 }
-    }
-
     /// The matrix of a group, `[outputs, inputs]`.
     pub(super) fn matrix<'a>(&self, numbers: &'a [f32], group: usize) -> MatRef<'a, f32> {
         let size = self.outputs * self.inputs;

@@ -9,24 +9,28 @@ use faer::{Accum, Mat, MatRef, Par, Side};
 use rayon::prelude::*;
 
 use super::blocks::{Affine, Block, Layout};
+use super::descent::dot;
+use super::linear::Linear;
 use super::ops::Array;
 use super::program::{Program, Trace};
 
 /// Matrices larger than this get the diagonal of their moments.
 const LARGEST: usize = 1200;
 
-/// Moments along one side of a matrix: all of them, or the diagonal.
-pub(super) struct Moments {
-    /// Inverse moments, `[n, n]`, or their diagonal as one column.
+/// Images on which the blocks' lengths are found.
+const CALIBRATION_IMAGES: usize = 32;
+
+pub(super) struct Inverse {
+    /// `[n, n]`, or the diagonal as one column; empty where there are no moments.
     inverse: Mat<f32>,
 }
 
 /// The preconditioner: one pair of sides for every group of every block.
 pub(super) struct Factors {
     /// (inputs, outputs) of every group.
-    blocks: Vec<Vec<(Moments, Moments)>>,
-    /// Mean curvature of every block; damping is relative to it.
-    pub(super) curvature: Vec<f32>,
+    blocks: Vec<Vec<(Inverse, Inverse)>>,
+    /// Length of every block's step, see [`Factors::calibrate`].
+    pub(super) lengths: Vec<f32>,
 }
 
 /// A pass whose cotangents of the blocks were kept: by block.
@@ -35,26 +39,35 @@ pub(super) type Watched = Vec<Option<Array>>;
 impl Factors {
     /// From passes over `traces` with random cotangents, `watched`. `ridge` is relative to the mean of the moments.
     pub(super) fn new(program: &Program, traces: &[(&Trace, Watched)], images: usize, ridge: f64) -> Self {
-        let found: Vec<(Vec<(Moments, Moments)>, f32)> = program
+        let blocks = program
             .blocks
             .par_iter()
             .enumerate()
             .map(|(index, block)| {
                 let step = program.steps.iter().find(|step| step.block == Some(index));
                 let affine = step.and_then(|step| Some((step.operator.affine()?, *step.inputs.first()?)));
-                let groups = (0..block.layout.groups).map(|group| match affine {
-                    Some((affine, input)) => one(affine, input, index, group, traces, images, ridge),
-                    None => (Moments::none(), Moments::none(), 0.0),
-                });
-                let groups: Vec<_> = groups.collect();
-                let mean = groups.iter().map(|group| group.2).sum::<f64>() / groups.len().max(1) as f64;
-                #[allow(clippy::cast_possible_truncation, reason = "single precision is enough")]
-                let mean = mean as f32;
-                (groups.into_iter().map(|(inputs, outputs, _)| (inputs, outputs)).collect(), mean)
+                let sides = |group| match affine {
+                    Some((affine, input)) => sides(affine, (input, index, group), traces, images, ridge),
+                    None => (Inverse::none(), Inverse::none()),
+                };
+                (0..block.layout.groups).map(sides).collect()
             })
             .collect();
-        let (blocks, curvature) = found.into_iter().unzip();
-        Self { blocks, curvature }
+        Self { blocks, lengths: vec![1.0; program.blocks.len()] }
+    }
+
+    /// Finds for every block the length of a step along its own direction that is best for it alone: the factors know
+    /// nothing of how cotangents at different positions go together, which differs from layer to layer by orders.
+    #[allow(clippy::cast_possible_truncation, reason = "single precision is enough")]
+    pub(super) fn calibrate(&mut self, linear: &Linear<'_>, right: &[f32]) {
+        let direction = self.apply(&linear.program.blocks, right);
+        let best = |block: &Block| {
+            let mut own = vec![0.0f32; direction.len()];
+            own[block.range.clone()].copy_from_slice(&direction[block.range.clone()]);
+            let length = dot(&own, right) / linear.curvature(&own, CALIBRATION_IMAGES);
+            if length > 0.0 && length.is_finite() { length as f32 } else { 0.0 }
+        };
+        self.lengths = linear.program.blocks.iter().map(best).collect();
     }
 
     /// The inverse times a vector of all numbers.
@@ -62,7 +75,8 @@ impl Factors {
         let parts: Vec<Vec<f32>> = blocks
             .par_iter()
             .zip(&self.blocks)
-            .map(|(block, sides)| {
+            .zip(&self.lengths)
+            .map(|((block, sides), &length)| {
                 let own = &vector[block.range.clone()];
                 let mut out = vec![0.0; own.len()];
                 for (group, (inputs, outputs)) in sides.iter().enumerate() {
@@ -70,6 +84,7 @@ impl Factors {
                     let solved = inputs.right(outputs.left(wide));
                     narrow(&block.layout, &solved, group, &mut out);
                 }
+                out.iter_mut().for_each(|value| *value *= length);
                 out
             })
             .collect();
@@ -77,37 +92,29 @@ impl Factors {
     }
 }
 
-impl Moments {
+impl Inverse {
     fn none() -> Self {
         Self { inverse: Mat::zeros(0, 0) }
     }
 
     /// The inverse of `moments + ridge * mean`, in double precision.
     #[allow(clippy::cast_possible_truncation, reason = "single precision is enough")]
-    fn new(moments: &Mat<f64>, ridge: f64) -> (Self, f64) {
+    fn new(moments: &Mat<f64>, ridge: f64) -> Self {
         let size = moments.nrows();
         let diagonal = moments.ncols() == 1 && size > 1;
-        let trace: f64 = (0..size).map(|i| if diagonal { moments[(i, 0)] } else { moments[(i, i)] }).sum();
+        let trace: f64 = (0..size).map(|i| moments[(i, if diagonal { 0 } else { i })]).sum();
         let mean = trace / size.max(1) as f64;
-        if !(mean > 0.0) || !mean.is_finite() {
-            return (Self::none(), 0.0);
+        if !mean.is_finite() || mean <= 0.0 {
+            return Self::none();
         }
         let damping = ridge * mean;
         if diagonal {
-            let inverse = Mat::from_fn(size, 1, |i, _| (1.0 / (moments[(i, 0)] + damping)) as f32);
-            return (Self { inverse }, mean);
+            return Self { inverse: Mat::from_fn(size, 1, |i, _| (1.0 / (moments[(i, 0)] + damping)) as f32) };
         }
         let damped = Mat::from_fn(size, size, |i, j| moments[(i, j)] + if i == j { damping } else { 0.0 });
-        match damped.llt(Side::Lower) {
-            Ok(factor) => {
-                let inverse = factor.inverse();
-                (Self { inverse: Mat::from_fn(size, size, |i, j| inverse[(i, j)] as f32) }, mean)
-            }
-            Err(_) => (
-                Self { inverse: Mat::from_fn(size, size, |i, j| if i == j { (1.0 / mean) as f32 } else { 0.0 }) },
-                mean,
-            ),
-        }
+        let Ok(factor) = damped.llt(Side::Lower) else { return Self::none() };
+        let inverse = factor.inverse();
+        Self { inverse: Mat::from_fn(size, size, |i, j| inverse[(i, j)] as f32) }
     }
 
     fn is_diagonal(&self) -> bool {
@@ -142,16 +149,14 @@ fn product(left: MatRef<'_, f32>, right: MatRef<'_, f32>) -> Mat<f32> {
     out
 }
 
-/// Both sides of one group and the mean curvature.
-fn one(
+/// Both sides of one group: of its inputs, with the constant that stands for the bias, and of its outputs.
+fn sides(
     affine: &dyn Affine,
-    input: usize,
-    block: usize,
-    group: usize,
+    (input, block, group): (usize, usize, usize),
     traces: &[(&Trace, Watched)],
     images: usize,
     ridge: f64,
-) -> (Moments, Moments, f64) {
+) -> (Inverse, Inverse) {
     let layout = affine.layout();
     let columns = |size: usize| if size > LARGEST { 1 } else { size };
     let mut inputs = Mat::<f32>::zeros(layout.inputs, columns(layout.inputs));
@@ -177,8 +182,7 @@ fn one(
         });
     let scale = 1.0 / images.max(1) as f64;
     let outputs = Mat::from_fn(outputs.nrows(), outputs.ncols(), |i, j| f64::from(outputs[(i, j)]) * scale);
-    let ((inputs, a), (outputs, g)) = (Moments::new(&moments, ridge), Moments::new(&outputs, ridge));
-    (inputs, outputs, a * g)
+    (Inverse::new(&moments, ridge), Inverse::new(&outputs, ridge))
 }
 
 /// The matrix of a group with its biases as a last column.

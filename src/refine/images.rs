@@ -6,6 +6,9 @@ use rand_chacha::ChaCha8Rng;
 
 use super::ops::Array;
 
+/// Images are moved by at most this part of their size.
+const REACH: usize = 8;
+
 /// One image as it enters a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Pick {
@@ -81,9 +84,7 @@ impl<'a> Images<'a> {
         let planes = self.shape().len() >= 3;
         let reach = |axis: usize| {
             let size = self.shape()[self.shape().len() - axis];
-            i32::try_from(size / std::env::var("RF_SHIFT").ok().and_then(|v| v.parse().ok()).unwrap_or(8))
-                .unwrap_or(0)
-                .min(32)
+            i32::try_from(size / REACH).unwrap_or(0)
         };
         let mut left: Vec<usize> = Vec::new();
         (0..count)

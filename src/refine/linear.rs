@@ -45,7 +45,7 @@ pub(super) fn errors(program: &Program, targets: &[Target], batches: &[Batch], n
 
 fn lengths(targets: &[Target], batch: &Batch, values: &[Array]) -> Vec<f64> {
     let all = targets.iter().zip(&batch.wanted).zip(values);
-    all.map(|((target, wanted), value)| target.length(wanted, &(wanted - value))).collect()
+    all.map(|((target, wanted), value)| target.length(&(wanted - value))).collect()
 }
 
 impl<'a> Linear<'a> {
@@ -65,7 +65,7 @@ impl<'a> Linear<'a> {
         let right = linear.sum(|index, gradient| {
             let batch = &batches[index];
             let pairs = targets.iter().zip(&batch.wanted).zip(&values[index]);
-            let missing = pairs.map(|((target, wanted), value)| Some(target.pull(wanted, &(wanted - value)))).collect();
+            let missing = pairs.map(|((target, wanted), value)| Some((wanted - value) * target.weight)).collect();
             program.vjp(&linear.traces[index], numbers, missing, gradient, &mut |_, _| {});
         });
         Some((linear, right))
@@ -90,15 +90,19 @@ impl<'a> Linear<'a> {
         total
     }
 
-    /// The Gauss-Newton matrix times a direction.
-    pub(super) fn product(&self, direction: &[f32]) -> Vec<f32> {
-        self.sum(|index, gradient| {
-            let (trace, batch) = (&self.traces[index], &self.batches[index]);
-            let changes = self.program.jvp(trace, self.numbers, direction);
-            let pairs = self.targets.iter().zip(&batch.wanted).zip(changes);
-            let pulled = pairs.map(|((target, wanted), change)| change.map(|change| target.pull(wanted, &change)));
-            self.program.vjp(trace, self.numbers, pulled.collect(), gradient, &mut |_, _| {});
-        })
+    /// The curvature along a direction: its squared length in the Gauss-Newton metric, by an exact product on at most
+    /// `most` images.
+    pub(super) fn curvature(&self, direction: &[f32], most: usize) -> f64 {
+        let size = self.batches.first().map_or(1, Batch::len).max(1);
+        let some = most.div_ceil(size).clamp(1, self.batches.len().max(1)).min(self.batches.len());
+        let parts: Vec<f64> = (0..some)
+            .into_par_iter()
+            .map(|index| {
+                let changes = self.program.jvp(&self.traces[index], self.numbers, direction);
+                self.targets.iter().zip(changes).filter_map(|(target, change)| Some(target.length(&change?))).sum()
+            })
+            .collect();
+        parts.iter().sum::<f64>() / (some * size).max(1) as f64
     }
 
     /// The preconditioner, from random cotangents on some of the batches.

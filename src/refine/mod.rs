@@ -2,13 +2,14 @@
 //!
 //! Compensation refits one layer after the other; what is left over adds up through the network. Here the squared
 //! difference of chosen values (outputs, the last feature map, the streams between) is minimised over all weights
-//! together by damped Gauss-Newton steps: derivatives forwards and backwards of the graph's operators, conjugate
-//! gradients with a Kronecker-factored preconditioner (`compensation.md` 7.7 for whole networks). A step is kept only if it
-//! helps on held-out images. The dense model gives the targets, so mirrored and shifted images serve too; labels are not
-//! used.
+//! together by damped Gauss-Newton steps (`compensation.md` 7.7 for whole networks): derivatives forwards and backwards of
+//! the graph's operators, a Kronecker-factored Gauss-Newton matrix, lengths from exact products with it, a fresh draw of
+//! images for every step. A round of steps is kept only if it helps on held-out images. The dense model gives the targets,
+//! so mirrored and shifted images serve too; labels are not used.
 
 mod blocks;
 mod dense;
+mod descent;
 mod factors;
 mod images;
 mod linear;
@@ -18,7 +19,6 @@ mod options;
 mod program;
 mod rounds;
 mod site;
-mod solve;
 mod survey;
 
 pub use options::{RefineOptions, Refined, Stop};

@@ -5,14 +5,19 @@ use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 
 use super::ops::{Array, elements};
+use super::program::Program;
+
+/// Shares of the objective: what the model returns, the last feature map, and all values before it together. Outputs
+/// alone have too few numbers an image to say what hundreds of thousands of weights should be; the streams say it layer
+/// by layer.
+const OUTPUTS: f64 = 0.3;
+const LAST: f64 = 1.0;
+const STREAMS: f64 = 3.0;
 
 /// One value that is compared with the dense model's.
 pub(super) struct Target {
-    /// Weight of a squared difference: share of the objective over the value's variance per image.
-    pub(super) squares: f32,
-    /// Weight of the difference in the metric of the softmax (twice the divergence of Kullback and Leibler); rows of
-    /// scores only.
-    pub(super) fisher: f32,
+    /// Share of the objective over the value's variance per image.
+    pub(super) weight: f32,
 }
 
 /// Images with the dense model's values for them.
@@ -21,54 +26,44 @@ pub(super) struct Batch {
     pub(super) wanted: Vec<Array>,
 }
 
-/// Softmax of every row.
-fn softmax(rows: &Array) -> Array {
-    let mut out = rows.clone();
-    for mut row in out.axis_iter_mut(Axis(0)) {
-        let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        row.mapv_inplace(|value| (value - most).exp());
-        let sum = row.sum();
-        row.mapv_inplace(|value| value / sum);
+impl Target {
+    /// The squared length of a difference.
+    pub(super) fn length(&self, difference: &Array) -> f64 {
+        f64::from(self.weight) * elements(difference).iter().map(|value| f64::from(value * value)).sum::<f64>()
     }
-    out
+
+    /// An array of random signs whose second moments are the weight.
+    pub(super) fn sample(&self, like: &Array, rng: &mut ChaCha8Rng) -> Array {
+        let size = self.weight.sqrt();
+        like.mapv(|_| if rng.random::<bool>() { size } else { -size })
+    }
 }
 
-impl Target {
-    /// The metric times a difference.
-    pub(super) fn pull(&self, wanted: &Array, difference: &Array) -> Array {
-        let mut out = difference * self.squares;
-        if self.fisher > 0.0 {
-            let shares = softmax(wanted);
-            for ((mut out, row), shares) in
-                out.axis_iter_mut(Axis(0)).zip(difference.axis_iter(Axis(0))).zip(shares.axis_iter(Axis(0)))
-            {
-                let mean = (&row * &shares).sum();
-                out += &(&shares * &(&row - mean) * self.fisher);
-            }
+/// Weights of the values that `program` compares, from the dense model's values on some images.
+#[allow(clippy::cast_possible_truncation, reason = "weights are single precision")]
+pub(super) fn weigh(program: &Program, batches: &[Batch]) -> Vec<Target> {
+    let values = program.targets();
+    let shape = |value: usize| program.values[value].shape.as_slice();
+    let last_plane = values.iter().rposition(|&value| shape(value).iter().skip(2).product::<usize>() > 1);
+    let ends = program.ends();
+    let role = |place: usize, value: usize| {
+        if ends.contains(&value) {
+            OUTPUTS / ends.len() as f64
+        } else if Some(place) == last_plane {
+            LAST
+        } else if shape(value).len() < 4 && last_plane.is_some() {
+            // Pooled features follow from the last feature map.
+            0.0
+        } else {
+            STREAMS / values.len() as f64
         }
-        out
-    }
-
-    /// The squared length of a difference in the metric.
-    pub(super) fn length(&self, wanted: &Array, difference: &Array) -> f64 {
-        let pulled = self.pull(wanted, difference);
-        elements(&pulled).iter().zip(elements(difference)).map(|(a, b)| f64::from(a * b)).sum()
-    }
-
-    /// A random array whose second moments are the metric.
-    pub(super) fn sample(&self, wanted: &Array, rng: &mut ChaCha8Rng) -> Array {
-        let mut sign = |size: f32| if rng.random::<bool>() { size } else { -size };
-        let mut out = wanted.mapv(|_| sign(self.squares.sqrt()));
-        if self.fisher > 0.0 {
-            let shares = softmax(wanted);
-            for (mut out, shares) in out.axis_iter_mut(Axis(0)).zip(shares.axis_iter(Axis(0))) {
-                let noise = shares.mapv(|share| sign((self.fisher * share).sqrt()));
-                let sum = noise.sum();
-                out += &(&noise - &(&shares * sum));
-            }
-        }
-        out
-    }
+    };
+    let spread = |place: usize| variance(batches.iter().map(|batch| &batch.wanted[place])).max(1e-12);
+    values
+        .iter()
+        .enumerate()
+        .map(|(place, &value)| Target { weight: (role(place, value) / spread(place)) as f32 })
+        .collect()
 }
 
 /// Mean over images of the squared distance from the mean image, of one value over all batches.

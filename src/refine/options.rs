@@ -5,13 +5,13 @@ use serde::{Deserialize, Serialize};
 /// How long and on what to refine.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct RefineOptions {
-    /// Rounds at most. Every round draws images and solves one least-squares problem.
+    /// Rounds at most. Steps shrink towards the last one, and after each held-out images decide.
     pub rounds: usize,
-    /// Iterations of conjugate gradients in a round at most.
-    pub cg: usize,
-    /// Images of a round; fewer where a gigabyte of memory does not hold them.
-    pub images_per_round: usize,
-    /// Time after which no new iteration starts, in seconds.
+    /// Draws of images, and steps, in a round.
+    pub draws: usize,
+    /// Images of a draw; fewer where half a gigabyte of memory does not hold what their derivatives need.
+    pub images_per_draw: usize,
+    /// Time after which no new step starts, in seconds.
     pub seconds: f64,
     /// Seed of draws, mirrors and shifts.
     pub seed: u64,
@@ -19,7 +19,7 @@ pub struct RefineOptions {
 
 impl Default for RefineOptions {
     fn default() -> Self {
-        Self { rounds: 8, cg: 8, images_per_round: 256, seconds: 120.0, seed: 0 }
+        Self { rounds: 6, draws: 25, images_per_draw: 64, seconds: 60.0, seed: 0 }
     }
 }
 
@@ -34,7 +34,7 @@ pub enum Stop {
     Rounds,
     /// The time was up.
     Time,
-    /// Two rounds one after the other did not help on held-out images.
+    /// Three rounds one after the other did not help on held-out images.
     NoGain,
     /// The caller cancelled.
     Cancelled,

@@ -202,10 +202,15 @@ impl Program {
         kept / self.values[0].shape.first().copied().unwrap_or(1).max(1)
     }
 
-    /// Numbers of one image in some values.
-    pub(super) fn compared_per_image(&self, values: &[usize]) -> usize {
+    /// The values that are compared.
+    pub(super) fn targets(&self) -> &[usize] {
+        &self.targets
+    }
+
+    /// Numbers of one image in the values that are compared.
+    pub(super) fn compared_per_image(&self) -> usize {
         let size = |&value: &usize| self.values[value].shape.iter().product::<usize>();
-        values.iter().map(size).sum::<usize>() / self.values[0].shape.first().copied().unwrap_or(1).max(1)
+        self.targets.iter().map(size).sum::<usize>() / self.values[0].shape.first().copied().unwrap_or(1).max(1)
     }
 
     /// Values that no step reads.

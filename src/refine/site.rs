@@ -17,10 +17,6 @@ pub(super) struct Constants {
 }
 
 impl Constants {
-    pub(super) fn contains(&self, name: &str) -> bool {
-        self.floats.contains_key(name) || self.integers.contains_key(name)
-    }
-
     pub(super) fn add_stored(&mut self, name: &str, data: &TensorData) {
         if let Some(values) = data.to_f32() {
             if let Ok(array) = ArrayD::from_shape_vec(data.dims.clone(), values) {

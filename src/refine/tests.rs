@@ -335,7 +335,7 @@ fn some_images() -> Vec<ArrayD<f32>> {
 }
 
 fn refined(dense: &Model, pruned: &mut Model) -> Refined {
-    let options = RefineOptions { rounds: 4, cg: 4, images_per_round: 32, ..RefineOptions::default() };
+    let options = RefineOptions { rounds: 4, draws: 6, images_per_draw: 32, ..RefineOptions::default() };
     refine(dense, pruned, engine().as_ref(), &some_images(), &options, &AtomicBool::new(false)).unwrap()
 }
 

@@ -1,0 +1,204 @@
+//! Damped Gauss-Newton steps on fresh draws of images.
+//!
+//! The direction of a step is the right side of the draw's least-squares problem times the inverse of the
+//! Kronecker-factored Gauss-Newton matrix; every block's length is that which is best for the block alone, found once by
+//! exact products, and the length of all together is measured again and again. Steps take a share of it, with momentum, so
+//! that a solution draws on many more images than are held at a time.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use super::dense::Dense;
+use super::factors::Factors;
+use super::images::Images;
+use super::linear::{Linear, errors};
+use super::objective::{Batch, Target};
+use super::options::RefineOptions;
+use super::program::Program;
+use crate::Error;
+
+/// Share of the best length that a step takes at first; with the momentum a draw counts for about as much as one and a
+/// half full steps. Twice as much was worse, a third was slower.
+const SHARE: f64 = 0.15;
+
+/// What is left of [`SHARE`] in the last round: a cosine leads there.
+const LAST_SHARE: f64 = 0.1;
+
+/// What is left of the last step in the next.
+const MOMENTUM: f32 = 0.9;
+
+/// Ridge of the preconditioner, relative to the mean of the moments.
+const RIDGE: f64 = 0.3;
+
+/// Steps between measurements of the length, and weight of a new one in their geometric mean.
+const MEASURE: usize = 5;
+const NEWEST: f64 = 0.2;
+
+/// Draws of images with the dense model's values.
+pub(super) struct Draws<'a> {
+    teacher: Dense,
+    images: &'a Images<'a>,
+    fit: Vec<usize>,
+    count: usize,
+    size: usize,
+    rng: ChaCha8Rng,
+}
+
+impl<'a> Draws<'a> {
+    /// Draws of `count` of the images `fit`, in batches of `size`.
+    pub(super) fn new(
+        teacher: Dense,
+        images: &'a Images<'a>,
+        fit: Vec<usize>,
+        count: usize,
+        size: usize,
+        seed: u64,
+    ) -> Self {
+        Self { teacher, images, fit, count, size, rng: ChaCha8Rng::seed_from_u64(seed) }
+    }
+
+    fn next(&mut self) -> Result<Vec<Batch>, Error> {
+        let picks = self.images.draw(&self.fit, self.count, &mut self.rng);
+        self.teacher.batches(self.images, &picks, self.size)
+    }
+}
+
+/// State of the rounds.
+pub(super) struct Descent<'a> {
+    program: &'a Program,
+    targets: Vec<Target>,
+    held_out: Vec<Batch>,
+    options: &'a RefineOptions,
+    /// The best numbers and their error on held-out images.
+    best: (Vec<f32>, f64),
+    /// Where the next round starts, and with which momentum.
+    at: Vec<f32>,
+    momentum: Vec<f32>,
+    factors: Option<Factors>,
+    /// Best length of all blocks together.
+    length: f64,
+    share: f64,
+    rounds: usize,
+}
+
+impl<'a> Descent<'a> {
+    /// Starts from the numbers that the file holds; `None` if they give no error.
+    pub(super) fn new(
+        program: &'a Program,
+        targets: Vec<Target>,
+        held_out: Vec<Batch>,
+        options: &'a RefineOptions,
+    ) -> Option<Self> {
+        let at = program.numbers.clone();
+        let best = objective(program, &targets, &held_out, &at)?;
+        let momentum = vec![0.0; at.len()];
+        let best = (at.clone(), best);
+        let state = (None, 0.0, SHARE, 0);
+        let (factors, length, share, rounds) = state;
+        Some(Self { program, targets, held_out, options, best, at, momentum, factors, length, share, rounds })
+    }
+
+    /// The error on held-out images.
+    pub(super) fn best(&self) -> f64 {
+        self.best.1
+    }
+
+    pub(super) fn numbers(&self) -> &[f32] {
+        &self.best.0
+    }
+
+    /// One round; whether it was kept. `go_on` is asked before every step.
+    pub(super) fn round(&mut self, draws: &mut Draws<'_>, go_on: &dyn Fn() -> bool) -> Result<bool, Error> {
+        let progress = self.rounds as f64 / self.options.rounds.max(1) as f64;
+        let fading = 0.5 * (1.0 + (progress * std::f64::consts::PI).cos());
+        let share = self.share * (LAST_SHARE + (1.0 - LAST_SHARE) * fading);
+        let mut mean = Mean::new(self.at.len());
+        for step in 0..self.options.draws {
+            if !go_on() || !self.step(&draws.next()?, step, share) {
+                break;
+            }
+            if step >= self.options.draws / 2 {
+                mean.add(&self.at);
+            }
+        }
+        self.rounds += 1;
+        let kept = self.keep(&mean);
+        if !kept {
+            self.share *= 0.5;
+            self.at.clone_from(&self.best.0);
+            self.momentum.fill(0.0);
+        }
+        Ok(kept)
+    }
+
+    /// Takes one step on a draw; `false` if it has no direction.
+    #[allow(clippy::cast_possible_truncation, reason = "vectors are single precision")]
+    fn step(&mut self, batches: &[Batch], step: usize, share: f64) -> bool {
+        let Some((linear, right)) = Linear::new(self.program, &self.targets, batches, &self.at) else { return false };
+        if step == 0 {
+            let seed = self.options.seed.wrapping_add(self.rounds as u64);
+            let mut factors = linear.factors(RIDGE, seed);
+            match &self.factors {
+                Some(old) => factors.lengths.clone_from(&old.lengths),
+                None => factors.calibrate(&linear, &right),
+            }
+            self.factors = Some(factors);
+        }
+        let Some(factors) = &self.factors else { return false };
+        let direction = factors.apply(&self.program.blocks, &right);
+        if step.is_multiple_of(MEASURE) {
+            let new = dot(&right, &direction) / linear.curvature(&direction, usize::MAX);
+            if new > 0.0 && new.is_finite() {
+                let old = if self.length > 0.0 { self.length } else { new };
+                self.length = old * (new / old).powf(NEWEST);
+            }
+        }
+        let length = (self.length * share) as f32;
+        for ((momentum, direction), number) in self.momentum.iter_mut().zip(&direction).zip(&mut self.at) {
+            *momentum = MOMENTUM * *momentum + length * direction;
+            *number += *momentum;
+        }
+        true
+    }
+
+    /// Keeps the numbers reached or their mean over the end of the round, if either is better than the best.
+    fn keep(&mut self, mean: &Mean) -> bool {
+        let mut kept = false;
+        for numbers in [&self.at, &mean.mean] {
+            let error = objective(self.program, &self.targets, &self.held_out, numbers);
+            if let Some(error) = error.filter(|&error| error < self.best.1) {
+                self.best = (numbers.clone(), error);
+                kept = true;
+            }
+        }
+        kept
+    }
+}
+
+/// The objective on held-out images, if it is a number.
+fn objective(program: &Program, targets: &[Target], batches: &[Batch], numbers: &[f32]) -> Option<f64> {
+    let all = errors(program, targets, batches, numbers)?;
+    Some(all.iter().sum::<f64>()).filter(|error| error.is_finite())
+}
+
+/// A running mean of vectors.
+struct Mean {
+    mean: Vec<f32>,
+    count: f32,
+}
+
+impl Mean {
+    fn new(size: usize) -> Self {
+        Self { mean: vec![0.0; size], count: 0.0 }
+    }
+
+    fn add(&mut self, vector: &[f32]) {
+        self.count += 1.0;
+        self.mean.iter_mut().zip(vector).for_each(|(mean, value)| *mean += (value - *mean) / self.count);
+    }
+}
+
+/// An inner product in double precision.
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+}
