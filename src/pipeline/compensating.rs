@@ -74,8 +74,8 @@ impl Run<'_> {
 
     /// All layers at once, towards the dense model's values.
     fn refined(&self, pruned: &mut Model, batches: &[Arc<Tensor>]) -> Result<Option<Refined>, Error> {
-        let Some((rounds, cg, images_per_round, limit)) = self.options.effort.refinement() else { return Ok(None) };
-        let seconds = self.options.refine.unwrap_or(limit);
+        let Some(options) = self.options.effort.refinement(self.options.seed) else { return Ok(None) };
+        let seconds = self.options.refine.unwrap_or(options.seconds);
         if seconds <= 0.0 || batches.is_empty() {
             return Ok(None);
         }
@@ -83,7 +83,7 @@ impl Run<'_> {
         let bytes: usize = batches.iter().map(|batch| 4 * batch.shape().iter().product::<usize>()).sum();
         let every = bytes.div_ceil(REFINED_IMAGES).max(1);
         let images: Vec<ArrayD<f32>> = batches.iter().step_by(every).map(|batch| batch.to_f32()).collect();
-        let options = RefineOptions { rounds, cg, images_per_round, seconds, seed: self.options.seed };
+        let options = RefineOptions { seconds, ..options };
         Ok(Some(refine(&self.model, pruned, self.engine.as_ref(), &images, &options, self.cancel)?))
     }
 

@@ -9,6 +9,7 @@ use crate::compensate::Compensation;
 use crate::engine::EngineOptions;
 use crate::error::Error;
 use crate::plan::{Allocation, Budget, Target};
+use crate::refine::RefineOptions;
 use crate::score::{Criterion, LassoOptions, Mixture, NAMES, by_name};
 
 /// The model and how to read it.
@@ -134,12 +135,13 @@ pub enum Effort {
 }
 
 impl Effort {
-    /// Rounds of refinement, iterations and images of a round, and the time after which no new one starts, in seconds.
-    pub(super) fn refinement(self) -> Option<(usize, usize, usize, f64)> {
+    /// How long to refine; `None`: not at all.
+    pub(super) fn refinement(self, seed: u64) -> Option<RefineOptions> {
+        let options = RefineOptions { seed, ..RefineOptions::default() };
         match self {
             Self::Fast => None,
-            Self::Default => Some((5, 8, 256, 60.0)),
-            Self::Max => Some((24, 10, 512, 600.0)),
+            Self::Default => Some(options),
+            Self::Max => Some(RefineOptions { rounds: 4 * options.rounds, seconds: 600.0, ..options }),
         }
     }
 }
