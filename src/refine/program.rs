@@ -136,7 +136,8 @@ impl Program {
         };
         if let Some(block) = block {
             let tensors = [Some(&block.weight), block.bias.as_ref()];
-            if tensors.into_iter().flatten().any(|name| uses.get(name.as_str()) != Some(&1)) {
+            let own = |name: &String| site.constants.stored.contains(name) && uses.get(name.as_str()) == Some(&1);
+            if !tensors.into_iter().flatten().all(own) {
                 self.left_out.push((block.node, "its weight is computed, or several nodes read it".into()));
             } else {
                 step.block = Some(self.blocks.len());

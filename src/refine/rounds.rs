@@ -123,7 +123,10 @@ fn prepare(
     let Some((input, fixed)) = single_input(pruned) else {
         return Ok(Err(nothing("it has not one input of single-precision numbers")));
     };
-    let numbers = images.shape().iter().product::<usize>().max(1);
+    let numbers = images.shape().iter().product::<usize>();
+    if numbers == 0 {
+        return Ok(Err(nothing("the images are empty")));
+    }
     let size = fixed.unwrap_or_else(|| (BATCH_NUMBERS / numbers).clamp(1, 8));
     if images.len() < HELD_OUT * size.max(2) {
         return Ok(Err(nothing("there are too few images")));

@@ -1,6 +1,6 @@
 //! A node with what is known of its operands.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use ndarray::ArrayD;
 
@@ -14,10 +14,13 @@ use crate::proto::onnx::{AttributeProto, NodeProto};
 pub(super) struct Constants {
     pub(super) floats: HashMap<String, ArrayD<f32>>,
     pub(super) integers: HashMap<String, (Vec<usize>, Vec<i64>)>,
+    /// Names of those that the file holds.
+    pub(super) stored: HashSet<String>,
 }
 
 impl Constants {
     pub(super) fn add_stored(&mut self, name: &str, data: &TensorData) {
+        self.stored.insert(name.to_owned());
         if let Some(values) = data.to_f32() {
             if let Ok(array) = ArrayD::from_shape_vec(data.dims.clone(), values) {
                 self.floats.insert(name.to_owned(), array);

@@ -395,6 +395,22 @@ fn shared_weights_stay() {
 }
 
 #[test]
+fn computed_weights_stay() {
+    let model = |width: usize| {
+        Graph::new(&[4, 3, 8, 8])
+            .weight("v", &[width, 3, 1, 1])
+            .node("Conv", &["x", "v"], "c", &[])
+            .weight("u", &[width, 2, 1, 1])
+            .node("Transpose", &["u"], "t", &[("perm", Is::Ints(&[1, 0, 2, 3]))])
+            .node("Conv", &["c", "t"], "y", &[])
+            .model()
+    };
+    let report = refined(&model(5), &mut model(4));
+    assert_eq!(report.nodes, 1);
+    assert_eq!(report.left_out.len(), 1, "{report:?}");
+}
+
+#[test]
 fn nothing_in_common_is_said() {
     let (dense, mut pruned) = (Graph::new(&[4, 3, 8, 8]).node("Sin", &["x"], "y", &[]).model(), network(5, false));
     let before = pruned.to_bytes();

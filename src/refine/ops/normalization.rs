@@ -19,7 +19,7 @@ pub(super) fn make(site: &Site<'_>) -> Option<Made> {
     let epsilon = site.float("epsilon").unwrap_or(1e-5);
     let mean = elements(site.floats(3)?).to_vec();
     let deviation: Vec<f32> = elements(site.floats(4)?).iter().map(|variance| (variance + epsilon).sqrt()).collect();
-    if deviation.iter().any(|value| !(*value > 0.0)) {
+    if deviation.iter().any(|value| value.is_nan() || *value <= 0.0) {
         return None;
     }
     let layout = Layout { groups: channels, outputs: 1, inputs: 1, bias: true };
