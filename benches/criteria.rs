@@ -132,7 +132,7 @@ fn options(model: &str, images: usize, eval: usize) -> Option<PruneOptions> {
             eval_skip: 0,
             strict: false,
         },
-        compensation: Compensation::Auto,
+        compensation: Compensation::Sequential,
         ..PruneOptions::default()
     })
 }

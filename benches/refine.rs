@@ -6,6 +6,7 @@
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::panic, reason = "a benchmark prints its figures")]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -13,7 +14,7 @@ use std::time::Instant;
 use ndarray::{ArrayD, Axis};
 use onnx_prune::engine::{EngineOptions, open};
 use onnx_prune::model::{LoadOptions, Model, SaveOptions};
-use onnx_prune::refine::{RefineOptions, refine};
+use onnx_prune::refine::{RefineOptions, Teacher, refine};
 
 fn main() {
     let given: Vec<String> = std::env::args().skip(1).filter(|own| !own.starts_with("--")).collect();
@@ -34,8 +35,9 @@ fn main() {
         seconds: number(3, standard.seconds),
         seed: number(4, 0.0) as u64,
     };
+    let teacher = Teacher { model: &dense, kept: BTreeMap::new() };
     let begin = Instant::now();
-    let refined = refine(&dense, &mut pruned, engine.as_ref(), &batches, &options, &AtomicBool::new(false)).unwrap();
+    let refined = refine(&teacher, &mut pruned, engine.as_ref(), &batches, &options, &AtomicBool::new(false)).unwrap();
     println!(
         "{:.1} s, {} of {} rounds kept, {:?}",
         begin.elapsed().as_secs_f64(),

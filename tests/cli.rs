@@ -49,6 +49,9 @@ fn prune(folder: &Path, more: &[&str]) -> std::process::Output {
         "--engine",
         "tract",
     ];
+    if !more.contains(&"--effort") {
+        arguments.extend(["--effort", "fast"]);
+    }
     arguments.extend(more);
     onnx_prune(&arguments, folder)
 }
@@ -83,7 +86,7 @@ fn the_same_seed_gives_the_same_bytes_for_any_number_of_threads() {
         .map(|threads| {
             let folder = with_model("fashion_plain.onnx");
             let output = std::process::Command::new(env!("CARGO_BIN_EXE_onnx-prune"))
-                .args(["model.onnx", "--data", &data("train"), "--engine", "tract", "--no-timing", "--samples", "100"])
+                .args(["model.onnx", "--data", &data("train"), "--engine", "tract", "--no-timing", "--samples", "300"])
                 .current_dir(folder.path())
                 .env("RAYON_NUM_THREADS", threads)
                 .output()
@@ -415,7 +418,8 @@ fn one_image_a_class_works_and_is_said_and_so_do_images_without_labels() {
             fs::copy(image.path(), flat.join(name)).unwrap();
         }
     }
-    let arguments = ["model.onnx", "--data", "flat", "--no-timing", "--engine", "tract", "--force", "--json"];
+    let arguments =
+        ["model.onnx", "--data", "flat", "--no-timing", "--engine", "tract", "--force", "--json", "--effort", "fast"];
     let output = onnx_prune(&arguments, folder.path());
     assert!(output.status.success(), "{}", text(&output.stderr));
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -476,4 +480,28 @@ fn a_model_whose_output_is_no_row_of_scores_is_pruned_with_images_too() {
         let output = prune(folder.path(), &["--samples", "20", "--criterion", criterion, "--force"]);
         assert_eq!(output.status.code(), Some(0), "{criterion}: {}", text(&output.stderr));
     }
+}
+
+#[test]
+fn the_default_effort_repairs_more_than_the_fast_one() {
+    let folder = with_model("fashion_resnet.onnx");
+    let run = |more: &[&str]| -> serde_json::Value {
+        let common = ["--force", "--json", "--samples", "200", "--round-to", "1", "--target-macs", "0.3"];
+        let output = prune(folder.path(), &[&common[..], more].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let (fast, full) = (run(&["--effort", "fast"]), run(&["--effort", "default", "--refine", "20"]));
+    let accuracy = |report: &serde_json::Value| report["accuracy"]["after"].as_f64().unwrap();
+    assert!(accuracy(&full) > accuracy(&fast), "{} {}", accuracy(&fast), accuracy(&full));
+    assert!(fast["compensation"]["layers"].is_null() && fast["compensation"]["refined"].is_null());
+    let layers = full["compensation"]["layers"].as_array().unwrap();
+    assert!(layers.len() > 6 && layers.iter().any(|layer| layer["shortcut"] == true));
+    let errors = full["compensation"]["refined"]["errors"].as_array().unwrap();
+    assert!(errors.last().unwrap().as_f64() < errors.first().unwrap().as_f64(), "{errors:?}");
+    // Widths follow what the outputs lose, not one share for all.
+    let widths = |report: &serde_json::Value| -> Vec<u64> {
+        report["groups"].as_array().unwrap().iter().map(|own| own["width_after"].as_u64().unwrap()).collect()
+    };
+    assert_ne!(widths(&fast), widths(&full));
 }

@@ -69,6 +69,7 @@ fn half_the_macs_of_every_shared_model() {
             let (pruned, report) = (path("pruned.onnx"), path("report.json"));
             let mut arguments =
                 vec![original.as_str(), "--round-to", round_to, "--no-timing", "-o", &pruned, "--report", &report];
+            arguments.extend(["--effort", "fast"]);
             arguments.extend(flags);
             let output = onnx_prune(&arguments, &shared);
             assert!(output.status.success(), "{model}: {}", text(&output.stderr));

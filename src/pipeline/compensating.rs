@@ -1,5 +1,6 @@
 //! Repair of a pruned model: consumers alone, then layer after layer.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ndarray::{ArrayD, Axis, Slice};
@@ -12,7 +13,7 @@ use crate::compensate::{Compensation, Refit, Walk, refit};
 use crate::engine::Tensor;
 use crate::error::Error;
 use crate::model::Model;
-use crate::refine::{RefineOptions, Refined, refine};
+use crate::refine::{RefineOptions, Refined, Teacher, refine};
 use crate::report::Repair;
 
 /// Bytes of activations that are kept of both models during the walk.
@@ -45,7 +46,7 @@ impl Run<'_> {
         })?;
         let wanted = compensation == Compensation::Sequential;
         let refined =
-            self.timed("refine", |run| if wanted { run.refined(pruned, &observed.batches) } else { Ok(None) })?;
+            self.timed("refine", |run| if wanted { run.refined(pruned, cut, &observed.batches) } else { Ok(None) })?;
         Ok(Repair { refit, refined })
     }
 
@@ -73,7 +74,7 @@ impl Run<'_> {
     }
 
     /// All layers at once, towards the dense model's values.
-    fn refined(&self, pruned: &mut Model, batches: &[Arc<Tensor>]) -> Result<Option<Refined>, Error> {
+    fn refined(&self, pruned: &mut Model, cut: &Cut, batches: &[Arc<Tensor>]) -> Result<Option<Refined>, Error> {
         let Some(options) = self.options.effort.refinement(self.options.seed) else { return Ok(None) };
         let seconds = self.options.refine.unwrap_or(options.seconds);
         if seconds <= 0.0 || batches.is_empty() {
@@ -84,7 +85,21 @@ impl Run<'_> {
         let every = bytes.div_ceil(REFINED_IMAGES).max(1);
         let images: Vec<ArrayD<f32>> = batches.iter().step_by(every).map(|batch| batch.to_f32()).collect();
         let options = RefineOptions { seconds, ..options };
-        Ok(Some(refine(&self.model, pruned, self.engine.as_ref(), &images, &options, self.cancel)?))
+        let teacher = Teacher { model: &self.model, kept: self.left(cut) };
+        Ok(Some(refine(&teacher, pruned, self.engine.as_ref(), &images, &options, self.cancel)?))
+    }
+
+    /// Values that lose channels along one axis, and what is left of them.
+    fn left(&self, cut: &Cut) -> BTreeMap<String, (usize, Vec<usize>)> {
+        let names = self.model.graph().node.iter().flat_map(|node| &node.output);
+        let left = |name: &String| {
+            let ids = self.channels.value_ids(name)?;
+            let kept = |axis: usize| self.channels.kept(cut, ids, axis);
+            let mut shorter = (0..ids.rank()).filter(|&axis| kept(axis).len() < ids.shape[axis]);
+            let axis = shorter.next().filter(|_| shorter.next().is_none())?;
+            Some((name.clone(), (axis, kept(axis))))
+        };
+        names.filter_map(left).collect()
     }
 
     /// The images and their mirror images (7.8), where those are small.

@@ -224,7 +224,7 @@ impl Keeper {
     fn push(&mut self, source: &Source, batch: &Batch) {
         // A model with a fixed batch takes no smaller one.
         let whole = source.input.shape.first().copied().flatten().is_none_or(|size| size == batch.items.len());
-        if whole && self.seen % self.every == 0 {
+        if whole && self.seen.is_multiple_of(self.every) {
             self.batches.push(Arc::new(cast(batch.images.clone(), source.input.dtype)));
         }
         self.seen += 1;

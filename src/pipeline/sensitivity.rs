@@ -67,7 +67,7 @@ impl Curves<'_> {
             wanted.clamp(least, most)
         };
         let (points, images) = (scaled(POINTS), scaled(IMAGES));
-        let Some(batches) = self.images(images)? else { return Ok(curves) };
+        let Some(batches) = self.images(images) else { return Ok(curves) };
         self.progress.phase("sensitivity", Some(movable as u64));
         let mut stream = Stream::new(model, batches, KEPT_ACTIVATIONS);
         let outputs: Vec<String> = model.graph().output.iter().map(|output| output.name().to_owned()).collect();
@@ -127,13 +127,13 @@ impl Curves<'_> {
     }
 
     /// Images from all over the calibration set, in batches as they came.
-    fn images(&self, wanted: usize) -> Result<Option<Vec<Values>>, Error> {
+    fn images(&self, wanted: usize) -> Option<Vec<Values>> {
         let specs = input_specs(self.scorer.model);
-        let Some(input) = specs.first() else { return Ok(None) };
+        let input = specs.first()?;
         let all: Vec<(usize, usize)> = (self.observed.batches.iter().enumerate())
             .flat_map(|(batch, images)| (0..images.shape().first().copied().unwrap_or(0)).map(move |row| (batch, row)))
             .collect();
-        let Some(size) = self.observed.batches.first().map(|batch| batch.shape()[0]) else { return Ok(None) };
+        let size = self.observed.batches.first().map(|batch| batch.shape()[0])?;
         let picked: Vec<(usize, usize)> =
             (0..wanted.min(all.len())).map(|i| all[i * all.len() / wanted.min(all.len())]).collect();
         let fixed = input.shape.first().copied().flatten().is_some();
@@ -146,10 +146,10 @@ impl Curves<'_> {
                     _ => None,
                 })
                 .collect();
-            let Ok(images) = concatenate(Axis(0), &rows) else { return Ok(None) };
+            let images = concatenate(Axis(0), &rows).ok()?;
             batches.push(BTreeMap::from([(input.name.clone(), Arc::new(Tensor::F32(images)))]));
         }
-        Ok((!batches.is_empty()).then_some(batches))
+        (!batches.is_empty()).then_some(batches)
     }
 }
 

@@ -143,7 +143,7 @@ impl Allocator<'_> {
                 return vec![full];
             }
             let (step, least) = (self.step(group), self.least(group));
-            let mut widths: Vec<usize> = (1..).map(|steps| steps * step).take_while(|width| *width < full).collect();
+            let mut widths: Vec<usize> = (1..full.div_ceil(step)).map(|steps| steps * step).collect();
             widths.retain(|&width| width >= least);
             widths.push(full);
             widths

@@ -87,7 +87,9 @@ impl<'a> Problem<'a> {
 
     fn with(at: &[usize], changes: &[(usize, usize)]) -> Vec<usize> {
         let mut next = at.to_vec();
-        changes.iter().for_each(|&(group, to)| next[group] = to);
+        for &(group, to) in changes {
+            next[group] = to;
+        }
         next
     }
 

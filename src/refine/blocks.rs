@@ -68,7 +68,9 @@ impl Stored {
             Self::Rows => [weight, bias].concat(),
             Self::Scaled { transposed, alpha, beta } => {
                 let mut numbers = transpose(weight, layout, *transposed);
-                numbers.iter_mut().for_each(|value| *value *= alpha);
+                for value in &mut numbers {
+                    *value *= alpha;
+                }
                 numbers.extend(bias.iter().map(|value| value * beta));
                 numbers
             }
@@ -89,7 +91,9 @@ impl Stored {
             Self::Scaled { transposed, alpha, beta } => {
                 let back = Layout { outputs: layout.inputs, inputs: layout.outputs, ..*layout };
                 let mut weight = transpose(weight, &back, *transposed);
-                weight.iter_mut().for_each(|value| *value /= alpha);
+                for value in &mut weight {
+                    *value /= alpha;
+                }
                 (weight, bias.iter().map(|value| value / beta).collect())
             }
             Self::Normalised { mean, deviation } => (

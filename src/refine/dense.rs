@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use ndarray::Axis;
+
 use super::images::{Images, Pick};
 use super::objective::Batch;
 use super::ops::Array;
@@ -29,49 +31,77 @@ pub(super) fn single_input(model: &Model) -> Option<(String, Option<usize>)> {
     (kind.elem_type() == DataType::Float as i32).then(|| (only.name().to_owned(), fixed))
 }
 
+/// An axis and the indices along it that are left.
+type Left = (usize, Vec<usize>);
+
+/// The dense model, and what is left of its values in the pruned one.
+#[derive(Debug, Clone)]
+pub struct Teacher<'a> {
+    /// The dense model.
+    pub model: &'a Model,
+    /// For values of the same name that lost channels: the axis, and the indices that are left in the pruned model's order.
+    /// They are compared only where few values have kept their shape, as in networks without residual streams. May be
+    /// empty.
+    pub kept: BTreeMap<String, (usize, Vec<usize>)>,
+}
+
+/// If less than this part of what could be compared has kept its shape, cut values are compared too.
+const FEW: f64 = 0.25;
+
 /// A session that returns some values of the dense model.
 pub(super) struct Dense {
     session: Box<dyn Session>,
     input: String,
     /// The values, as indices of the program.
     pub(super) targets: Vec<usize>,
+    /// What is left of each.
+    selections: Vec<Option<Left>>,
 }
 
 impl Dense {
-    /// Compares with those of `candidates` that the dense model has too, in the same shape. `first` is a batch.
+    /// Compares with those of `candidates` that the dense model has too. `first` is a batch.
     pub(super) fn open(
-        dense: &Model,
+        teacher: &Teacher<'_>,
         engine: &dyn Engine,
         program: &Program,
         candidates: &[usize],
         first: &Array,
     ) -> Result<Option<Self>, Error> {
+        let dense = teacher.model;
         let Some((input, _)) = single_input(dense) else { return Ok(None) };
         let names: HashSet<&str> =
             dense.graph().node.iter().flat_map(|node| node.output.iter().map(String::as_str)).collect();
-        let shared = candidates.iter().copied().filter(|&value| names.contains(program.values[value].name.as_str()));
-        let shared: Vec<usize> = shared.collect();
+        let name = |value: usize| program.values[value].name.as_str();
+        let shared: Vec<usize> = candidates.iter().copied().filter(|&value| names.contains(name(value))).collect();
         if shared.is_empty() {
             return Ok(None);
         }
         let compile = |values: &[usize]| -> Result<Box<dyn Session>, EngineError> {
             let options = CompileOptions {
-                outputs: values.iter().map(|&value| program.values[value].name.clone()).collect(),
+                outputs: values.iter().map(|&value| name(value).to_owned()).collect(),
                 input_shapes: BTreeMap::from([(input.clone(), first.shape().to_vec())]),
             };
             engine.compile(dense, &options)
         };
-        let mut session = compile(&shared)?;
-        let found = session.run(&[(&input, &Tensor::F32(first.clone()))])?;
-        let same = shared.iter().zip(&found).filter(|(value, found)| found.shape() == program.values[**value].shape);
-        let targets: Vec<usize> = same.map(|(&value, _)| value).collect();
-        if targets.is_empty() {
+        let found = compile(&shared)?.run(&[(&input, &Tensor::F32(first.clone()))])?;
+        let mut usable: Vec<(usize, Option<Left>)> = Vec::new();
+        for (&value, found) in shared.iter().zip(&found) {
+            let shape = program.values[value].shape.as_slice();
+            if found.shape() == shape {
+                usable.push((value, None));
+            } else if let Some(left) = teacher.kept.get(name(value)).filter(|left| leaves(found.shape(), left, shape)) {
+                usable.push((value, Some(left.clone())));
+            }
+        }
+        let whole = usable.iter().filter(|(_, left)| left.is_none()).count();
+        if whole as f64 >= FEW * candidates.len() as f64 {
+            usable.retain(|(_, left)| left.is_none());
+        }
+        if usable.is_empty() {
             return Ok(None);
         }
-        if targets.len() < shared.len() {
-            session = compile(&targets)?;
-        }
-        Ok(Some(Self { session, input, targets }))
+        let (targets, selections): (Vec<usize>, Vec<_>) = usable.into_iter().unzip();
+        Ok(Some(Self { session: compile(&targets)?, input, targets, selections }))
     }
 
     /// Batches of `size` picked images with the dense model's values; images that do not fill a batch are left out.
@@ -81,9 +111,20 @@ impl Dense {
             .map(|picks| {
                 let image = images.batch(picks);
                 let found = self.session.run(&[(&self.input, &Tensor::F32(image.clone()))])?;
-                let wanted = found.iter().map(|found| found.to_f32().as_standard_layout().into_owned()).collect();
-                Ok(Batch { image, wanted })
+                let wanted = found.iter().zip(&self.selections).map(|(found, left)| {
+                    let all = found.to_f32();
+                    let own = left.as_ref().map(|(axis, indices)| all.select(Axis(*axis), indices));
+                    own.unwrap_or(all).as_standard_layout().into_owned()
+                });
+                Ok(Batch { wanted: wanted.collect(), image })
             })
             .collect()
     }
+}
+
+/// Whether the indices that are left lead from one shape to the other.
+fn leaves(from: &[usize], (axis, indices): &Left, to: &[usize]) -> bool {
+    let Some(&size) = from.get(*axis).filter(|_| from.len() == to.len()) else { return false };
+    let same = (0..from.len()).all(|other| other == *axis || from[other] == to[other]);
+    same && to[*axis] == indices.len() && indices.iter().all(|&index| index < size)
 }

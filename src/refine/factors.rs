@@ -81,10 +81,12 @@ impl Factors {
                 let mut out = vec![0.0; own.len()];
                 for (group, (inputs, outputs)) in sides.iter().enumerate() {
                     let wide = widened(&block.layout, own, group);
-                    let solved = inputs.right(outputs.left(wide));
+                    let solved = inputs.right(&outputs.left(&wide));
                     narrow(&block.layout, &solved, group, &mut out);
                 }
-                out.iter_mut().for_each(|value| *value *= length);
+                for value in &mut out {
+                    *value *= length;
+                }
                 out
             })
             .collect();
@@ -122,7 +124,7 @@ impl Inverse {
     }
 
     /// The inverse times `matrix`, `[outputs, inputs]`.
-    fn left(&self, matrix: Mat<f32>) -> Mat<f32> {
+    fn left(&self, matrix: &Mat<f32>) -> Mat<f32> {
         if self.inverse.nrows() != matrix.nrows() {
             return Mat::zeros(matrix.nrows(), matrix.ncols());
         }
@@ -132,7 +134,7 @@ impl Inverse {
         product(self.inverse.as_ref(), matrix.as_ref())
     }
 
-    fn right(&self, matrix: Mat<f32>) -> Mat<f32> {
+    fn right(&self, matrix: &Mat<f32>) -> Mat<f32> {
         if self.inverse.nrows() != matrix.ncols() {
             return Mat::zeros(matrix.nrows(), matrix.ncols());
         }

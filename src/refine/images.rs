@@ -94,7 +94,8 @@ impl<'a> Images<'a> {
                 }
                 let image = left.swap_remove(rng.random_range(0..left.len()));
                 let mirror = rng.random::<bool>();
-                if !planes {
+                // Where channels come last there are too few to be columns.
+                if !planes || reach(1) == 0 {
                     return Pick::plain(image);
                 }
                 let shift = [2, 1].map(|axis| rng.random_range(-reach(axis)..=reach(axis)));

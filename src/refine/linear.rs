@@ -86,7 +86,9 @@ impl<'a> Linear<'a> {
             total.iter_mut().zip(lane).for_each(|(total, value)| *total += value);
         }
         let share = 1.0 / self.images.max(1) as f32;
-        total.iter_mut().for_each(|value| *value *= share);
+        for value in &mut total {
+            *value *= share;
+        }
         total
     }
 

@@ -21,6 +21,7 @@ mod rounds;
 mod site;
 mod survey;
 
+pub use dense::Teacher;
 pub use options::{RefineOptions, Refined, Stop};
 pub use rounds::refine;
 

@@ -136,13 +136,14 @@ impl Program {
         };
         if let Some(block) = block {
             let tensors = [Some(&block.weight), block.bias.as_ref()];
-            if tensors.into_iter().flatten().any(|name| uses.get(name.as_str()) != Some(&1)) {
-                self.left_out.push((block.node, "its weight is computed, or several nodes read it".into()));
-            } else {
+            let own = |name: &String| site.constants.stored.contains(name) && uses.get(name.as_str()) == Some(&1);
+            if tensors.into_iter().flatten().all(own) {
                 step.block = Some(self.blocks.len());
                 let start = self.numbers.len();
                 self.numbers.append(&mut step.fixed);
                 self.blocks.push(Block { range: start..self.numbers.len(), ..block });
+            } else {
+                self.left_out.push((block.node, "its weight is computed, or several nodes read it".into()));
             }
         }
         self.steps.push(step);
@@ -152,7 +153,9 @@ impl Program {
     /// Keeps only what leads to `targets`, and only the blocks there; finds what derivatives need.
     pub(super) fn aim(&mut self, targets: &[usize]) {
         let mut needed = vec![false; self.values.len()];
-        targets.iter().for_each(|&target| needed[target] = true);
+        for &target in targets {
+            needed[target] = true;
+        }
         for step in self.steps.iter().rev() {
             if needed[step.output] {
                 step.inputs.iter().for_each(|&input| needed[input] = true);

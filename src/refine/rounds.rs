@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ndarray::ArrayD;
 
-use super::dense::{Dense, single_input};
+use super::dense::{Dense, Teacher, single_input};
 use super::descent::{Descent, Draws};
 use super::images::{Images, Pick};
 use super::objective::weigh;
@@ -29,7 +29,7 @@ const BATCH_NUMBERS: usize = 1 << 15;
 /// Rounds one after the other that did not help before it ends.
 const PATIENCE: usize = 3;
 
-/// Adjusts the weights of `pruned` so that it computes more nearly what `dense` computes on `images`, batches
+/// Adjusts the weights of `pruned` so that it computes more nearly what the dense model computes on `images`, batches
 /// `[N, ...]` of the single input of both. Labels are not used. What cannot be adjusted is left alone and named.
 ///
 /// Every round is a number of damped Gauss-Newton steps on newly drawn images; it is kept only if the objective falls on
@@ -38,7 +38,7 @@ const PATIENCE: usize = 3;
 /// # Errors
 /// If a stored tensor cannot be read or the engine does not run one of the models.
 pub fn refine(
-    dense: &Model,
+    teacher: &Teacher<'_>,
     pruned: &mut Model,
     engine: &dyn Engine,
     images: &[ArrayD<f32>],
@@ -47,7 +47,7 @@ pub fn refine(
 ) -> Result<Refined, Error> {
     let begin = Instant::now();
     let images = Images::new(images);
-    let mut work = match prepare(dense, pruned, engine, &images)? {
+    let mut work = match prepare(teacher, pruned, engine, &images)? {
         Ok(work) => work,
         Err(refined) => return Ok(refined),
     };
@@ -114,7 +114,7 @@ impl Work {
 
 /// Looks the pruned model over and opens the dense one; the report of having done nothing if there is nothing to do.
 fn prepare(
-    dense: &Model,
+    teacher: &Teacher<'_>,
     pruned: &Model,
     engine: &dyn Engine,
     images: &Images<'_>,
@@ -123,7 +123,10 @@ fn prepare(
     let Some((input, fixed)) = single_input(pruned) else {
         return Ok(Err(nothing("it has not one input of single-precision numbers")));
     };
-    let numbers = images.shape().iter().product::<usize>().max(1);
+    let numbers = images.shape().iter().product::<usize>();
+    if numbers == 0 {
+        return Ok(Err(nothing("the images are empty")));
+    }
     let size = fixed.unwrap_or_else(|| (BATCH_NUMBERS / numbers).clamp(1, 8));
     if images.len() < HELD_OUT * size.max(2) {
         return Ok(Err(nothing("there are too few images")));
@@ -132,7 +135,7 @@ fn prepare(
     let seen = survey(pruned, engine, &input, &first, &ops::is_known)?;
     let mut program = Program::build(pruned, &seen, &input);
     drop(seen);
-    let opened = Dense::open(dense, engine, &program, &program.junctions(), &first)?;
+    let opened = Dense::open(teacher, engine, &program, &program.junctions(), &first)?;
     let Some(teacher) = opened.filter(|_| !program.blocks.is_empty()) else {
         let mut refined = nothing("no weight leads to a value that the dense model has too");
         refined.left_out.append(&mut program.left_out);

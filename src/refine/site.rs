@@ -1,6 +1,6 @@
 //! A node with what is known of its operands.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use ndarray::ArrayD;
 
@@ -14,10 +14,13 @@ use crate::proto::onnx::{AttributeProto, NodeProto};
 pub(super) struct Constants {
     pub(super) floats: HashMap<String, ArrayD<f32>>,
     pub(super) integers: HashMap<String, (Vec<usize>, Vec<i64>)>,
+    /// Names of those that the file holds.
+    pub(super) stored: HashSet<String>,
 }
 
 impl Constants {
     pub(super) fn add_stored(&mut self, name: &str, data: &TensorData) {
+        self.stored.insert(name.to_owned());
         if let Some(values) = data.to_f32() {
             if let Ok(array) = ArrayD::from_shape_vec(data.dims.clone(), values) {
                 self.floats.insert(name.to_owned(), array);
@@ -77,14 +80,13 @@ impl<'a> Site<'a> {
         self.constants.integers.get(self.name(input)?).map(|(_, values)| values.as_slice())
     }
 
-    /// Whole numbers that are an attribute in old operator sets and an input in new ones; `Some(None)` if left out.
-    pub(super) fn listed(&self, attribute: &str, input: usize) -> Option<Option<Vec<i64>>> {
-        if let Some(values) = self.ints(attribute) {
-            return Some(Some(values));
-        }
-        match self.name(input) {
-            None => Some(None),
-            Some(_) => self.integers(input).map(|values| Some(values.to_vec())),
+    /// Whole numbers that are an attribute in old operator sets and an input in new ones; the default if they are left out,
+    /// `None` if they are not constant.
+    pub(super) fn listed(&self, attribute: &str, input: usize, default: impl FnOnce() -> Vec<i64>) -> Option<Vec<i64>> {
+        match (self.ints(attribute), self.name(input)) {
+            (Some(values), _) => Some(values),
+            (None, None) => Some(default()),
+            (None, Some(_)) => self.integers(input).map(<[i64]>::to_vec),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Derivatives against differences and their transposes, values against the engine, and what rounds may do.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
 use ndarray::{ArrayD, IxDyn};
@@ -10,7 +11,7 @@ use rand_chacha::rand_core::SeedableRng;
 use super::ops::{self, elements};
 use super::program::Program;
 use super::survey::survey;
-use super::{RefineOptions, Refined, Stop, refine};
+use super::{RefineOptions, Refined, Stop, Teacher, refine};
 use crate::engine::{Engine, EngineOptions, open};
 use crate::model::{DataType, Model, TensorData};
 use crate::proto::onnx::attribute_proto::AttributeType;
@@ -335,8 +336,12 @@ fn some_images() -> Vec<ArrayD<f32>> {
 }
 
 fn refined(dense: &Model, pruned: &mut Model) -> Refined {
+    taught(&Teacher { model: dense, kept: BTreeMap::new() }, pruned)
+}
+
+fn taught(teacher: &Teacher<'_>, pruned: &mut Model) -> Refined {
     let options = RefineOptions { rounds: 4, draws: 6, images_per_draw: 32, ..RefineOptions::default() };
-    refine(dense, pruned, engine().as_ref(), &some_images(), &options, &AtomicBool::new(false)).unwrap()
+    refine(teacher, pruned, engine().as_ref(), &some_images(), &options, &AtomicBool::new(false)).unwrap()
 }
 
 #[test]
@@ -392,6 +397,46 @@ fn shared_weights_stay() {
     let report = refined(&shared(6), &mut shared(4));
     assert_eq!(report.nodes, 2);
     assert_eq!(report.left_out.len(), 2, "{report:?}");
+}
+
+#[test]
+fn cut_values_are_compared_where_no_other_is() {
+    let plain = |width: usize| {
+        let mut graph = Graph::new(&[4, 3, 8, 8]);
+        let mut from = ("x".to_owned(), 3);
+        for layer in 0..5 {
+            let [weight, sum, out] = ["w", "c", "r"].map(|letter| format!("{letter}{layer}"));
+            graph = graph.weight(&weight, &[width, from.1, 1, 1]).node("Conv", &[&from.0, &weight], &sum, &[]);
+            graph = graph.node("Relu", &[&sum], &out, &[]);
+            from = (out, width);
+        }
+        graph.weight("v", &[2, width, 1, 1]).node("Conv", &[&from.0, "v"], "y", &[]).model()
+    };
+    let (dense, pruned) = (plain(6), plain(4));
+    assert_eq!(refined(&dense, &mut pruned.clone()).compared, ["y"]);
+    let kept = (0..5).map(|layer| (format!("r{layer}"), (1, vec![0, 2, 3, 5]))).collect();
+    let report = taught(&Teacher { model: &dense, kept }, &mut pruned.clone());
+    assert_eq!(report.compared, ["r0", "r1", "r2", "r3", "r4", "y"]);
+    assert!(report.kept > 0, "{report:?}");
+    // Indices that do not fit are not used.
+    let kept = (0..5).map(|layer| (format!("r{layer}"), (1, vec![0, 2, 3, 6]))).collect();
+    assert_eq!(taught(&Teacher { model: &dense, kept }, &mut pruned.clone()).compared, ["y"]);
+}
+
+#[test]
+fn computed_weights_stay() {
+    let model = |width: usize| {
+        Graph::new(&[4, 3, 8, 8])
+            .weight("v", &[width, 3, 1, 1])
+            .node("Conv", &["x", "v"], "c", &[])
+            .weight("u", &[width, 2, 1, 1])
+            .node("Transpose", &["u"], "t", &[("perm", Is::Ints(&[1, 0, 2, 3]))])
+            .node("Conv", &["c", "t"], "y", &[])
+            .model()
+    };
+    let report = refined(&model(5), &mut model(4));
+    assert_eq!(report.nodes, 1);
+    assert_eq!(report.left_out.len(), 1, "{report:?}");
 }
 
 #[test]

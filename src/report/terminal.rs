@@ -264,17 +264,18 @@ fn methods(summary: &Summary) -> String {
 /// What was done behind the cuts, for the end of a sentence.
 fn behind(repair: &Repair) -> String {
     let layers = &repair.refit.layers;
-    let mut text = String::new();
+    let mut parts = Vec::new();
     if !layers.is_empty() {
         let constants = layers.iter().filter(|layer| layer.ridge.is_none()).count();
         let alone = if constants > 0 { format!(" ({constants} in their constants only)") } else { String::new() };
-        text = format!("; then {} on the pruned model's own activations{alone}", plural(layers.len(), "layer"));
+        parts.push(format!("; then {} on the pruned model's own activations{alone}", plural(layers.len(), "layer")));
     }
     if let Some((before, after)) = repair.refined.as_ref().and_then(crate::refine::Refined::error) {
         let rounds = repair.refined.as_ref().map_or(0, |refined| refined.kept);
-        text += &format!("; then all at once in {}: difference {before:.3} -> {after:.3}", plural(rounds, "round"));
+        let rounds = plural(rounds, "round");
+        parts.push(format!("; then all at once in {rounds}: difference {before:.3} -> {after:.3}"));
     }
-    text
+    parts.concat()
 }
 
 /// Lists what stays whole, with the first reason.

@@ -12,27 +12,27 @@ use crate::surgery::captured;
 pub(super) struct Readers {
     makers: HashMap<String, usize>,
     /// Nodes that read a value; a graph output or a subgraph counts as one that nobody knows.
-    readers: HashMap<String, Vec<Option<usize>>>,
+    of: HashMap<String, Vec<Option<usize>>>,
     initializers: HashMap<String, usize>,
 }
 
 impl Readers {
     pub(super) fn of(graph: &GraphProto) -> Self {
-        let (mut makers, mut readers) = (HashMap::new(), HashMap::<String, Vec<Option<usize>>>::new());
+        let (mut makers, mut of) = (HashMap::new(), HashMap::<String, Vec<Option<usize>>>::new());
         for (index, node) in graph.node.iter().enumerate() {
             makers.extend(node.output.iter().map(|name| (name.clone(), index)));
             for name in node.input.iter().filter(|name| !name.is_empty()) {
-                readers.entry(name.clone()).or_default().push(Some(index));
+                of.entry(name.clone()).or_default().push(Some(index));
             }
             for name in captured(node) {
-                readers.entry(name).or_default().push(None);
+                of.entry(name).or_default().push(None);
             }
         }
         for output in &graph.output {
-            readers.entry(output.name().to_owned()).or_default().push(None);
+            of.entry(output.name().to_owned()).or_default().push(None);
         }
         let initializers = graph.initializer.iter().enumerate().map(|(at, t)| (t.name().to_owned(), at)).collect();
-        Self { makers, readers, initializers }
+        Self { makers, of, initializers }
     }
 
     pub(super) fn maker(&self, value: &str) -> Option<usize> {
@@ -41,13 +41,13 @@ impl Readers {
 
     /// The initializer of that name, if one node reads it once.
     pub(super) fn stored_alone(&self, name: &str) -> Option<usize> {
-        let alone = self.readers.get(name).is_some_and(|readers| readers.len() == 1);
+        let alone = self.of.get(name).is_some_and(|readers| readers.len() == 1);
         self.initializers.get(name).copied().filter(|_| alone)
     }
 
     /// The node that alone reads a value.
     fn only(&self, value: &str) -> Option<usize> {
-        match self.readers.get(value).map(Vec::as_slice) {
+        match self.of.get(value).map(Vec::as_slice) {
             Some(&[Some(node)]) => Some(node),
             _ => None,
         }
@@ -65,7 +65,7 @@ pub(super) struct Chain {
     /// What is added to it (`compensation.md` 7.5).
     pub(super) shortcut: Option<String>,
     /// Range outside which an activation hides differences (7.6), of the sum and of the value alone.
-    bounds: (Option<(f32, f32)>, Option<(f32, f32)>),
+    bounds: [Option<(f32, f32)>; 2],
 }
 
 /// `scale * y + shift`, of which the shift can be moved.
@@ -89,7 +89,7 @@ impl Chain {
             (affine, scaled) = (Some(found), name.clone());
         }
         let mut chain =
-            Self { affine, sum: None, shortcut: None, bounds: (None, bounds(model, follows(&scaled))), scaled };
+            Self { affine, sum: None, shortcut: None, bounds: [None, bounds(model, follows(&scaled))], scaled };
         let constant = |name: &String| readers.initializers.contains_key(name) || readers.maker(name).is_none();
         if let Some(node) = follows(&chain.scaled).filter(|node| node.op_type() == "Add")
             && let [a, b] = &node.input[..]
@@ -98,7 +98,7 @@ impl Chain {
             let other = if *a == chain.scaled { b } else { a };
             if !constant(other) && *other != chain.scaled {
                 chain.shortcut = Some(other.clone());
-                chain.bounds.0 = bounds(model, follows(sum));
+                chain.bounds[0] = bounds(model, follows(sum));
                 chain.sum = Some(sum.clone());
             }
         }
@@ -111,7 +111,7 @@ impl Chain {
     }
 
     pub(super) fn bounds(&self) -> Option<(f32, f32)> {
-        if self.sum.is_some() { self.bounds.0 } else { self.bounds.1 }
+        self.bounds[usize::from(self.sum.is_none())]
     }
 
     pub(super) fn forget_shortcut(&mut self) {

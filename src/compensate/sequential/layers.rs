@@ -75,13 +75,12 @@ pub(super) fn find(dense: &Model, pruned: &Model) -> Vec<Layer> {
         .filter_map(|&index| layer(pruned, &readers, index))
         .collect();
     let place: HashMap<usize, usize> = layers.iter().enumerate().map(|(at, layer)| (layer.node, at)).collect();
-    for at in 0..layers.len() {
-        let Some(shortcut) = layers[at].chain.shortcut.clone() else { continue };
+    for (at, layer) in layers.iter_mut().enumerate() {
+        let Some(shortcut) = layer.chain.shortcut.clone() else { continue };
         // The branch that is computed last corrects the sum.
-        let late =
-            ancestors(pruned, &readers, &shortcut).iter().any(|node| place.get(node).is_some_and(|&own| own >= at));
-        if late || ancestors(pruned, &readers, &shortcut).contains(&layers[at].node) {
-            layers[at].chain.forget_shortcut();
+        let before = ancestors(pruned, &readers, &shortcut);
+        if before.iter().any(|node| place.get(node).is_some_and(|&own| own >= at)) {
+            layer.chain.forget_shortcut();
         }
     }
     layers

@@ -11,7 +11,7 @@ pub(super) fn make(site: &Site<'_>) -> Option<Made> {
     let output = site.output_shape(0)?;
     let side = |input: usize| {
         let constant = site.floats(input);
-        let shape = site.shape(input).or(constant.map(|constant| constant.shape()))?;
+        let shape = site.shape(input).or(constant.map(Array::shape))?;
         let map = if shape == output { None } else { Some(spread(shape, output)?) };
         Some(Side { constant: constant.cloned(), shape: shape.to_vec(), map })
     };

@@ -15,7 +15,7 @@ pub(super) fn make(site: &Site<'_>) -> Option<Made> {
     let &[outputs, channels, kh, kw] = weight.shape() else { return None };
     let groups = usize::try_from(site.int("group").unwrap_or(1)).ok().filter(|&groups| groups > 0)?;
     let (&[batch, c, ..], &[_, o, ..]) = (site.shape(0)?, site.output_shape(0)?) else { return None };
-    if outputs % groups != 0 || channels * groups != c || outputs != o {
+    if weight.is_empty() || outputs % groups != 0 || channels * groups != c || outputs != o {
         return None;
     }
     let bias = site.name(2).is_some();

@@ -51,9 +51,9 @@ fn transpose(site: &Site<'_>, indices: ArrayD<u32>) -> Option<ArrayD<u32>> {
 }
 
 fn slice(site: &Site<'_>, mut indices: ArrayD<u32>) -> Option<ArrayD<u32>> {
-    let (starts, ends) = (site.listed("starts", 1)??, site.listed("ends", 2)??);
-    let axes = site.listed("axes", 3)?.unwrap_or_else(|| (0..).take(starts.len()).collect());
-    let steps = site.listed("steps", 4)?.unwrap_or_else(|| vec![1; starts.len()]);
+    let (starts, ends) = (site.listed("starts", 1, Vec::new)?, site.listed("ends", 2, Vec::new)?);
+    let axes = site.listed("axes", 3, || (0..).take(starts.len()).collect())?;
+    let steps = site.listed("steps", 4, || vec![1; starts.len()])?;
     for (((&start, &end), &axis), &step) in starts.iter().zip(&ends).zip(&axes).zip(&steps) {
         let axis = resolve_axis(axis, indices.ndim())?;
         let chosen = slice_indices(start, end, step, indices.shape()[axis])?;
@@ -64,8 +64,9 @@ fn slice(site: &Site<'_>, mut indices: ArrayD<u32>) -> Option<ArrayD<u32>> {
 
 fn split(site: &Site<'_>, indices: &ArrayD<u32>, output: usize) -> Option<ArrayD<u32>> {
     let axis = resolve_axis(site.int("axis").unwrap_or(0), indices.ndim())?;
-    let given = site.listed("split", 1)?;
-    let parts = split_sizes(given.as_deref(), site.node.output.len(), indices.shape()[axis])?;
+    let given = site.listed("split", 1, Vec::new)?;
+    let given = Some(given.as_slice()).filter(|given| !given.is_empty());
+    let parts = split_sizes(given, site.node.output.len(), indices.shape()[axis])?;
     let start: usize = parts.get(..output)?.iter().sum();
     let chosen: Vec<usize> = (start..start + parts.get(output)?).collect();
     (chosen.last().is_none_or(|last| *last < indices.shape()[axis])).then(|| indices.select(Axis(axis), &chosen))
@@ -84,7 +85,7 @@ fn fill_value(site: &Site<'_>) -> Option<f32> {
 
 fn pad(site: &Site<'_>, indices: &ArrayD<u32>) -> Option<ArrayD<u32>> {
     let rank = indices.ndim();
-    let pads = site.listed("pads", 1)??;
+    let pads = site.listed("pads", 1, Vec::new)?;
     let axes: Vec<usize> = match site.name(3) {
         Some(_) => site.integers(3)?.iter().map(|&axis| resolve_axis(axis, rank)).collect::<Option<_>>()?,
         None => (0..rank).collect(),

@@ -12,14 +12,14 @@ pub(super) fn make(site: &Site<'_>) -> Option<Made> {
     let shape = site.shape(0)?;
     let channels = *shape.get(1)?;
     if site.int("training_mode").unwrap_or(0) != 0
-        || (1..5).any(|input| site.floats(input).map(|a| a.len()) != Some(channels))
+        || (1..5).any(|input| site.floats(input).map(Array::len) != Some(channels))
     {
         return None;
     }
     let epsilon = site.float("epsilon").unwrap_or(1e-5);
     let mean = elements(site.floats(3)?).to_vec();
     let deviation: Vec<f32> = elements(site.floats(4)?).iter().map(|variance| (variance + epsilon).sqrt()).collect();
-    if deviation.iter().any(|value| !(*value > 0.0)) {
+    if deviation.iter().any(|value| value.is_nan() || *value <= 0.0) {
         return None;
     }
     let layout = Layout { groups: channels, outputs: 1, inputs: 1, bias: true };
@@ -51,7 +51,9 @@ impl Normalization {
 
     fn shift(&self, numbers: &[f32], out: &mut [f32]) {
         for (out, shift) in out.chunks_exact_mut(self.area).zip(self.layout.biases(numbers).iter().cycle()) {
-            out.iter_mut().for_each(|out| *out += shift);
+            for value in out {
+                *value += shift;
+            }
         }
     }
 

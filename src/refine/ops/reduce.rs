@@ -15,11 +15,11 @@ pub(super) fn make(site: &Site<'_>) -> Option<Made> {
     let axes: Vec<usize> = if site.node.op_type() == "GlobalAveragePool" {
         (2..rank).collect()
     } else {
-        match site.listed("axes", 1)? {
-            Some(axes) => axes.iter().map(|&axis| resolve_axis(axis, rank)).collect::<Option<_>>()?,
-            None if site.int("noop_with_empty_axes").unwrap_or(0) != 0 => return None,
-            None => (0..rank).collect(),
+        if site.int("noop_with_empty_axes").unwrap_or(0) != 0 {
+            return None;
         }
+        let axes = site.listed("axes", 1, || (0..).take(rank).collect())?;
+        axes.iter().map(|&axis| resolve_axis(axis, rank)).collect::<Option<_>>()?
     };
     let kept: Vec<usize> = (0..rank).map(|axis| if axes.contains(&axis) { 1 } else { input[axis] }).collect();
     let count = output.iter().product::<usize>();
@@ -51,7 +51,9 @@ impl Operator for Reduce {
         for (value, &index) in elements(inputs.first()?).iter().zip(&self.into) {
             out[index as usize] += value;
         }
-        out.iter_mut().for_each(|value| *value *= self.factor);
+        for value in &mut out {
+            *value *= self.factor;
+        }
         array(&self.output, out)
     }
 

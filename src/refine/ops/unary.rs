@@ -1,7 +1,7 @@
 //! Functions of one number.
 //!
-//! <https://onnx.ai/onnx/operators/index.html>: Relu, LeakyRelu, PRelu with one slope, Clip, Sigmoid, HardSigmoid,
-//! HardSwish, Tanh, Elu, Softplus, Swish, Abs, Neg, Sqrt, Exp
+//! <https://onnx.ai/onnx/operators/index.html>: `Relu`, `LeakyRelu`, `PRelu` with one slope, `Clip`, `Sigmoid`,
+//! `HardSigmoid`, `HardSwish`, `Tanh`, `Elu`, `Softplus`, `Swish`, `Abs`, `Neg`, `Sqrt`, `Exp`
 
 use super::super::site::Site;
 use super::{Array, At, Keeps, Made, Operator, array, elements};

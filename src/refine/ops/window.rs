@@ -21,6 +21,9 @@ impl Window {
     pub(super) fn of(site: &Site<'_>, kernel: [usize; 2]) -> Option<Self> {
         let (input, output) = (site.shape(0)?, site.output_shape(0)?);
         let (&[_, _, h, w], &[_, _, oh, ow]) = (input, output) else { return None };
+        if input.contains(&0) || output.contains(&0) {
+            return None;
+        }
         let pair = |name: &str| match site.ints(name) {
             None => Some([1, 1]),
             Some(values) => Some([usize::try_from(*values.first()?).ok()?, usize::try_from(*values.get(1)?).ok()?]),
