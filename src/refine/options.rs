@@ -19,7 +19,7 @@ pub struct RefineOptions {
 
 impl Default for RefineOptions {
     fn default() -> Self {
-        Self { rounds: 6, draws: 25, images_per_draw: 64, seconds: 60.0, seed: 0 }
+        Self { rounds: 6, draws: 25, images_per_draw: 64, seconds: 120.0, seed: 0 }
     }
 }
 
