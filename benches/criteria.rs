@@ -133,6 +133,8 @@ fn options(model: &str, images: usize, eval: usize) -> Option<PruneOptions> {
             strict: false,
         },
         compensation: Compensation::Sequential,
+        // Selection is compared, not what refinement makes of it.
+        refine: Some(0.0),
         ..PruneOptions::default()
     })
 }
