@@ -196,6 +196,7 @@ fn one_thread_and_two_give_the_same_weights() {
     assert_eq!(run(1), run(2));
 }
 
+/// Nothing is kept, or some values in half precision.
 #[test]
 fn little_memory_changes_nothing_but_the_time() {
     let dense = support::small_model();
@@ -203,19 +204,22 @@ fn little_memory_changes_nothing_but_the_time() {
     let cut = cut(&channels, |_, width| (0..width / 2).collect());
     let (_, pruned, _) = walked(&dense, &channels, &cut);
     let (engine, cancel) = (engine(), AtomicBool::new(false));
-    let mut other = slice(&dense, &channels, &cut).unwrap();
     let batches = images(&dense, 60);
-    let walk = Walk {
-        dense: &dense,
-        channels: &channels,
-        cut: &cut,
-        engine: engine.as_ref(),
-        input: "x",
-        batches: &batches,
-        memory: 0,
-        seed: 0,
-        cancel: &cancel,
-    };
-    walk.refit(&mut other, &mut |_| ()).unwrap();
-    assert!(error(&pruned, &other) < 1e-8);
+    for memory in [0, 100_000, 150_000, 200_000, 300_000] {
+        let mut other = slice(&dense, &channels, &cut).unwrap();
+        let walk = Walk {
+            dense: &dense,
+            channels: &channels,
+            cut: &cut,
+            engine: engine.as_ref(),
+            input: "x",
+            batches: &batches,
+            memory,
+            seed: 0,
+            cancel: &cancel,
+        };
+        walk.refit(&mut other, &mut |_| ()).unwrap();
+        let off = error(&pruned, &other);
+        assert!(off < if memory == 0 { 1e-8 } else { 1e-5 }, "{memory}: {off}");
+    }
 }

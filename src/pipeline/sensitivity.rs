@@ -162,7 +162,7 @@ fn answers(
 ) -> Result<Vec<Vec<ArrayD<f32>>>, Error> {
     let mut segment = stream.segment(model, engine, outputs)?;
     (0..stream.batches())
-        .map(|batch| Ok(segment.run(stream.kept(batch))?.iter().map(|value| value.to_f32()).collect()))
+        .map(|batch| Ok(segment.run(&stream.kept(batch))?.iter().map(|value| value.to_f32()).collect()))
         .collect()
 }
 

@@ -221,7 +221,7 @@ impl Problem<'_> {
         let shifted = self.hold.error(&self.weights, &self.constants(&moments), self.bounds);
         moments.add(&Moments::of(self.hold.x));
         let (weights, bias) = match ridge {
-            Some(ridge) => self.fitted(&[&self.fit, &self.hold], &moments, ridge)?,
+            Some(ridge) => self.fitted(&[&self.fit, &self.hold], &moments, ridge, ROUNDS)?,
             None => (self.weights.clone(), self.constants(&moments)),
         };
         let finite = bias.iter().all(|v| v.is_finite()) && weights.col_iter().all(|c| c.iter().all(|v| v.is_finite()));
@@ -232,7 +232,7 @@ impl Problem<'_> {
     fn choose(&self, moments: &Moments) -> Option<(Option<f64>, f64)> {
         let mut best = (None, self.hold.error(&self.weights, &self.constants(moments), self.bounds));
         let at = |ridge: f64| {
-            let found = self.fitted(&[&self.fit], moments, ridge);
+            let found = self.fitted(&[&self.fit], moments, ridge, 1);
             found.map_or(f64::INFINITY, |(weights, bias)| self.hold.error(&weights, &bias, self.bounds))
         };
         // The error has one valley: from the middle, on to the side on which it falls.
@@ -252,8 +252,8 @@ impl Problem<'_> {
         best.1.is_finite().then_some(best)
     }
 
-    /// The solution for some rows, whose moments are given.
-    fn fitted(&self, rows: &[&Rows<'_>], moments: &Moments, ridge: f64) -> Option<(Mat<f64>, Vec<f64>)> {
+    /// The solution for some rows, whose moments are given, after so many rounds against the activation.
+    fn fitted(&self, rows: &[&Rows<'_>], moments: &Moments, ridge: f64, rounds: usize) -> Option<(Mat<f64>, Vec<f64>)> {
         let means = moments.means(self.intercept);
         let covariance = moments.covariance(&means);
         let factor = factor(&covariance, ridge)?;
@@ -268,7 +268,7 @@ impl Problem<'_> {
         };
         let mut found = solved(&|rows| rows.own());
         if let Some(bounds) = self.bounds {
-            for _ in 0..ROUNDS {
+            for _ in 0..rounds {
                 found = solved(&|rows| rows.majorised(&predict(rows.x, &found.0, &found.1), bounds));
             }
         }

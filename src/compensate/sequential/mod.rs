@@ -159,7 +159,7 @@ impl Walk<'_> {
             if self.cancel.load(Ordering::Relaxed) {
                 return Err(Error::Interrupted);
             }
-            let (aim, read) = (aims.run(dense.kept(batch))?, reads.run(own.kept(batch))?);
+            let (aim, read) = (aims.run(&dense.kept(batch))?, reads.run(&own.kept(batch))?);
             let (Some(aim), Some(x)) = (aim.first(), read.first()) else { return Ok(None) };
             if rows.is_none() {
                 let shape = Shape::of(layer, x.shape(), aim.shape(), &kept, self.batches[batch].shape()[0]);

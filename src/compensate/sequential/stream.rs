@@ -22,9 +22,37 @@ pub(crate) struct Stream {
     variable: HashSet<String>,
     /// Number of nodes of `order` whose results are in `live` where something later reads them.
     done: usize,
-    live: Vec<Values>,
+    live: Vec<BTreeMap<String, Held>>,
     /// Bytes that `live` may hold.
     limit: u64,
+}
+
+/// A value that is kept.
+enum Held {
+    Whole(Arc<Tensor>),
+    /// In half precision, since all would not fit otherwise.
+    Half(ArrayD<half::f16>),
+}
+
+/// Values up to here can be held in half precision.
+const MOST_HALVED: f32 = 30_000.0;
+
+impl Held {
+    fn new(value: Arc<Tensor>, halve: bool) -> Self {
+        match value.as_ref() {
+            Tensor::F32(array) if halve && array.iter().all(|value| value.abs() <= MOST_HALVED) => {
+                Self::Half(array.mapv(half::f16::from_f32))
+            }
+            _ => Self::Whole(value),
+        }
+    }
+
+    fn value(&self) -> Arc<Tensor> {
+        match self {
+            Self::Whole(value) => Arc::clone(value),
+            Self::Half(array) => Arc::new(Tensor::F32(array.mapv(half::f16::to_f32))),
+        }
+    }
 }
 
 impl Stream {
@@ -41,7 +69,8 @@ impl Stream {
                 variable.extend(node.output.iter().filter(|name| !name.is_empty()).cloned());
             }
         }
-        Self { order, variable, done: 0, live: batches, limit }
+        let whole = |batch: Values| batch.into_iter().map(|(name, value)| (name, Held::new(value, false))).collect();
+        Self { order, variable, done: 0, live: batches.into_iter().map(whole).collect(), limit }
     }
 
     pub(crate) fn batches(&self) -> usize {
@@ -70,15 +99,19 @@ impl Stream {
         }
         let names = self.alive(model.graph(), place);
         let mut segment = self.segment(model, engine, &names)?;
+        let mut halve = false;
         for batch in 0..self.live.len() {
-            let values = segment.run(&self.live[batch])?;
+            let values = segment.run(&self.kept(batch))?;
             if batch == 0 {
-                let bytes: u64 = values.iter().map(|value| bytes(value)).sum();
-                if bytes.saturating_mul(self.live.len() as u64) > self.limit {
+                let each: u64 = values.iter().map(|value| bytes(value)).sum();
+                let all = each.saturating_mul(self.live.len() as u64);
+                if all / 2 > self.limit {
                     return Ok(());
                 }
+                halve = all > self.limit;
             }
-            self.live[batch] = names.iter().cloned().zip(values).collect();
+            self.live[batch] =
+                names.iter().cloned().zip(values.into_iter().map(|value| Held::new(value, halve))).collect();
         }
         self.done = place;
         Ok(())
@@ -89,13 +122,13 @@ impl Stream {
     /// # Errors
     /// If the engine does not accept the part of the model in between.
     pub(crate) fn segment(&self, model: &Model, engine: &dyn Engine, names: &[String]) -> Result<Segment, Error> {
-        let empty = Values::new();
-        Ok(Segment::new(model, engine, self.live.first().unwrap_or(&empty), names)?)
+        let known = if self.live.is_empty() { Values::new() } else { self.kept(0) };
+        Ok(Segment::new(model, engine, &known, names)?)
     }
 
     /// What is kept of a batch.
-    pub(crate) fn kept(&self, batch: usize) -> &Values {
-        &self.live[batch]
+    pub(crate) fn kept(&self, batch: usize) -> Values {
+        self.live[batch].iter().map(|(name, held)| (name.clone(), held.value())).collect()
     }
 }
 
