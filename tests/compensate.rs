@@ -53,7 +53,7 @@ fn walked(dense: &Model, channels: &Channels, cut: &Cut) -> (Model, Model, Vec<L
         seed: 0,
         cancel: &cancel,
     };
-    let fits = walk.refit(&mut pruned, &mut |_| ()).unwrap();
+    let fits = walk.refit(&mut pruned, &mut |_| ()).unwrap().layers;
     (sliced, pruned, fits)
 }
 

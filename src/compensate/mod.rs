@@ -13,7 +13,7 @@ mod weight;
 
 pub use moments::{MomentOptions, Moments, Products};
 pub use refit::{Method, Refit, refit};
-pub use sequential::{LayerFit, Walk};
+pub use sequential::{LayerFit, Walk, Walked};
 pub(crate) use sequential::{Stream, Values};
 
 use serde::{Deserialize, Serialize};

@@ -50,7 +50,7 @@ impl Run<'_> {
         Ok(Repair { refit, refined })
     }
 
-    fn walk(&self, pruned: &mut Model, cut: &Cut, images: &[Arc<Tensor>], report: &mut Refit) -> Result<(), Error> {
+    fn walk(&mut self, pruned: &mut Model, cut: &Cut, images: &[Arc<Tensor>], report: &mut Refit) -> Result<(), Error> {
         let specs = crate::verify::input_specs(&self.model);
         let Some(input) = specs.first().filter(|_| !images.is_empty()) else { return Ok(()) };
         let batches = self.mirrored(images);
@@ -66,15 +66,22 @@ impl Run<'_> {
             cancel: self.cancel,
         };
         let progress = self.progress;
-        report.layers = walk.refit(pruned, &mut |layers| match layers {
+        let walked = walk.refit(pruned, &mut |layers| match layers {
             0 => progress.advance(1),
             count => progress.phase("compensate", Some(count as u64)),
         })?;
+        report.layers = walked.layers;
+        if let Some((name, why)) = walked.left.first() {
+            let others = walked.left.len() - 1;
+            self.notes.push(format!(
+                "`{name}` and {others} other layers were not refitted on the pruned model's activations: {why}"
+            ));
+        }
         Ok(())
     }
 
     /// All layers at once, towards the dense model's values.
-    fn refined(&self, pruned: &mut Model, cut: &Cut, batches: &[Arc<Tensor>]) -> Result<Option<Refined>, Error> {
+    fn refined(&mut self, pruned: &mut Model, cut: &Cut, batches: &[Arc<Tensor>]) -> Result<Option<Refined>, Error> {
         let Some(options) = self.options.effort.refinement(self.options.seed) else { return Ok(None) };
         let seconds = self.options.refine.unwrap_or(options.seconds);
         if seconds <= 0.0 || batches.is_empty() {
@@ -86,7 +93,14 @@ impl Run<'_> {
         let images: Vec<ArrayD<f32>> = batches.iter().step_by(every).map(|batch| batch.to_f32()).collect();
         let options = RefineOptions { seconds, ..options };
         let teacher = Teacher { model: &self.model, kept: self.left(cut) };
-        Ok(Some(refine(&teacher, pruned, self.engine.as_ref(), &images, &options, self.cancel)?))
+        match refine(&teacher, pruned, self.engine.as_ref(), &images, &options, self.cancel) {
+            Ok(refined) => Ok(Some(refined)),
+            Err(Error::Engine(why)) => {
+                self.notes.push(format!("the weights were not refined: {why}"));
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Values that lose channels along one axis, and what is left of them.

@@ -210,7 +210,16 @@ impl Run<'_> {
                 && let Some(observed) = observed
             {
                 let least = allocator.wanted_curves(&criteria.budget)?;
-                run.curves = Some(run.measured(criterion, (observed, known), (&values, &least))?);
+                match run.measured(criterion, (observed, known), (&values, &least)) {
+                    Ok(curves) => run.curves = Some(curves),
+                    Err(Error::Engine(why)) => {
+                        run.notes.push(format!(
+                            "every group keeps the same share, since its effect could not be measured: {why}"
+                        ));
+                        allocator.allocation = Allocation::Uniform;
+                    }
+                    Err(error) => return Err(error),
+                }
             }
             allocator.curves = run.curves.as_ref().map_or(&[], |curves| curves.1.as_slice());
             let widths = allocator.widths(&criteria.budget)?;

@@ -69,28 +69,41 @@ pub struct LayerFit {
     pub error: (f64, f64),
 }
 
+/// What the walk did.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Walked {
+    /// Layers that were refitted, in order.
+    pub layers: Vec<LayerFit>,
+    /// Layers that the engine did not lead to, and what it said.
+    pub left: Vec<(String, String)>,
+}
+
 impl Walk<'_> {
     /// Refits `pruned`, the dense model without the channels of the cut. `each` is told the number of layers first and
-    /// is called after every layer.
+    /// is called after every layer. A layer that the engine does not lead to stays as it is.
     ///
     /// # Errors
-    /// If the engine fails, or on interruption.
-    pub fn refit(&self, pruned: &mut Model, each: &mut dyn FnMut(usize)) -> Result<Vec<LayerFit>, Error> {
+    /// On interruption.
+    pub fn refit(&self, pruned: &mut Model, each: &mut dyn FnMut(usize)) -> Result<Walked, Error> {
         let layers = layers::find(self.dense, pruned);
         each(layers.len());
         let images: Vec<Values> =
             self.batches.iter().map(|batch| BTreeMap::from([(self.input.to_owned(), Arc::clone(batch))])).collect();
         let mut streams =
             (Stream::new(self.dense, images.clone(), self.memory / 2), Stream::new(pruned, images, self.memory / 2));
-        let mut report = Vec::new();
+        let mut walked = Walked::default();
         for layer in &layers {
             if self.cancel.load(Ordering::Relaxed) {
                 return Err(Error::Interrupted);
             }
-            report.extend(self.layer(pruned, layer, &mut streams)?);
+            match self.layer(pruned, layer, &mut streams) {
+                Ok(fit) => walked.layers.extend(fit),
+                Err(Error::Engine(error)) => walked.left.push((layer.name.clone(), error.to_string())),
+                Err(error) => return Err(error),
+            }
             each(0);
         }
-        Ok(report)
+        Ok(walked)
     }
 
     fn layer(
