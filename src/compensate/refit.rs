@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::Compensation;
 use super::moments::{Consumer, Moments};
 use super::pairs::Pairs;
-use super::weight::Weight;
+use super::weight::{Weight, put};
 use crate::channels::{Channels, Cut, Tap};
 use crate::model::{Model, ModelError, TensorData};
 use crate::proto::onnx::TensorProto;
@@ -230,7 +230,10 @@ impl Target {
                     shift.iter().enumerate().map(|(o, shift)| broadcast(o) + shift).collect()
                 });
                 let data = sum.filter(|sum| sum.len() == old.len()).and_then(|sum| old.with_f32(&sum));
-                data.is_some_and(|data| put(sliced, bias, &data))
+                data.is_some_and(|data| {
+                    put(sliced, bias, &data);
+                    true
+                })
             }
             (None, true, "Conv" | "Gemm") => {
                 self.add_bias(sliced, shift);
@@ -268,10 +271,4 @@ impl Target {
         node.input.resize(2, String::new());
         node.input.push(name);
     }
-}
-
-fn put(model: &mut Model, index: usize, data: &TensorData) -> bool {
-    let tensor = &mut model.graph_mut().initializer[index];
-    *tensor = data.to_proto(tensor.name.as_deref().unwrap_or_default());
-    true
 }

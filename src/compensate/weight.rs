@@ -116,3 +116,9 @@ pub(super) fn columns_by_outputs(weight: &Weight, per_channel: usize, channels: 
         f64::from(weight.values[weight.at(column / weight.taps, channel, column % weight.taps)])
     })
 }
+
+/// Stores other content under the name of an initializer.
+pub(super) fn put(model: &mut Model, index: usize, data: &TensorData) {
+    let tensor = &mut model.graph_mut().initializer[index];
+    *tensor = data.to_proto(tensor.name.as_deref().unwrap_or_default());
+}

@@ -72,13 +72,14 @@ impl Curves<'_> {
         let mut stream = Stream::new(model, batches, KEPT_ACTIVATIONS);
         let outputs: Vec<String> = model.graph().output.iter().map(|output| output.name().to_owned()).collect();
         let dense = answers(&stream, &outputs, model, self.engine)?;
+        let nodes = topological_order(model.graph());
         let mut order: Vec<(usize, usize)> = (0..curves.len())
             .filter(|&group| self.least[group].is_some())
-            .map(|group| (first_node(&channels.groups[group], model), group))
+            .map(|group| (first_node(&channels.groups[group], &nodes), group))
             .collect();
         order.sort_unstable();
         for (place, group) in order {
-            stream.advance(model, self.engine, topological_order(model.graph())[place])?;
+            stream.advance(model, self.engine, nodes[place])?;
             let mut widths = widths(channels.groups[group].width(), self.least[group].unwrap_or(1), points);
             for width in widths.drain(..) {
                 if self.cancel.load(Ordering::Relaxed) {
@@ -167,8 +168,7 @@ fn answers(
 }
 
 /// Place in the order of the first node that a cut of the group changes.
-fn first_node(group: &Group, model: &crate::model::Model) -> usize {
-    let order = topological_order(model.graph());
+fn first_node(group: &Group, order: &[usize]) -> usize {
     let nodes = group.producers.iter().chain(&group.parameters).chain(&group.consumers);
     let places = nodes.filter_map(|slices| order.iter().position(|&node| node == slices.node));
     places.min().unwrap_or(0)

@@ -4,6 +4,7 @@ use faer::Mat;
 
 use super::fit::Solution;
 use super::layers::{Bias, Form, Layer};
+use crate::compensate::weight::put;
 use crate::model::{Model, TensorData};
 use crate::surgery::{Names, add_initializer};
 
@@ -145,11 +146,6 @@ impl Matrix {
             Bias::None => {}
         }
     }
-}
-
-fn put(model: &mut Model, index: usize, data: &TensorData) {
-    let tensor = &mut model.graph_mut().initializer[index];
-    *tensor = data.to_proto(tensor.name.as_deref().unwrap_or_default());
 }
 
 /// Adds to the elements of a stored vector.
