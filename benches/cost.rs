@@ -237,7 +237,14 @@ fn calibration() {
 fn pass(path: &Path, data: &DataOptions, fetch: bool) -> f64 {
     let model = Model::load(path, &LoadOptions::default()).unwrap();
     let channels = analyse(&model, &AnalyseOptions::default());
-    let options = MomentOptions { images: 1, seed: 0, products: Products::Means, classes: None, weighted: false };
+    let options = MomentOptions {
+        images: 1,
+        seed: 0,
+        products: Products::Means,
+        classes: None,
+        weighted: false,
+        memory: u64::MAX,
+    };
     let mut names = vec![model.graph().output[0].name().to_owned()];
     if fetch {
         names.extend(Moments::new(&model, &channels, options).unwrap().wants());

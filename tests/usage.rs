@@ -92,6 +92,19 @@ fn help_and_version_go_to_stdout() {
 }
 
 #[test]
+fn too_little_memory_is_refused_with_the_numbers() {
+    let folder = Folder::new();
+    let images = Path::new(env!("CARGO_MANIFEST_DIR")).join("calibration/train");
+    let line = format!("m.onnx --memory 100MB --data {}", images.display());
+    let run = folder.run(&line);
+    assert_eq!(run.code, 2, "{}", run.stderr);
+    for word in ["at least", "for the models and the engine", "`--memory` allows 100 MB"] {
+        assert!(run.stderr.contains(word), "{word}: {}", run.stderr);
+    }
+    assert_eq!(folder.names(), ["m.onnx"]);
+}
+
+#[test]
 fn bad_usage_is_one_message_and_exit_code_2() {
     let folder = Folder::new();
     folder.refuses("", "MODEL");
@@ -102,6 +115,7 @@ fn bad_usage_is_one_message_and_exit_code_2() {
     folder.refuses("m.onnx --target-params 1e999", "above 0");
     folder.refuses("m.onnx --ratio 1", "below 1");
     folder.refuses("m.onnx --size 0x3", "HEIGHTxWIDTH");
+    folder.refuses("m.onnx --memory 0.5", "2G or 800MB");
     folder.refuses("m.onnx --mean=-0.5,nan,0.5", "finite");
     folder.refuses("m.onnx --std 0,1,1", "above 0");
     folder.refuses("m.onnx --scale 0", "above 0");

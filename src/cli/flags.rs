@@ -325,6 +325,10 @@ pub(super) struct Prune {
     /// sequential: then layer after layer on the pruned model's own; auto: as --effort says
     #[arg(long, value_enum, default_value = "auto", help_heading = "Budget")]
     compensate: CompensateFlag,
+    /// Memory that the run may take, about, such as 2G: less is gathered and kept, and what needs
+    /// more is refused [default: aim at 4G, refuse nothing]
+    #[arg(long, value_name = "SIZE", value_parser = parse::memory, help_heading = "Budget")]
+    memory: Option<u64>,
     /// Seed of every random choice
     #[arg(long, value_name = "S", default_value_t = 0, help_heading = "Budget")]
     seed: u64,
@@ -431,6 +435,7 @@ impl Prune {
                 EffortFlag::Max => Effort::Max,
             },
             refine: self.refine,
+            memory: self.memory,
             output: self.output.clone(),
             plan: match &self.plan {
                 None => PlanFile::Beside,

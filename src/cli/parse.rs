@@ -28,6 +28,15 @@ pub(super) fn size_bytes(text: &str) -> Result<Target, String> {
     target(number).map_err(|_| "a share such as 0.5 or a size such as 800k or 2MB is wanted".into())
 }
 
+/// `2G`, `800MB` or a number of bytes.
+pub(super) fn memory(text: &str) -> Result<u64, String> {
+    match size_bytes(text) {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a finite number above 1")]
+        Ok(Target::Absolute(bytes)) => Ok(bytes as u64),
+        _ => Err("a size such as 2G or 800MB is wanted".into()),
+    }
+}
+
 /// `0.7` (a share below 1) or `5ms`.
 pub(super) fn latency(text: &str) -> Result<LatencyTarget, String> {
     let (digits, ms) = text.trim().strip_suffix("ms").map_or((text, false), |digits| (digits, true));

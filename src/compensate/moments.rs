@@ -9,6 +9,7 @@ use faer::{Accum, Par};
 use ndarray::{ArrayD, Axis};
 use rayon::prelude::*;
 
+use super::extent::{self, Extent};
 use super::geometry::Window;
 use super::pairs::Pairs;
 use super::sampling::{Draw, wanted_positions};
@@ -40,6 +41,9 @@ pub struct MomentOptions {
     /// Whether the products that selection sees weigh every image (`classwise.md` C3, C-w). The products that weights
     /// are fitted with never do.
     pub weighted: bool,
+    /// Bytes that all sums may take: the largest consumers are gathered channel by channel, without contributions, or
+    /// by means alone where all would take more.
+    pub memory: u64,
 }
 
 /// Which products are gathered.
@@ -82,6 +86,7 @@ struct Classwise {
 pub struct Moments {
     options: MomentOptions,
     seen: usize,
+    narrowed: usize,
     pub(super) consumers: BTreeMap<usize, Consumer>,
 }
 
@@ -93,11 +98,22 @@ impl Moments {
     pub fn new(model: &Model, channels: &Channels, options: MomentOptions) -> Result<Self, ModelError> {
         let taps: BTreeMap<usize, &Tap> =
             channels.groups.iter().flat_map(|group| &group.taps).map(|tap| (tap.node, tap)).collect();
+        let taps: Vec<(usize, &Tap)> = taps.into_iter().collect();
+        let read: Vec<Read> = taps.par_iter().map(|(_, tap)| Read::new(model, channels, tap)).collect();
+        let mut extents: Vec<Extent> = read.iter().map(|own| own.extent(&options)).collect();
+        let narrowed = extent::fit(&mut extents, options.memory);
         let consumers = taps
             .into_par_iter()
-            .map(|(node, tap)| Ok((node, Consumer::new(model, channels, tap, &options)?)))
+            .zip(read)
+            .zip(extents)
+            .map(|(((node, tap), read), extent)| Ok((node, Consumer::new(model, channels, tap, (read, extent))?)))
             .collect::<Result<_, ModelError>>()?;
-        Ok(Self { options, seen: 0, consumers })
+        Ok(Self { options, seen: 0, narrowed, consumers })
+    }
+
+    /// Consumers of which less is gathered than would be with more memory, of how many.
+    pub fn narrowed(&self) -> (usize, usize) {
+        (self.narrowed, self.consumers.len())
     }
 
     /// Names of the values that [`Moments::observe`] wants.
@@ -134,29 +150,56 @@ impl Moments {
     }
 }
 
-impl Consumer {
-    fn new(model: &Model, channels: &Channels, tap: &Tap, options: &MomentOptions) -> Result<Self, ModelError> {
+/// How a consumer reads.
+struct Read {
+    channels: usize,
+    window: Option<Window>,
+    positions: usize,
+}
+
+impl Read {
+    fn new(model: &Model, channels: &Channels, tap: &Tap) -> Self {
         let node = &model.graph().node[tap.node];
         let weight = channels.use_ids(tap.node, tap.weight.0).map(|ids| ids.shape.clone()).unwrap_or_default();
         let output = node.output.first().and_then(|name| channels.shape(name)).unwrap_or_default();
         let window = Window::of(node, &weight, output);
-        let taps = window.as_ref().map_or(1, Window::taps);
         let shape = channels.shape(&tap.value).unwrap_or_default();
         let inside = shape.iter().product::<usize>() / tap.size.max(1);
         let positions = window.as_ref().map_or(inside, Window::positions);
-        let rows = options.images * wanted_positions(options.images, positions);
-        let columns = tap.size * taps;
-        // Fewer rows than twice the columns would fit noise.
-        let per_channel = if columns <= MOST_COLUMNS && rows >= 2 * columns { taps } else { 1 };
-        let wanted = options.products == Products::Pairs && tap.size <= MOST_CHANNELS;
-        let pairs = wanted.then(|| Pairs::new(per_channel, tap.size * per_channel));
-        let classwise = match (&pairs, options.classes) {
-            (Some(pairs), Some(classes)) if tap.size <= MOST_CONTRIBUTING => {
-                Classwise::new(model, channels, tap, (taps, pairs, classes))?
-            }
+        Self { channels: tap.size, window, positions }
+    }
+
+    fn taps(&self) -> usize {
+        self.window.as_ref().map_or(1, Window::taps)
+    }
+
+    /// What is gathered where there is room.
+    fn extent(&self, options: &MomentOptions) -> Extent {
+        let rows = options.images * wanted_positions(options.images, self.positions);
+        let columns = self.channels * self.taps();
+        let contributing = self.channels <= MOST_CONTRIBUTING;
+        Extent {
+            channels: self.channels,
+            taps: self.taps(),
+            // Fewer rows than twice the columns would fit noise.
+            windows: columns <= MOST_COLUMNS && rows >= 2 * columns,
+            pairs: options.products == Products::Pairs && self.channels <= MOST_CHANNELS,
+            weighted: options.weighted,
+            classes: options.classes.filter(|_| contributing).unwrap_or(0),
+        }
+    }
+}
+
+impl Consumer {
+    fn new(model: &Model, channels: &Channels, tap: &Tap, (read, extent): (Read, Extent)) -> Result<Self, ModelError> {
+        let (taps, window) = (read.taps(), read.window);
+        let per_channel = extent.per_channel();
+        let pairs = extent.pairs.then(|| Pairs::new(per_channel, tap.size * per_channel));
+        let classwise = match &pairs {
+            Some(pairs) if extent.classes > 0 => Classwise::new(model, channels, tap, (taps, pairs, extent.classes))?,
             _ => None,
         };
-        let weighted = pairs.as_ref().filter(|_| options.weighted).cloned();
+        let weighted = pairs.as_ref().filter(|_| extent.weighted).cloned();
         let sums = vec![0.0; tap.size * taps];
         Ok(Self { value: tap.value.clone(), axis: tap.axis, window, taps, sums, count: 0, pairs, weighted, classwise })
     }

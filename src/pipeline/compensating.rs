@@ -16,8 +16,8 @@ use crate::model::Model;
 use crate::refine::{RefineOptions, Refined, Teacher, refine};
 use crate::report::Repair;
 
-/// Bytes of activations that are kept of both models during the walk.
-const KEPT_ACTIVATIONS: u64 = 2 << 30;
+/// Multiply-accumulates of the dense model on the images of the walk, about.
+const WALKED_MACS: f64 = 1.5e12;
 
 /// Bytes of images that refinement draws from.
 const REFINED_IMAGES: usize = 256 << 20;
@@ -61,7 +61,9 @@ impl Run<'_> {
             engine: self.engine.as_ref(),
             input: &input.name,
             batches: &batches,
-            memory: KEPT_ACTIVATIONS,
+            memory: self.shares.activations,
+            images: self.walked_images(),
+            rows: self.shares.rows,
             seed: self.options.seed,
             cancel: self.cancel,
         };
@@ -78,6 +80,12 @@ impl Run<'_> {
             ));
         }
         Ok(())
+    }
+
+    /// Images of the walk: as many as the model's size allows.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of images, saturated")]
+    fn walked_images(&self) -> usize {
+        (WALKED_MACS / (self.channels.macs(None) as f64).max(1.0)) as usize
     }
 
     /// All layers at once, towards the dense model's values.

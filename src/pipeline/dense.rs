@@ -155,8 +155,8 @@ pub(super) struct Wanted {
     /// Whether the ranks of feature maps are wanted.
     pub(super) ranks: bool,
     pub(super) moments: Option<Moments>,
-    /// Whether the images themselves are kept.
-    pub(super) images: bool,
+    /// Bytes of images that are kept for later passes, if any are: beyond, every other batch is, or fewer.
+    pub(super) images: Option<u64>,
 }
 
 /// Runs the pass over the images in the order of `indices`.
@@ -169,7 +169,7 @@ pub(super) fn observe(
     wanted: Wanted,
     (progress, cancel): (&dyn Progress, &AtomicBool),
 ) -> Result<Observed, Error> {
-    let mut keeper = wanted.images.then(|| Keeper::new(source, indices.len()));
+    let mut keeper = wanted.images.map(|most| Keeper::new(source, indices.len(), most));
     let mut observers = Observers::new(channels, wanted);
     let first = model.graph().output.first().map(|output| output.name().to_owned()).unwrap_or_default();
     let mut names = vec![first];
@@ -205,9 +205,6 @@ pub(super) fn observe(
     Ok(Observed { outputs, labels, features, ranks, moments, judge, images, skipped, batches })
 }
 
-/// Bytes of images that are kept for later passes: beyond, every other batch is, or fewer.
-const KEPT_IMAGES: usize = 1 << 30;
-
 /// Images for later passes.
 struct Keeper {
     every: usize,
@@ -216,9 +213,10 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn new(source: &Source, images: usize) -> Self {
-        let bytes = 4 * images * source.preprocess.volume();
-        Self { every: bytes.div_ceil(KEPT_IMAGES).max(1), seen: 0, batches: Vec::new() }
+    fn new(source: &Source, images: usize, most: u64) -> Self {
+        let bytes = 4 * (images * source.preprocess.volume()) as u64;
+        let every = usize::try_from(bytes.div_ceil(most.max(1))).unwrap_or(usize::MAX);
+        Self { every: every.max(1), seen: 0, batches: Vec::new() }
     }
 
     fn push(&mut self, source: &Source, batch: &Batch) {

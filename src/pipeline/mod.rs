@@ -7,6 +7,7 @@ mod compensating;
 mod dense;
 mod explain;
 mod measure;
+mod memory;
 mod options;
 mod progress;
 mod prune;

@@ -163,6 +163,9 @@ pub struct PruneOptions {
     pub effort: Effort,
     /// Seconds after which refinement starts no new round; 0: none at all. By default as `effort` says.
     pub refine: Option<f64>,
+    /// Bytes that the run may take, about: activations, moments and images are kept within it, and what needs more is
+    /// refused. 4 GiB are aimed at by default.
+    pub memory: Option<u64>,
     /// Where the pruned model goes; `MODEL.pruned.onnx` by default.
     pub output: Option<PathBuf>,
     /// Bounds on what has to be measured; beside the budget of `criteria`, all hold.

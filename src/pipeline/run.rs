@@ -9,6 +9,7 @@ use super::classes::{Classes, class_scores, decided, usable};
 use super::dense::{self, Observed, Source, Wanted};
 use super::explain::{analyse_options, reasons};
 use super::measure::near_chance;
+use super::memory::Shares;
 use super::options::{Criteria, Effort, PruneOptions};
 use super::rollback::Broken;
 use super::{Progress, class_weights, writing};
@@ -46,6 +47,8 @@ pub(super) struct Run<'a> {
     pub(super) timings: BTreeMap<String, f64>,
     /// Curves of the scores that they were measured with.
     pub(super) curves: Option<(Vec<Vec<f64>>, Vec<Curve>)>,
+    /// What each part of the run may hold.
+    pub(super) shares: Shares,
 }
 
 impl<'a> Run<'a> {
@@ -114,6 +117,7 @@ impl<'a> Run<'a> {
             notes,
             timings,
             curves: None,
+            shares: Shares::default(),
         })
     }
 
@@ -199,12 +203,14 @@ impl<'a> Run<'a> {
         needs: Needs,
     ) -> Result<Option<(Observed, Classes)>, Error> {
         let Some(source) = source else { return Ok(None) };
+        self.share_memory(source)?;
         self.timed("calibrate", |run| {
             let indices = dense::chosen(source, &run.options.data, run.options.seed);
             let mut classes = run.classes(source, &indices, needs)?;
             let weights = &run.options.criteria.class_weights;
             classes.image_weights = class_weights::of_images(weights, &classes, source.dataset.class_names())?;
             let wanted = run.wanted(needs, indices.len(), &classes)?;
+            run.note_narrowed(wanted.moments.as_ref());
             let observed = dense::observe(
                 &run.model,
                 &run.channels,
@@ -246,6 +252,7 @@ impl<'a> Run<'a> {
             products,
             classes: needs.contributions.then(|| classes.count()),
             weighted: needs.moments && classes.image_weights.is_some(),
+            memory: self.shares.moments,
         };
         let moments =
             products.map(|products| Moments::new(&self.model, &self.channels, options(products))).transpose()?;
@@ -257,6 +264,14 @@ impl<'a> Run<'a> {
         let features = self.channels.groups.iter().map(feature).collect();
         let images = self.options.compensation == Compensation::Sequential
             || self.allocation(&self.options.criteria, true) == Allocation::Sensitivity;
-        Ok(Wanted { features, ranks: needs.ranks, moments, images })
+        Ok(Wanted { features, ranks: needs.ranks, moments, images: images.then_some(self.shares.images) })
+    }
+
+    fn note_narrowed(&mut self, moments: Option<&Moments>) {
+        let Some((narrowed, of)) = moments.map(Moments::narrowed).filter(|(narrowed, _)| *narrowed > 0) else { return };
+        let room = crate::report::bytes(self.shares.moments as f64);
+        self.notes.push(format!(
+            "moments of {narrowed} of {of} consumers were gathered in part, to stay within {room}; `--memory` allows more"
+        ));
     }
 }

@@ -28,9 +28,6 @@ const IMAGES: (usize, usize) = (128, 48);
 /// Multiply-accumulates of all trials beyond which fewer images and points are used.
 const MOST_MACS: f64 = 3e12;
 
-/// Bytes of activations that are kept.
-const KEPT_ACTIVATIONS: u64 = 1 << 30;
-
 /// Everything that the curves are measured with.
 pub(super) struct Curves<'a> {
     pub(super) scorer: &'a Scorer<'a>,
@@ -40,6 +37,8 @@ pub(super) struct Curves<'a> {
     pub(super) scores: &'a [Vec<f64>],
     /// Groups that may be cut, and how narrow.
     pub(super) least: &'a [Option<usize>],
+    /// Bytes of activations that are kept.
+    pub(super) memory: u64,
     pub(super) progress: &'a dyn Progress,
     pub(super) cancel: &'a AtomicBool,
 }
@@ -69,7 +68,7 @@ impl Curves<'_> {
         let (points, images) = (scaled(POINTS), scaled(IMAGES));
         let Some(batches) = self.images(images) else { return Ok(curves) };
         self.progress.phase("sensitivity", Some(movable as u64));
-        let mut stream = Stream::new(model, batches, KEPT_ACTIVATIONS);
+        let mut stream = Stream::new(model, batches, self.memory);
         let outputs: Vec<String> = model.graph().output.iter().map(|output| output.name().to_owned()).collect();
         let dense = answers(&stream, &outputs, model, self.engine)?;
         let nodes = topological_order(model.graph());
@@ -79,7 +78,8 @@ impl Curves<'_> {
             .collect();
         order.sort_unstable();
         for (place, group) in order {
-            stream.advance(model, self.engine, nodes[place])?;
+            let all = stream.batches();
+            stream.advance(model, self.engine, nodes[place], (all, all))?;
             let mut widths = widths(channels.groups[group].width(), self.least[group].unwrap_or(1), points);
             for width in widths.drain(..) {
                 if self.cancel.load(Ordering::Relaxed) {
@@ -200,7 +200,8 @@ impl Run<'_> {
         }
         let scorer = self.scorer(criterion, Some(observed), known);
         let (engine, progress, cancel) = (self.engine.as_ref(), self.progress, self.cancel);
-        let curves = Curves { scorer: &scorer, observed, engine, scores, least, progress, cancel }.measure()?;
+        let memory = self.shares.activations;
+        let curves = Curves { scorer: &scorer, observed, engine, scores, least, memory, progress, cancel }.measure()?;
         Ok((scores.to_vec(), curves))
     }
 }

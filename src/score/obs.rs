@@ -42,13 +42,19 @@ impl Obs {
         while alive.len() > 1 {
             let factor = |atom: usize| factors.map_or(1.0, |factors| factors[atom]);
             let cost = |&atom: &usize| factor(atom) * states.iter().map(|state| state.cost(atom)).sum::<f64>();
-            let costs: Vec<f64> = alive.par_iter().map(cost).collect();
-            let Some(cheapest) = (0..alive.len()).min_by(|&a, &b| costs[a].total_cmp(&costs[b])) else { break };
-            // Rounding may turn a cost of nothing negative; the order must stay visible in the scores.
-            error += costs[cheapest].max(f64::EPSILON);
-            let atom = alive.remove(cheapest);
-            scores[atom] = error;
-            states.par_iter_mut().for_each(|state| state.remove(atom));
+            let mut costs: Vec<(f64, usize)> = alive.par_iter().map(|atom| (cost(atom), *atom)).collect();
+            costs.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+            let gone: Vec<usize> = costs[..(alive.len() / AT_ONCE).max(1)]
+                .iter()
+                .map(|&(cost, atom)| {
+                    // Rounding may turn a cost of nothing negative; the order must stay visible in the scores.
+                    error += cost.max(f64::EPSILON);
+                    scores[atom] = error;
+                    atom
+                })
+                .collect();
+            alive.retain(|atom| !gone.contains(atom));
+            states.par_iter_mut().for_each(|state| state.remove(&gone));
         }
         for atom in alive {
             scores[atom] = error * 2.0 + f64::EPSILON;
@@ -64,9 +70,18 @@ impl Obs {
     }
 }
 
+/// Wide groups lose one of so many atoms at a time: one by one, the rank-one updates would take most of a run.
+const AT_ONCE: usize = 256;
+
+/// The matrices of a consumer are made smaller once this share of their columns is gone.
+const SHRINK: f64 = 0.25;
+
 /// One consumer during the removal.
-struct State<'a> {
-    columns: &'a [Vec<usize>],
+struct State {
+    /// Columns of every atom; none of those that are gone.
+    columns: Vec<Vec<usize>>,
+    /// Columns that are gone since the matrices were made.
+    gone: Vec<bool>,
     /// `(C + rho I)^-1` of the columns that are left.
     inverse: Mat<f64>,
     /// The refitted weights `[columns, outputs]`.
@@ -75,17 +90,17 @@ struct State<'a> {
     variance: f64,
 }
 
-impl<'a> State<'a> {
-    fn new(input: &GroupInput<'_>, own: &'a Regression) -> Result<Self, ScoreError> {
+impl State {
+    fn new(input: &GroupInput<'_>, own: &Regression) -> Result<Self, ScoreError> {
         let (ridged, size) = (own.ridged(), own.covariance.nrows());
         let bad = |_| ScoreError::NotFinite { group: input.name.into(), what: "moments of its consumers" };
         let inverse = ridged.llt(Side::Lower).map_err(bad)?.solve(Mat::<f64>::identity(size, size));
-        Ok(Self { columns: &own.columns, inverse, weights: own.weights.clone(), variance: own.target().1 })
+        let (columns, weights) = (own.columns.clone(), own.weights.clone());
+        Ok(Self { columns, gone: vec![false; size], inverse, weights, variance: own.target().1 })
     }
 
-    /// `[(Hi)_qq]^-1 W_q` for the columns `q` of an atom, and `W_q`.
-    fn solved(&self, atom: usize) -> Option<(Mat<f64>, Mat<f64>)> {
-        let q = &self.columns[atom];
+    /// `[(Hi)_qq]^-1 W_q` for some columns `q`, and `W_q`.
+    fn solved(&self, q: &[usize]) -> Option<(Mat<f64>, Mat<f64>)> {
         let block = Mat::from_fn(q.len(), q.len(), |i, j| self.inverse[(q[i], q[j])]);
         let rows = Mat::from_fn(q.len(), self.weights.ncols(), |i, j| self.weights[(q[i], j)]);
         let solved = block.llt(Side::Lower).ok()?.solve(&rows);
@@ -94,19 +109,19 @@ impl<'a> State<'a> {
 
     /// What the removal adds to the squared error, as a share of the output's variance.
     fn cost(&self, atom: usize) -> f64 {
-        let Some((solved, rows)) = self.solved(atom) else { return 0.0 };
+        let Some((solved, rows)) = self.solved(&self.columns[atom]) else { return 0.0 };
         let added: f64 = (0..rows.ncols())
             .map(|output| (0..rows.nrows()).map(|at| rows[(at, output)] * solved[(at, output)]).sum::<f64>())
             .sum();
         added / self.variance
     }
 
-    /// Removes the atom and refits the rest.
-    fn remove(&mut self, atom: usize) {
-        let q = &self.columns[atom];
+    /// Removes atoms and refits the rest.
+    fn remove(&mut self, atoms: &[usize]) {
+        let q: Vec<usize> = atoms.iter().flat_map(|&atom| std::mem::take(&mut self.columns[atom])).collect();
         let size = self.inverse.nrows();
         let across = Mat::from_fn(size, q.len(), |i, j| self.inverse[(i, q[j])]);
-        if let Some((solved, _)) = self.solved(atom) {
+        if let Some((solved, _)) = self.solved(&q) {
             subtract(&mut self.weights, across.as_ref(), solved.as_ref());
         }
         let block = Mat::from_fn(q.len(), q.len(), |i, j| self.inverse[(q[i], q[j])]);
@@ -114,16 +129,24 @@ impl<'a> State<'a> {
             let solved = factor.solve(across.transpose());
             subtract(&mut self.inverse, across.as_ref(), solved.as_ref());
         }
-        for &gone in q {
-            for at in 0..size {
-                self.inverse[(at, gone)] = 0.0;
-                self.inverse[(gone, at)] = 0.0;
-            }
-            self.inverse[(gone, gone)] = 1.0;
-            for output in 0..self.weights.ncols() {
-                self.weights[(gone, output)] = 0.0;
-            }
+        for column in q {
+            self.gone[column] = true;
         }
+        let gone = self.gone.iter().filter(|&&gone| gone).count();
+        if gone as f64 > SHRINK * size as f64 {
+            self.shrink();
+        }
+    }
+
+    /// Leaves out the columns that are gone.
+    fn shrink(&mut self) {
+        let left: Vec<usize> = (0..self.gone.len()).filter(|&column| !self.gone[column]).collect();
+        let mut place = vec![0; self.gone.len()];
+        left.iter().enumerate().for_each(|(to, &from)| place[from] = to);
+        self.columns.iter_mut().flatten().for_each(|column| *column = place[*column]);
+        self.inverse = Mat::from_fn(left.len(), left.len(), |i, j| self.inverse[(left[i], left[j])]);
+        self.weights = Mat::from_fn(left.len(), self.weights.ncols(), |i, j| self.weights[(left[i], j)]);
+        self.gone = vec![false; left.len()];
     }
 }
 

@@ -7,23 +7,10 @@ use onnx_prune::channels::{AnalyseOptions, Cut, Group, Reason, analyse};
 use onnx_prune::rewrite::{mask, slice};
 use onnx_prune::verify::{compare, input_specs, random_inputs};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
 
-use crate::support::problem::problem;
+use crate::support::problem::{cases, kept, problem, runner};
 use crate::support::{self, Builder};
 use crate::{engine, shapes, survives};
-
-/// How many graphs to try: a default, or as the environment says.
-fn cases(variable: &str, default: u32) -> u32 {
-    std::env::var(variable).ok().and_then(|n| n.parse().ok()).unwrap_or(default)
-}
-
-fn runner(cases: u32) -> TestRunner {
-    TestRunner::new_with_rng(
-        Config { cases, failure_persistence: None, max_shrink_iters: 500, ..Config::default() },
-        proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha),
-    )
-}
 
 #[test]
 fn masked_equals_sliced_on_random_graphs() {
@@ -38,24 +25,7 @@ fn masked_equals_sliced_on_random_graphs() {
             return Ok(());
         }
         let channels = analyse(&model, &AnalyseOptions::default());
-        // A pseudo-random choice of what stays, at least one atom per group.
-        let kept: Vec<Vec<usize>> = channels
-            .groups
-            .iter()
-            .enumerate()
-            .map(|(g, group)| {
-                let stays = |atom: &usize| (problem.seed >> ((atom * 7 + g * 13) % 61)) & 1 == 0;
-                let mut kept: BTreeSet<usize> = (0..group.width()).filter(stays).collect();
-                // A group is its own cover: something of it must stay.
-                let whole: Vec<usize> = (0..group.width()).collect();
-                for cover in group.covers.iter().chain([&whole]) {
-                    if !cover.iter().any(|atom| kept.contains(atom)) {
-                        kept.insert(cover[0]);
-                    }
-                }
-                kept.into_iter().collect()
-            })
-            .collect();
+        let kept = kept(&channels, problem.seed);
         cut_channels.set(
             cut_channels.get() + channels.groups.iter().zip(&kept).map(|(g, k)| g.width() - k.len()).sum::<usize>(),
         );

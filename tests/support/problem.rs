@@ -1,9 +1,42 @@
 //! Random graphs over the supported operators.
 
+use std::collections::BTreeSet;
+
+use onnx_prune::channels::Channels;
 use onnx_prune::model::Model;
 use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use super::Builder;
+
+/// How many graphs to try: a default, or as the environment says.
+pub fn cases(variable: &str, default: u32) -> u32 {
+    std::env::var(variable).ok().and_then(|n| n.parse().ok()).unwrap_or(default)
+}
+
+pub fn runner(cases: u32) -> TestRunner {
+    TestRunner::new_with_rng(
+        Config { cases, failure_persistence: None, max_shrink_iters: 500, ..Config::default() },
+        TestRng::deterministic_rng(RngAlgorithm::ChaCha),
+    )
+}
+
+/// A pseudo-random choice of the atoms that stay, at least one per group and cover.
+pub fn kept(channels: &Channels, seed: u64) -> Vec<Vec<usize>> {
+    let of_group = |(g, group): (usize, &onnx_prune::channels::Group)| {
+        let stays = |atom: &usize| (seed >> ((atom * 7 + g * 13) % 61)) & 1 == 0;
+        let mut kept: BTreeSet<usize> = (0..group.width()).filter(stays).collect();
+        // A group is its own cover: something of it must stay.
+        let whole: Vec<usize> = (0..group.width()).collect();
+        for cover in group.covers.iter().chain([&whole]) {
+            if !cover.iter().any(|atom| kept.contains(atom)) {
+                kept.insert(cover[0]);
+            }
+        }
+        kept.into_iter().collect()
+    };
+    channels.groups.iter().enumerate().map(of_group).collect()
+}
 
 /// What a random graph is made of. Every step reads values that are there and adds one or more.
 #[derive(Debug, Clone)]

@@ -42,8 +42,12 @@ pub struct Walk<'a> {
     pub input: &'a str,
     /// The images, `[N, ...]` each; all batches of one size but the last.
     pub batches: &'a [Arc<Tensor>],
-    /// Bytes of activations that are kept of both models together.
+    /// Bytes of activations that are kept of both models together. Where all images take more, fewer are looked at.
     pub memory: u64,
+    /// Images that are looked at; more where a layer has too few positions for its rows otherwise.
+    pub images: usize,
+    /// Bytes that the rows of one layer's problem may take.
+    pub rows: u64,
     /// Seed of the draw of positions.
     pub seed: u64,
     /// Ends the walk.
@@ -87,8 +91,12 @@ impl Walk<'_> {
     pub fn refit(&self, pruned: &mut Model, each: &mut dyn FnMut(usize)) -> Result<Walked, Error> {
         let layers = layers::find(self.dense, pruned);
         each(layers.len());
-        let images: Vec<Values> =
-            self.batches.iter().map(|batch| BTreeMap::from([(self.input.to_owned(), Arc::clone(batch))])).collect();
+        let batches = Batches::new(self.batches);
+        let images: Vec<Values> = batches
+            .order
+            .iter()
+            .map(|&batch| BTreeMap::from([(self.input.to_owned(), Arc::clone(&self.batches[batch]))]))
+            .collect();
         let mut streams =
             (Stream::new(self.dense, images.clone(), self.memory / 2), Stream::new(pruned, images, self.memory / 2));
         let mut walked = Walked::default();
@@ -96,7 +104,7 @@ impl Walk<'_> {
             if self.cancel.load(Ordering::Relaxed) {
                 return Err(Error::Interrupted);
             }
-            match self.layer(pruned, layer, &mut streams) {
+            match self.layer(pruned, layer, &batches, &mut streams) {
                 Ok(fit) => walked.layers.extend(fit),
                 Err(Error::Engine(error)) => walked.left.push((layer.name.clone(), error.to_string())),
                 Err(error) => return Err(error),
@@ -110,13 +118,16 @@ impl Walk<'_> {
         &self,
         pruned: &mut Model,
         layer: &Layer,
+        batches: &Batches,
         (dense, own): &mut (Stream, Stream),
     ) -> Result<Option<LayerFit>, Error> {
         let made = |node: &crate::proto::onnx::NodeProto| node.output.contains(&layer.output);
         let Some(twin) = self.dense.graph().node.iter().position(made) else { return Ok(None) };
-        dense.advance(self.dense, self.engine, twin)?;
-        own.advance(pruned, self.engine, layer.node)?;
-        let Some(rows) = self.collect(pruned, layer, (dense, own))? else { return Ok(None) };
+        let most = batches.holding(self.wanted_images(pruned, layer));
+        let held = dense.advance(self.dense, self.engine, twin, (batches.least, most))?;
+        let held = own.advance(pruned, self.engine, layer.node, (batches.least, held))?.min(held);
+        let looked_at: Vec<(usize, usize)> = batches.first(held);
+        let Some(rows) = self.collect(pruned, layer, &looked_at, (dense, own))? else { return Ok(None) };
         let Some(mut matrix) = matrix::Matrix::of(pruned, layer) else { return Ok(None) };
         if !rows.fits(&matrix) {
             return Ok(None);
@@ -151,11 +162,22 @@ impl Walk<'_> {
         }))
     }
 
-    /// What the layer reads in the pruned model, and what it is to give.
+    /// Images that the layer is to be fitted on.
+    fn wanted_images(&self, pruned: &Model, layer: &Layer) -> usize {
+        let outputs = self.channels.shape(&layer.output).unwrap_or_default();
+        let channels = outputs.get(layer.axis(outputs.len().max(1))).copied().unwrap_or(1);
+        let positions = outputs.iter().product::<usize>() / channels.max(1);
+        let columns = matrix::Matrix::of(pruned, layer).map_or(0, |matrix| matrix.columns);
+        self.images.max(rows::images_for(columns, positions))
+    }
+
+    /// What the layer reads in the pruned model, and what it is to give. `batches`: number of the first image of each,
+    /// and how many it has.
     fn collect(
         &self,
         pruned: &Model,
         layer: &Layer,
+        batches: &[(usize, usize)],
         (dense, own): (&Stream, &Stream),
     ) -> Result<Option<Collected>, Error> {
         let target = layer.chain.target().to_owned();
@@ -165,28 +187,72 @@ impl Walk<'_> {
         wanted.extend(layer.chain.shortcut.clone());
         let mut aims = dense.segment(self.dense, self.engine, &[target])?;
         let mut reads = own.segment(pruned, self.engine, &wanted)?;
-        let images: usize = self.batches.iter().filter_map(|batch| batch.shape().first()).sum();
+        let images: usize = batches.iter().map(|&(_, images)| images).sum();
         let mut rows: Option<Collected> = None;
-        let mut first = 0;
-        for batch in 0..own.batches() {
+        for (batch, &(first, size)) in batches.iter().enumerate() {
             if self.cancel.load(Ordering::Relaxed) {
                 return Err(Error::Interrupted);
             }
             let (aim, read) = (aims.run(&dense.kept(batch))?, reads.run(&own.kept(batch))?);
             let (Some(aim), Some(x)) = (aim.first(), read.first()) else { return Ok(None) };
             if rows.is_none() {
-                let shape = Shape::of(layer, x.shape(), aim.shape(), &kept, self.batches[batch].shape()[0]);
+                let shape = Shape::of(layer, x.shape(), aim.shape(), &kept, size);
                 let Some(shape) = shape else { return Ok(None) };
                 let groups = layer.groups();
                 let columns = shape.columns() / groups;
-                rows = Some(Collected::new(shape, columns, images, layer.chain.shortcut.is_some(), self.seed));
+                rows = Some(Collected::new(
+                    shape,
+                    columns,
+                    (images, self.rows),
+                    layer.chain.shortcut.is_some(),
+                    self.seed,
+                ));
             }
             let Some(collected) = &mut rows else { return Ok(None) };
             if !collected.add(first, x, aim, read.get(1).map(AsRef::as_ref)) {
                 return Ok(None);
             }
-            first += self.batches[batch].shape()[0];
         }
         Ok(rows)
+    }
+}
+
+/// Images that are looked at in any case.
+const LEAST_IMAGES: usize = 64;
+
+/// The batches in an order in which the first of them, however many, come from all over the images.
+struct Batches {
+    order: Vec<usize>,
+    /// Number of the first image of every batch, and how many it has; in that order.
+    extents: Vec<(usize, usize)>,
+    /// Batches that are looked at in any case.
+    least: usize,
+}
+
+impl Batches {
+    fn new(batches: &[Arc<Tensor>]) -> Self {
+        let mut order: Vec<usize> = (0..batches.len()).collect();
+        // Halves, quarters, eighths (van der Corput).
+        order.sort_by_key(|&batch| (batch as u64).reverse_bits());
+        let sizes: Vec<usize> = batches.iter().map(|batch| batch.shape().first().copied().unwrap_or(0)).collect();
+        let start = |batch: usize| sizes[..batch].iter().sum();
+        let extents = order.iter().map(|&batch| (start(batch), sizes[batch])).collect();
+        let least = LEAST_IMAGES.div_ceil(sizes.first().copied().unwrap_or(1).max(1));
+        Self { order, extents, least }
+    }
+
+    /// Number of the first batches that hold so many images.
+    fn holding(&self, images: usize) -> usize {
+        let mut sum = 0;
+        let enough = self.extents.iter().position(|&(_, size)| {
+            sum += size;
+            sum >= images
+        });
+        enough.map_or(self.extents.len(), |last| last + 1)
+    }
+
+    /// Extents of the first batches.
+    fn first(&self, count: usize) -> Vec<(usize, usize)> {
+        self.extents[..count].to_vec()
     }
 }

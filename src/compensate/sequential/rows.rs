@@ -15,11 +15,11 @@ const ROWS_PER_COLUMN: usize = 128;
 const LEAST_ROWS: usize = 8_000;
 const MOST_ROWS: usize = 40_000;
 
-/// Bytes of one problem's rows at most.
-const MOST_BYTES: usize = 512 << 20;
-
 /// Positions per image at least, where there are so many.
 const LEAST_POSITIONS: usize = 8;
+
+/// Positions of one image that are looked at rather than more images.
+const MOST_POSITIONS: usize = 256;
 
 /// Every so many-th image is held out.
 const HELD_OUT: usize = 5;
@@ -63,6 +63,15 @@ impl Shape {
     }
 }
 
+fn rows_for(columns: usize) -> usize {
+    (columns * ROWS_PER_COLUMN).clamp(LEAST_ROWS, MOST_ROWS)
+}
+
+/// Images that have the rows for so many weights per output.
+pub(super) fn images_for(columns: usize, positions: usize) -> usize {
+    rows_for(columns).div_ceil(positions.clamp(1, MOST_POSITIONS))
+}
+
 #[derive(Default)]
 struct Part {
     x: Vec<f32>,
@@ -81,10 +90,11 @@ pub(super) struct Collected {
 }
 
 impl Collected {
-    /// `columns`: weights per output.
-    pub(super) fn new(shape: Shape, columns: usize, images: usize, shortcut: bool, seed: u64) -> Self {
-        let bytes = 4 * (shape.columns() + 3 * shape.outputs);
-        let rows = (columns * ROWS_PER_COLUMN).clamp(LEAST_ROWS, MOST_ROWS).min(MOST_BYTES / bytes.max(1));
+    /// `columns`: weights per output; `memory`: bytes that the rows may take.
+    pub(super) fn new(shape: Shape, columns: usize, (images, memory): (usize, u64), shortcut: bool, seed: u64) -> Self {
+        let bytes = 4 * (shape.columns() + 3 * shape.outputs) as u64;
+        let most = usize::try_from(memory / bytes.max(1)).unwrap_or(usize::MAX);
+        let rows = rows_for(columns).min(most);
         let wanted = LEAST_POSITIONS.max(rows / images.max(1)).min(shape.reads.positions);
         Self { shape, wanted, shortcut, seed, fit: Part::default(), hold: Part::default() }
     }

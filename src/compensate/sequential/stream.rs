@@ -20,8 +20,11 @@ pub(crate) struct Stream {
     order: Vec<usize>,
     /// Values that depend on the images.
     variable: HashSet<String>,
+    /// The graph's inputs.
+    inputs: Vec<Values>,
     /// Number of nodes of `order` whose results are in `live` where something later reads them.
     done: usize,
+    /// What is alive of the first batches; those after them are not held and start from their inputs.
     live: Vec<BTreeMap<String, Held>>,
     /// Bytes that `live` may hold.
     limit: u64,
@@ -69,10 +72,12 @@ impl Stream {
                 variable.extend(node.output.iter().filter(|name| !name.is_empty()).cloned());
             }
         }
-        let whole = |batch: Values| batch.into_iter().map(|(name, value)| (name, Held::new(value, false))).collect();
-        Self { order, variable, done: 0, live: batches.into_iter().map(whole).collect(), limit }
+        let whole = |(name, value): (&String, &Arc<Tensor>)| (name.clone(), Held::Whole(Arc::clone(value)));
+        let live = batches.iter().map(|batch| batch.iter().map(whole).collect()).collect();
+        Self { order, variable, inputs: batches, done: 0, live, limit }
     }
 
+    /// Number of batches that are held.
     pub(crate) fn batches(&self) -> usize {
         self.live.len()
     }
@@ -88,33 +93,53 @@ impl Stream {
         read.into_iter().filter(|name| made.contains(name.as_str()) && self.variable.contains(name)).collect()
     }
 
-    /// Keeps what is alive before `node` in place of what was kept; all stays as it is if that would be too large.
+    /// Keeps what is alive before `node` in place of what was kept: of as many batches as fit, in half precision where that
+    /// lets more of them fit, up to `most`. Where not even `least` fit, all stays as it was of that many. Returns the
+    /// number of batches that are held.
     ///
     /// # Errors
     /// If the engine fails.
-    pub(crate) fn advance(&mut self, model: &Model, engine: &dyn Engine, node: usize) -> Result<(), Error> {
-        let Some(place) = self.order.iter().position(|&index| index == node) else { return Ok(()) };
-        if place <= self.done {
-            return Ok(());
-        }
+    pub(crate) fn advance(
+        &mut self,
+        model: &Model,
+        engine: &dyn Engine,
+        node: usize,
+        (least, most): (usize, usize),
+    ) -> Result<usize, Error> {
+        let most = most.min(self.inputs.len());
+        let place = self.order.iter().position(|&index| index == node).filter(|&place| place > self.done);
+        let Some(place) = place.filter(|_| most > 0) else { return Ok(self.live.len().min(most)) };
         let names = self.alive(model.graph(), place);
         let mut segment = self.segment(model, engine, &names)?;
-        let mut halve = false;
+        let first = segment.run(&self.kept(0))?;
+        let each: u64 = first.iter().map(|value| bytes(value)).sum();
+        let halve = each.saturating_mul(most as u64) > self.limit;
+        let held = if halve { each / 2 } else { each };
+        let fit = self.limit.checked_div(held).map_or(most, |fit| usize::try_from(fit).unwrap_or(most)).min(most);
+        // Batches that come back start from their inputs: not for a few.
+        let fit = if fit < 2 * self.live.len() { fit.min(self.live.len()) } else { fit };
+        if fit < least.min(most) {
+            self.live.truncate(least);
+            return Ok(self.live.len());
+        }
+        self.live.truncate(fit);
+        let hold = |values: Vec<Arc<Tensor>>| {
+            names.iter().cloned().zip(values.into_iter().map(|value| Held::new(value, halve))).collect()
+        };
+        let mut first = Some(first);
         for batch in 0..self.live.len() {
-            let values = segment.run(&self.kept(batch))?;
-            if batch == 0 {
-                let each: u64 = values.iter().map(|value| bytes(value)).sum();
-                let all = each.saturating_mul(self.live.len() as u64);
-                if all / 2 > self.limit {
-                    return Ok(());
-                }
-                halve = all > self.limit;
+            let values = first.take().map_or_else(|| segment.run(&self.kept(batch)), Ok)?;
+            self.live[batch] = hold(values);
+        }
+        if self.live.len() < fit {
+            let mut segment = Segment::new(model, engine, &self.inputs[self.live.len()], &names)?;
+            for batch in self.live.len()..fit {
+                let values = segment.run(&self.inputs[batch])?;
+                self.live.push(hold(values));
             }
-            self.live[batch] =
-                names.iter().cloned().zip(values.into_iter().map(|value| Held::new(value, halve))).collect();
         }
         self.done = place;
-        Ok(())
+        Ok(fit)
     }
 
     /// Ready to compute `names` from what is kept.

@@ -9,6 +9,8 @@
     reason = "tests"
 )]
 
+mod random_graphs;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::collections::BTreeMap;
@@ -50,6 +52,8 @@ fn walked(dense: &Model, channels: &Channels, cut: &Cut) -> (Model, Model, Vec<L
         input: "x",
         batches: &batches,
         memory: 1 << 30,
+        images: usize::MAX,
+        rows: 512 << 20,
         seed: 0,
         cancel: &cancel,
     };
@@ -215,6 +219,8 @@ fn little_memory_changes_nothing_but_the_time() {
             input: "x",
             batches: &batches,
             memory,
+            images: usize::MAX,
+            rows: 512 << 20,
             seed: 0,
             cancel: &cancel,
         };
