@@ -26,6 +26,7 @@ const REFINED_IMAGES: usize = 256 << 20;
 const MOST_MIRRORED: usize = 256 << 20;
 
 impl Run<'_> {
+    /// Compensates and refines.
     pub(super) fn compensate(
         &mut self,
         pruned: &mut Model,
@@ -33,21 +34,47 @@ impl Run<'_> {
         observed: Option<&Observed>,
         compensation: Compensation,
     ) -> Result<Repair, Error> {
+        let refit = self.refitted(pruned, cut, observed, compensation)?;
+        let refined = match observed {
+            Some(observed) => self.refined(pruned, cut, observed, compensation)?,
+            None => None,
+        };
+        Ok(Repair { refit, refined })
+    }
+
+    /// Consumers alone, then layer after layer.
+    pub(super) fn refitted(
+        &mut self,
+        pruned: &mut Model,
+        cut: &Cut,
+        observed: Option<&Observed>,
+        compensation: Compensation,
+    ) -> Result<Refit, Error> {
         let Some((observed, moments)) = observed.and_then(|own| Some((own, own.moments.as_ref()?))) else {
-            return Ok(Repair::default());
+            return Ok(Refit::default());
         };
         self.progress.phase("compensate", None);
-        let refit = self.timed("compensate", |run| {
+        self.timed("compensate", |run| {
             let mut refit = refit(&run.model, pruned, &run.channels, cut, moments, compensation)?;
             if compensation == Compensation::Sequential {
                 run.walk(pruned, cut, &observed.batches, &mut refit)?;
             }
             Ok(refit)
-        })?;
-        let wanted = compensation == Compensation::Sequential;
-        let refined =
-            self.timed("refine", |run| if wanted { run.refined(pruned, cut, &observed.batches) } else { Ok(None) })?;
-        Ok(Repair { refit, refined })
+        })
+    }
+
+    /// All layers at once, where the repair goes that far.
+    pub(super) fn refined(
+        &mut self,
+        pruned: &mut Model,
+        cut: &Cut,
+        observed: &Observed,
+        compensation: Compensation,
+    ) -> Result<Option<Refined>, Error> {
+        if compensation != Compensation::Sequential || observed.moments.is_none() {
+            return Ok(None);
+        }
+        self.timed("refine", |run| run.refine(pruned, cut, &observed.batches))
     }
 
     fn walk(&mut self, pruned: &mut Model, cut: &Cut, images: &[Arc<Tensor>], report: &mut Refit) -> Result<(), Error> {
@@ -89,7 +116,7 @@ impl Run<'_> {
     }
 
     /// All layers at once, towards the dense model's values.
-    fn refined(&mut self, pruned: &mut Model, cut: &Cut, batches: &[Arc<Tensor>]) -> Result<Option<Refined>, Error> {
+    fn refine(&mut self, pruned: &mut Model, cut: &Cut, batches: &[Arc<Tensor>]) -> Result<Option<Refined>, Error> {
         let Some(options) = self.options.effort.refinement(self.options.seed) else { return Ok(None) };
         let seconds = self.options.refine.unwrap_or(options.seconds);
         if seconds <= 0.0 || batches.is_empty() {

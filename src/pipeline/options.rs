@@ -64,6 +64,8 @@ pub struct Criteria {
     pub round_to: RoundTo,
     /// Whether residual streams may be cut.
     pub streams: bool,
+    /// Power to which the losses of curves are raised before widths are shared out: 1 leaves them as they were measured.
+    pub loss_power: f64,
     /// Whether widths are raised to the end of their step of the engine's cost: what is free in time stays.
     pub whole_steps: bool,
     /// Least share of a group that stays.
@@ -84,6 +86,7 @@ impl Default for Criteria {
             allocation: None,
             round_to: RoundTo::Auto,
             streams: true,
+            loss_power: 1.0,
             whole_steps: false,
             floor: 0.125,
             lasso: LassoOptions::default(),

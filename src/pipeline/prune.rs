@@ -20,7 +20,7 @@ use crate::engine::{CompileOptions, channel_block};
 use crate::error::Error;
 use crate::model::{Model, SaveOptions};
 use crate::plan::{
-    Allocation, Allocator, Budget, PLAN_SCHEMA_VERSION, Plan, PlanError, PlannedGroup, Rounding, choose,
+    Allocation, Allocator, Budget, Curve, PLAN_SCHEMA_VERSION, Plan, PlanError, PlannedGroup, Rounding, choose,
 };
 use crate::report::{
     AccuracyChange, Calibrated, Change, FileInfo, GroupChange, LatencyChange, ProtectedChannels, REPORT_SCHEMA_VERSION,
@@ -221,7 +221,9 @@ impl Run<'_> {
                     Err(error) => return Err(error),
                 }
             }
-            allocator.curves = run.curves.as_ref().map_or(&[], |curves| curves.1.as_slice());
+            let curves: Vec<Curve> =
+                run.curves.iter().flat_map(|own| &own.1).map(|own| own.raised(criteria.loss_power)).collect();
+            allocator.curves = &curves;
             let widths = allocator.widths(&criteria.budget)?;
             let widths = if criteria.whole_steps { allocator.step_ends(&widths) } else { widths };
             if widths == run.cost.full() && !matches!(criteria.budget, Budget::Ratio(ratio) if ratio <= 0.0) {

@@ -16,6 +16,12 @@ pub struct Curve {
 }
 
 impl Curve {
+    /// The same curve with every loss raised to a power.
+    #[must_use]
+    pub fn raised(&self, power: f64) -> Self {
+        Self { points: self.points.iter().map(|&(width, loss)| (width, loss.max(0.0).powf(power))).collect() }
+    }
+
     /// Loss at every width from 0 to the full one: linear between the points, never falling as the width does. Below the
     /// narrowest point that was measured the line through the first two goes on.
     fn table(&self) -> Vec<f64> {

@@ -10,7 +10,7 @@ use crate::pipeline::rollback::Broken;
 use crate::pipeline::run::Run;
 use crate::pipeline::scoring::Known;
 use crate::plan::{Plan, PlanError};
-use crate::report::Verified;
+use crate::report::{Repair, Verified};
 use crate::score::{Criterion, GroupScores};
 
 /// What is known before the first plan: one pass over the images, one score for every channel.
@@ -41,7 +41,7 @@ pub(in crate::pipeline) struct Made {
     pub(in crate::pipeline) planned: Planned,
     pub(in crate::pipeline) pruned: Model,
     pub(in crate::pipeline) verification: Option<Verified>,
-    pub(in crate::pipeline) compensation: crate::report::Repair,
+    pub(in crate::pipeline) compensation: Repair,
 }
 
 /// Why there is no candidate.
@@ -97,11 +97,27 @@ impl Run<'_> {
         }
     }
 
-    /// Slices, proves that the result is the masked original, and compensates.
+    /// Slices, proves that the result is the masked original, compensates and refines.
     pub(in crate::pipeline) fn make(&mut self, ready: &Ready, planned: Planned) -> Result<Made, Fault> {
+        let mut made = self.make_coarse(ready, planned)?;
+        if let Some(observed) = ready.observed() {
+            self.finish_repair(&mut made, observed)?;
+        }
+        Ok(made)
+    }
+
+    /// As [`Run::make`], without refinement.
+    pub(super) fn make_coarse(&mut self, ready: &Ready, planned: Planned) -> Result<Made, Fault> {
         let (mut pruned, verification) = self.proven(&planned)?;
-        let compensation = self.compensate(&mut pruned, &planned.cut, ready.observed(), self.options.compensation)?;
-        Ok(Made { planned, pruned, verification, compensation })
+        let refit = self.refitted(&mut pruned, &planned.cut, ready.observed(), self.options.compensation)?;
+        Ok(Made { planned, pruned, verification, compensation: Repair { refit, refined: None } })
+    }
+
+    /// Refines what was compensated.
+    pub(super) fn finish_repair(&mut self, made: &mut Made, observed: &Observed) -> Result<(), Error> {
+        let Made { planned, pruned, .. } = made;
+        made.compensation.refined = self.refined(pruned, &planned.cut, observed, self.options.compensation)?;
+        Ok(())
     }
 
     /// Share of the multiply-accumulates that a cut leaves.

@@ -15,6 +15,7 @@ mod size;
 mod sweep;
 mod timed;
 mod weighed;
+mod whole;
 
 pub use goals::{Goals, LatencyTarget};
 pub use sweep::sweep;
@@ -67,6 +68,9 @@ impl Run<'_> {
     /// The model that meets the budget and all goals, or comes as near as floors and accuracy allow, and what was tried.
     pub(super) fn choose(&mut self, ready: &Ready) -> Result<(Made, Option<Searched>), Fault> {
         let goals = self.options.goals;
+        if goals.is_empty() && self.tries_plans(ready) {
+            return Ok((self.best_whole(ready)?, None));
+        }
         if goals.is_empty() {
             let planned = self.planned(ready, &self.options.criteria)?;
             return Ok((self.make(ready, planned)?, None));
