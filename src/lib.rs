@@ -49,6 +49,7 @@ pub mod latency;
 pub mod model;
 pub mod pipeline;
 pub mod plan;
+pub mod profile;
 pub mod proto;
 pub mod refine;
 pub mod report;

@@ -221,7 +221,7 @@ fn bench(flags: &Bench, cancel: &AtomicBool) -> Result<(), Error> {
         let text = serde_json::to_string_pretty(&value).map_err(|error| unprintable(error.to_string()))?;
         return print(&(text + "\n"));
     }
-    let LatencyChange { before, after, before_p95, after_p95, ratio, ratio_low, ratio_high, pairs, batch } = found;
+    let LatencyChange { before, after, before_p95, after_p95, ratio, ratio_low, ratio_high, pairs, batch, .. } = found;
     let second = if flags.b.is_some() { "B" } else { "A again" };
     print(&format!(
         "{} {} on {}, threads {}, batch {batch}, {pairs} pairs\n\

@@ -3,10 +3,11 @@
 //! ONNX Runtime's CPU convolutions run in a blocked layout. Nothing is timed: one-convolution models are optimised
 //! and saved, and the saved weight shows the padded width, the node's domain whether the layout was taken.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::Engine;
 use super::setup::tiny_model;
+use super::{Engine, EngineError};
 use crate::model::{LoadOptions, Model, TensorData};
 use crate::proto::onnx::{AttributeProto, NodeProto, attribute_proto::AttributeType, tensor_shape_proto, type_proto};
 
@@ -56,7 +57,7 @@ fn find(engine: &dyn Engine) -> Option<ChannelBlock> {
         engine.optimised_model(&one_convolution(width), &path)?.ok()?;
         let saved = Model::load(&path, &LoadOptions { allow_unknown_fields: true }).ok()?;
         let graph = saved.graph();
-        let in_layout = graph.node.iter().any(|node| node.domain() == "com.microsoft.nchwc");
+        let in_layout = graph.node.iter().any(|node| node.domain() == BLOCKED_DOMAIN);
         let padded = graph.initializer.iter().find(|tensor| tensor.dims.len() == 4).map(|tensor| tensor.dims[0]);
         if let (true, Some(padded)) = (in_layout, padded.and_then(|size| usize::try_from(size).ok())) {
             blocked.push((width, padded));
@@ -68,6 +69,47 @@ fn find(engine: &dyn Engine) -> Option<ChannelBlock> {
     let multiple = blocked.iter().fold(0, |all, &(width, _)| gcd(all, width));
     let block = blocked.iter().fold(0, |all, &(_, padded)| gcd(all, padded));
     Some(ChannelBlock { block: block.max(1), multiple: multiple.clamp(1, block.max(1)) })
+}
+
+/// Convolutions as the engine runs them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blocked {
+    /// How many, and how many of them in the blocked layout.
+    pub count: Convolutions,
+    /// Whether a convolution is in the blocked layout, by its name in the engine's optimised graph.
+    pub of: BTreeMap<String, bool>,
+}
+
+/// Which convolutions of a model the engine runs in its blocked layout, read from its optimised graph. `None` where it does
+/// not show that.
+///
+/// # Errors
+/// If the engine refuses the model.
+pub fn blocked(engine: &dyn Engine, model: &Model) -> Option<Result<Blocked, EngineError>> {
+    let folder = tempfile::tempdir().ok()?;
+    let path = folder.path().join("optimised.onnx");
+    if let Err(error) = engine.optimised_model(model, &path)? {
+        return Some(Err(error));
+    }
+    let saved = Model::load(&path, &LoadOptions { allow_unknown_fields: true }).ok()?;
+    let convolution = |node: &&NodeProto| node.op_type().ends_with("Conv");
+    let of: BTreeMap<String, bool> = (saved.graph().node.iter().filter(convolution))
+        .map(|node| (node.name().to_owned(), node.domain() == BLOCKED_DOMAIN))
+        .collect();
+    let count = Convolutions { blocked: of.values().filter(|&&blocked| blocked).count(), all: of.len() };
+    Some(Ok(Blocked { count, of }))
+}
+
+/// Domain of the operators in the blocked layout.
+const BLOCKED_DOMAIN: &str = "com.microsoft.nchwc";
+
+/// Convolutions of a model as the engine runs them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Convolutions {
+    /// In the engine's blocked layout.
+    pub blocked: usize,
+    /// In all.
+    pub all: usize,
 }
 
 fn gcd(a: usize, b: usize) -> usize {

@@ -6,6 +6,7 @@ mod error;
 mod library;
 mod onnxruntime;
 mod prepare;
+mod profile;
 mod setup;
 mod tensor;
 #[cfg(feature = "tract")]
@@ -14,9 +15,10 @@ mod tract;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub use blocks::{ChannelBlock, channel_block};
+pub use blocks::{Blocked, ChannelBlock, Convolutions, blocked, channel_block};
 pub use discover::Candidate;
 pub use error::EngineError;
+pub use profile::NodeTime;
 pub use setup::{SetupReport, setup_report};
 pub use tensor::Tensor;
 
@@ -35,6 +37,17 @@ pub trait Engine: Send + Sync {
 
     /// Saves the model as the engine optimises it, where the engine can show that.
     fn optimised_model(&self, _model: &Model, _path: &Path) -> Option<Result<(), EngineError>> {
+        None
+    }
+
+    /// How long every node of the engine's own graph takes, over `runs` runs, where the engine can tell. One thread of
+    /// control; operators as many as the engine was opened with.
+    fn profile(
+        &self,
+        _model: &Model,
+        _inputs: &[(&str, &Tensor)],
+        _runs: usize,
+    ) -> Option<Result<Vec<NodeTime>, EngineError>> {
         None
     }
 }

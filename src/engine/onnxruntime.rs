@@ -11,6 +11,7 @@ use ort::value::{TensorElementType, TensorRef, ValueType};
 
 use super::discover::Candidate;
 use super::prepare::prepare;
+use super::profile::{NodeTime, node_times};
 use super::{CompileOptions, Engine, EngineError, EngineInfo, EngineOptions, ProviderChoice, Session, Tensor};
 use crate::model::Model;
 
@@ -56,6 +57,26 @@ impl OnnxRuntime {
         builder(self.provider, &self.options, self.info.threads)
     }
 
+    fn profiled(&self, model: &Model, inputs: &[(&str, &Tensor)], runs: usize) -> Result<Vec<NodeTime>, EngineError> {
+        let fail = |why: String| EngineError::Run { engine: NAME.into(), why };
+        let (bytes, outputs) = prepare(NAME, model, &[])?;
+        let folder = tempfile::tempdir().map_err(|error| fail(error.to_string()))?;
+        let attempt = || -> Result<OrtSession, String> {
+            let mut builder =
+                self.builder()?.with_profiling(folder.path().join("profile")).map_err(|error| error.to_string())?;
+            builder.commit_from_memory(&bytes).map_err(|error| error.to_string())
+        };
+        let session = attempt().map_err(|why| EngineError::Compile { engine: NAME.into(), why })?;
+        let mut running = Running { session, outputs };
+        let skipped = runs.div_ceil(5);
+        for _ in 0..runs + skipped {
+            running.run(inputs)?;
+        }
+        let path = running.session.end_profiling().map_err(|error| fail(error.to_string()))?;
+        let text = std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
+        node_times(&text, runs + skipped, skipped).map_err(fail)
+    }
+
     /// Saves the model as the engine optimises it.
     pub(super) fn optimised(&self, model: &Model, path: &Path) -> Result<(), EngineError> {
         let (bytes, _) = prepare(NAME, model, &[])?;
@@ -80,6 +101,15 @@ impl Engine for OnnxRuntime {
         };
         let session = attempt().map_err(|why| EngineError::Compile { engine: NAME.into(), why })?;
         Ok(Box::new(Running { session, outputs }))
+    }
+
+    fn profile(
+        &self,
+        model: &Model,
+        inputs: &[(&str, &Tensor)],
+        runs: usize,
+    ) -> Option<Result<Vec<NodeTime>, EngineError>> {
+        Some(self.profiled(model, inputs, runs))
     }
 
     fn optimised_model(&self, model: &Model, path: &Path) -> Option<Result<(), EngineError>> {

@@ -1,7 +1,9 @@
 //! Interleaved timing of two models in one process.
 
+mod disturbed;
 mod interval;
 mod timing;
 
+pub use disturbed::disturbances;
 pub use interval::{Interval, calm_interval, percentile, ratio_interval};
 pub use timing::{Clock, Comparison, MonotonicClock, TimingOptions, time_pair, time_sessions};

@@ -9,6 +9,7 @@ use super::{ModelOptions, writing};
 use crate::channels::analyse;
 use crate::engine::{EngineInfo, EngineOptions, open};
 use crate::error::Error;
+use crate::latency::TimingOptions;
 use crate::model::SaveOptions;
 use crate::plan::{Plan, PlanError};
 use crate::report::{Inspection, LatencyChange};
@@ -118,6 +119,7 @@ pub fn bench(options: &BenchOptions, cancel: &AtomicBool) -> Result<(EngineInfo,
     let b = options.b.as_ref().map(writing::load).transpose()?;
     let opened = open(&options.engine)?;
     let feed = random_inputs(&input_specs(&a), &options.a.sizes, options.batch.max(1), options.seed);
-    let found = time(opened.engine.as_ref(), (&a, b.as_ref().unwrap_or(&a)), &feed, cancel)?;
-    Ok((opened.engine.info().clone(), found))
+    let timing = TimingOptions::default();
+    let found = time(opened.engine.as_ref(), (&a, b.as_ref().unwrap_or(&a)), &feed, &timing, cancel)?;
+    Ok((opened.engine.info().clone(), found.change))
 }

@@ -9,6 +9,7 @@ mod explain;
 mod measure;
 mod memory;
 mod options;
+mod profiling;
 mod progress;
 mod prune;
 mod risk;

@@ -8,8 +8,9 @@ use rayon::prelude::*;
 use super::classes::{Classes, class_scores};
 use super::dense::{self, Observed, Source};
 use super::explain::describe;
-use super::measure::{class_count, count_params, time};
+use super::measure::{Timed, class_count, count_params, time};
 use super::options::{Criteria, PruneOptions, RoundTo};
+use super::profiling::profiled;
 use super::rollback::Broken;
 use super::run::Run;
 use super::scoring::{Known, Scorer};
@@ -18,10 +19,12 @@ use super::{Progress, class_weights, writing};
 use crate::channels::{Cut, Group, Measure};
 use crate::engine::{CompileOptions, channel_block};
 use crate::error::Error;
+use crate::latency::TimingOptions;
 use crate::model::{Model, SaveOptions};
 use crate::plan::{
     Allocation, Allocator, Budget, Curve, PLAN_SCHEMA_VERSION, Plan, PlanError, PlannedGroup, Rounding, choose,
 };
+use crate::profile::Profile;
 use crate::report::{
     AccuracyChange, Calibrated, Change, FileInfo, GroupChange, LatencyChange, ProtectedChannels, REPORT_SCHEMA_VERSION,
     Searched, Summary, Verified, count, peak_memory_bytes,
@@ -119,7 +122,7 @@ impl Run<'_> {
         let classwise = self.classwise(found, ready.known.as_ref(), Some(&plan), names)?;
         self.interrupted()?;
         let bytes = self.save(&pruned, &plan)?;
-        let latency_ms = self.latency(&pruned)?;
+        let (latency_ms, profile) = self.latency(&pruned)?;
         let target = self.options.goals.latency.filter(|_| warnings.is_empty() && searched.is_some());
         warnings.extend(target.zip(latency_ms).and_then(|(target, found)| slower(target, &found)));
         Ok(Summary {
@@ -132,6 +135,7 @@ impl Run<'_> {
             params: Change { before: count_params(&self.model), after: count_params(&pruned) },
             bytes: Change { before: self.file.0, after: bytes.0 },
             latency_ms,
+            profile,
             accuracy,
             agreement,
             criterion: plan.criterion.clone(),
@@ -147,6 +151,7 @@ impl Run<'_> {
             warnings: self.warnings.iter().cloned().chain(warnings).collect(),
             notes: self.notes.clone(),
             seed: self.options.seed,
+            command: Vec::new(),
             timings_s: self.timings.clone(),
             peak_memory_bytes: peak_memory_bytes(),
         })
@@ -373,16 +378,20 @@ impl Run<'_> {
         })
     }
 
-    fn latency(&mut self, pruned: &Model) -> Result<Option<LatencyChange>, Error> {
+    fn latency(&mut self, pruned: &Model) -> Result<(Option<LatencyChange>, Option<Profile>), Error> {
         if self.options.skip_timing {
-            return Ok(None);
+            return Ok((None, None));
         }
         self.progress.phase("time", None);
         self.timed("time", |run| {
             let specs = input_specs(&run.model);
             let feed = random_inputs(&specs, &run.options.model.sizes, 1, run.options.seed);
-            let found = time(run.engine.as_ref(), (&run.model, pruned), &feed, run.cancel)?;
-            Ok(Some(found))
+            let (engine, sizes) = (run.engine.as_ref(), &run.options.model.sizes);
+            let timing = TimingOptions::default();
+            let Timed { change, disturbed } = time(engine, (&run.model, pruned), &feed, &timing, run.cancel)?;
+            let profile = profiled(engine, [&run.model, pruned], &feed, sizes, [change.before, change.after])?;
+            run.notes.extend(disturbed);
+            Ok((Some(change), profile))
         })
     }
 

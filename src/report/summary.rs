@@ -9,6 +9,7 @@ use super::Repair;
 use super::{Classwise, Searched};
 use crate::channels::{Protected, Scope};
 use crate::engine::EngineInfo;
+use crate::profile::Profile;
 use crate::verify::{Accuracy, Agreement, ClassAccuracy};
 
 /// Version of the form of [`Summary`]. Grows when a field changes its meaning or goes; new fields may appear.
@@ -50,6 +51,12 @@ pub struct LatencyChange {
     pub before_p95: f64,
     /// 95th percentile of the pruned model in milliseconds.
     pub after_p95: f64,
+    /// 90th and 99th percentile of the dense model in milliseconds.
+    #[serde(default)]
+    pub before_tail: [f64; 2],
+    /// 90th and 99th percentile of the pruned model in milliseconds.
+    #[serde(default)]
+    pub after_tail: [f64; 2],
     /// Ratio of the lower quartiles of interleaved runs, those that no other program disturbed.
     pub ratio: f64,
     /// Lower end of its 95 % interval.
@@ -171,6 +178,9 @@ pub struct Summary {
     pub bytes: Change,
     /// Time of one run, if it was measured.
     pub latency_ms: Option<LatencyChange>,
+    /// Where the time goes, if it was measured and the engine can tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
     /// Top-1, if there were labelled images.
     pub accuracy: Option<AccuracyChange>,
     /// Share of images on which the pruned model answers as the dense one.
@@ -204,6 +214,9 @@ pub struct Summary {
     pub notes: Vec<String>,
     /// Seed of every random choice.
     pub seed: u64,
+    /// The command line that was given, if one was.
+    #[serde(default)]
+    pub command: Vec<String>,
     /// Seconds per phase.
     pub timings_s: BTreeMap<String, f64>,
     /// Largest resident size of the process in bytes, if the system tells.

@@ -6,9 +6,14 @@ use std::fmt::{self, Write as _};
 use super::text::{plural, shorten, thousands, wrap};
 use super::{AccuracyChange, Change, Classwise, Format, ProtectedChannels, Repair, Style, Summary, bytes, count};
 use crate::compensate::Method;
+use crate::engine::Convolutions;
+use crate::profile::Profile;
 
 /// Rows of a table before it is cut short; the JSON report has all.
 const MOST_ROWS: usize = 16;
+
+/// Layers that did not get faster which are named.
+const MOST_LAYERS: usize = 3;
 
 /// Column in which the text of a named line starts.
 const DETAIL: usize = 17;
@@ -147,6 +152,9 @@ impl Terminal {
             block => format!("widths in steps of {block}"),
         };
         self.detail(out, "criterion", &format!("{criterion}, {budget}, {step}, seed {seed}"))?;
+        if let Some(profile) = &summary.profile {
+            self.layers(out, profile)?;
+        }
         if let Some(searched) = &summary.searched {
             self.detail(out, "searched", &searched.describe())?;
         }
@@ -160,6 +168,26 @@ impl Terminal {
             self.detail(out, "classes", &at_risk(classwise))?;
         }
         self.detail(out, "compensation", &methods(summary))
+    }
+
+    /// How the engine runs the convolutions, and the layers that did not get faster.
+    fn layers(self, out: &mut String, profile: &Profile) -> fmt::Result {
+        if let Some([before, after]) = &profile.convolutions {
+            let of = |own: &Convolutions| format!("{} of {}", own.blocked, own.all);
+            let text =
+                format!("{} convolutions in the engine's blocked layout before, {} after", of(before), of(after));
+            self.detail(out, "layout", &text)?;
+        }
+        let noted = profile.noted();
+        for layer in noted.iter().take(MOST_LAYERS) {
+            let text = format!("{}: {}", shorten(&layer.name, 40), layer.note.as_deref().unwrap_or_default());
+            self.detail(out, "layer", &text)?;
+        }
+        if noted.len() > MOST_LAYERS {
+            let more = format!("and {} more did not get faster as their work fell", noted.len() - MOST_LAYERS);
+            self.detail(out, "layer", &more)?;
+        }
+        Ok(())
     }
 
     fn checks(self, out: &mut String, summary: &Summary) -> fmt::Result {
