@@ -40,6 +40,7 @@
 
 pub mod calibration;
 pub mod channels;
+pub mod check;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod compensate;

@@ -26,6 +26,9 @@ pub(super) fn run(cli: Cli) -> ExitStatus {
         Err(error) => return complain(&error),
     };
     let outcome = match cli.command {
+        Some(Command::Check(flags)) => {
+            return super::check::run(&flags, &cancel).unwrap_or_else(|error| complain(&error));
+        }
         None => prune(&cli.prune, &cancel),
         Some(Command::Inspect(flags)) => inspect(&flags),
         Some(Command::Score(flags)) => score(&flags, &cancel),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::budget_flags::BudgetFlags;
+use super::check_flags::Check;
 use super::criterion_flags::CriterionFlags;
 use super::other_flags::{Apply, Bench, Inspect, Score, Setup, Verify};
 use super::parse;
@@ -52,6 +53,8 @@ pub(super) enum Command {
     Apply(Apply),
     /// Compare the outputs of two models on random inputs
     Verify(Verify),
+    /// Compare a new model with a base, and fail if a bound on time, size or accuracy is exceeded
+    Check(Box<Check>),
     /// Time a model, or two in turn
     Bench(Bench),
     /// Show which engines and providers work, and how to install what is missing
@@ -480,7 +483,7 @@ mod tests {
     #[test]
     fn help_of_every_command() {
         insta::assert_snapshot!("help", help(None));
-        for name in ["inspect", "score", "apply", "verify", "bench", "setup"] {
+        for name in ["inspect", "score", "apply", "verify", "check", "bench", "setup"] {
             insta::assert_snapshot!(format!("help_{name}"), help(Some(name)));
         }
     }

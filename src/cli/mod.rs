@@ -1,6 +1,8 @@
 //! The command line: flags, progress, exit codes. The only room that prints.
 
 mod budget_flags;
+mod check;
+mod check_flags;
 mod commands;
 mod criterion_flags;
 mod exit;
@@ -11,6 +13,7 @@ mod parse;
 mod progress;
 mod sweep;
 mod targets;
+mod timing_flags;
 mod usage;
 
 pub use exit::ExitStatus;

@@ -54,6 +54,37 @@ pub(super) fn points(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| "points of accuracy such as 1.0, above 0 and at most 100, are wanted".into())
 }
 
+/// Points of accuracy from 0 to 100.
+pub(super) fn points_or_none(text: &str) -> Result<f64, String> {
+    let number = text.trim().parse::<f64>().ok().filter(|number| (0.0..=100.0).contains(number));
+    number.ok_or_else(|| "points of accuracy such as 0.5, from 0 to 100, are wanted".into())
+}
+
+/// A ratio above 0.
+pub(super) fn ratio(text: &str) -> Result<f64, String> {
+    let number = text.trim().parse::<f64>().ok().filter(|number| number.is_finite() && *number > 0.0);
+    number.ok_or_else(|| "a ratio above 0 such as 0.7 is wanted".into())
+}
+
+/// Numbers of cores.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Cores(pub(super) Vec<usize>);
+
+/// `0`, `0,2` or `0-3,6`.
+pub(super) fn cores(text: &str) -> Result<Cores, String> {
+    const MOST: usize = 1024;
+    let number = |part: &str| part.trim().parse::<usize>().ok().filter(|&core| core < MOST);
+    let range = |part: &str| match part.split_once('-') {
+        Some((from, to)) => number(from).zip(number(to)).filter(|(from, to)| from <= to).map(|(from, to)| from..=to),
+        None => number(part).map(|core| core..=core),
+    };
+    let ranges: Option<Vec<_>> = text.split(',').map(range).collect();
+    let mut cores: Vec<usize> = ranges.ok_or("cores such as 0,2-3 are wanted")?.into_iter().flatten().collect();
+    cores.sort_unstable();
+    cores.dedup();
+    Ok(Cores(cores))
+}
+
 /// Shares of a sweep, from the mildest cut to the strongest.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Shares(pub(super) Vec<f64>);
@@ -191,6 +222,14 @@ mod tests {
         assert_eq!((size_bytes("800k"), size_bytes("0.5")), (Ok(Target::Absolute(8e5)), Ok(Target::Share(0.5))));
         assert!(size_bytes("B").is_err() && size_bytes("-1").is_err());
         assert!(points("1.0").is_ok() && points("0").is_err() && points("101").is_err() && points("nan").is_err());
+    }
+
+    #[test]
+    fn cores_and_ratios() {
+        assert_eq!(cores("3,0-1,1").unwrap().0, [0, 1, 3]);
+        assert!(cores("").is_err() && cores("2-1").is_err() && cores("a").is_err() && cores("0,99999").is_err());
+        assert!(ratio("0.7").is_ok() && ratio("1.2").is_ok() && ratio("0").is_err() && ratio("inf").is_err());
+        assert!(points_or_none("0").is_ok() && points_or_none("-1").is_err());
     }
 
     #[test]

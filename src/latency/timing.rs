@@ -33,8 +33,10 @@ impl Clock for MonotonicClock {
 /// How long and how precisely to time.
 #[derive(Debug, Clone, Copy)]
 pub struct TimingOptions {
-    /// Runs of each that are not counted.
-    pub warm_up: usize,
+    /// Runs of each that are not counted, at least.
+    pub warm_up: u32,
+    /// Milliseconds of such runs at least.
+    pub warm_up_ms: f64,
     /// Pairs at least.
     pub least_pairs: usize,
     /// Milliseconds at least.
@@ -51,7 +53,16 @@ pub struct TimingOptions {
 
 impl Default for TimingOptions {
     fn default() -> Self {
-        Self { warm_up: 5, least_pairs: 9, least_ms: 3e3, most_ms: 15e3, width: 0.03, sample_ms: 2.0, seed: 0 }
+        Self {
+            warm_up: 5,
+            warm_up_ms: 0.0,
+            least_pairs: 9,
+            least_ms: 3e3,
+            most_ms: 15e3,
+            width: 0.03,
+            sample_ms: 2.0,
+            seed: 0,
+        }
     }
 }
 
@@ -85,11 +96,16 @@ pub fn time_pair<E>(
     cancel: &AtomicBool,
 ) -> Result<Comparison, E> {
     let start = clock.now_ms();
-    for _ in 0..options.warm_up.max(1) {
+    let mut warmed: u32 = 0;
+    while warmed < options.warm_up.max(1) || clock.now_ms() - start < options.warm_up_ms {
         a()?;
         b()?;
+        warmed += 1;
+        if cancel.load(Ordering::Relaxed) {
+            break;
+        }
     }
-    let once = (clock.now_ms() - start) / (2.0 * options.warm_up.max(1) as f64);
+    let once = (clock.now_ms() - start) / (2.0 * f64::from(warmed));
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small count")]
     let repeats = (options.sample_ms / once.max(1e-4)).ceil().clamp(1.0, 1e4) as usize;
     let sample = |action: &mut dyn FnMut() -> Result<(), E>| {

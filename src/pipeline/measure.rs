@@ -1,14 +1,17 @@
 //! What a run measures beside its own work.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use super::dense::Observed;
 use crate::engine::{CompileOptions, Engine, Tensor};
 use crate::error::Error;
-use crate::latency::{Comparison, TimingOptions, calm_interval, disturbances, percentile, time_sessions};
+use crate::latency::{
+    Comparison, TimingOptions, calm_interval, disturbances, percentile, ratio_interval, time_sessions,
+};
 use crate::model::Model;
-use crate::report::LatencyChange;
-use crate::verify::{Accuracy, VerifyError};
+use crate::report::{AccuracyChange, ClassChange, LatencyChange};
+use crate::verify::{Accuracy, Judge, VerifyError};
 
 /// Times two models on one feed.
 pub(super) fn compared(
@@ -22,6 +25,55 @@ pub(super) fn compared(
     let mut a = engine.compile(before, &CompileOptions::default())?;
     let mut b = engine.compile(after, &CompileOptions::default())?;
     Ok(time_sessions(a.as_mut(), b.as_mut(), &inputs, options, cancel)?)
+}
+
+/// Parts of a comparison, each with sessions of its own: where the engine happens to put its buffers is worth a percent or
+/// two, and would be taken for a difference of the models.
+const PARTS: usize = 3;
+
+/// As [`compared`], in parts with fresh sessions; and the milliseconds that the engine took to prepare each model, on
+/// average.
+pub(super) fn compared_afresh(
+    engine: &dyn Engine,
+    (before, after): (&Model, &Model),
+    feed: &[(String, Tensor)],
+    options: &TimingOptions,
+    cancel: &AtomicBool,
+) -> Result<(Comparison, [f64; 2]), Error> {
+    let inputs: Vec<(&str, &Tensor)> = feed.iter().map(|(name, value)| (name.as_str(), value)).collect();
+    let part = TimingOptions {
+        least_ms: options.least_ms / PARTS as f64,
+        most_ms: options.most_ms / PARTS as f64,
+        least_pairs: options.least_pairs.div_ceil(PARTS),
+        // The parts together are as narrow as was asked for.
+        width: options.width * (PARTS as f64).sqrt(),
+        ..*options
+    };
+    let (mut all, mut prepared) = ((Vec::new(), Vec::new()), [0.0; 2]);
+    for number in 0..PARTS {
+        let mut compile = |at: usize, model: &Model| {
+            let begin = Instant::now();
+            let session = engine.compile(model, &CompileOptions::default())?;
+            prepared[at] += 1e3 * begin.elapsed().as_secs_f64() / PARTS as f64;
+            Ok::<_, Error>(session)
+        };
+        // Neither model always comes first.
+        let (mut a, mut b) = if number % 2 == 0 {
+            let a = compile(0, before)?;
+            (a, compile(1, after)?)
+        } else {
+            let b = compile(1, after)?;
+            (compile(0, before)?, b)
+        };
+        let found = time_sessions(a.as_mut(), b.as_mut(), &inputs, &part, cancel)?;
+        all.0.extend(found.before_ms);
+        all.1.extend(found.after_ms);
+        if cancel.load(Ordering::Relaxed) {
+            return Err(Error::Interrupted);
+        }
+    }
+    let ratio = ratio_interval(&all.0, &all.1, options.seed);
+    Ok((Comparison { before_ms: all.0, after_ms: all.1, ratio }, prepared))
 }
 
 /// Latency of two models, and what disturbed its measurement.
@@ -64,6 +116,24 @@ pub(super) fn latency(found: &Comparison, batch: usize) -> LatencyChange {
         pairs: before.len(),
         batch,
     }
+}
+
+/// Top-1 of two models on the same images.
+pub(super) fn accuracy_change(
+    (before, after): (&Judge, &Judge),
+    seen_in_calibration: bool,
+    classes: Vec<ClassChange>,
+) -> Option<AccuracyChange> {
+    let (before, after) = before.accuracy().zip(after.accuracy())?;
+    Some(AccuracyChange {
+        before: before.percent,
+        after: after.percent,
+        images: before.images,
+        before_interval: before,
+        after_interval: after,
+        seen_in_calibration,
+        classes,
+    })
 }
 
 /// Number of distinct labels.

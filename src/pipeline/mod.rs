@@ -1,6 +1,7 @@
 //! The whole road: load, analyse, calibrate, score, plan, rewrite, compensate, verify, save, time, report.
 
 mod apply;
+mod check;
 mod class_weights;
 mod classes;
 mod compensating;
@@ -23,6 +24,7 @@ mod study;
 mod writing;
 
 pub use apply::{ApplyOptions, BenchOptions, VerifyOptions, apply, bench, inspect, verify};
+pub use check::{Bounds, CheckOptions, Timing, check};
 pub use options::{Criteria, DataOptions, Effort, ModelOptions, PlanFile, PruneOptions, RoundTo};
 pub use progress::{Progress, Silent};
 pub use prune::prune;

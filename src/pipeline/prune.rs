@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::classes::{Classes, class_scores};
 use super::dense::{self, Observed, Source};
 use super::explain::describe;
-use super::measure::{Timed, class_count, count_params, time};
+use super::measure::{Timed, accuracy_change, class_count, count_params, time};
 use super::options::{Criteria, PruneOptions, RoundTo};
 use super::profiling::profiled;
 use super::rollback::Broken;
@@ -350,15 +350,7 @@ impl Run<'_> {
             let names = source.dataset.class_names();
             let weights = &run.options.criteria.class_weights;
             let classes = class_weights::changes(&before, &after, names, weights)?;
-            let change = before.accuracy().zip(after.accuracy()).map(|(before, after)| AccuracyChange {
-                before: before.percent,
-                after: after.percent,
-                images: before.images,
-                before_interval: before,
-                after_interval: after,
-                seen_in_calibration: seen,
-                classes,
-            });
+            let change = accuracy_change((&before, &after), seen, classes);
             Ok((change, before.agreement(&after)))
         })
     }

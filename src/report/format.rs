@@ -33,22 +33,22 @@ impl Style {
     }
 
     /// Headings and the figures that matter.
-    pub(super) fn strong(self, text: &str) -> String {
+    pub(crate) fn strong(self, text: &str) -> String {
         self.wrap("1", text)
     }
 
     /// Explanations.
-    pub(super) fn faint(self, text: &str) -> String {
+    pub(crate) fn faint(self, text: &str) -> String {
         self.wrap("2", text)
     }
 
     /// What did not go as asked.
-    pub(super) fn bad(self, text: &str) -> String {
+    pub(crate) fn bad(self, text: &str) -> String {
         self.wrap("33", text)
     }
 
     /// What went well.
-    pub(super) fn good(self, text: &str) -> String {
+    pub(crate) fn good(self, text: &str) -> String {
         self.wrap("32", text)
     }
 }

@@ -33,4 +33,5 @@ pub use summary::{
 };
 pub use swept::{SWEEP_SCHEMA_VERSION, Swept, SweptModel, sweep_csv, sweep_svg, sweep_table};
 pub use terminal::Terminal;
+pub(crate) use terminal::lines;
 pub use text::printable;

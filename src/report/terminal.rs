@@ -236,7 +236,7 @@ fn classes(out: &mut String, accuracy: &AccuracyChange) -> fmt::Result {
 }
 
 /// Writes `text` behind `head`, continued in column `column`.
-pub(super) fn lines(out: &mut String, head: &str, text: &str, column: usize) -> fmt::Result {
+pub(crate) fn lines(out: &mut String, head: &str, text: &str, column: usize) -> fmt::Result {
     for (number, line) in wrap(text, column, column).iter().enumerate() {
         if number == 0 {
             writeln!(out, "{head}{line}")?;

@@ -1,0 +1,62 @@
+//! Against an earlier check: what became worse since.
+
+use super::{Checked, Gate, Quantity};
+use crate::error::Error;
+use crate::latency::Interval;
+
+/// How much worse than the baseline the new model may be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Regression {
+    /// As a share: 0.05 allows 5 %.
+    pub most: f64,
+    /// Whether a baseline from another machine or engine counts.
+    pub other_machine: bool,
+}
+
+/// Bounds of a check against an earlier one. Times are compared as ratios to the base that was timed beside them, so that a
+/// machine that is slower today is no regression.
+///
+/// # Errors
+/// If the baseline is of another base model, or of another machine and that is not allowed.
+pub fn compare_baseline(now: &Checked, then: &Checked, regression: Regression) -> Result<Vec<Gate>, Error> {
+    if now.base.sha256 != then.base.sha256 {
+        return Err(Error::Usage {
+            what: format!(
+                "the baseline was made with another base model: SHA-256 {}, this one is {}",
+                then.base.sha256, now.base.sha256
+            ),
+            help: "give that model, or make a new baseline with `--report`".into(),
+        });
+    }
+    let differs = now.machine.differs(&now.engine, (&then.machine, &then.engine));
+    if !differs.is_empty() && !regression.other_machine {
+        return Err(Error::Usage {
+            what: format!("the baseline was measured on another machine: {}", differs.join("; ")),
+            help: "make a baseline here with `--report`, or compare all the same with `--other-machine`".into(),
+        });
+    }
+    let limit = 1.0 + regression.most;
+    let mut gates = vec![
+        Gate::exact(Quantity::MacsRegression, quotient(now.macs.after, then.macs.after), limit),
+        Gate::exact(Quantity::SizeRegression, quotient(now.bytes.after, then.bytes.after), limit),
+    ];
+    if let (Some(own), Some(old)) = (now.latency_ms, then.latency_ms) {
+        let ratio = Interval {
+            median: own.ratio / old.ratio,
+            low: own.ratio_low / old.ratio_high,
+            high: own.ratio_high / old.ratio_low,
+        };
+        let noise = noise_share(now.noise) + noise_share(then.noise);
+        gates.insert(0, Gate::measured(Quantity::LatencyRegression, ratio, limit, noise));
+    }
+    Ok(gates)
+}
+
+fn quotient(now: u64, then: u64) -> f64 {
+    if then == 0 { 1.0 } else { now as f64 / then as f64 }
+}
+
+/// By how much a model may differ from itself, as a share.
+pub fn noise_share(measured: Option<Interval>) -> f64 {
+    measured.map_or(0.0, |own| (own.high - 1.0).abs().max((1.0 - own.low).abs()))
+}

@@ -1,0 +1,79 @@
+//! Everything a check found out: the one source of all its formats.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Gate, Machine, Outcome};
+use crate::engine::EngineInfo;
+use crate::latency::Interval;
+use crate::profile::Profile;
+use crate::report::{AccuracyChange, Change, FileInfo, LatencyChange};
+
+/// Version of the form of [`Checked`].
+pub const CHECK_SCHEMA_VERSION: u32 = 1;
+
+/// A check of a new model against a base.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Checked {
+    /// [`CHECK_SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Version of this crate.
+    pub tool_version: String,
+    /// The verdict over all bounds.
+    pub outcome: Outcome,
+    /// One per bound, in the order of the flags.
+    pub gates: Vec<Gate>,
+    /// The model that is compared with.
+    pub base: FileInfo,
+    /// The model that is judged.
+    pub new: FileInfo,
+    /// Where it was measured.
+    pub machine: Machine,
+    /// What ran.
+    pub engine: EngineInfo,
+    /// Multiply-accumulates of one run.
+    pub macs: Change,
+    /// Stored parameters.
+    pub params: Change,
+    /// Bytes of the files.
+    pub bytes: Change,
+    /// Time of one run, if it was measured.
+    pub latency_ms: Option<LatencyChange>,
+    /// The base against itself, in two sessions: what differs there is noise.
+    pub noise: Option<Interval>,
+    /// Milliseconds that the engine takes to prepare each model.
+    pub prepare_ms: Option<[f64; 2]>,
+    /// Where the time goes, if it was measured and the engine can tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
+    /// Top-1 on labelled images, if there were any.
+    pub accuracy: Option<AccuracyChange>,
+    /// Share of images on which both models answer alike.
+    pub agreement: Option<f64>,
+    /// What disturbed the measurement, and what could not be judged.
+    pub warnings: Vec<String>,
+    /// Seconds of the whole check.
+    pub seconds: f64,
+    /// The command line that was given.
+    #[serde(default)]
+    pub command: Vec<String>,
+}
+
+impl Checked {
+    /// The verdict over some bounds: the worst. What is inconclusive fails if `strict`.
+    pub fn verdict(gates: &[Gate], strict: bool) -> Outcome {
+        let worst = |a: Outcome, b: Outcome| match (a, b) {
+            (Outcome::Failed, _) | (_, Outcome::Failed) => Outcome::Failed,
+            (Outcome::Inconclusive, _) | (_, Outcome::Inconclusive) => Outcome::Inconclusive,
+            _ => Outcome::Passed,
+        };
+        match gates.iter().map(|gate| gate.outcome).fold(Outcome::Passed, worst) {
+            Outcome::Inconclusive if strict => Outcome::Failed,
+            outcome => outcome,
+        }
+    }
+
+    /// Bounds that are exceeded.
+    pub fn failed(&self) -> impl Iterator<Item = &Gate> {
+        self.gates.iter().filter(|gate| gate.outcome == Outcome::Failed)
+    }
+}

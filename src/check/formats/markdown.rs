@@ -1,0 +1,105 @@
+//! Markdown for a comment on a merge request or a step summary.
+
+use std::fmt::Write as _;
+
+use super::{CheckFormat, figures, model_name};
+use crate::check::{Checked, Outcome};
+
+/// Layers that did not get faster which are listed.
+const MOST_LAYERS: usize = 10;
+
+/// A verdict, a table of the bounds, one of the figures, and the rest folded away. GitHub and GitLab show it alike.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CheckMarkdown;
+
+impl CheckFormat for CheckMarkdown {
+    fn name(&self) -> &'static str {
+        "markdown"
+    }
+
+    fn render(&self, checked: &Checked) -> Result<String, String> {
+        write(checked).map_err(|error| error.to_string())
+    }
+}
+
+fn sign(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Passed => "✅",
+        Outcome::Inconclusive => "❔",
+        Outcome::Failed => "❌",
+    }
+}
+
+fn write(checked: &Checked) -> Result<String, std::fmt::Error> {
+    let mut out = String::new();
+    let (mark, word) = (sign(checked.outcome), checked.outcome.word());
+    writeln!(out, "### {mark} onnx-prune check of {}: {word}\n", cell(&model_name(checked)))?;
+    if !checked.gates.is_empty() {
+        writeln!(out, "| | bound | found | allowed | 95 % interval | noise |\n|---|---|---|---|---|---|")?;
+    }
+    for gate in &checked.gates {
+        let interval = gate.interval.map_or_else(String::new, |(low, high)| format!("{low:.3} to {high:.3}"));
+        let noise = gate.noise.map_or_else(String::new, |noise| format!("{:.1} %", 100.0 * noise));
+        let bound = if gate.quantity.wants_more() { "at least " } else { "at most " };
+        let (value, limit) = (gate.quantity.show(gate.value), gate.quantity.show(gate.limit));
+        let (mark, name) = (sign(gate.outcome), gate.quantity.name());
+        writeln!(out, "| {mark} | {name} | {value} | {bound}{limit} | {interval} | {noise} |")?;
+    }
+    writeln!(out, "\n| | before | after | |\n|---|---:|---:|---|")?;
+    for (name, before, after, change) in figures(checked) {
+        writeln!(out, "| {name} | {before} | {after} | {change} |")?;
+    }
+    for warning in &checked.warnings {
+        writeln!(out, "\n> {}", cell(warning))?;
+    }
+    let noted = checked.profile.iter().flat_map(crate::profile::Profile::noted).take(MOST_LAYERS);
+    let layers: Vec<_> = noted.collect();
+    if !layers.is_empty() {
+        writeln!(out, "\n<details><summary>Layers that did not get faster as their work fell</summary>\n")?;
+        for layer in layers {
+            writeln!(out, "- {}: {}", cell(&layer.name), cell(layer.note.as_deref().unwrap_or_default()))?;
+        }
+        writeln!(out, "\n</details>")?;
+    }
+    let (engine, machine) = (&checked.engine, &checked.machine);
+    writeln!(
+        out,
+        "\n<sub>{} {} on {}, threads {}; {}, {} cores; {:.0} s; onnx-prune {}</sub>",
+        engine.name,
+        engine.version,
+        engine.provider,
+        engine.threads,
+        cell(&machine.processor),
+        machine.cores,
+        checked.seconds,
+        checked.tool_version
+    )?;
+    Ok(out)
+}
+
+/// Text that neither ends a cell nor marks anything up.
+fn cell(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        match c {
+            '|' | '\\' | '`' | '*' | '_' | '[' | ']' | '#' | '~' => out.extend(['\\', c]),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            c if c.is_control() => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::formats::samples::checked;
+
+    #[test]
+    fn a_comment() {
+        insta::assert_snapshot!(CheckMarkdown.render(&checked()).unwrap());
+    }
+}

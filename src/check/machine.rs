@@ -1,0 +1,46 @@
+//! What a measurement was made on.
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::EngineInfo;
+
+/// Everything on which a time depends beside the models.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Operating system and processor architecture.
+    pub platform: String,
+    /// Model of the processor, as the system tells it.
+    pub processor: String,
+    /// Cores that the program may use.
+    pub cores: usize,
+}
+
+impl Machine {
+    /// This one.
+    pub fn here() -> Self {
+        let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let named = info.lines().find(|line| line.starts_with("model name"));
+        let processor = named.and_then(|line| line.split(':').nth(1)).map(|name| name.trim().to_owned());
+        Self {
+            platform: format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH),
+            processor: processor.unwrap_or_else(|| "unknown".into()),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+
+    /// In what two measurements differ, if in anything that matters.
+    pub(super) fn differs(&self, engine: &EngineInfo, other: (&Self, &EngineInfo)) -> Vec<String> {
+        let pairs = [
+            ("platform", self.platform.clone(), other.0.platform.clone()),
+            ("processor", self.processor.clone(), other.0.processor.clone()),
+            ("cores", self.cores.to_string(), other.0.cores.to_string()),
+            ("engine", format!("{} {}", engine.name, engine.version), format!("{} {}", other.1.name, other.1.version)),
+            ("provider", engine.provider.clone(), other.1.provider.clone()),
+            ("threads", engine.threads.to_string(), other.1.threads.to_string()),
+        ];
+        let differs = |(name, here, there): (&str, String, String)| {
+            (here != there).then(|| format!("{name} {there} then, {here} now"))
+        };
+        pairs.into_iter().filter_map(differs).collect()
+    }
+}

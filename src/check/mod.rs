@@ -1,0 +1,18 @@
+//! A gate for continuous integration: two models, bounds on what may change between them, and a verdict for each bound.
+//!
+//! A bound on time fails only if the interval of what was measured lies beyond it and the excess is larger than the noise
+//! that the same model shows against itself on the spot. What is neither met nor exceeded for certain is inconclusive.
+
+mod baseline;
+mod checked;
+mod formats;
+mod gate;
+mod machine;
+
+pub use baseline::{Regression, compare_baseline, noise_share};
+pub use checked::{CHECK_SCHEMA_VERSION, Checked};
+pub use formats::{
+    Bencher, CheckFormat, CheckJson, CheckMarkdown, CheckTerminal, CodeQuality, GithubAnnotations, Junit, OpenMetrics,
+};
+pub use gate::{Gate, Outcome, Quantity, timed};
+pub use machine::Machine;
