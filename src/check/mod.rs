@@ -8,6 +8,8 @@ mod checked;
 mod formats;
 mod gate;
 mod machine;
+#[cfg(test)]
+mod simulated;
 
 pub use baseline::{Regression, compare_baseline, noise_share};
 pub use checked::{CHECK_SCHEMA_VERSION, Checked};
