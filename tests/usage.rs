@@ -92,6 +92,41 @@ fn help_and_version_go_to_stdout() {
 }
 
 #[test]
+fn settings_stand_for_flags_and_the_command_line_wins() {
+    let folder = Folder::new();
+    let settings = "[prune]\ncriterion = \"l2\"\nno-timing = true\ntarget-macs = 0.7\noutput = \"a.onnx\"\n";
+    std::fs::write(folder.path("onnx-prune.toml"), settings).unwrap();
+    let run = folder.run("m.onnx --json");
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(run.stderr.contains("settings: onnx-prune.toml"), "{}", run.stderr);
+    assert!(run.stdout.contains("\"budget\": \"MACs x0.7\"") && folder.path("a.onnx").exists(), "{}", run.stdout);
+    let run = folder.run("m.onnx --json --target-macs 0.6 --output b.onnx");
+    assert!(run.stdout.contains("\"budget\": \"MACs x0.6\"") && folder.path("b.onnx").exists(), "{}", run.stdout);
+    folder.refuses("m.onnx --config none --criterion obs", "needs images");
+    std::fs::write(folder.path("onnx-prune.toml"), "[check]\nnope = 1\n").unwrap();
+    folder.refuses("m.onnx --criterion l2", "`nope` in [check] is no flag");
+    folder.refuses("m.onnx --config gone.toml", "gone.toml");
+}
+
+#[test]
+fn completions_and_manuals_are_printed() {
+    let folder = Folder::new();
+    for (line, word) in [
+        ("completions bash", "complete "),
+        ("completions zsh", "#compdef onnx-prune"),
+        ("completions fish", "complete -c onnx-prune"),
+        ("man", ".TH onnx-prune"),
+        ("man check", "max\\-latency\\-ratio"),
+        ("schema settings", "\"title\": \"onnx-prune.toml\""),
+        ("schema check", "onnx-prune check, version 1"),
+    ] {
+        let run = folder.run(line);
+        assert!(run.code == 0 && run.stdout.contains(word), "{line}: {} {}", run.stdout, run.stderr);
+    }
+    folder.refuses("man nope", "there is no command `nope`");
+}
+
+#[test]
 fn too_little_memory_is_refused_with_the_numbers() {
     let folder = Folder::new();
     let images = Path::new(env!("CARGO_MANIFEST_DIR")).join("calibration/train");

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::exit::ExitStatus;
 use super::flags::{Cli, Command, Prune};
+use super::generated;
 use super::other_flags::{Apply, Bench, Inspect, Score, Setup, Verify};
 use super::progress::Bar;
 use super::targets::Targets;
@@ -36,6 +37,9 @@ pub(super) fn run(cli: Cli) -> ExitStatus {
         Some(Command::Verify(flags)) => verify(&flags),
         Some(Command::Bench(flags)) => bench(&flags, &cancel),
         Some(Command::Setup(flags)) => setup(&flags),
+        Some(Command::Completions(flags)) => generated::completions(&flags),
+        Some(Command::Man(flags)) => generated::man(&flags),
+        Some(Command::Schema(flags)) => generated::schema(&flags),
     };
     match outcome {
         Ok(()) => ExitStatus::Done,
@@ -45,10 +49,16 @@ pub(super) fn run(cli: Cli) -> ExitStatus {
 
 /// Prints an error. Its parts may quote a model: nothing in them may steer the terminal.
 #[allow(clippy::print_stderr, reason = "errors go to stderr")]
-fn complain(error: &Error) -> ExitStatus {
+pub(super) fn complain(error: &Error) -> ExitStatus {
     let lines: Vec<String> = error.render().lines().map(printable).collect();
     eprintln!("error: {}", lines.join("\n"));
     ExitStatus::from(error)
+}
+
+/// Says something beside the results.
+#[allow(clippy::print_stderr, reason = "remarks go to stderr")]
+pub(super) fn remark(line: &str) {
+    eprintln!("{}", printable(line));
 }
 
 /// The first Ctrl-C asks the run to stop and clean up; the second ends it at once.

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::budget_flags::BudgetFlags;
 use super::check_flags::Check;
 use super::criterion_flags::CriterionFlags;
+use super::generated::{Completions, Man, Schema};
 use super::other_flags::{Apply, Bench, Inspect, Score, Setup, Verify};
 use super::parse;
 use crate::calibration::{Color, Crop, Interpolation, Layout, PreprocessOptions, Resize};
@@ -35,8 +36,12 @@ Exit codes: 0 done, 1 a check failed, 2 bad input or usage, 130 interrupted";
 /// Remove whole channels from a trained ONNX model, repair the rest without training, prove and report what happened.
 #[derive(Debug, Parser)]
 #[command(name = "onnx-prune", version, after_help = EXAMPLES, max_term_width = 100)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, args_override_self = true)]
 pub(super) struct Cli {
+    /// Settings: values of flags in a table for each command; the command line wins [default:
+    /// onnx-prune.toml of the current folder; none ignores it]
+    #[arg(long, value_name = "FILE|none", global = true, help_heading = "Input")]
+    pub(super) config: Option<PathBuf>,
     #[command(subcommand)]
     pub(super) command: Option<Command>,
     #[command(flatten)]
@@ -59,6 +64,12 @@ pub(super) enum Command {
     Bench(Bench),
     /// Show which engines and providers work, and how to install what is missing
     Setup(Setup),
+    /// Print a completion script for a shell
+    Completions(Completions),
+    /// Print a manual page
+    Man(Man),
+    /// Print the JSON schema of a report or of the settings file
+    Schema(Schema),
 }
 
 #[derive(Debug, Args)]
@@ -483,7 +494,7 @@ mod tests {
     #[test]
     fn help_of_every_command() {
         insta::assert_snapshot!("help", help(None));
-        for name in ["inspect", "score", "apply", "verify", "check", "bench", "setup"] {
+        for name in ["inspect", "score", "apply", "verify", "check", "bench", "setup", "completions", "man", "schema"] {
             insta::assert_snapshot!(format!("help_{name}"), help(Some(name)));
         }
     }

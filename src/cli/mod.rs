@@ -7,10 +7,12 @@ mod commands;
 mod criterion_flags;
 mod exit;
 mod flags;
+mod generated;
 mod memory;
 mod other_flags;
 mod parse;
 mod progress;
+mod settings;
 mod sweep;
 mod targets;
 mod timing_flags;
@@ -26,6 +28,16 @@ use clap::Parser as _;
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitStatus {
     memory::return_large_blocks();
     let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let arguments = match settings::with_settings(arguments) {
+        Ok((arguments, file)) => {
+            let quiet = arguments.iter().any(|own| own == "-q" || own == "--quiet");
+            if let Some(file) = file.filter(|_| !quiet) {
+                commands::remark(&format!("settings: {}", file.display()));
+            }
+            arguments
+        }
+        Err(error) => return commands::complain(&error),
+    };
     match flags::Cli::try_parse_from(&arguments) {
         Ok(cli) => commands::run(cli),
         Err(error) => usage::report(&error, &arguments),
