@@ -200,3 +200,58 @@ fn files_validate_against_their_schemas() {
         .unwrap();
     assert!(run.status.success(), "{}", text(&run.stderr));
 }
+
+/// Lines of the last `key: |` block, or the one item of `script:`, of a YAML file.
+fn script(path: &str, key: &str) -> String {
+    let text = std::fs::read_to_string(support::root().join(path)).unwrap();
+    let (_, tail) = text.rsplit_once(&format!("{key}\n")).unwrap();
+    let indent = tail.len() - tail.trim_start().len();
+    let inside = tail.lines().take_while(|line| line.trim().is_empty() || line.starts_with(&" ".repeat(indent)));
+    inside.map(|line| line.get(indent..).unwrap_or_default().trim_start_matches("- ").to_owned() + "\n").collect()
+}
+
+#[cfg(unix)]
+fn bash(folder: &Folder, script: &str, variables: &[(&str, &str)]) -> i32 {
+    let binary = Path::new(env!("CARGO_BIN_EXE_onnx-prune")).parent().unwrap();
+    let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
+    let run = std::process::Command::new("bash")
+        .args(["-e", "-c", script])
+        .current_dir(folder.0.path())
+        .env("PATH", path)
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap();
+    println!("{}{}", text(&run.stdout), text(&run.stderr));
+    run.status.code().unwrap()
+}
+
+#[test]
+#[cfg(unix)]
+fn the_github_action_and_the_gitlab_job_run_the_binary() {
+    let folder = Folder::new();
+    let outputs = folder.path("outputs").display().to_string();
+    let summary = folder.path("summary").display().to_string();
+    let step = script("action.yml", "run: |");
+    for (bounds, code, outcome) in [
+        ("--no-timing --max-macs-ratio 0.6", 0, "outcome=passed\n"),
+        ("--no-timing --max-macs-ratio 0.1", 1, "outcome=passed\noutcome=failed\n"),
+    ] {
+        let own = [
+            ("BASE", "base.onnx"),
+            ("NEW", "new.onnx"),
+            ("BOUNDS", bounds),
+            ("REPORT", "r.json"),
+            ("JUNIT", "j.xml"),
+            ("GITHUB_OUTPUT", outputs.as_str()),
+            ("GITHUB_STEP_SUMMARY", summary.as_str()),
+        ];
+        assert_eq!(bash(&folder, &step, &own), code);
+        assert_eq!(folder.read("outputs"), outcome);
+    }
+    let job = script(".gitlab/onnx-prune-check.yml", "script:");
+    let own = [("BASE", "base.onnx"), ("NEW", "new.onnx"), ("BOUNDS", "--no-timing --max-macs-ratio 0.6")];
+    assert_eq!(bash(&folder, &job, &own), 0);
+    for name in ["check.xml", "quality.json", "metrics.txt", "check.md", "check.json"] {
+        assert!(folder.path(name).exists(), "{name}");
+    }
+}
