@@ -1,9 +1,9 @@
 //! How often `check` calls a model slower than itself, and how often it catches one that is, on this machine as it is.
 //!
-//! `cargo bench --bench check -- MODEL.onnx [--alarms 100] [--slowdowns 40] [--time 6] [--threads 1]`
+//! `cargo bench --bench check -- MODEL.onnx [--alarms 100] [--slowdowns 40] [--time 6] [--threads 1] [--share 0.05]`
 //!
-//! The slower model is the same with the work of some of its convolutions done twice: about 5 % more multiply-accumulates,
-//! and the row says how much more time that took by the median over all runs.
+//! The slower model is the same with the work of some of its convolutions done twice: about `--share` more
+//! multiply-accumulates, and the row says how much more time that took by the median over all runs.
 #![allow(missing_docs, clippy::print_stdout, clippy::print_stderr, reason = "a bench prints")]
 
 use std::path::{Path, PathBuf};
@@ -26,17 +26,20 @@ struct Arguments {
     slowdowns: usize,
     seconds: f64,
     threads: usize,
+    share: f64,
 }
 
 fn arguments() -> Result<Arguments, Failure> {
     let mut all = std::env::args().skip(1).filter(|own| own != "--bench");
-    let mut found = Arguments { model: PathBuf::new(), alarms: 100, slowdowns: 40, seconds: 6.0, threads: 1 };
+    let mut found =
+        Arguments { model: PathBuf::new(), alarms: 100, slowdowns: 40, seconds: 6.0, threads: 1, share: 0.05 };
     while let Some(name) = all.next() {
         let mut value = || all.next().ok_or_else(|| format!("{name} wants a value"));
         match name.as_str() {
             "--alarms" => found.alarms = value()?.parse()?,
             "--slowdowns" => found.slowdowns = value()?.parse()?,
             "--time" => found.seconds = value()?.parse()?,
+            "--share" => found.share = value()?.parse()?,
             "--threads" => found.threads = value()?.parse()?,
             _ => found.model = PathBuf::from(name),
         }
@@ -142,7 +145,7 @@ fn main() -> Result<(), Failure> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("slower.onnx");
     let model = Model::load(&options.model, &LoadOptions::default())?;
-    let (slow, share) = slower(&model, 0.05);
+    let (slow, share) = slower(&model, options.share);
     slow.save(&path, &SaveOptions::default())?;
     told("itself", &verdicts((&options.model, &options.model), options.alarms, &options)?);
     let slowed = verdicts((&options.model, &path), options.slowdowns, &options)?;

@@ -9,6 +9,7 @@ use super::exit::ExitStatus;
 use super::flags::{Cli, Command, Prune};
 use super::generated;
 use super::other_flags::{Apply, Bench, Inspect, Score, Setup, Verify};
+use super::output_flags::OutputFlags;
 use super::progress::Bar;
 use super::targets::Targets;
 use crate::calibration::PreprocessOptions;
@@ -17,7 +18,7 @@ use crate::error::Error;
 use crate::model::{ModelError, write_atomically};
 use crate::pipeline::{self, ApplyOptions, BenchOptions, PruneOptions, VerifyOptions};
 use crate::report::{
-    Dot, Drawing, Format as _, Json, LatencyChange, Members, Style, Svg, Terminal, classes_svg, printable,
+    Dot, Drawing, Format, Html, Json, LatencyChange, Markdown, Members, Style, Svg, Terminal, classes_svg, printable,
 };
 
 /// Runs the parsed command line.
@@ -85,22 +86,24 @@ fn prune(flags: &Prune, cancel: &AtomicBool) -> Result<(), Error> {
         return super::sweep::run(flags, &options, &shares.0, cancel);
     }
     check_targets(flags, &options)?;
-    let bar = Bar::new(flags.quiet || flags.json);
+    let bar = Bar::new(flags.results.quiet || flags.results.json);
     let result = pipeline::prune(&options, &bar, cancel);
     bar.clear();
-    let summary = result?;
+    let mut summary = result?;
+    summary.command = std::env::args().collect();
     let json = Json.render(&summary).map_err(unprintable)?;
-    if let Some(path) = &flags.report {
-        write_atomically(path, |file| file.write_all(json.as_bytes()))?;
+    for (path, format, _) in reports(&flags.results) {
+        let text = format.render(&summary).map_err(unprintable)?;
+        write_atomically(path, |file| file.write_all(text.as_bytes()))?;
     }
-    if let (Some(path), Some(classwise)) = (&flags.classes_svg, &summary.classwise) {
+    if let (Some(path), Some(classwise)) = (&flags.results.classes_svg, &summary.classwise) {
         let text = classes_svg(classwise).map_err(|error| unprintable(error.to_string()))?;
         write_atomically(path, |file| file.write_all(text.as_bytes()))?;
     }
-    if flags.json {
+    if flags.results.json {
         return print(&json);
     }
-    if flags.quiet {
+    if flags.results.quiet {
         return Ok(());
     }
     let terminal = Terminal { style: style() };
@@ -114,13 +117,25 @@ fn check_targets(flags: &Prune, options: &PruneOptions) -> Result<(), Error> {
     if let Some(plan) = options.plan_path() {
         targets = targets.output(&plan, "the plan")?;
     }
-    for (path, name) in [(&flags.report, "the report"), (&flags.classes_svg, "the picture of the classes")] {
-        if let Some(path) = path {
-            targets = targets.output(path, name)?;
-            refuse_existing(path, flags.force)?;
-        }
+    let picture = flags.results.classes_svg.as_ref().map(|path| (path, "the picture of the classes"));
+    let reports = reports(&flags.results);
+    for (path, name) in reports.iter().map(|(path, _, name)| (*path, *name)).chain(picture) {
+        targets = targets.output(path, name)?;
+        refuse_existing(path, flags.results.force)?;
     }
     Ok(())
+}
+
+/// The reports that are asked for: where, in which form, and their names.
+fn reports(flags: &OutputFlags) -> Vec<(&PathBuf, &'static dyn Format, &'static str)> {
+    [
+        (&flags.report, &Json as &dyn Format, "the report"),
+        (&flags.html, &Html, "the page"),
+        (&flags.markdown, &Markdown, "the Markdown file"),
+    ]
+    .into_iter()
+    .filter_map(|(path, format, name)| Some((path.as_ref()?, format, name)))
+    .collect()
 }
 
 pub(super) fn refuse_existing(path: &Path, force: bool) -> Result<(), Error> {

@@ -9,6 +9,7 @@ use super::check_flags::Check;
 use super::criterion_flags::CriterionFlags;
 use super::generated::{Completions, Man, Schema};
 use super::other_flags::{Apply, Bench, Inspect, Score, Setup, Verify};
+use super::output_flags::OutputFlags;
 use super::parse;
 use crate::calibration::{Color, Crop, Interpolation, Layout, PreprocessOptions, Resize};
 use crate::compensate::Compensation;
@@ -352,33 +353,8 @@ pub(super) struct Prune {
     preprocess: PreprocessFlags,
     #[command(flatten)]
     engine: EngineFlags,
-    /// The pruned model [default: MODEL.pruned.onnx]
-    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
-    output: Option<PathBuf>,
-    /// Where the plan goes, or none [default: beside the output, .plan.json]
-    #[arg(long, value_name = "FILE|none", help_heading = "Output")]
-    plan: Option<PathBuf>,
-    /// Write the report as JSON
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
-    pub(super) report: Option<PathBuf>,
-    /// Draw how the classes are related and what every cut takes from each
-    #[arg(long, value_name = "FILE.svg", help_heading = "Output")]
-    pub(super) classes_svg: Option<PathBuf>,
-    /// Print the report as JSON
-    #[arg(long, help_heading = "Output")]
-    pub(super) json: bool,
-    /// Print nothing but errors
-    #[arg(short, long, conflicts_with = "json", help_heading = "Output")]
-    pub(super) quiet: bool,
-    /// Replace existing files
-    #[arg(long, help_heading = "Output")]
-    pub(super) force: bool,
-    /// Do not time the models
-    #[arg(long, help_heading = "Output")]
-    no_timing: bool,
-    /// Do not compare the pruned model with the masked original
-    #[arg(long, help_heading = "Output")]
-    no_verify: bool,
+    #[command(flatten)]
+    pub(super) results: OutputFlags,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -450,15 +426,15 @@ impl Prune {
             },
             refine: self.refine,
             memory: self.memory,
-            output: self.output.clone(),
-            plan: match &self.plan {
+            output: self.results.output.clone(),
+            plan: match &self.results.plan {
                 None => PlanFile::Beside,
                 Some(path) if path.as_os_str() == "none" => PlanFile::None,
                 Some(path) => PlanFile::At(path.clone()),
             },
-            force: self.force,
-            skip_verification: self.no_verify,
-            skip_timing: self.no_timing,
+            force: self.results.force,
+            skip_verification: self.results.no_verify,
+            skip_timing: self.results.no_timing,
             seed: self.seed,
         }
     }

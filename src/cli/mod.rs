@@ -10,6 +10,7 @@ mod flags;
 mod generated;
 mod memory;
 mod other_flags;
+mod output_flags;
 mod parse;
 mod progress;
 mod settings;

@@ -11,7 +11,7 @@ use super::targets::Targets;
 use crate::error::Error;
 use crate::model::write_atomically;
 use crate::pipeline::{self, PlanFile, PruneOptions};
-use crate::report::{sweep_csv, sweep_svg, sweep_table};
+use crate::report::{sweep_csv, sweep_html, sweep_svg, sweep_table};
 
 /// Where table and picture go.
 struct Results {
@@ -21,7 +21,7 @@ struct Results {
 
 pub(super) fn run(flags: &Prune, options: &PruneOptions, shares: &[f64], cancel: &AtomicBool) -> Result<(), Error> {
     let results = check(flags, options, shares)?;
-    let bar = Bar::new(flags.quiet || flags.json);
+    let bar = Bar::new(flags.results.quiet || flags.results.json);
     let found = pipeline::sweep(options, shares, &bar, cancel);
     bar.clear();
     let swept = found?;
@@ -30,14 +30,17 @@ pub(super) fn run(flags: &Prune, options: &PruneOptions, shares: &[f64], cancel:
         Some(picture) => write(&results.picture, &picture)?,
         None => pipeline::Progress::say(&bar, "no images, no accuracy: the picture is left out"),
     }
+    if let Some(path) = &flags.results.html {
+        write(path, &sweep_html(&swept).map_err(|error| unprintable(error.to_string()))?)?;
+    }
     let json = || serde_json::to_string_pretty(&swept).map_err(|error| unprintable(error.to_string()));
-    if let Some(path) = &flags.report {
+    if let Some(path) = &flags.results.report {
         write(path, &(json()? + "\n"))?;
     }
-    if flags.json {
+    if flags.results.json {
         return print(&(json()? + "\n"));
     }
-    if flags.quiet {
+    if flags.results.quiet {
         return Ok(());
     }
     print(&sweep_table(&swept, style()).map_err(|error| unprintable(error.to_string()))?)
@@ -45,10 +48,11 @@ pub(super) fn run(flags: &Prune, options: &PruneOptions, shares: &[f64], cancel:
 
 /// Fails before the work if a result would be lost or would replace something else.
 fn check(flags: &Prune, options: &PruneOptions, shares: &[f64]) -> Result<Results, Error> {
-    if matches!(options.plan, PlanFile::At(_)) || flags.classes_svg.is_some() {
+    let alone = flags.results.classes_svg.is_some() || flags.results.markdown.is_some();
+    if matches!(options.plan, PlanFile::At(_)) || alone {
         return Err(Error::Usage {
             what: "one file cannot hold what a sweep makes for every model".into(),
-            help: "leave out `--plan FILE` and `--classes-svg`; the plans go beside the models".into(),
+            help: "leave out `--plan FILE`, `--markdown` and `--classes-svg`; the plans go beside the models".into(),
         });
     }
     let beside = |extension: &str| {
@@ -62,10 +66,11 @@ fn check(flags: &Prune, options: &PruneOptions, shares: &[f64]) -> Result<Result
         targets = targets.output(&options.swept_path(share), "a model of the sweep")?;
     }
     let mut more = vec![(&results.table, "the table"), (&results.picture, "the picture")];
-    more.extend(flags.report.as_ref().map(|path| (path, "the report")));
+    more.extend(flags.results.report.as_ref().map(|path| (path, "the report")));
+    more.extend(flags.results.html.as_ref().map(|path| (path, "the page")));
     for (path, name) in more {
         targets = targets.output(path, name)?;
-        refuse_existing(path, flags.force)?;
+        refuse_existing(path, flags.results.force)?;
     }
     Ok(results)
 }

@@ -90,7 +90,7 @@ pub(super) fn time(
     options: &TimingOptions,
     cancel: &AtomicBool,
 ) -> Result<Timed, Error> {
-    let found = compared(engine, models, feed, options, cancel)?;
+    let found = compared_afresh(engine, models, feed, options, cancel)?.0;
     let batch = feed.first().and_then(|(_, value)| value.shape().first().copied()).unwrap_or(1);
     let change = latency(&found, batch);
     let width = (change.ratio_high - change.ratio_low) / change.ratio;

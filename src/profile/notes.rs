@@ -33,6 +33,8 @@ pub(super) fn explain(layers: &mut [Layer], (block, multiple): (usize, usize)) {
             format!("{reads} channels to {makes} left the engine's blocked layout{step}")
         } else if after.blocked == Some(true) && makes % block.max(1) != 0 {
             format!("width {makes} costs what {} costs", makes.next_multiple_of(block.max(1)))
+        } else if after.blocked == Some(true) && reads % block.max(1) != 0 && reads > multiple {
+            format!("its {reads} input channels cost what {} cost", reads.next_multiple_of(block.max(1)))
         } else if after.gbytes() > NEAR_BANDWIDTH * bandwidth && after.gmacs() < 0.5 * rate {
             format!("bound by memory: {:.1} MACs a byte, {:.1} GB/s", intensity(&after), after.gbytes())
         } else {
@@ -87,6 +89,14 @@ mod tests {
         );
         let note = noted(cost(1.0, 64, true), cost(0.9, 36, true)).unwrap();
         assert!(note.contains("time x0.90 at MACs x0.56") && note.contains("36 costs what 48 costs"), "{note}");
+    }
+
+    #[test]
+    fn channels_that_are_read_come_in_blocks_too() {
+        let of =
+            |ms, reads| LayerCost { macs: 4_000_000 * reads as u64, widths: Some((reads, 16)), ..cost(ms, 16, true) };
+        let note = noted(of(1.0, 16), of(0.97, 8)).unwrap();
+        assert!(note.contains("its 8 input channels cost what 16 cost"), "{note}");
     }
 
     #[test]

@@ -261,7 +261,7 @@ fn at_risk(classwise: &Classwise) -> String {
 }
 
 /// Phases in the order of the road; those that do not show in tenths of a second are only in the sum.
-fn seconds(timings: &BTreeMap<String, f64>) -> String {
+pub(super) fn seconds(timings: &BTreeMap<String, f64>) -> String {
     let place = |name: &str| PHASES.iter().position(|phase| *phase == name).unwrap_or(PHASES.len());
     let mut phases: Vec<(&String, f64)> = timings.iter().map(|(name, seconds)| (name, *seconds)).collect();
     phases.sort_by_key(|(name, _)| place(name));
@@ -270,7 +270,7 @@ fn seconds(timings: &BTreeMap<String, f64>) -> String {
     parts.join(", ")
 }
 
-fn methods(summary: &Summary) -> String {
+pub(super) fn methods(summary: &Summary) -> String {
     let mut counts: BTreeMap<Method, usize> = BTreeMap::new();
     for (_, method) in &summary.compensation.refit.consumers {
         *counts.entry(*method).or_default() += 1;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::{CheckFormat, figures, model_name};
 use crate::check::{Checked, Outcome};
+use crate::report::markdown;
 
 /// Layers that did not get faster which are listed.
 const MOST_LAYERS: usize = 10;
@@ -33,7 +34,7 @@ fn sign(outcome: Outcome) -> &'static str {
 fn write(checked: &Checked) -> Result<String, std::fmt::Error> {
     let mut out = String::new();
     let (mark, word) = (sign(checked.outcome), checked.outcome.word());
-    writeln!(out, "### {mark} onnx-prune check of {}: {word}\n", cell(&model_name(checked)))?;
+    writeln!(out, "### {mark} onnx-prune check of {}: {word}\n", markdown(&model_name(checked)))?;
     if !checked.gates.is_empty() {
         writeln!(out, "| | bound | found | allowed | 95 % interval | noise |\n|---|---|---|---|---|---|")?;
     }
@@ -50,14 +51,14 @@ fn write(checked: &Checked) -> Result<String, std::fmt::Error> {
         writeln!(out, "| {name} | {before} | {after} | {change} |")?;
     }
     for warning in &checked.warnings {
-        writeln!(out, "\n> {}", cell(warning))?;
+        writeln!(out, "\n> {}", markdown(warning))?;
     }
     let noted = checked.profile.iter().flat_map(crate::profile::Profile::noted).take(MOST_LAYERS);
     let layers: Vec<_> = noted.collect();
     if !layers.is_empty() {
         writeln!(out, "\n<details><summary>Layers that did not get faster as their work fell</summary>\n")?;
         for layer in layers {
-            writeln!(out, "- {}: {}", cell(&layer.name), cell(layer.note.as_deref().unwrap_or_default()))?;
+            writeln!(out, "- {}: {}", markdown(&layer.name), markdown(layer.note.as_deref().unwrap_or_default()))?;
         }
         writeln!(out, "\n</details>")?;
     }
@@ -69,28 +70,12 @@ fn write(checked: &Checked) -> Result<String, std::fmt::Error> {
         engine.version,
         engine.provider,
         engine.threads,
-        cell(&machine.processor),
+        markdown(&machine.processor),
         machine.cores,
         checked.seconds,
         checked.tool_version
     )?;
     Ok(out)
-}
-
-/// Text that neither ends a cell nor marks anything up.
-fn cell(text: &str) -> String {
-    let mut out = String::new();
-    for c in text.chars() {
-        match c {
-            '|' | '\\' | '`' | '*' | '_' | '[' | ']' | '#' | '~' => out.extend(['\\', c]),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '&' => out.push_str("&amp;"),
-            c if c.is_control() => out.push(' '),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

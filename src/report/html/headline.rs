@@ -1,0 +1,73 @@
+//! What changed: the figures that decide.
+
+use std::fmt;
+
+use super::page::{Cell, Page};
+use crate::report::text::plural;
+use crate::report::{Change, Summary, bytes, count};
+
+pub(super) fn write(page: &mut Page, summary: &Summary) -> fmt::Result {
+    use fmt::Write as _;
+    let name = |path: &std::path::Path| crate::report::text::escaped(&path.display().to_string());
+    writeln!(page.0, "<h1>{} &rarr; {}</h1>", name(&summary.model.path), name(&summary.output.path))?;
+    if !summary.warnings.is_empty() {
+        page.title("Warnings")?;
+    }
+    for warning in &summary.warnings {
+        page.paragraph("warning", warning)?;
+    }
+    cards(page, summary)?;
+    costs(page, summary)
+}
+
+fn cards(page: &mut Page, summary: &Summary) -> fmt::Result {
+    page.0.push_str("<div class=\"cards\">\n");
+    if let Some(own) = &summary.latency_ms {
+        let interval = format!("95 % [{:.3}, {:.3}], batch {}", own.ratio_low, own.ratio_high, own.batch);
+        page.card("latency", &format!("x{:.3}", own.ratio), &interval)?;
+    }
+    if let Some(own) = &summary.accuracy {
+        let change = format!("{:+.2} points, {}", own.after - own.before, plural(own.images, "image"));
+        page.card("top-1", &format!("{:.2} %", own.after), &change)?;
+    }
+    if let Some(agreement) = summary.agreement {
+        page.card("agreement", &format!("{:.2} %", 100.0 * agreement), "answers as the dense model's")?;
+    }
+    let card = |page: &mut Page, name: &str, change: &Change, show: fn(f64) -> String| {
+        let remark = format!("{} to {}", show(change.before as f64), show(change.after as f64));
+        page.card(name, &format!("x{:.3}", change.ratio()), &remark)
+    };
+    card(page, "MACs", &summary.macs, count)?;
+    card(page, "parameters", &summary.params, count)?;
+    card(page, "file", &summary.bytes, bytes)?;
+    page.0
+        .push_str("</div>\n<p class=\"key\"><span><i></i>before</span><span><i class=\"after\"></i>after</span></p>\n");
+    Ok(())
+}
+
+fn costs(page: &mut Page, summary: &Summary) -> fmt::Result {
+    let Some(own) = &summary.latency_ms else { return Ok(()) };
+    let most = own.before_tail[1].max(own.after_tail[1]).max(own.before_p95).max(own.before);
+    let row = |name: &str, before: f64, after: f64| -> Vec<Cell> {
+        vec![
+            name.into(),
+            format!("{before:.3} ms").into(),
+            format!("{after:.3} ms").into(),
+            format!("x{:.3}", after / before.max(f64::MIN_POSITIVE)).into(),
+            Cell::Bars(before / most, after / most),
+        ]
+    };
+    let rows = [
+        row("median", own.before, own.after),
+        row("p90", own.before_tail[0], own.after_tail[0]),
+        row("p95", own.before_p95, own.after_p95),
+        row("p99", own.before_tail[1], own.after_tail[1]),
+    ];
+    page.title("Time of a run")?;
+    page.table(&["", "n", "n", "n", "bars"], &["", "before", "after", "ratio", ""], &rows)?;
+    let how = format!(
+        "{} in turn; the ratio above is that of the lower quartiles, the runs that no other program disturbed.",
+        plural(own.pairs, "pair")
+    );
+    page.paragraph("soft", &how)
+}

@@ -1,0 +1,100 @@
+//! How it was done: repair, images, engine, time, and how to do it again.
+
+use std::fmt::{self, Write as _};
+
+use super::page::{Cell, Page};
+use crate::compensate::LayerFit;
+use crate::report::text::{escaped, plural};
+use crate::report::{Summary, bytes};
+
+pub(super) fn write(page: &mut Page, summary: &Summary) -> fmt::Result {
+    repair(page, summary)?;
+    details(page, summary)?;
+    again(page, summary)
+}
+
+fn repair(page: &mut Page, summary: &Summary) -> fmt::Result {
+    let layers = &summary.compensation.refit.layers;
+    if summary.compensation.refit.consumers.is_empty() && layers.is_empty() {
+        return Ok(());
+    }
+    page.title("Repair")?;
+    page.paragraph("", &crate::report::terminal::methods(summary))?;
+    if layers.is_empty() {
+        return Ok(());
+    }
+    let row = |own: &LayerFit| -> Vec<Cell> {
+        vec![
+            own.name.as_str().into(),
+            own.columns.to_string().into(),
+            own.rows.to_string().into(),
+            own.ridge.map_or_else(|| "constant".into(), |ridge| format!("{ridge:.0e}")).into(),
+            format!("{:.4} → {:.4}", own.error.0, own.error.1).into(),
+            Cell::Bars(own.error.0.min(1.0), own.error.1.min(1.0)),
+        ]
+    };
+    let rows: Vec<Vec<Cell>> = layers.iter().map(row).collect();
+    let title =
+        format!("{} on the pruned model's own activations: error on held-out rows", plural(layers.len(), "layer"));
+    page.folded(&title, |page| {
+        page.table(
+            &["name", "n", "n", "n", "n", "bars"],
+            &["layer", "weights per output", "rows", "ridge", "share of the spread", ""],
+            &rows,
+        )
+    })
+}
+
+fn details(page: &mut Page, summary: &Summary) -> fmt::Result {
+    page.title("How it was done")?;
+    let engine = &summary.engine;
+    let threads = plural(engine.threads, "thread");
+    let mut entries = vec![
+        ("engine", format!("{} {} on {}, {threads}", engine.name, engine.version, engine.provider)),
+        ("criterion", format!("{}, {}", summary.criterion, summary.budget)),
+    ];
+    if let Some(own) = &summary.calibration {
+        entries.push((
+            "calibration",
+            format!("{} of {} classes from {}", plural(own.images, "image"), own.classes, own.path.display()),
+        ));
+        entries.push(("preprocessing", own.preprocessing.clone()));
+    }
+    if let Some(own) = &summary.verification {
+        let text = format!(
+            "masked = sliced in {}: largest difference {:.1e} of the output's scale, {:.0e} allowed",
+            plural(own.runs, "run"),
+            own.agreement.max_error,
+            own.agreement.tolerance
+        );
+        entries.push(("verified", text));
+    }
+    entries.push(("seconds", crate::report::terminal::seconds(&summary.timings_s)));
+    entries.extend(summary.peak_memory_bytes.map(|peak| ("peak memory", bytes(peak as f64))));
+    entries.extend(summary.notes.iter().map(|note| ("note", note.clone())));
+    page.list(&entries)
+}
+
+fn again(page: &mut Page, summary: &Summary) -> fmt::Result {
+    page.title("How to reproduce it")?;
+    if !summary.command.is_empty() {
+        let words: Vec<String> = summary.command.iter().map(|word| quoted(word)).collect();
+        writeln!(page.0, "<pre>{}</pre>", escaped(&words.join(" ")))?;
+    }
+    page.list(&[
+        ("version", format!("onnx-prune {}", summary.tool_version)),
+        ("seed", summary.seed.to_string()),
+        ("SHA-256 before", summary.model.sha256.clone()),
+        ("SHA-256 after", summary.output.sha256.clone()),
+    ])
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./,=:+%@".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}

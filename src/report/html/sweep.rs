@@ -1,0 +1,44 @@
+//! A sweep as a page: accuracy against latency, and a row for each model.
+
+use std::fmt::{self, Write as _};
+
+use super::page::{Cell, Page};
+use crate::report::text::escaped;
+use crate::report::{Swept, sweep_svg};
+
+/// One self-contained HTML file.
+///
+/// # Errors
+/// If the text cannot be written.
+pub fn sweep_html(swept: &Swept) -> Result<String, fmt::Error> {
+    let name = swept.models.first().map_or_else(String::new, |own| own.summary.model.path.display().to_string());
+    let mut page = Page::new(&format!("onnx-prune sweep: {name}"))?;
+    writeln!(page.0, "<h1>Sweep of {}</h1>", escaped(&name))?;
+    for warning in &swept.warnings {
+        page.paragraph("warning", warning)?;
+    }
+    if let Some(picture) = sweep_svg(swept)? {
+        page.title("What every model costs and keeps")?;
+        writeln!(page.0, "<div class=\"scroll\">{picture}</div>")?;
+    }
+    page.title("Models")?;
+    let row = |own: &crate::report::SweptModel| -> Vec<Cell> {
+        let summary = &own.summary;
+        let latency = summary
+            .latency_ms
+            .map_or_else(String::new, |own| format!("x{:.3} [{:.3}, {:.3}]", own.ratio, own.ratio_low, own.ratio_high));
+        let top1 = summary.accuracy.as_ref().map_or_else(String::new, |own| format!("{:.2} %", own.after));
+        let agreement = summary.agreement.map_or_else(String::new, |own| format!("{:.2} %", 100.0 * own));
+        vec![
+            summary.output.path.display().to_string().into(),
+            format!("x{:.3}", summary.macs.ratio()).into(),
+            latency.into(),
+            format!("x{:.3}", summary.bytes.ratio()).into(),
+            top1.into(),
+            agreement.into(),
+        ]
+    };
+    let rows: Vec<Vec<Cell>> = swept.models.iter().map(row).collect();
+    page.table(&["name", "n", "n", "n", "n", "n"], &["model", "MACs", "latency", "file", "top-1", "agreement"], &rows)?;
+    Ok(page.finish())
+}
