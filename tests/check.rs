@@ -162,6 +162,17 @@ fn what_cannot_be_judged_is_refused() {
 }
 
 #[test]
+fn bench_tells_percentiles_and_throughput() {
+    let folder = Folder::new();
+    let (code, out, err) = folder.run(&format!("bench base.onnx new.onnx {SHORT} --streams 2"));
+    assert!(code == 0 && out.contains("p99") && out.contains("runs a second of 2 together"), "{out}{err}");
+    let (code, out, err) = folder.run(&format!("bench base.onnx {SHORT} --cpus 0 --json"));
+    assert_eq!(code, 0, "{err}");
+    let found: Value = serde_json::from_str(&out).unwrap();
+    assert!(found["latency_ms"]["ratio"].as_f64().unwrap() > 0.0 && found["runs_per_second"].is_null(), "{found}");
+}
+
+#[test]
 fn github_gets_annotations_and_a_summary() {
     let folder = Folder::new();
     let summary = folder.path("summary.md");

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::exit::ExitStatus;
 use super::flags::{Cli, Command, Prune};
 use super::generated;
-use super::other_flags::{Apply, Bench, Inspect, Score, Setup, Verify};
+use super::other_flags::{Apply, Inspect, Score, Setup, Verify};
 use super::output_flags::OutputFlags;
 use super::progress::Bar;
 use super::targets::Targets;
@@ -16,9 +16,9 @@ use crate::calibration::PreprocessOptions;
 use crate::engine::{SetupReport, setup_report};
 use crate::error::Error;
 use crate::model::{ModelError, write_atomically};
-use crate::pipeline::{self, ApplyOptions, BenchOptions, PruneOptions, VerifyOptions};
+use crate::pipeline::{self, ApplyOptions, PruneOptions, VerifyOptions};
 use crate::report::{
-    Dot, Drawing, Format, Html, Json, LatencyChange, Markdown, Members, Style, Svg, Terminal, classes_svg, printable,
+    Dot, Drawing, Format, Html, Json, Markdown, Members, Style, Svg, Terminal, classes_svg, printable,
 };
 
 /// Runs the parsed command line.
@@ -36,7 +36,7 @@ pub(super) fn run(cli: Cli) -> ExitStatus {
         Some(Command::Score(flags)) => score(&flags, &cancel),
         Some(Command::Apply(flags)) => apply(&flags),
         Some(Command::Verify(flags)) => verify(&flags),
-        Some(Command::Bench(flags)) => bench(&flags, &cancel),
+        Some(Command::Bench(flags)) => super::bench::run(&flags, &cancel),
         Some(Command::Setup(flags)) => setup(&flags),
         Some(Command::Completions(flags)) => generated::completions(&flags),
         Some(Command::Man(flags)) => generated::man(&flags),
@@ -227,36 +227,6 @@ fn verify(flags: &Verify) -> Result<(), Error> {
     print(&format!(
         "equal: largest difference {:.1e} of the output's scale, {:.0e} allowed\n",
         agreement.max_error, agreement.tolerance
-    ))
-}
-
-fn bench(flags: &Bench, cancel: &AtomicBool) -> Result<(), Error> {
-    let (engine, found) = pipeline::bench(
-        &BenchOptions {
-            a: flags.flags.options(&flags.a),
-            b: flags.b.as_ref().map(|path| flags.flags.options(path)),
-            engine: flags.engine.options(),
-            batch: flags.batch,
-            seed: flags.seed,
-        },
-        cancel,
-    )?;
-    if cancel.load(Ordering::Relaxed) {
-        return Err(Error::Interrupted);
-    }
-    if flags.json {
-        let value = serde_json::json!({ "schema_version": 1, "engine": engine, "latency_ms": found });
-        let text = serde_json::to_string_pretty(&value).map_err(|error| unprintable(error.to_string()))?;
-        return print(&(text + "\n"));
-    }
-    let LatencyChange { before, after, before_p95, after_p95, ratio, ratio_low, ratio_high, pairs, batch, .. } = found;
-    let second = if flags.b.is_some() { "B" } else { "A again" };
-    print(&format!(
-        "{} {} on {}, threads {}, batch {batch}, {pairs} pairs\n\
-         A        {before:>9.3} ms   p95 {before_p95:>9.3} ms\n\
-         {second:<8} {after:>9.3} ms   p95 {after_p95:>9.3} ms\n\
-         ratio    {ratio:>9.3}      95 % [{ratio_low:.3}, {ratio_high:.3}]\n",
-        engine.name, engine.version, engine.provider, engine.threads
     ))
 }
 

@@ -1,5 +1,6 @@
 //! The command line: flags, progress, exit codes. The only room that prints.
 
+mod bench;
 mod budget_flags;
 mod check;
 mod check_flags;

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::criterion_flags::CriterionFlags;
 use super::flags::{DataFlags, EngineFlags, ModelFlags, PreprocessFlags};
+use super::timing_flags::TimingFlags;
 use crate::calibration::PreprocessOptions;
 use crate::compensate::Compensation;
 use crate::pipeline::PruneOptions;
@@ -130,9 +131,11 @@ pub(super) struct Bench {
     /// Second model; without it the first is timed against itself, which shows the noise
     #[arg(value_name = "B")]
     pub(super) b: Option<PathBuf>,
-    /// Images per run where the model leaves it open
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(super) batch: usize,
+    #[command(flatten)]
+    pub(super) timing: TimingFlags,
+    /// Requests at a time whose throughput is measured too
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=256), help_heading = "Timing")]
+    pub(super) streams: u16,
     /// Seed of the inputs
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub(super) seed: u64,

@@ -2,15 +2,17 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
+use super::check::Timing;
 use super::explain::analyse_options;
-use super::measure::time;
+use super::measure::{Timed, time};
 use super::{ModelOptions, writing};
 use crate::channels::analyse;
-use crate::engine::{EngineInfo, EngineOptions, open};
+use crate::engine::{CompileOptions, Engine, EngineInfo, EngineOptions, Session, Tensor, open};
 use crate::error::Error;
-use crate::latency::TimingOptions;
-use crate::model::SaveOptions;
+use crate::latency::throughput;
+use crate::model::{Model, SaveOptions};
 use crate::plan::{Plan, PlanError};
 use crate::report::{Inspection, LatencyChange};
 use crate::rewrite;
@@ -104,22 +106,64 @@ pub struct BenchOptions {
     pub b: Option<ModelOptions>,
     /// Engine.
     pub engine: EngineOptions,
-    /// Images per run where the model leaves it open.
-    pub batch: usize,
+    /// How to time.
+    pub timing: Timing,
+    /// Requests at a time whose throughput is measured too; 0: none.
+    pub streams: usize,
     /// Seed of the inputs.
     pub seed: u64,
+}
+
+/// What timing two models found.
+#[derive(Debug, Clone)]
+pub struct Benched {
+    /// What ran.
+    pub engine: EngineInfo,
+    /// Time of a run.
+    pub latency: LatencyChange,
+    /// Runs a second of several streams together, of each model.
+    pub throughput: Option<[f64; 2]>,
+    /// What disturbed the measurement.
+    pub disturbed: Vec<String>,
 }
 
 /// Times two models in turn.
 ///
 /// # Errors
 /// If a model does not run.
-pub fn bench(options: &BenchOptions, cancel: &AtomicBool) -> Result<(EngineInfo, LatencyChange), Error> {
+pub fn bench(options: &BenchOptions, cancel: &AtomicBool) -> Result<Benched, Error> {
+    options.timing.keep_to_cores()?;
     let a = writing::load(&options.a)?;
     let b = options.b.as_ref().map(writing::load).transpose()?;
     let opened = open(&options.engine)?;
-    let feed = random_inputs(&input_specs(&a), &options.a.sizes, options.batch.max(1), options.seed);
-    let timing = TimingOptions::default();
-    let found = time(opened.engine.as_ref(), (&a, b.as_ref().unwrap_or(&a)), &feed, &timing, cancel)?;
-    Ok((opened.engine.info().clone(), found.change))
+    let engine = opened.engine.as_ref();
+    let feed = random_inputs(&input_specs(&a), &options.a.sizes, options.timing.batch.max(1), options.seed);
+    let models = (&a, b.as_ref().unwrap_or(&a));
+    let Timed { change, disturbed } = time(engine, models, &feed, &options.timing.options, cancel)?;
+    let throughput = match options.streams {
+        0 => None,
+        streams => Some(streamed(engine, models, &feed, (streams, options.timing.options.most_ms), cancel)?),
+    };
+    Ok(Benched { engine: engine.info().clone(), latency: change, throughput, disturbed })
+}
+
+/// Runs a second of so many streams together: both models in the order A B B A.
+fn streamed(
+    engine: &dyn Engine,
+    (a, b): (&Model, &Model),
+    feed: &[(String, Tensor)],
+    (streams, most_ms): (usize, f64),
+    cancel: &AtomicBool,
+) -> Result<[f64; 2], Error> {
+    let inputs: Vec<(&str, &Tensor)> = feed.iter().map(|(name, value)| (name.as_str(), value)).collect();
+    let sessions = |model: &Model| -> Result<Vec<Box<dyn Session>>, Error> {
+        (0..streams).map(|_| Ok(engine.compile(model, &CompileOptions::default())?)).collect()
+    };
+    let mut both = [sessions(a)?, sessions(b)?];
+    let each = Duration::from_secs_f64(most_ms / 1e3 / 4.0);
+    let mut found = [0.0; 2];
+    for at in [0, 1, 1, 0] {
+        found[at] += throughput(&mut both[at], &inputs, each, cancel)? / 2.0;
+    }
+    Ok(found)
 }

@@ -55,6 +55,22 @@ pub struct Timing {
     pub skip: bool,
 }
 
+impl Timing {
+    /// Keeps this thread, and those that it starts from now on, to the cores.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub(super) fn keep_to_cores(&self) -> Result<(), Error> {
+        if self.cores.is_empty() {
+            return Ok(());
+        }
+        pin(&self.cores).map_err(|why| Error::Usage {
+            what: format!("cannot keep to the cores that `--cpus` names: {why}"),
+            help: "leave it out, or name cores that `nproc` counts, from 0".into(),
+        })
+    }
+}
+
 /// A check.
 #[derive(Debug, Clone, Default)]
 pub struct CheckOptions {
@@ -91,12 +107,7 @@ pub struct CheckOptions {
 pub fn check(options: &CheckOptions, progress: &dyn Progress, cancel: &AtomicBool) -> Result<Checked, Error> {
     let begin = Instant::now();
     let baseline = options.baseline.as_deref().map(read_baseline).transpose()?;
-    if !options.timing.cores.is_empty() {
-        pin(&options.timing.cores).map_err(|why| Error::Usage {
-            what: format!("cannot keep to the cores that `--cpus` names: {why}"),
-            help: "leave it out, or name cores that `nproc` counts, from 0".into(),
-        })?;
-    }
+    options.timing.keep_to_cores()?;
     let pair = Pair::open(options, progress)?;
     let mut checked = pair.weighed();
     let mut gates = pair.sizes(&checked);

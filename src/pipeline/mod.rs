@@ -23,7 +23,7 @@ mod sensitivity;
 mod study;
 mod writing;
 
-pub use apply::{ApplyOptions, BenchOptions, VerifyOptions, apply, bench, inspect, verify};
+pub use apply::{ApplyOptions, BenchOptions, Benched, VerifyOptions, apply, bench, inspect, verify};
 pub use check::{Bounds, CheckOptions, Timing, check};
 pub use options::{Criteria, DataOptions, Effort, ModelOptions, PlanFile, PruneOptions, RoundTo};
 pub use progress::{Progress, Silent};

@@ -1,0 +1,65 @@
+//! `onnx-prune bench`.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::commands::{print, unprintable};
+use super::other_flags::Bench;
+use crate::error::Error;
+use crate::pipeline::{self, BenchOptions, Benched};
+use crate::report::LatencyChange;
+
+pub(super) fn run(flags: &Bench, cancel: &AtomicBool) -> Result<(), Error> {
+    let options = BenchOptions {
+        a: flags.flags.options(&flags.a),
+        b: flags.b.as_ref().map(|path| flags.flags.options(path)),
+        engine: flags.engine.options(),
+        timing: flags.timing.options(false, flags.seed),
+        streams: usize::from(flags.streams),
+        seed: flags.seed,
+    };
+    let found = pipeline::bench(&options, cancel)?;
+    if cancel.load(Ordering::Relaxed) {
+        return Err(Error::Interrupted);
+    }
+    if flags.json {
+        let value = serde_json::json!({
+            "schema_version": 1,
+            "engine": found.engine,
+            "latency_ms": found.latency,
+            "runs_per_second": found.throughput,
+            "disturbed": found.disturbed,
+        });
+        let text = serde_json::to_string_pretty(&value).map_err(|error| unprintable(error.to_string()))?;
+        return print(&(text + "\n"));
+    }
+    print(&told(flags, &found).map_err(|error| unprintable(error.to_string()))?)
+}
+
+fn told(flags: &Bench, found: &Benched) -> Result<String, std::fmt::Error> {
+    let Benched { engine, latency, throughput, disturbed } = found;
+    let LatencyChange { before, after, before_tail, after_tail, ratio, ratio_low, ratio_high, pairs, batch, .. } =
+        *latency;
+    let second = if flags.b.is_some() { "B" } else { "A again" };
+    let row = |name: &str, median: f64, p95: f64, [p90, p99]: [f64; 2]| {
+        format!("{name:<8} {median:>9.3} ms   p90 {p90:>9.3}   p95 {p95:>9.3}   p99 {p99:>9.3}\n")
+    };
+    let mut text = format!(
+        "{} {} on {}, threads {}, batch {batch}, {pairs} pairs\n{}{}ratio    {ratio:>9.3}      95 % [{ratio_low:.3}, \
+         {ratio_high:.3}]\n",
+        engine.name,
+        engine.version,
+        engine.provider,
+        engine.threads,
+        row("A", before, latency.before_p95, before_tail),
+        row(second, after, latency.after_p95, after_tail)
+    );
+    if let Some([a, b]) = *throughput {
+        let streams = flags.streams;
+        writeln!(text, "streams  {a:>9.1} and {b:.1} runs a second of {streams} together, x{:.3}", b / a)?;
+    }
+    for line in disturbed {
+        writeln!(text, "note     {line}")?;
+    }
+    Ok(text)
+}
