@@ -89,7 +89,7 @@ fn accuracy_is_judged_on_the_images() {
 fn every_form_is_written_and_nothing_is_replaced() {
     let folder = Folder::new();
     let forms = "--report r.json --junit j.xml --markdown m.md --bencher b.json --gitlab-codequality q.json \
-                 --gitlab-metrics t.txt";
+                 --gitlab-metrics t.txt --html h.html --times t.csv";
     let line = format!("check base.onnx new.onnx {SHORT} --max-latency-ratio 100 --max-macs-ratio 0.1 {forms}");
     let (code, _, err) = folder.run(&line);
     assert_eq!(code, 1, "{err}");
@@ -99,6 +99,9 @@ fn every_form_is_written_and_nothing_is_replaced() {
     assert!(folder.read("j.xml").contains(r#"tests="2" failures="1""#), "{}", folder.read("j.xml"));
     assert!(folder.read("m.md").starts_with("### ❌"), "{}", folder.read("m.md"));
     assert!(folder.read("t.txt").ends_with("# EOF\n"));
+    assert!(folder.read("h.html").contains("<span class=\"bad\">failed</span>"));
+    let pairs = folder.json("r.json")["latency_ms"]["pairs"].as_u64().unwrap();
+    assert_eq!(folder.read("t.csv").lines().count() as u64, pairs + 1);
     let (code, _, err) = folder.run(&line);
     assert_eq!(code, 2, "{err}");
     assert!(err.contains("--force"), "{err}");
@@ -198,14 +201,14 @@ fn files_validate_against_their_schemas() {
     assert_eq!(code, 1, "{err}");
     let Some(python) = python("files_validate_against_their_schemas", "jsonschema, xmlschema") else { return };
     let script = "import json, sys, jsonschema, xmlschema\n\
-                  schemas = sys.argv[1]\n\
+                  reports, schemas = sys.argv[1:]\n\
                   load = lambda path: json.load(open(path))\n\
-                  jsonschema.Draft202012Validator(load(schemas + '/check.schema.json')).validate(load('r.json'))\n\
+                  jsonschema.Draft202012Validator(load(reports + '/check.schema.json')).validate(load('r.json'))\n\
                   jsonschema.Draft202012Validator(load(schemas + '/bencher.schema.json')).validate(load('b.json'))\n\
                   xmlschema.validate('j.xml', schemas + '/junit.xsd')\n";
-    let schemas = support::root().join("src/check/schemas");
+    let schemas = |room: &str| support::root().join("src").join(room).join("schemas").display().to_string();
     let run = std::process::Command::new(python)
-        .args(["-c", script, &schemas.display().to_string()])
+        .args(["-c", script, &schemas("cli"), &schemas("check")])
         .current_dir(folder.0.path())
         .output()
         .unwrap();

@@ -10,7 +10,7 @@ use super::run::{Contraction, Run, Source, node_name};
 pub type GroupId = usize;
 
 /// Whether a group is made by one operator or carried by a stream that several add to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// One operator makes the channels.

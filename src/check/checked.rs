@@ -1,18 +1,19 @@
 //! Everything a check found out: the one source of all its formats.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Gate, Machine, Outcome};
 use crate::engine::EngineInfo;
 use crate::latency::Interval;
 use crate::profile::Profile;
-use crate::report::{AccuracyChange, Change, FileInfo, LatencyChange};
+use crate::report::{AccuracyChange, Change, Figures, FileInfo, LatencyChange, Samples};
 
 /// Version of the form of [`Checked`].
 pub const CHECK_SCHEMA_VERSION: u32 = 1;
 
 /// A check of a new model against a base.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Checked {
     /// [`CHECK_SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -40,8 +41,11 @@ pub struct Checked {
     pub latency_ms: Option<LatencyChange>,
     /// The base against itself, in two sessions: what differs there is noise.
     pub noise: Option<Interval>,
-    /// Milliseconds that the engine takes to prepare each model.
+    /// Milliseconds until the engine gave its first result of each model.
     pub prepare_ms: Option<[f64; 2]>,
+    /// Single times, if they were measured here: not in the JSON.
+    #[serde(skip)]
+    pub samples: Option<Samples>,
     /// Where the time goes, if it was measured and the engine can tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<Profile>,
@@ -69,6 +73,17 @@ impl Checked {
         match gates.iter().map(|gate| gate.outcome).fold(Outcome::Passed, worst) {
             Outcome::Inconclusive if strict => Outcome::Failed,
             outcome => outcome,
+        }
+    }
+
+    pub(crate) fn figures(&self) -> Figures<'_> {
+        Figures {
+            latency: self.latency_ms.as_ref(),
+            macs: self.macs,
+            params: self.params,
+            bytes: self.bytes,
+            accuracy: self.accuracy.as_ref(),
+            agreement: self.agreement,
         }
     }
 

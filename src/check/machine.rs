@@ -1,11 +1,12 @@
 //! What a measurement was made on.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::EngineInfo;
 
 /// Everything on which a time depends beside the models.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Machine {
     /// Operating system and processor architecture.
     pub platform: String,

@@ -14,7 +14,8 @@ mod simulated;
 pub use baseline::{Regression, compare_baseline, noise_share};
 pub use checked::{CHECK_SCHEMA_VERSION, Checked};
 pub use formats::{
-    Bencher, CheckFormat, CheckJson, CheckMarkdown, CheckTerminal, CodeQuality, GithubAnnotations, Junit, OpenMetrics,
+    Bencher, CheckFormat, CheckHtml, CheckJson, CheckMarkdown, CheckTerminal, CheckTimes, CodeQuality,
+    GithubAnnotations, Junit, OpenMetrics,
 };
 pub use gate::{Gate, Outcome, Quantity, timed};
 pub use machine::Machine;

@@ -1,15 +1,23 @@
 //! `onnx-prune bench`.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::commands::{print, unprintable};
+use super::commands::{print, refuse_existing, unprintable};
 use super::other_flags::Bench;
+use super::targets::Targets;
 use crate::error::Error;
+use crate::model::write_atomically;
 use crate::pipeline::{self, BenchOptions, Benched};
 use crate::report::LatencyChange;
 
 pub(super) fn run(flags: &Bench, cancel: &AtomicBool) -> Result<(), Error> {
+    if let Some(path) = &flags.times {
+        let targets = Targets::default().input(&flags.a).input(flags.b.as_ref().unwrap_or(&flags.a));
+        targets.output(path, "the table of times")?;
+        refuse_existing(path, flags.force)?;
+    }
     let options = BenchOptions {
         a: flags.flags.options(&flags.a),
         b: flags.b.as_ref().map(|path| flags.flags.options(path)),
@@ -22,11 +30,16 @@ pub(super) fn run(flags: &Bench, cancel: &AtomicBool) -> Result<(), Error> {
     if cancel.load(Ordering::Relaxed) {
         return Err(Error::Interrupted);
     }
+    if let Some(path) = &flags.times {
+        let text = found.samples.to_csv().map_err(unprintable)?;
+        write_atomically(path, |file| file.write_all(text.as_bytes()))?;
+    }
     if flags.json {
         let value = serde_json::json!({
             "schema_version": 1,
             "engine": found.engine,
             "latency_ms": found.latency,
+            "prepare_ms": found.prepare_ms,
             "runs_per_second": found.throughput,
             "disturbed": found.disturbed,
         });
@@ -37,7 +50,7 @@ pub(super) fn run(flags: &Bench, cancel: &AtomicBool) -> Result<(), Error> {
 }
 
 fn told(flags: &Bench, found: &Benched) -> Result<String, std::fmt::Error> {
-    let Benched { engine, latency, throughput, disturbed } = found;
+    let Benched { engine, latency, throughput, prepare_ms, disturbed, .. } = found;
     let LatencyChange { before, after, before_tail, after_tail, ratio, ratio_low, ratio_high, pairs, batch, .. } =
         *latency;
     let second = if flags.b.is_some() { "B" } else { "A again" };
@@ -54,6 +67,8 @@ fn told(flags: &Bench, found: &Benched) -> Result<String, std::fmt::Error> {
         row("A", before, latency.before_p95, before_tail),
         row(second, after, latency.after_p95, after_tail)
     );
+    let [a, b] = *prepare_ms;
+    writeln!(text, "start    {a:>9.1} and {b:.1} ms until the first result: session, engine build, first run")?;
     if let Some([a, b]) = *throughput {
         let streams = flags.streams;
         writeln!(text, "streams  {a:>9.1} and {b:.1} runs a second of {streams} together, x{:.3}", b / a)?;

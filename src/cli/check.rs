@@ -11,8 +11,8 @@ use super::progress::Bar;
 use super::targets::Targets;
 use crate::calibration::PreprocessOptions;
 use crate::check::{
-    Bencher, CheckFormat, CheckJson, CheckMarkdown, CheckTerminal, CodeQuality, GithubAnnotations, Junit, OpenMetrics,
-    Outcome,
+    Bencher, CheckFormat, CheckHtml, CheckJson, CheckMarkdown, CheckTerminal, CheckTimes, CodeQuality,
+    GithubAnnotations, Junit, OpenMetrics, Outcome,
 };
 use crate::error::Error;
 use crate::model::{ModelError, write_atomically};
@@ -29,6 +29,8 @@ pub(super) fn run(flags: &Check, cancel: &AtomicBool) -> Result<ExitStatus, Erro
         (&flags.report, &CheckJson as &dyn CheckFormat, "the report"),
         (&flags.junit, &Junit, "the JUnit file"),
         (&flags.markdown, &CheckMarkdown, "the Markdown file"),
+        (&flags.html, &CheckHtml, "the page"),
+        (&flags.times, &CheckTimes, "the table of times"),
         (&flags.bencher, &Bencher, "the Bencher file"),
         (&flags.gitlab_codequality, &CodeQuality, "the code quality report"),
         (&flags.gitlab_metrics, &OpenMetrics, "the metrics report"),

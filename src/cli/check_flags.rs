@@ -97,6 +97,12 @@ pub(super) struct Check {
     /// Write Markdown, for a comment on a merge request
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(super) markdown: Option<PathBuf>,
+    /// Write one HTML page
+    #[arg(long, value_name = "FILE.html", help_heading = "Output")]
+    pub(super) html: Option<PathBuf>,
+    /// Write the time of every run of both models as CSV
+    #[arg(long, value_name = "FILE.csv", conflicts_with = "no_timing", help_heading = "Output")]
+    pub(super) times: Option<PathBuf>,
     /// Write Bencher Metric Format
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(super) bencher: Option<PathBuf>,

@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::model::{ModelError, write_atomically};
 use crate::pipeline::{self, ApplyOptions, PruneOptions, VerifyOptions};
 use crate::report::{
-    Dot, Drawing, Format, Html, Json, Markdown, Members, Style, Svg, Terminal, classes_svg, printable,
+    Dot, Drawing, Format, Html, Json, Markdown, Members, Style, Svg, Terminal, Times, classes_svg, printable,
 };
 
 /// Runs the parsed command line.
@@ -132,6 +132,7 @@ fn reports(flags: &OutputFlags) -> Vec<(&PathBuf, &'static dyn Format, &'static 
         (&flags.report, &Json as &dyn Format, "the report"),
         (&flags.html, &Html, "the page"),
         (&flags.markdown, &Markdown, "the Markdown file"),
+        (&flags.times, &Times, "the table of times"),
     ]
     .into_iter()
     .filter_map(|(path, format, name)| Some((path.as_ref()?, format, name)))

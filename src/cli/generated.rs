@@ -8,7 +8,10 @@ use serde_json::{Map, Value, json};
 
 use super::commands::{print, unprintable};
 use super::flags::Cli;
+use crate::check::{CHECK_SCHEMA_VERSION, Checked};
 use crate::error::Error;
+use crate::plan::{PLAN_SCHEMA_VERSION, Plan};
+use crate::report::{REPORT_SCHEMA_VERSION, SWEEP_SCHEMA_VERSION, Summary, Swept, json_schema};
 
 #[derive(Debug, Args)]
 pub(super) struct Completions {
@@ -33,10 +36,28 @@ pub(super) struct Schema {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum SchemaOf {
+    /// The report of a pruning run (--report)
+    Report,
+    /// The report of a sweep (--sweep --report)
+    Sweep,
+    /// plan.json
+    Plan,
     /// The report of check
     Check,
     /// onnx-prune.toml
     Settings,
+}
+
+impl SchemaOf {
+    fn schema(self) -> Value {
+        match self {
+            Self::Report => json_schema::<Summary>("report of onnx-prune", REPORT_SCHEMA_VERSION),
+            Self::Sweep => json_schema::<Swept>("report of onnx-prune --sweep", SWEEP_SCHEMA_VERSION),
+            Self::Plan => json_schema::<Plan>("plan of onnx-prune", PLAN_SCHEMA_VERSION),
+            Self::Check => json_schema::<Checked>("report of onnx-prune check", CHECK_SCHEMA_VERSION),
+            Self::Settings => settings(),
+        }
+    }
 }
 
 pub(super) fn completions(flags: &Completions) -> Result<(), Error> {
@@ -72,13 +93,8 @@ fn page(command: clap::Command) -> std::io::Result<String> {
 }
 
 pub(super) fn schema(flags: &Schema) -> Result<(), Error> {
-    match flags.what {
-        SchemaOf::Check => print(include_str!("../check/schemas/check.schema.json")),
-        SchemaOf::Settings => {
-            let text = serde_json::to_string_pretty(&settings()).map_err(|error| unprintable(error.to_string()))?;
-            print(&(text + "\n"))
-        }
-    }
+    let text = serde_json::to_string_pretty(&flags.what.schema()).map_err(|error| unprintable(error.to_string()))?;
+    print(&(text + "\n"))
 }
 
 /// JSON schema of `onnx-prune.toml`: a table for each command, a key for each flag.
@@ -176,14 +192,18 @@ mod tests {
         }
     }
 
-    /// The file is what editors use; `onnx-prune schema settings` prints it.
+    /// The files are what editors and other programs use; `onnx-prune schema` prints them.
     #[test]
-    fn the_checked_in_schema_is_that_of_the_flags() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/cli/schemas/settings.schema.json");
-        let text = serde_json::to_string_pretty(&settings()).unwrap() + "\n";
-        if std::env::var_os("INSTA_UPDATE").is_some_and(|value| value == "always") {
-            std::fs::write(path, &text).unwrap();
+    fn the_checked_in_schemas_are_those_of_the_structs() {
+        for what in SchemaOf::value_variants() {
+            let name = what.to_possible_value().unwrap();
+            let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/cli/schemas");
+            let path = format!("{folder}/{}.schema.json", name.get_name());
+            let text = serde_json::to_string_pretty(&what.schema()).unwrap() + "\n";
+            if std::env::var_os("INSTA_UPDATE").is_some_and(|value| value == "always") {
+                std::fs::write(&path, &text).unwrap();
+            }
+            assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), text, "INSTA_UPDATE=always writes {path}");
         }
-        assert_eq!(std::fs::read_to_string(path).unwrap_or_default(), text, "INSTA_UPDATE=always writes it");
     }
 }

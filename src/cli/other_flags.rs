@@ -136,6 +136,12 @@ pub(super) struct Bench {
     /// Requests at a time whose throughput is measured too
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=256), help_heading = "Timing")]
     pub(super) streams: u16,
+    /// Write the time of every run of both models as CSV
+    #[arg(long, value_name = "FILE.csv", help_heading = "Output")]
+    pub(super) times: Option<PathBuf>,
+    /// Replace existing files
+    #[arg(long, help_heading = "Output")]
+    pub(super) force: bool,
     /// Seed of the inputs
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub(super) seed: u64,

@@ -22,6 +22,9 @@ pub(super) struct OutputFlags {
     /// Write the report as Markdown, for a comment on a merge request
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(super) markdown: Option<PathBuf>,
+    /// Write the time of every run of both models as CSV
+    #[arg(long, value_name = "FILE.csv", conflicts_with = "no_timing", help_heading = "Output")]
+    pub(super) times: Option<PathBuf>,
     /// Draw how the classes are related and what every cut takes from each
     #[arg(long, value_name = "FILE.svg", help_heading = "Output")]
     pub(super) classes_svg: Option<PathBuf>,

@@ -48,11 +48,14 @@ pub(super) fn run(flags: &Prune, options: &PruneOptions, shares: &[f64], cancel:
 
 /// Fails before the work if a result would be lost or would replace something else.
 fn check(flags: &Prune, options: &PruneOptions, shares: &[f64]) -> Result<Results, Error> {
-    let alone = flags.results.classes_svg.is_some() || flags.results.markdown.is_some();
+    let results = &flags.results;
+    let alone = results.classes_svg.is_some() || results.markdown.is_some() || results.times.is_some();
     if matches!(options.plan, PlanFile::At(_)) || alone {
         return Err(Error::Usage {
             what: "one file cannot hold what a sweep makes for every model".into(),
-            help: "leave out `--plan FILE`, `--markdown` and `--classes-svg`; the plans go beside the models".into(),
+            help:
+                "leave out `--plan FILE`, `--markdown`, `--times` and `--classes-svg`; the plans go beside the models"
+                    .into(),
         });
     }
     let beside = |extension: &str| {

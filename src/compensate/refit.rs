@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use faer::linalg::matmul::matmul;
 use faer::linalg::solvers::Solve as _;
 use faer::{Accum, Mat, Par, Side};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Compensation;
@@ -19,7 +20,7 @@ use crate::proto::onnx::TensorProto;
 const RIDGE: f64 = 1e-3;
 
 /// What was done for a consumer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
     /// Least squares over channels and kernel positions, and bias.
@@ -33,7 +34,7 @@ pub enum Method {
 }
 
 /// What was done, consumer by consumer.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Refit {
     /// Node name and method.
     pub consumers: Vec<(String, Method)>,

@@ -12,7 +12,7 @@ use crate::model::{LoadOptions, Model, TensorData};
 use crate::proto::onnx::{AttributeProto, NodeProto, attribute_proto::AttributeType, tensor_shape_proto, type_proto};
 
 /// Widths that suit an engine on this machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct ChannelBlock {
     /// Convolutions cost as much as at the next multiple of this.
     pub block: usize,
@@ -104,7 +104,7 @@ pub fn blocked(engine: &dyn Engine, model: &Model) -> Option<Result<Blocked, Eng
 const BLOCKED_DOMAIN: &str = "com.microsoft.nchwc";
 
 /// Convolutions of a model as the engine runs them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Convolutions {
     /// In the engine's blocked layout.
     pub blocked: usize,

@@ -1,6 +1,7 @@
 //! Inference engines behind one small trait: ONNX Runtime (loaded at run time) and the embedded tract.
 
 mod blocks;
+mod bound;
 mod discover;
 mod error;
 mod library;
@@ -62,10 +63,40 @@ pub trait Session: Send {
     /// # Errors
     /// If an input is missing or has the wrong shape or type, or the engine fails.
     fn run(&mut self, inputs: &[(&str, &Tensor)]) -> Result<Vec<Tensor>, EngineError>;
+
+    /// Puts the inputs where the engine reads them, for runs that are timed: nothing is copied between the program and
+    /// the device then. An engine that cannot do so runs as ever.
+    ///
+    /// # Errors
+    /// If an input is unusable, or the engine fails.
+    fn bind<'a>(&'a mut self, inputs: &'a [(&'a str, &'a Tensor)]) -> Result<Box<dyn Bound + 'a>, EngineError> {
+        Ok(Box::new(Unbound { session: self, inputs }))
+    }
+}
+
+/// A session with its inputs in place. Outputs stay where the engine leaves them.
+pub trait Bound {
+    /// Runs once, and returns when the device is done.
+    ///
+    /// # Errors
+    /// If the engine fails.
+    fn run(&mut self) -> Result<(), EngineError>;
+}
+
+/// A session that takes its inputs anew in every run.
+struct Unbound<'a, S: ?Sized> {
+    session: &'a mut S,
+    inputs: &'a [(&'a str, &'a Tensor)],
+}
+
+impl<S: Session + ?Sized> Bound for Unbound<'_, S> {
+    fn run(&mut self) -> Result<(), EngineError> {
+        self.session.run(self.inputs).map(|_| ())
+    }
 }
 
 /// What an engine is; goes into every report.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct EngineInfo {
     /// `onnxruntime` or `tract`.
     pub name: String,

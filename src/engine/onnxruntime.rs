@@ -9,10 +9,11 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{Session as OrtSession, SessionInputValue};
 use ort::value::{TensorElementType, TensorRef, ValueType};
 
+use super::bound::{BoundRun, Device};
 use super::discover::Candidate;
 use super::prepare::prepare;
 use super::profile::{NodeTime, node_times};
-use super::{CompileOptions, Engine, EngineError, EngineInfo, EngineOptions, ProviderChoice, Session, Tensor};
+use super::{Bound, CompileOptions, Engine, EngineError, EngineInfo, EngineOptions, ProviderChoice, Session, Tensor};
 use crate::model::Model;
 
 const NAME: &str = "onnxruntime";
@@ -53,6 +54,10 @@ impl OnnxRuntime {
         Ok((Self { info, options: options.clone(), provider }, notes))
     }
 
+    fn device(&self) -> Device {
+        Device { gpu: self.provider != ProviderChoice::Cpu, number: self.options.device }
+    }
+
     fn builder(&self) -> Result<SessionBuilder, String> {
         builder(self.provider, &self.options, self.info.threads)
     }
@@ -67,7 +72,7 @@ impl OnnxRuntime {
             builder.commit_from_memory(&bytes).map_err(|error| error.to_string())
         };
         let session = attempt().map_err(|why| EngineError::Compile { engine: NAME.into(), why })?;
-        let mut running = Running { session, outputs };
+        let mut running = Running { session, outputs, device: self.device() };
         let skipped = runs.div_ceil(5);
         for _ in 0..runs + skipped {
             running.run(inputs)?;
@@ -100,7 +105,7 @@ impl Engine for OnnxRuntime {
             self.builder()?.commit_from_memory(&bytes).map_err(|error| error.to_string())
         };
         let session = attempt().map_err(|why| EngineError::Compile { engine: NAME.into(), why })?;
-        Ok(Box::new(Running { session, outputs }))
+        Ok(Box::new(Running { session, outputs, device: self.device() }))
     }
 
     fn profile(
@@ -120,6 +125,7 @@ impl Engine for OnnxRuntime {
 struct Running {
     session: OrtSession,
     outputs: Vec<String>,
+    device: Device,
 }
 
 impl Session for Running {
@@ -142,6 +148,12 @@ impl Session for Running {
                 extract(value).map_err(fail)
             })
             .collect()
+    }
+
+    fn bind<'a>(&'a mut self, inputs: &'a [(&'a str, &'a Tensor)]) -> Result<Box<dyn Bound + 'a>, EngineError> {
+        let bound = BoundRun::new(&mut self.session, inputs, (&self.outputs, self.device));
+        let bound = bound.map_err(|error| EngineError::Run { engine: NAME.into(), why: error.to_string() })?;
+        Ok(Box::new(bound))
     }
 }
 

@@ -18,8 +18,9 @@ pub fn throughput(
     let runs = AtomicU64::new(0);
     let begin = Instant::now();
     let stream = |session: &mut Box<dyn Session>| -> Result<(), EngineError> {
+        let mut session = session.bind(inputs)?;
         while begin.elapsed() < duration && !cancel.load(Ordering::Relaxed) {
-            session.run(inputs)?;
+            session.run()?;
             runs.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())

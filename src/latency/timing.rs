@@ -135,7 +135,7 @@ pub fn time_pair<E>(
     }
 }
 
-/// Times two sessions on the same inputs.
+/// Times two sessions on the same inputs, which are put in place before ([`Session::bind`]).
 ///
 /// # Errors
 /// If a session fails.
@@ -146,8 +146,8 @@ pub fn time_sessions(
     options: &TimingOptions,
     cancel: &AtomicBool,
 ) -> Result<Comparison, EngineError> {
-    let clock = MonotonicClock::default();
-    time_pair(|| a.run(inputs).map(|_| ()), || b.run(inputs).map(|_| ()), options, &clock, cancel)
+    let (mut a, mut b) = (a.bind(inputs)?, b.bind(inputs)?);
+    time_pair(|| a.run(), || b.run(), options, &MonotonicClock::default(), cancel)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::check::Timing;
 use super::explain::analyse_options;
-use super::measure::{Timed, time};
+use super::measure::time;
 use super::{ModelOptions, writing};
 use crate::channels::analyse;
 use crate::engine::{CompileOptions, Engine, EngineInfo, EngineOptions, Session, Tensor, open};
@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::latency::throughput;
 use crate::model::{Model, SaveOptions};
 use crate::plan::{Plan, PlanError};
-use crate::report::{Inspection, LatencyChange};
+use crate::report::{Inspection, LatencyChange, Samples};
 use crate::rewrite;
 use crate::verify::{Agreement, compare, input_specs, random_inputs};
 
@@ -123,7 +123,11 @@ pub struct Benched {
     pub latency: LatencyChange,
     /// Runs a second of several streams together, of each model.
     pub throughput: Option<[f64; 2]>,
-    /// What disturbed the measurement.
+    /// Milliseconds until the engine gave its first result of each model.
+    pub prepare_ms: [f64; 2],
+    /// Single times.
+    pub samples: Samples,
+    /// What disturbed the measurement, and what the times leave out.
     pub disturbed: Vec<String>,
 }
 
@@ -139,12 +143,19 @@ pub fn bench(options: &BenchOptions, cancel: &AtomicBool) -> Result<Benched, Err
     let engine = opened.engine.as_ref();
     let feed = random_inputs(&input_specs(&a), &options.a.sizes, options.timing.batch.max(1), options.seed);
     let models = (&a, b.as_ref().unwrap_or(&a));
-    let Timed { change, disturbed } = time(engine, models, &feed, &options.timing.options, cancel)?;
+    let timed = time(engine, models, &feed, &options.timing.options, cancel)?;
     let throughput = match options.streams {
         0 => None,
         streams => Some(streamed(engine, models, &feed, (streams, options.timing.options.most_ms), cancel)?),
     };
-    Ok(Benched { engine: engine.info().clone(), latency: change, throughput, disturbed })
+    Ok(Benched {
+        engine: engine.info().clone(),
+        latency: timed.change,
+        throughput,
+        prepare_ms: timed.prepare_ms,
+        samples: timed.samples,
+        disturbed: timed.remarks,
+    })
 }
 
 /// Runs a second of so many streams together: both models in the order A B B A.

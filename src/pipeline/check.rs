@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::classes::class_scores;
 use super::dense::{self, Source};
-use super::measure::{accuracy_change, compared_afresh, count_params, latency};
+use super::measure::{Afresh, accuracy_change, compared_afresh, count_params, latency, remarks};
 use super::options::{DataOptions, ModelOptions};
 use super::profiling::profiled;
 use super::{Progress, class_weights, writing};
@@ -16,10 +16,10 @@ use crate::check::{
 };
 use crate::engine::{Engine, EngineOptions, Tensor, open};
 use crate::error::Error;
-use crate::latency::{Comparison, Interval, TimingOptions, calm_interval, disturbances, pin};
+use crate::latency::{Interval, TimingOptions, calm_interval, pin};
 use crate::model::Model;
 use crate::profile::Profile;
-use crate::report::{AccuracyChange, Change, FileInfo, LatencyChange};
+use crate::report::{AccuracyChange, Change, FileInfo, LatencyChange, Samples};
 use crate::verify::{input_specs, random_inputs};
 
 /// Share of the time that the base is timed against itself.
@@ -127,7 +127,8 @@ pub fn check(options: &CheckOptions, progress: &dyn Progress, cancel: &AtomicBoo
         checked.latency_ms = Some(timed.latency);
         checked.prepare_ms = Some(timed.prepare_ms);
         checked.profile = pair.profile(&timed.latency)?;
-        checked.warnings.extend(timed.disturbed);
+        checked.samples = Some(timed.samples);
+        checked.warnings.extend(timed.remarks);
         if let Some(limit) = options.bounds.latency_ratio {
             gates.insert(0, latency_gate(&timed.latency, timed.noise, limit, timed.tries));
         }
@@ -194,7 +195,8 @@ struct Timed {
     latency: LatencyChange,
     noise: Interval,
     prepare_ms: [f64; 2],
-    disturbed: Vec<String>,
+    samples: Samples,
+    remarks: Vec<String>,
     tries: usize,
 }
 
@@ -258,6 +260,7 @@ impl<'a> Pair<'a> {
             latency_ms: None,
             noise: None,
             prepare_ms: None,
+            samples: None,
             profile: None,
             accuracy: None,
             agreement: None,
@@ -313,7 +316,7 @@ impl<'a> Pair<'a> {
             most_ms: NOISE_SHARE * options.most_ms,
             ..options
         };
-        let against_itself = self.compare((0, 0), &shorter, cancel)?.0;
+        let against_itself = self.compare((0, 0), &shorter, cancel)?.found;
         let noise = calm_interval(&against_itself.before_ms, &against_itself.after_ms, options.seed);
         let batch = self.feed.first().and_then(|(_, value)| value.shape().first().copied()).unwrap_or(1);
         let mut tries = 0;
@@ -322,24 +325,19 @@ impl<'a> Pair<'a> {
             let longer = 2.0_f64.powi(tries as i32);
             let own =
                 TimingOptions { least_ms: longer * options.least_ms, most_ms: longer * options.most_ms, ..options };
-            let (found, prepare_ms) = self.compare((0, 1), &own, cancel)?;
+            let afresh = self.compare((0, 1), &own, cancel)?;
             tries += 1;
-            let latency = latency(&found, batch);
+            let latency = latency(&afresh.found, batch);
             if tries <= self.options.retries && self.would_fail(&latency, noise, baseline) {
                 continue;
             }
-            let width = (latency.ratio_high - latency.ratio_low) / latency.ratio;
-            let disturbed = disturbances(&found.before_ms, &found.after_ms, (width, options.width));
-            return Ok(Timed { latency, noise, prepare_ms, disturbed, tries });
+            let remarks = remarks(self.engine.as_ref(), &afresh.found, &latency, &options);
+            let prepare_ms = afresh.prepare_ms;
+            return Ok(Timed { latency, noise, prepare_ms, samples: afresh.samples(), remarks, tries });
         }
     }
 
-    fn compare(
-        &self,
-        (a, b): (usize, usize),
-        options: &TimingOptions,
-        cancel: &AtomicBool,
-    ) -> Result<(Comparison, [f64; 2]), Error> {
+    fn compare(&self, (a, b): (usize, usize), options: &TimingOptions, cancel: &AtomicBool) -> Result<Afresh, Error> {
         compared_afresh(self.engine.as_ref(), (&self.models[a], &self.models[b]), &self.feed, options, cancel)
     }
 

@@ -10,7 +10,7 @@ use crate::latency::{
     Comparison, TimingOptions, calm_interval, disturbances, percentile, ratio_interval, time_sessions,
 };
 use crate::model::Model;
-use crate::report::{AccuracyChange, ClassChange, LatencyChange};
+use crate::report::{AccuracyChange, ClassChange, LatencyChange, Samples};
 use crate::verify::{Accuracy, Judge, VerifyError};
 
 /// Times two models on one feed.
@@ -31,15 +31,30 @@ pub(super) fn compared(
 /// two, and would be taken for a difference of the models.
 const PARTS: usize = 3;
 
-/// As [`compared`], in parts with fresh sessions; and the milliseconds that the engine took to prepare each model, on
-/// average.
+/// A comparison in parts.
+pub(super) struct Afresh {
+    pub(super) found: Comparison,
+    /// Pairs of each part.
+    pub(super) parts: Vec<usize>,
+    /// Milliseconds until the engine gave its first result of each model, on average: the session is made, and what the
+    /// engine builds or tries out on the first run is done.
+    pub(super) prepare_ms: [f64; 2],
+}
+
+impl Afresh {
+    pub(super) fn samples(self) -> Samples {
+        Samples { parts: self.parts, before_ms: self.found.before_ms, after_ms: self.found.after_ms }
+    }
+}
+
+/// As [`compared`], in parts with fresh sessions.
 pub(super) fn compared_afresh(
     engine: &dyn Engine,
     (before, after): (&Model, &Model),
     feed: &[(String, Tensor)],
     options: &TimingOptions,
     cancel: &AtomicBool,
-) -> Result<(Comparison, [f64; 2]), Error> {
+) -> Result<Afresh, Error> {
     let inputs: Vec<(&str, &Tensor)> = feed.iter().map(|(name, value)| (name.as_str(), value)).collect();
     let part = TimingOptions {
         least_ms: options.least_ms / PARTS as f64,
@@ -49,12 +64,13 @@ pub(super) fn compared_afresh(
         width: options.width * (PARTS as f64).sqrt(),
         ..*options
     };
-    let (mut all, mut prepared) = ((Vec::new(), Vec::new()), [0.0; 2]);
+    let (mut all, mut parts, mut prepare_ms) = ((Vec::new(), Vec::new()), Vec::new(), [0.0; 2]);
     for number in 0..PARTS {
         let mut compile = |at: usize, model: &Model| {
             let begin = Instant::now();
-            let session = engine.compile(model, &CompileOptions::default())?;
-            prepared[at] += 1e3 * begin.elapsed().as_secs_f64() / PARTS as f64;
+            let mut session = engine.compile(model, &CompileOptions::default())?;
+            session.bind(&inputs)?.run()?;
+            prepare_ms[at] += 1e3 * begin.elapsed().as_secs_f64() / PARTS as f64;
             Ok::<_, Error>(session)
         };
         // Neither model always comes first.
@@ -66,6 +82,7 @@ pub(super) fn compared_afresh(
             (compile(0, before)?, b)
         };
         let found = time_sessions(a.as_mut(), b.as_mut(), &inputs, &part, cancel)?;
+        parts.push(found.before_ms.len());
         all.0.extend(found.before_ms);
         all.1.extend(found.after_ms);
         if cancel.load(Ordering::Relaxed) {
@@ -73,13 +90,15 @@ pub(super) fn compared_afresh(
         }
     }
     let ratio = ratio_interval(&all.0, &all.1, options.seed);
-    Ok((Comparison { before_ms: all.0, after_ms: all.1, ratio }, prepared))
+    Ok(Afresh { found: Comparison { before_ms: all.0, after_ms: all.1, ratio }, parts, prepare_ms })
 }
 
-/// Latency of two models, and what disturbed its measurement.
+/// Latency of two models, and what a reader should know of its measurement.
 pub(super) struct Timed {
     pub(super) change: LatencyChange,
-    pub(super) disturbed: Vec<String>,
+    pub(super) samples: Samples,
+    pub(super) prepare_ms: [f64; 2],
+    pub(super) remarks: Vec<String>,
 }
 
 /// Times two models on one feed, for the report.
@@ -90,11 +109,29 @@ pub(super) fn time(
     options: &TimingOptions,
     cancel: &AtomicBool,
 ) -> Result<Timed, Error> {
-    let found = compared_afresh(engine, models, feed, options, cancel)?.0;
+    let afresh = compared_afresh(engine, models, feed, options, cancel)?;
     let batch = feed.first().and_then(|(_, value)| value.shape().first().copied()).unwrap_or(1);
-    let change = latency(&found, batch);
+    let change = latency(&afresh.found, batch);
+    let remarks = remarks(engine, &afresh.found, &change, options);
+    Ok(Timed { change, prepare_ms: afresh.prepare_ms, samples: afresh.samples(), remarks })
+}
+
+/// What disturbed a comparison, and what its times leave out.
+pub(super) fn remarks(
+    engine: &dyn Engine,
+    found: &Comparison,
+    change: &LatencyChange,
+    options: &TimingOptions,
+) -> Vec<String> {
     let width = (change.ratio_high - change.ratio_low) / change.ratio;
-    Ok(Timed { change, disturbed: disturbances(&found.before_ms, &found.after_ms, (width, options.width)) })
+    let mut remarks = disturbances(&found.before_ms, &found.after_ms, (width, options.width));
+    if engine.info().provider != "cpu" {
+        remarks.push(
+            "inputs and outputs stay on the GPU and every run is waited for: the times hold no copies to and from it"
+                .into(),
+        );
+    }
+    remarks
 }
 
 /// What a comparison says.

@@ -26,8 +26,8 @@ use crate::plan::{
 };
 use crate::profile::Profile;
 use crate::report::{
-    AccuracyChange, Calibrated, Change, FileInfo, GroupChange, LatencyChange, ProtectedChannels, REPORT_SCHEMA_VERSION,
-    Searched, Summary, Verified, count, peak_memory_bytes,
+    AccuracyChange, Calibrated, Change, FileInfo, GroupChange, ProtectedChannels, REPORT_SCHEMA_VERSION, Searched,
+    Summary, Verified, count, peak_memory_bytes,
 };
 use crate::rewrite;
 use crate::score::{Criterion, GroupScores, Response};
@@ -122,7 +122,8 @@ impl Run<'_> {
         let classwise = self.classwise(found, ready.known.as_ref(), Some(&plan), names)?;
         self.interrupted()?;
         let bytes = self.save(&pruned, &plan)?;
-        let (latency_ms, profile) = self.latency(&pruned)?;
+        let (timed, profile) = self.latency(&pruned)?;
+        let latency_ms = timed.as_ref().map(|own| own.change);
         let target = self.options.goals.latency.filter(|_| warnings.is_empty() && searched.is_some());
         warnings.extend(target.zip(latency_ms).and_then(|(target, found)| slower(target, &found)));
         Ok(Summary {
@@ -135,12 +136,15 @@ impl Run<'_> {
             params: Change { before: count_params(&self.model), after: count_params(&pruned) },
             bytes: Change { before: self.file.0, after: bytes.0 },
             latency_ms,
+            prepare_ms: timed.as_ref().map(|own| own.prepare_ms),
+            samples: timed.map(|own| own.samples),
             profile,
             accuracy,
             agreement,
             criterion: plan.criterion.clone(),
             budget: describe(&plan.budget),
             searched,
+            allocation: plan.allocation,
             rounding: plan.rounding,
             groups: self.groups(&plan, &ready.scores),
             classwise,
@@ -229,6 +233,7 @@ impl Run<'_> {
             let curves: Vec<Curve> =
                 run.curves.iter().flat_map(|own| &own.1).map(|own| own.raised(criteria.loss_power)).collect();
             allocator.curves = &curves;
+            let allocation = allocator.allocation;
             let widths = allocator.widths(&criteria.budget)?;
             let widths = if criteria.whole_steps { allocator.step_ends(&widths) } else { widths };
             if widths == run.cost.full() && !matches!(criteria.budget, Budget::Ratio(ratio) if ratio <= 0.0) {
@@ -249,6 +254,7 @@ impl Run<'_> {
                 model_sha256: run.file.1.clone(),
                 criterion: criterion.name().into(),
                 budget: criteria.budget,
+                allocation,
                 rounding,
                 seed: run.options.seed,
                 ignore: run.ignore.clone(),
@@ -370,7 +376,7 @@ impl Run<'_> {
         })
     }
 
-    fn latency(&mut self, pruned: &Model) -> Result<(Option<LatencyChange>, Option<Profile>), Error> {
+    fn latency(&mut self, pruned: &Model) -> Result<(Option<Timed>, Option<Profile>), Error> {
         if self.options.skip_timing {
             return Ok((None, None));
         }
@@ -380,10 +386,11 @@ impl Run<'_> {
             let feed = random_inputs(&specs, &run.options.model.sizes, 1, run.options.seed);
             let (engine, sizes) = (run.engine.as_ref(), &run.options.model.sizes);
             let timing = TimingOptions::default();
-            let Timed { change, disturbed } = time(engine, (&run.model, pruned), &feed, &timing, run.cancel)?;
-            let profile = profiled(engine, [&run.model, pruned], &feed, sizes, [change.before, change.after])?;
-            run.notes.extend(disturbed);
-            Ok((Some(change), profile))
+            let timed = time(engine, (&run.model, pruned), &feed, &timing, run.cancel)?;
+            let ms = [timed.change.before, timed.change.after];
+            let profile = profiled(engine, [&run.model, pruned], &feed, sizes, ms)?;
+            run.notes.extend(timed.remarks.iter().cloned());
+            Ok((Some(timed), profile))
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::sensitivity::Problem;
@@ -9,7 +10,7 @@ use super::{Budget, Curve, PlanError, Rounding};
 use crate::channels::{CostModel, Group, Measure, Scope};
 
 /// How widths are shared out between groups.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Allocation {
     /// The same share of every group; the safest without knowledge of sensitivities.
@@ -22,6 +23,18 @@ pub enum Allocation {
     /// One lambda for all groups: what has not entered the path by then goes (`method.md` 6.3; the rule of APIB, and as far
     /// as known that of the paper).
     Adaptive,
+}
+
+impl Allocation {
+    /// For people.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Uniform => "equal shares",
+            Self::Sensitivity => "widths by sensitivity",
+            Self::Global => "widths by one threshold",
+            Self::Adaptive => "widths by one lambda",
+        }
+    }
 }
 
 /// Streams are cut too when the inner groups alone would have to go below this share.

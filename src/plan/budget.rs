@@ -1,12 +1,13 @@
 //! What a pruned model may cost.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::PlanError;
 use crate::channels::{CostModel, Measure};
 
 /// A share of the dense model's cost, or an absolute number.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Target {
     /// Share kept, in (0, 1].
@@ -16,7 +17,7 @@ pub enum Target {
 }
 
 /// What bounds the plan.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Budget {
     /// Share of channels cut in every group, in [0, 1).

@@ -2,16 +2,17 @@
 
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Budget, PlanError, Rounding};
+use super::{Allocation, Budget, PlanError, Rounding};
 use crate::channels::{Channels, Cut, Group, Scope};
 
 /// Version of the file's form.
 pub const PLAN_SCHEMA_VERSION: u32 = 1;
 
 /// Which channels of which group are kept, and how that was decided.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
     /// [`PLAN_SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -23,6 +24,9 @@ pub struct Plan {
     pub criterion: String,
     /// What bounded the plan.
     pub budget: Budget,
+    /// How the widths were shared out.
+    #[serde(default)]
+    pub allocation: Allocation,
     /// Channel block.
     pub rounding: Rounding,
     /// Seed of every random choice.
@@ -34,7 +38,7 @@ pub struct Plan {
 }
 
 /// One group of a plan.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PlannedGroup {
     /// Name of the first node that makes the channels.
     pub name: String,

@@ -1,12 +1,13 @@
 //! Widths that suit the engine.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Channel counts that the engine runs without waste.
 ///
 /// ONNX Runtime's CPU convolutions cost as much as the next multiple of a block (16 with AVX-512, 8 with AVX2) as
 /// long as the count is a multiple of `multiple`; other counts leave the blocked layout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Rounding {
     /// Preferred step of a channel count.
     pub block: usize,

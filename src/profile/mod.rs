@@ -5,13 +5,14 @@ mod join;
 mod notes;
 mod origin;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Convolutions;
 pub use join::{Measured, join};
 
 /// Time, work and traffic of a layer in one run of the model.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LayerCost {
     /// Milliseconds, with what the engine fused into it.
     pub ms: f64,
@@ -38,7 +39,7 @@ impl LayerCost {
 }
 
 /// One layer of both models.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Layer {
     /// Name of the node that does the work, in the model's file; in parentheses what the engine added on its own.
     pub name: String,
@@ -54,7 +55,7 @@ pub struct Layer {
 }
 
 /// Where the time of two models goes.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Profile {
     /// Layers in the order of the first model.
     pub layers: Vec<Layer>,

@@ -1,9 +1,10 @@
 //! How to refine, and what came of it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How long and on what to refine.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RefineOptions {
     /// Rounds at most. Steps shrink towards the last one, and after each held-out images decide.
     pub rounds: usize,
@@ -24,7 +25,7 @@ impl Default for RefineOptions {
 }
 
 /// Why refinement ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Stop {
     /// There was nothing to adjust.
@@ -41,7 +42,7 @@ pub enum Stop {
 }
 
 /// What refinement did.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Refined {
     /// Rounds whose step was kept.
     pub kept: usize,

@@ -2,8 +2,9 @@
 
 use std::fmt::{self, Write as _};
 
-use super::text::{markdown, plural};
-use super::{Format, Summary, bytes, count};
+use super::text::markdown;
+use super::{AccuracyChange, Format, Summary};
+use crate::profile::Profile;
 
 /// Classes and layers that are listed.
 const MOST: usize = 10;
@@ -25,32 +26,15 @@ impl Format for Markdown {
 fn write(summary: &Summary) -> Result<String, fmt::Error> {
     let mut out = String::new();
     writeln!(out, "### onnx-prune of {}\n", markdown(&summary.model.path.display().to_string()))?;
-    writeln!(out, "| | before | after | kept |\n|---|---:|---:|---|")?;
-    if let Some(own) = &summary.latency_ms {
-        let kept = format!("x{:.3} [{:.3}, {:.3}]", own.ratio, own.ratio_low, own.ratio_high);
-        writeln!(out, "| latency | {:.3} ms | {:.3} ms | {kept} |", own.before, own.after)?;
-    }
-    for (name, change, show) in [
-        ("MACs", &summary.macs, count as fn(f64) -> String),
-        ("parameters", &summary.params, count),
-        ("file", &summary.bytes, bytes),
-    ] {
-        let (before, after) = (show(change.before as f64), show(change.after as f64));
-        writeln!(out, "| {name} | {before} | {after} | x{:.3} |", change.ratio())?;
-    }
-    if let Some(own) = &summary.accuracy {
-        let images = plural(own.images, "image");
-        let points = format!("{:+.2} points on {images}", own.after - own.before);
-        writeln!(out, "| top-1 | {:.2} % | {:.2} % | {points} |", own.before, own.after)?;
-    }
-    if let Some(agreement) = summary.agreement {
-        writeln!(out, "| agreement | | {:.2} % | |", 100.0 * agreement)?;
+    writeln!(out, "| | before | after | |\n|---|---:|---:|---|")?;
+    for (name, before, after, change) in summary.figures().rows() {
+        writeln!(out, "| {name} | {before} | {after} | {change} |")?;
     }
     for warning in &summary.warnings {
         writeln!(out, "\n> **Warning:** {}", markdown(warning))?;
     }
-    lost(&mut out, summary)?;
-    slow(&mut out, summary)?;
+    lost_most(&mut out, summary.accuracy.as_ref())?;
+    not_faster(&mut out, summary.profile.as_ref())?;
     let engine = &summary.engine;
     writeln!(
         out,
@@ -67,8 +51,9 @@ fn write(summary: &Summary) -> Result<String, fmt::Error> {
     Ok(out)
 }
 
-fn lost(out: &mut String, summary: &Summary) -> fmt::Result {
-    let Some(own) = &summary.accuracy else { return Ok(()) };
+/// Classes that answer less often right than before.
+pub(crate) fn lost_most(out: &mut String, accuracy: Option<&AccuracyChange>) -> fmt::Result {
+    let Some(own) = accuracy else { return Ok(()) };
     let change = |own: &super::ClassChange| own.after.recall - own.before.recall;
     let mut classes: Vec<_> = own.classes.iter().filter(|own| change(own) < 0.0).collect();
     classes.sort_by(|a, b| change(a).total_cmp(&change(b)));
@@ -85,8 +70,9 @@ fn lost(out: &mut String, summary: &Summary) -> fmt::Result {
     writeln!(out, "\n</details>")
 }
 
-fn slow(out: &mut String, summary: &Summary) -> fmt::Result {
-    let noted = summary.profile.iter().flat_map(crate::profile::Profile::noted);
+/// Layers that did not get faster as their work fell, and why.
+pub(crate) fn not_faster(out: &mut String, profile: Option<&Profile>) -> fmt::Result {
+    let noted = profile.into_iter().flat_map(Profile::noted);
     let layers: Vec<_> = noted.take(MOST).collect();
     if layers.is_empty() {
         return Ok(());

@@ -2,6 +2,7 @@
 
 mod classes;
 mod dependencies;
+mod figures;
 mod format;
 mod html;
 mod inspection;
@@ -12,23 +13,29 @@ mod number;
 mod repair;
 #[cfg(test)]
 mod samples;
+mod schema;
 mod scored;
 mod searched;
 mod summary;
 mod swept;
 mod terminal;
 mod text;
+mod times;
 
 pub use classes::{ClassEdge, ClassMerge, Classwise, FollowedClass, GroupClasses, classes_svg};
 pub use dependencies::{Dot, Drawing, Svg};
+pub(crate) use figures::Figures;
 pub use format::{Format, Style};
+pub(crate) use html::{Cell, Page, again, cards, class_by_class, first_result, percentiles, where_time_goes};
 pub use html::{Html, sweep_html};
 pub use inspection::{InspectedGroup, InspectedOperator, Inspection, Members};
 pub use json::Json;
 pub use markdown::Markdown;
+pub(crate) use markdown::{lost_most, not_faster};
 pub use memory::peak_memory_bytes;
 pub use number::{bytes, count};
 pub use repair::Repair;
+pub use schema::json_schema;
 pub use scored::{SCORES_SCHEMA_VERSION, Scored, ScoredGroup};
 pub use searched::{Loss, Searched, Tried};
 pub use summary::{
@@ -38,5 +45,6 @@ pub use summary::{
 pub use swept::{SWEEP_SCHEMA_VERSION, Swept, SweptModel, sweep_csv, sweep_svg, sweep_table};
 pub use terminal::Terminal;
 pub(crate) use terminal::lines;
-pub(crate) use text::markdown;
 pub use text::printable;
+pub(crate) use text::{escaped, markdown};
+pub use times::{Samples, Times};

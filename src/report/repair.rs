@@ -1,12 +1,13 @@
 //! What was done to repair a model.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::compensate::Refit;
 use crate::refine::Refined;
 
 /// Compensation and refinement of a pruned model.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Repair {
     /// Consumers, and layers behind a cut.
     #[serde(flatten)]

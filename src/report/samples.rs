@@ -11,7 +11,7 @@ use crate::channels::Scope;
 use crate::compensate::{Method, Refit};
 use crate::engine::EngineInfo;
 use crate::latency::Interval;
-use crate::plan::Rounding;
+use crate::plan::{Allocation, Rounding};
 use crate::verify::{Accuracy, Agreement, Paired};
 
 pub(super) fn file(path: &str) -> FileInfo {
@@ -53,12 +53,15 @@ pub(super) fn bare() -> Summary {
         params: Change { before: 393_778, after: 201_946 },
         bytes: Change { before: 1_588_526, after: 821_174 },
         latency_ms: None,
+        prepare_ms: None,
+        samples: None,
         profile: None,
         accuracy: None,
         agreement: None,
         criterion: "l2".into(),
         budget: "MACs x0.5".into(),
         searched: None,
+        allocation: Allocation::Uniform,
         rounding: Rounding { block: 1, multiple: 1 },
         groups: vec![group("/stem/Conv", 24, 24), group("/blocks.0/a/Conv", 24, 11)],
         protected: vec![guarded("/head/Gemm", &["channels of the graph output `output`"])],
@@ -122,6 +125,7 @@ pub(super) fn full() -> Summary {
             pairs: 1304,
             batch: 1,
         }),
+        prepare_ms: Some([2100.0, 1300.0]),
         accuracy: Some(AccuracyChange {
             classes: Vec::new(),
             before: 91.7,
@@ -133,6 +137,7 @@ pub(super) fn full() -> Summary {
         }),
         agreement: Some(0.912),
         searched: Some(searched()),
+        allocation: Allocation::Sensitivity,
         rounding: Rounding { block: 16, multiple: 4 },
         groups: (0..20).map(|at| group(&format!("/layers/layers.{at}/conv/Conv"), 64, 32)).collect(),
         protected: vec![

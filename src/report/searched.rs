@@ -1,5 +1,6 @@
 //! What was tried on the way to a model: candidates of a budget that takes measuring.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::text::plural;
@@ -7,7 +8,7 @@ use crate::latency::Interval;
 use crate::verify::{CONFIDENCE, Paired};
 
 /// A search for the plan that meets a bound on what has to be measured.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Searched {
     /// The bounds in words.
     pub goal: String,
@@ -16,7 +17,7 @@ pub struct Searched {
 }
 
 /// One candidate.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Tried {
     /// Budget of the plan, in words.
     pub budget: String,
@@ -33,7 +34,7 @@ pub struct Tried {
 }
 
 /// Loss of accuracy on labelled images.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Loss {
     /// Images, and on how many the models differ.
     #[serde(flatten)]

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Repair;
+use super::times::Samples;
 use super::{Classwise, Searched};
 use crate::channels::{Protected, Scope};
 use crate::engine::EngineInfo;
+use crate::plan::{Allocation, Rounding};
 use crate::profile::Profile;
 use crate::verify::{Accuracy, Agreement, ClassAccuracy};
 
@@ -16,7 +19,7 @@ use crate::verify::{Accuracy, Agreement, ClassAccuracy};
 pub const REPORT_SCHEMA_VERSION: u32 = 1;
 
 /// A number before and after pruning.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Change {
     /// Of the dense model.
     pub before: u64,
@@ -32,7 +35,7 @@ impl Change {
 }
 
 /// A model file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FileInfo {
     /// Path as given.
     pub path: PathBuf,
@@ -41,7 +44,7 @@ pub struct FileInfo {
 }
 
 /// Time of one run.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LatencyChange {
     /// Median of the dense model in milliseconds.
     pub before: f64,
@@ -70,7 +73,7 @@ pub struct LatencyChange {
 }
 
 /// Top-1 on labelled images.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AccuracyChange {
     /// Of the dense model, in percent.
     pub before: f64,
@@ -98,7 +101,7 @@ impl AccuracyChange {
 }
 
 /// One class before and after.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ClassChange {
     /// Output of the class.
     pub output: usize,
@@ -113,7 +116,7 @@ pub struct ClassChange {
 }
 
 /// One group of coupled channels.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GroupChange {
     /// Name of the first node that makes the channels.
     pub name: String,
@@ -131,7 +134,7 @@ pub struct GroupChange {
 }
 
 /// What was calibrated on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Calibrated {
     /// Folder or file.
     pub path: PathBuf,
@@ -148,7 +151,7 @@ pub struct Calibrated {
 }
 
 /// Masked = sliced.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Verified {
     /// Error and tolerance.
     #[serde(flatten)]
@@ -158,7 +161,7 @@ pub struct Verified {
 }
 
 /// A pruning run.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Summary {
     /// [`REPORT_SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -178,6 +181,12 @@ pub struct Summary {
     pub bytes: Change,
     /// Time of one run, if it was measured.
     pub latency_ms: Option<LatencyChange>,
+    /// Milliseconds until the engine gave its first result of each model: session, engine build, first run.
+    #[serde(default)]
+    pub prepare_ms: Option<[f64; 2]>,
+    /// Single times, if they were measured here: not in the JSON.
+    #[serde(skip)]
+    pub samples: Option<Samples>,
     /// Where the time goes, if it was measured and the engine can tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<Profile>,
@@ -192,8 +201,11 @@ pub struct Summary {
     /// What was tried to find the budget of the plan, where it follows from bounds that take measuring.
     #[serde(default)]
     pub searched: Option<Searched>,
+    /// How the widths were shared out.
+    #[serde(default)]
+    pub allocation: Allocation,
     /// Channel block: preferred step and finest step of a width.
-    pub rounding: crate::plan::Rounding,
+    pub rounding: Rounding,
     /// Groups in the order of the graph.
     pub groups: Vec<GroupChange>,
     /// How the classes are related and what the cuts take from each, for the class-wise criteria.
@@ -224,7 +236,7 @@ pub struct Summary {
 }
 
 /// Channels that stay whole.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProtectedChannels {
     /// Node that makes them.
     pub node: String,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use super::text::{plural, shorten, thousands, wrap};
-use super::{AccuracyChange, Change, Classwise, Format, ProtectedChannels, Repair, Style, Summary, bytes, count};
+use super::{AccuracyChange, Change, Classwise, Format, ProtectedChannels, Repair, Style, Summary, bytes};
 use crate::compensate::Method;
 use crate::engine::Convolutions;
 use crate::profile::Profile;
@@ -14,6 +14,9 @@ const MOST_ROWS: usize = 16;
 
 /// Layers that did not get faster which are named.
 const MOST_LAYERS: usize = 3;
+
+/// A start that takes longer than this is worth a line: an engine that is built takes minutes.
+const SLOW_START_MS: f64 = 2e3;
 
 /// Column in which the text of a named line starts.
 const DETAIL: usize = 17;
@@ -79,9 +82,9 @@ impl Terminal {
             let (before, after) = (unit(change.before as f64), unit(change.after as f64));
             writeln!(out, "  {name:<12}{before:>12}{after:>12}{:>9.3}", change.ratio())
         };
-        row("MACs", &summary.macs, count)?;
-        row("parameters", &summary.params, count)?;
-        row("file", &summary.bytes, bytes)?;
+        for (name, change, unit) in summary.figures().sizes() {
+            row(name, &change, unit)?;
+        }
         let Some(latency) = &summary.latency_ms else { return Ok(()) };
         writeln!(
             out,
@@ -146,12 +149,20 @@ impl Terminal {
         let threads = plural(engine.threads, "thread");
         let name = format!("{} {} on {}, {threads}{library}", engine.name, engine.version, engine.provider);
         self.detail(out, "engine", &name)?;
-        let Summary { criterion, budget, rounding, seed, .. } = summary;
+        if let Some([before, after]) = summary.prepare_ms.filter(|own| own[0].max(own[1]) >= SLOW_START_MS) {
+            let text = format!("first result after {:.1} s before, {:.1} s after", before / 1e3, after / 1e3);
+            self.detail(out, "start", &text)?;
+        }
+        let Summary { criterion, budget, allocation, rounding, seed, .. } = summary;
         let step = match rounding.block {
             1 => "any width".to_owned(),
             block => format!("widths in steps of {block}"),
         };
-        self.detail(out, "criterion", &format!("{criterion}, {budget}, {step}, seed {seed}"))?;
+        self.detail(
+            out,
+            "criterion",
+            &format!("{criterion}, {budget}, {}, {step}, seed {seed}", allocation.describe()),
+        )?;
         if let Some(profile) = &summary.profile {
             self.layers(out, profile)?;
         }

@@ -78,7 +78,7 @@ pub(super) fn thousands(number: usize) -> String {
 }
 
 /// Text fit for an element.
-pub(super) fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     printable(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

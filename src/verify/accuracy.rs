@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use ndarray::{ArrayD, Axis};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Paired;
 
 /// Top-1 of a model, with its uncertainty.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Accuracy {
     /// Images judged right.
     pub correct: usize,
@@ -52,7 +53,7 @@ pub fn wilson(correct: usize, images: usize) -> (f64, f64) {
 }
 
 /// How a model does on one class.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ClassAccuracy {
     /// Images of the class.
     pub images: usize,

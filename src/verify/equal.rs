@@ -88,7 +88,7 @@ impl Explain for VerifyError {
 }
 
 /// How well two models agree.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Agreement {
     /// Largest difference over all outputs, relative to the largest value of the output.
     pub max_error: f64,

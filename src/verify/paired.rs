@@ -1,5 +1,6 @@
 //! What pruning costs in accuracy, judged on the same images before and after.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Quantile of the normal distribution for a one-sided bound of [`CONFIDENCE`].
@@ -9,7 +10,7 @@ const Z: f64 = 1.644_853_626_951_472_2;
 pub const CONFIDENCE: f64 = 0.95;
 
 /// Labelled images on which two models were right or wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Paired {
     /// Images judged by both.
     pub images: usize,

@@ -3,7 +3,7 @@
 use super::CheckFormat;
 use crate::check::Checked;
 
-/// Versioned JSON; the form is that of [`Checked`], and `schemas/check.schema.json` describes it.
+/// Versioned JSON; the form is that of [`Checked`], and `onnx-prune schema check` describes it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CheckJson;
 

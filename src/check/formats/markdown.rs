@@ -2,12 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::{CheckFormat, figures, model_name};
+use super::{CheckFormat, model_name};
 use crate::check::{Checked, Outcome};
-use crate::report::markdown;
-
-/// Layers that did not get faster which are listed.
-const MOST_LAYERS: usize = 10;
+use crate::report::{lost_most, markdown, not_faster};
 
 /// A verdict, a table of the bounds, one of the figures, and the rest folded away. GitHub and GitLab show it alike.
 #[derive(Debug, Clone, Copy, Default)]
@@ -47,21 +44,14 @@ fn write(checked: &Checked) -> Result<String, std::fmt::Error> {
         writeln!(out, "| {mark} | {name} | {value} | {bound}{limit} | {interval} | {noise} |")?;
     }
     writeln!(out, "\n| | before | after | |\n|---|---:|---:|---|")?;
-    for (name, before, after, change) in figures(checked) {
+    for (name, before, after, change) in checked.figures().rows() {
         writeln!(out, "| {name} | {before} | {after} | {change} |")?;
     }
     for warning in &checked.warnings {
         writeln!(out, "\n> {}", markdown(warning))?;
     }
-    let noted = checked.profile.iter().flat_map(crate::profile::Profile::noted).take(MOST_LAYERS);
-    let layers: Vec<_> = noted.collect();
-    if !layers.is_empty() {
-        writeln!(out, "\n<details><summary>Layers that did not get faster as their work fell</summary>\n")?;
-        for layer in layers {
-            writeln!(out, "- {}: {}", markdown(&layer.name), markdown(layer.note.as_deref().unwrap_or_default()))?;
-        }
-        writeln!(out, "\n</details>")?;
-    }
+    lost_most(&mut out, checked.accuracy.as_ref())?;
+    not_faster(&mut out, checked.profile.as_ref())?;
     let (engine, machine) = (&checked.engine, &checked.machine);
     writeln!(
         out,

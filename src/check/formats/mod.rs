@@ -3,20 +3,24 @@
 mod bencher;
 mod codequality;
 mod github;
+mod html;
 mod json;
 mod junit;
 mod markdown;
 mod openmetrics;
 mod terminal;
+mod times;
 
 pub use bencher::Bencher;
 pub use codequality::CodeQuality;
 pub use github::GithubAnnotations;
+pub use html::CheckHtml;
 pub use json::CheckJson;
 pub use junit::Junit;
 pub use markdown::CheckMarkdown;
 pub use openmetrics::OpenMetrics;
 pub use terminal::CheckTerminal;
+pub use times::CheckTimes;
 
 use super::Checked;
 
@@ -36,34 +40,6 @@ pub trait CheckFormat {
 fn model_name(checked: &Checked) -> String {
     let path = &checked.new.path;
     path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
-}
-
-/// Figures that a check tells: name, before, after, and what is left where that is a ratio.
-fn figures(checked: &Checked) -> Vec<(&'static str, String, String, String)> {
-    use crate::report::{bytes, count};
-    let ratio = |change: &crate::report::Change| format!("x{:.3}", change.ratio());
-    let mut rows = Vec::new();
-    if let Some(own) = &checked.latency_ms {
-        let interval = format!("x{:.3} [{:.3}, {:.3}]", own.ratio, own.ratio_low, own.ratio_high);
-        rows.push(("latency, median", format!("{:.3} ms", own.before), format!("{:.3} ms", own.after), interval));
-        let (before, after) = (format!("{:.3} ms", own.before_p95), format!("{:.3} ms", own.after_p95));
-        rows.push(("latency, p95", before, after, format!("x{:.3}", own.after_p95 / own.before_p95)));
-    }
-    for (name, change, show) in [
-        ("MACs", &checked.macs, count as fn(f64) -> String),
-        ("parameters", &checked.params, count),
-        ("file", &checked.bytes, bytes),
-    ] {
-        rows.push((name, show(change.before as f64), show(change.after as f64), ratio(change)));
-    }
-    if let Some(own) = &checked.accuracy {
-        let points = format!("{:+.2} points", own.after - own.before);
-        rows.push(("top-1", format!("{:.2} %", own.before), format!("{:.2} %", own.after), points));
-    }
-    if let Some(agreement) = checked.agreement {
-        rows.push(("agreement", String::new(), format!("{:.2} %", 100.0 * agreement), String::new()));
-    }
-    rows
 }
 
 #[cfg(test)]
@@ -115,6 +91,11 @@ pub(super) mod samples {
             }),
             noise: Some(Interval { median: 1.0, low: 0.99, high: 1.01 }),
             prepare_ms: Some([12.0, 9.0]),
+            samples: Some(crate::report::Samples {
+                parts: vec![1, 1],
+                before_ms: vec![1.0, 1.5],
+                after_ms: vec![0.8, 1.25],
+            }),
             profile: None,
             accuracy: None,
             agreement: Some(0.99),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{CheckFormat, figures};
+use super::CheckFormat;
 use crate::check::{Checked, Outcome};
 use crate::latency::Interval;
 use crate::report::{Style, printable};
@@ -50,7 +50,7 @@ impl CheckTerminal {
             writeln!(out, "  no bound was given: `onnx-prune check --help` lists them")?;
         }
         writeln!(out)?;
-        for (name, before, after, change) in figures(checked) {
+        for (name, before, after, change) in checked.figures().rows() {
             writeln!(out, "  {name:<18}{before:>12}{after:>12}  {change}")?;
         }
         writeln!(out)?;

@@ -4,12 +4,13 @@ mod svg;
 
 pub use svg::classes_svg;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::score::relatedness::{Edge, GraphOptions, Relatedness};
 
 /// Classes, their relatedness, and the groups as the classes see them.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Classwise {
     /// The classes that are followed, in the order of all arrays.
     pub classes: Vec<FollowedClass>,
@@ -25,7 +26,7 @@ pub struct Classwise {
 }
 
 /// A class, or several that were joined.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct FollowedClass {
     /// For people.
     pub name: String,
@@ -38,7 +39,7 @@ pub struct FollowedClass {
 }
 
 /// An edge of the class graph.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ClassEdge {
     /// One class.
     pub first: usize,
@@ -49,7 +50,7 @@ pub struct ClassEdge {
 }
 
 /// A merge of the class tree.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ClassMerge {
     /// One node.
     pub first: usize,
@@ -60,7 +61,7 @@ pub struct ClassMerge {
 }
 
 /// A group as the classes see it.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct GroupClasses {
     /// Name of the group.
     pub name: String,

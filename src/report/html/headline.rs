@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::page::{Cell, Page};
 use crate::report::text::plural;
-use crate::report::{Change, Summary, bytes, count};
+use crate::report::{Figures, LatencyChange, Summary};
 
 pub(super) fn write(page: &mut Page, summary: &Summary) -> fmt::Result {
     use fmt::Write as _;
@@ -16,37 +16,36 @@ pub(super) fn write(page: &mut Page, summary: &Summary) -> fmt::Result {
     for warning in &summary.warnings {
         page.paragraph("warning", warning)?;
     }
-    cards(page, summary)?;
-    costs(page, summary)
+    cards(page, &summary.figures())?;
+    percentiles(page, summary.latency_ms.as_ref())
 }
 
-fn cards(page: &mut Page, summary: &Summary) -> fmt::Result {
+/// The figures that decide, and what the colours of the bars below mean.
+pub(crate) fn cards(page: &mut Page, figures: &Figures<'_>) -> fmt::Result {
     page.0.push_str("<div class=\"cards\">\n");
-    if let Some(own) = &summary.latency_ms {
+    if let Some(own) = figures.latency {
         let interval = format!("95 % [{:.3}, {:.3}], batch {}", own.ratio_low, own.ratio_high, own.batch);
         page.card("latency", &format!("x{:.3}", own.ratio), &interval)?;
     }
-    if let Some(own) = &summary.accuracy {
+    if let Some(own) = figures.accuracy {
         let change = format!("{:+.2} points, {}", own.after - own.before, plural(own.images, "image"));
         page.card("top-1", &format!("{:.2} %", own.after), &change)?;
     }
-    if let Some(agreement) = summary.agreement {
+    if let Some(agreement) = figures.agreement {
         page.card("agreement", &format!("{:.2} %", 100.0 * agreement), "answers as the dense model's")?;
     }
-    let card = |page: &mut Page, name: &str, change: &Change, show: fn(f64) -> String| {
+    for (name, change, show) in figures.sizes() {
         let remark = format!("{} to {}", show(change.before as f64), show(change.after as f64));
-        page.card(name, &format!("x{:.3}", change.ratio()), &remark)
-    };
-    card(page, "MACs", &summary.macs, count)?;
-    card(page, "parameters", &summary.params, count)?;
-    card(page, "file", &summary.bytes, bytes)?;
+        page.card(name, &format!("x{:.3}", change.ratio()), &remark)?;
+    }
     page.0
         .push_str("</div>\n<p class=\"key\"><span><i></i>before</span><span><i class=\"after\"></i>after</span></p>\n");
     Ok(())
 }
 
-fn costs(page: &mut Page, summary: &Summary) -> fmt::Result {
-    let Some(own) = &summary.latency_ms else { return Ok(()) };
+/// Median and tail of the time of a run.
+pub(crate) fn percentiles(page: &mut Page, latency: Option<&LatencyChange>) -> fmt::Result {
+    let Some(own) = latency else { return Ok(()) };
     let most = own.before_tail[1].max(own.after_tail[1]).max(own.before_p95).max(own.before);
     let row = |name: &str, before: f64, after: f64| -> Vec<Cell> {
         vec![

@@ -8,14 +8,14 @@ use crate::report::text::plural;
 use crate::report::{Summary, count};
 
 pub(super) fn write(page: &mut Page, summary: &Summary) -> fmt::Result {
-    if let Some(profile) = &summary.profile {
-        times(page, profile)?;
-    }
+    where_time_goes(page, summary.profile.as_ref())?;
     widths(page, summary)?;
     protected(page, summary)
 }
 
-fn times(page: &mut Page, profile: &Profile) -> fmt::Result {
+/// Layer by layer: time, work, and why the time did not fall as the work did.
+pub(crate) fn where_time_goes(page: &mut Page, profile: Option<&Profile>) -> fmt::Result {
+    let Some(profile) = profile else { return Ok(()) };
     page.title("Where the time goes")?;
     let [before, after] = profile.total_ms();
     let mut text =

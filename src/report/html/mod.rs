@@ -8,10 +8,14 @@ mod quality;
 mod run;
 mod sweep;
 
+pub(crate) use headline::{cards, percentiles};
+pub(crate) use layers::where_time_goes;
+pub(crate) use page::{Cell, Page};
+pub(crate) use quality::class_by_class;
+pub(crate) use run::{again, first_result};
 pub use sweep::sweep_html;
 
 use super::{Format, Summary};
-use page::Page;
 
 /// One self-contained HTML file.
 #[derive(Debug, Clone, Copy, Default)]

@@ -7,37 +7,37 @@ use crate::report::text::escaped;
 const STYLE: &str = include_str!("style.css");
 
 /// HTML that grows.
-pub(super) struct Page(pub(super) String);
+pub(crate) struct Page(pub(crate) String);
 
 impl Page {
-    pub(super) fn new(title: &str) -> Result<Self, fmt::Error> {
+    pub(crate) fn new(title: &str) -> Result<Self, fmt::Error> {
         let mut out = String::from("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
         writeln!(out, "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">")?;
         writeln!(out, "<title>{}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>", escaped(title))?;
         Ok(Self(out))
     }
 
-    pub(super) fn finish(mut self) -> String {
+    pub(crate) fn finish(mut self) -> String {
         self.0.push_str("</body>\n</html>\n");
         self.0
     }
 
-    pub(super) fn title(&mut self, text: &str) -> fmt::Result {
+    pub(crate) fn title(&mut self, text: &str) -> fmt::Result {
         writeln!(self.0, "<h2>{}</h2>", escaped(text))
     }
 
-    pub(super) fn paragraph(&mut self, class: &str, text: &str) -> fmt::Result {
+    pub(crate) fn paragraph(&mut self, class: &str, text: &str) -> fmt::Result {
         writeln!(self.0, "<p class=\"{class}\">{}</p>", escaped(text))
     }
 
     /// A figure with its name and a remark.
-    pub(super) fn card(&mut self, name: &str, figure: &str, remark: &str) -> fmt::Result {
+    pub(crate) fn card(&mut self, name: &str, figure: &str, remark: &str) -> fmt::Result {
         let (name, figure, remark) = (escaped(name), escaped(figure), escaped(remark));
         writeln!(self.0, "<div class=\"card\"><span>{name}</span><b>{figure}</b><span>{remark}</span></div>")
     }
 
     /// A table; `classes`: one for each column.
-    pub(super) fn table(&mut self, classes: &[&str], heads: &[&str], rows: &[Vec<Cell>]) -> fmt::Result {
+    pub(crate) fn table(&mut self, classes: &[&str], heads: &[&str], rows: &[Vec<Cell>]) -> fmt::Result {
         writeln!(self.0, "<div class=\"scroll\"><table>\n<thead><tr>")?;
         for (class, head) in classes.iter().zip(heads) {
             write!(self.0, "<th class=\"{class}\">{}</th>", escaped(head))?;
@@ -48,6 +48,9 @@ impl Page {
             for (class, cell) in classes.iter().zip(row) {
                 match cell {
                     Cell::Text(text) => write!(self.0, "<td class=\"{class}\">{}</td>", escaped(text))?,
+                    Cell::Marked(mark, text) => {
+                        write!(self.0, "<td class=\"{class}\"><span class=\"{mark}\">{}</span></td>", escaped(text))?;
+                    }
                     Cell::Bars(before, after) => {
                         let bar = |share: &f64| (100.0 * share).clamp(0.0, 100.0);
                         let (before, after) = (bar(before), bar(after));
@@ -65,14 +68,14 @@ impl Page {
     }
 
     /// What a reader may unfold.
-    pub(super) fn folded(&mut self, summary: &str, inside: impl FnOnce(&mut Self) -> fmt::Result) -> fmt::Result {
+    pub(crate) fn folded(&mut self, summary: &str, inside: impl FnOnce(&mut Self) -> fmt::Result) -> fmt::Result {
         writeln!(self.0, "<details><summary>{}</summary>", escaped(summary))?;
         inside(self)?;
         writeln!(self.0, "</details>")
     }
 
     /// Names and what they stand for.
-    pub(super) fn list(&mut self, entries: &[(&str, String)]) -> fmt::Result {
+    pub(crate) fn list(&mut self, entries: &[(&str, String)]) -> fmt::Result {
         self.0.push_str("<dl>\n");
         for (name, text) in entries {
             writeln!(self.0, "<dt>{}</dt><dd>{}</dd>", escaped(name), escaped(text))?;
@@ -82,8 +85,10 @@ impl Page {
 }
 
 /// A cell of a table.
-pub(super) enum Cell {
+pub(crate) enum Cell {
     Text(String),
+    /// Text in a colour of its own: `good`, `bad` or `soft`.
+    Marked(&'static str, String),
     /// Two bars, as shares of the cell: before, and after.
     Bars(f64, f64),
 }

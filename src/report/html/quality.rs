@@ -3,19 +3,20 @@
 use std::fmt;
 
 use super::page::{Cell, Page};
-use crate::report::Summary;
 use crate::report::text::plural;
+use crate::report::{AccuracyChange, Summary};
 
 /// Classes that are listed unfolded.
 const MOST_CLASSES: usize = 10;
 
 pub(super) fn write(page: &mut Page, summary: &Summary) -> fmt::Result {
-    accuracy(page, summary)?;
+    class_by_class(page, summary.accuracy.as_ref())?;
     tried(page, summary)
 }
 
-fn accuracy(page: &mut Page, summary: &Summary) -> fmt::Result {
-    let Some(own) = &summary.accuracy else { return Ok(()) };
+/// Accuracy of every class, those that lost most first.
+pub(crate) fn class_by_class(page: &mut Page, accuracy: Option<&AccuracyChange>) -> fmt::Result {
+    let Some(own) = accuracy else { return Ok(()) };
     page.title("Class by class")?;
     let kind =
         if own.seen_in_calibration { "calibration images, which the repair has seen" } else { "held-out images" };

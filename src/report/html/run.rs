@@ -10,7 +10,8 @@ use crate::report::{Summary, bytes};
 pub(super) fn write(page: &mut Page, summary: &Summary) -> fmt::Result {
     repair(page, summary)?;
     details(page, summary)?;
-    again(page, summary)
+    let files = [("before", summary.model.sha256.as_str()), ("after", summary.output.sha256.as_str())];
+    again(page, &summary.command, &[("seed", summary.seed.to_string())], files)
 }
 
 fn repair(page: &mut Page, summary: &Summary) -> fmt::Result {
@@ -51,8 +52,9 @@ fn details(page: &mut Page, summary: &Summary) -> fmt::Result {
     let threads = plural(engine.threads, "thread");
     let mut entries = vec![
         ("engine", format!("{} {} on {}, {threads}", engine.name, engine.version, engine.provider)),
-        ("criterion", format!("{}, {}", summary.criterion, summary.budget)),
+        ("criterion", format!("{}, {}, {}", summary.criterion, summary.budget, summary.allocation.describe())),
     ];
+    entries.extend(summary.prepare_ms.map(|[before, after]| ("first result", first_result(before, after))));
     if let Some(own) = &summary.calibration {
         entries.push((
             "calibration",
@@ -75,18 +77,27 @@ fn details(page: &mut Page, summary: &Summary) -> fmt::Result {
     page.list(&entries)
 }
 
-fn again(page: &mut Page, summary: &Summary) -> fmt::Result {
+/// How long the engine takes to start: session, engine build, first run.
+pub(crate) fn first_result(before: f64, after: f64) -> String {
+    format!("after {before:.0} ms before, {after:.0} ms after")
+}
+
+/// How to do it again: the command, the version, what else decides, and both files.
+pub(crate) fn again(
+    page: &mut Page,
+    command: &[String],
+    more: &[(&'static str, String)],
+    files: [(&str, &str); 2],
+) -> fmt::Result {
     page.title("How to reproduce it")?;
-    if !summary.command.is_empty() {
-        let words: Vec<String> = summary.command.iter().map(|word| quoted(word)).collect();
+    if !command.is_empty() {
+        let words: Vec<String> = command.iter().map(|word| quoted(word)).collect();
         writeln!(page.0, "<pre>{}</pre>", escaped(&words.join(" ")))?;
     }
-    page.list(&[
-        ("version", format!("onnx-prune {}", summary.tool_version)),
-        ("seed", summary.seed.to_string()),
-        ("SHA-256 before", summary.model.sha256.clone()),
-        ("SHA-256 after", summary.output.sha256.clone()),
-    ])
+    let mut entries = vec![("version", format!("onnx-prune {}", env!("CARGO_PKG_VERSION")))];
+    entries.extend(more.iter().cloned());
+    entries.extend(files.map(|(name, sha256)| ("SHA-256", format!("{name}: {sha256}"))));
+    page.list(&entries)
 }
 
 /// A word as a shell takes it.

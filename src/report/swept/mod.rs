@@ -6,6 +6,7 @@ mod table;
 pub use svg::sweep_svg;
 pub use table::{sweep_csv, sweep_table};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Summary;
@@ -14,7 +15,7 @@ use super::Summary;
 pub const SWEEP_SCHEMA_VERSION: u32 = 1;
 
 /// A sweep.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Swept {
     /// [`SWEEP_SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -25,7 +26,7 @@ pub struct Swept {
 }
 
 /// One model of a sweep.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct SweptModel {
     /// Share of the multiply-accumulates that was asked for.
     pub share: f64,

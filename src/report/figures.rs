@@ -1,0 +1,63 @@
+//! The figures that decide, alike in every form: of a pruning run and of a check.
+
+use super::text::plural;
+use super::{AccuracyChange, Change, LatencyChange, Summary, bytes, count};
+
+/// What two models cost and are worth.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Figures<'a> {
+    pub(crate) latency: Option<&'a LatencyChange>,
+    pub(crate) macs: Change,
+    pub(crate) params: Change,
+    pub(crate) bytes: Change,
+    pub(crate) accuracy: Option<&'a AccuracyChange>,
+    pub(crate) agreement: Option<f64>,
+}
+
+/// A figure: its name, before, after, and what is left where that is a ratio, or what was lost.
+type Row = (&'static str, String, String, String);
+
+/// A size: its name, change and unit.
+type Size = (&'static str, Change, fn(f64) -> String);
+
+impl Figures<'_> {
+    /// What needs no run.
+    pub(crate) fn sizes(&self) -> [Size; 3] {
+        [("MACs", self.macs, count), ("parameters", self.params, count), ("file", self.bytes, bytes)]
+    }
+
+    pub(crate) fn rows(&self) -> Vec<Row> {
+        let mut rows = Vec::new();
+        if let Some(own) = self.latency {
+            let interval = format!("x{:.3} [{:.3}, {:.3}]", own.ratio, own.ratio_low, own.ratio_high);
+            rows.push(("latency, median", format!("{:.3} ms", own.before), format!("{:.3} ms", own.after), interval));
+            let (before, after) = (format!("{:.3} ms", own.before_p95), format!("{:.3} ms", own.after_p95));
+            rows.push(("latency, p95", before, after, format!("x{:.3}", own.after_p95 / own.before_p95)));
+        }
+        for (name, change, show) in self.sizes() {
+            let (before, after) = (show(change.before as f64), show(change.after as f64));
+            rows.push((name, before, after, format!("x{:.3}", change.ratio())));
+        }
+        if let Some(own) = self.accuracy {
+            let points = format!("{:+.2} points on {}", own.after - own.before, plural(own.images, "image"));
+            rows.push(("top-1", format!("{:.2} %", own.before), format!("{:.2} %", own.after), points));
+        }
+        if let Some(agreement) = self.agreement {
+            rows.push(("agreement", String::new(), format!("{:.2} %", 100.0 * agreement), String::new()));
+        }
+        rows
+    }
+}
+
+impl Summary {
+    pub(crate) fn figures(&self) -> Figures<'_> {
+        Figures {
+            latency: self.latency_ms.as_ref(),
+            macs: self.macs,
+            params: self.params,
+            bytes: self.bytes,
+            accuracy: self.accuracy.as_ref(),
+            agreement: self.agreement,
+        }
+    }
+}
