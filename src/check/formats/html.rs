@@ -69,7 +69,7 @@ fn gates(page: &mut Page, gates: &[Gate]) -> fmt::Result {
     };
     let rows: Vec<Vec<Cell>> = gates.iter().map(row).collect();
     page.table(
-        &["", "", "n", "n", "n", "n", "n"],
+        &["", "", "n", "n", "n brk", "n wide", "n wide"],
         &["verdict", "bound", "found", "allowed", "95 % interval", "noise", "tries"],
         &rows,
     )

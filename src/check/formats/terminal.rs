@@ -51,7 +51,8 @@ impl CheckTerminal {
         }
         writeln!(out)?;
         for (name, before, after, change) in checked.figures().rows() {
-            writeln!(out, "  {name:<18}{before:>12}{after:>12}  {change}")?;
+            let line = format!("  {name:<18}{before:>12}{after:>12}  {change}");
+            writeln!(out, "{}", line.trim_end())?;
         }
         writeln!(out)?;
         self.details(&mut out, checked)?;

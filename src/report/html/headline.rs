@@ -32,7 +32,7 @@ pub(crate) fn cards(page: &mut Page, figures: &Figures<'_>) -> fmt::Result {
         page.card("top-1", &format!("{:.2} %", own.after), &change)?;
     }
     if let Some(agreement) = figures.agreement {
-        page.card("agreement", &format!("{:.2} %", 100.0 * agreement), "answers as the dense model's")?;
+        page.card("agreement", &format!("{:.2} %", 100.0 * agreement), "of the answers stay the same")?;
     }
     for (name, change, show) in figures.sizes() {
         let remark = format!("{} to {}", show(change.before as f64), show(change.after as f64));

@@ -49,7 +49,7 @@ pub(crate) fn where_time_goes(page: &mut Page, profile: Option<&Profile>) -> fmt
     };
     let rows: Vec<Vec<Cell>> = profile.layers.iter().map(row).collect();
     page.table(
-        &["name", "", "n", "n", "bars", "n", "note"],
+        &["name", "wide", "n wide", "n", "bars", "n wide", "note"],
         &["layer", "operator", "channels after", "ms", "", "MACs", "why the time did not fall as the work did"],
         &rows,
     )

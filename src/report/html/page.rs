@@ -27,7 +27,7 @@ impl Page {
     }
 
     pub(crate) fn paragraph(&mut self, class: &str, text: &str) -> fmt::Result {
-        writeln!(self.0, "<p class=\"{class}\">{}</p>", escaped(text))
+        writeln!(self.0, "<p class=\"{class}\">{}</p>", coded(text))
     }
 
     /// A figure with its name and a remark.
@@ -78,10 +78,22 @@ impl Page {
     pub(crate) fn list(&mut self, entries: &[(&str, String)]) -> fmt::Result {
         self.0.push_str("<dl>\n");
         for (name, text) in entries {
-            writeln!(self.0, "<dt>{}</dt><dd>{}</dd>", escaped(name), escaped(text))?;
+            writeln!(self.0, "<dt>{}</dt><dd>{}</dd>", escaped(name), coded(text))?;
         }
         writeln!(self.0, "</dl>")
     }
+}
+
+/// Text whose `words` between backticks stand out.
+fn coded(text: &str) -> String {
+    let text = escaped(text);
+    let parts: Vec<&str> = text.split('`').collect();
+    if parts.len().is_multiple_of(2) {
+        return text;
+    }
+    let part =
+        |(at, part): (usize, &&str)| if at % 2 == 1 { format!("<code>{part}</code>") } else { (*part).to_owned() };
+    parts.iter().enumerate().map(part).collect()
 }
 
 /// A cell of a table.
@@ -102,5 +114,16 @@ impl From<String> for Cell {
 impl From<&str> for Cell {
     fn from(text: &str) -> Self {
         Self::Text(text.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_between_backticks_stand_out() {
+        assert_eq!(coded("`--cpus` <b>"), "<code>--cpus</code> &lt;b&gt;");
+        assert_eq!(coded("a ` alone"), "a ` alone");
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::page::{Cell, Page};
-use crate::report::text::plural;
+use crate::report::text::{plural, thousands};
 use crate::report::{AccuracyChange, Summary};
 
 /// Classes that are listed unfolded.
@@ -25,7 +25,13 @@ pub(crate) fn class_by_class(page: &mut Page, accuracy: Option<&AccuracyChange>)
         "",
         &format!(
             "Top-1 {:.2} % (95 %: {:.1} to {:.1}) before, {:.2} % ({:.1} to {:.1}) after, on {} {kind}.",
-            own.before, before.low, before.high, own.after, after.low, after.high, own.images
+            own.before,
+            before.low,
+            before.high,
+            own.after,
+            after.low,
+            after.high,
+            thousands(own.images)
         ),
     )?;
     let mut classes: Vec<_> = own.classes.iter().filter(|class| class.before.images > 0).collect();
@@ -48,7 +54,7 @@ pub(crate) fn class_by_class(page: &mut Page, accuracy: Option<&AccuracyChange>)
             Cell::Bars(class.before.recall / 100.0, class.after.recall / 100.0),
         ]
     };
-    let columns = ["", "n", "n", "n", "n", "n", "bars"];
+    let columns = ["", "n wide", "n", "n", "n", "n wide", "bars"];
     let heads = ["class", "images", "before", "after", "change", "precision", ""];
     let rows: Vec<Vec<Cell>> = classes.iter().map(row).collect();
     let shown = rows.len().min(MOST_CLASSES);

@@ -39,6 +39,10 @@ pub fn sweep_html(swept: &Swept) -> Result<String, fmt::Error> {
         ]
     };
     let rows: Vec<Vec<Cell>> = swept.models.iter().map(row).collect();
-    page.table(&["name", "n", "n", "n", "n", "n"], &["model", "MACs", "latency", "file", "top-1", "agreement"], &rows)?;
+    page.table(
+        &["name", "n", "n brk", "n wide", "n", "n wide"],
+        &["model", "MACs", "latency", "file", "top-1", "agreement"],
+        &rows,
+    )?;
     Ok(page.finish())
 }

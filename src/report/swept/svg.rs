@@ -56,6 +56,8 @@ pub fn sweep_svg(swept: &Swept) -> Result<Option<String>, Error> {
         draw(&mut out, (&x, &y), point, ("bar", if point.front { "on" } else { "off" }))?;
     }
     draw(&mut out, (&x, &y), &dense, ("spread", "dense"))?;
+    let marked: Vec<&Point> = all().collect();
+    names(&mut out, (&x, &y), &marked)?;
     writeln!(out, "</svg>")?;
     Ok(Some(out))
 }
@@ -117,10 +119,48 @@ fn draw(out: &mut String, (x, y): (&Axis, &Axis), point: &Point, (bar, dot): (&s
     let [left, cx, right] = point.x.map(|value| x.at(value));
     let [low, cy, high] = point.y.map(|value| y.at(value));
     writeln!(out, "<path class=\"{bar}\" d=\"M{left:.1} {cy:.1}H{right:.1}M{cx:.1} {low:.1}V{high:.1}\"/>")?;
-    writeln!(out, "<circle class=\"{dot}\" cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"4\"/>")?;
-    // Names stand inside the picture, below their point where the front falls to the left.
-    let (dx, anchor) = if cx > WIDTH - RIGHT - 50.0 { (-8.0, "end") } else { (8.0, "start") };
-    writeln!(out, "<text text-anchor=\"{anchor}\" x=\"{:.1}\" y=\"{:.1}\">{}</text>", cx + dx, cy + 15.0, point.label)
+    writeln!(out, "<circle class=\"{dot}\" cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"4\"/>")
+}
+
+/// Size of a name, about.
+const NAME: (f64, f64) = (38.0, 13.0);
+
+/// A rectangle: left, top, right, bottom.
+type Area = [f64; 4];
+
+/// Writes the names, each beside its point where it hides least of the other points, their intervals and names.
+fn names(out: &mut String, (x, y): (&Axis, &Axis), points: &[&Point]) -> Result<(), Error> {
+    let mut taken: Vec<Area> = points.iter().flat_map(|point| marks((x, y), point)).collect();
+    for point in points {
+        let (cx, cy) = (x.at(point.x[1]), y.at(point.y[1]));
+        let places =
+            [(8.0, 15.0), (8.0, -7.0), (-8.0, 15.0), (-8.0, -7.0)].map(|(dx, dy)| (cx + dx, cy + dy, dx < 0.0));
+        let area = |&(at, base, left): &(f64, f64, bool)| -> Area {
+            let from = if left { at - NAME.0 } else { at };
+            [from, base - NAME.1 + 3.0, from + NAME.0, base + 3.0]
+        };
+        let inside = |area: &Area| area[0] > LEFT && area[2] < WIDTH - 2.0;
+        let hidden = |place: &(f64, f64, bool)| {
+            let own = area(place);
+            taken.iter().filter(|other| meet(&own, other)).count() + if inside(&own) { 0 } else { taken.len() }
+        };
+        let best = places.iter().min_by_key(|place| hidden(place)).copied().unwrap_or(places[0]);
+        let anchor = if best.2 { "end" } else { "start" };
+        writeln!(out, "<text text-anchor=\"{anchor}\" x=\"{:.1}\" y=\"{:.1}\">{}</text>", best.0, best.1, point.label)?;
+        taken.push(area(&best));
+    }
+    Ok(())
+}
+
+/// What a point and its intervals cover.
+fn marks((x, y): (&Axis, &Axis), point: &Point) -> [Area; 3] {
+    let [left, cx, right] = point.x.map(|value| x.at(value));
+    let [low, cy, high] = point.y.map(|value| y.at(value));
+    [[cx - 5.0, cy - 5.0, cx + 5.0, cy + 5.0], [left, cy - 1.0, right, cy + 1.0], [cx - 1.0, high, cx + 1.0, low]]
+}
+
+fn meet(a: &Area, b: &Area) -> bool {
+    a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3]
 }
 
 /// From values to places.
