@@ -9,6 +9,7 @@
     reason = "tests"
 )]
 
+mod dense_outputs;
 mod random_graphs;
 #[path = "../support/mod.rs"]
 mod support;
