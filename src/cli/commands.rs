@@ -82,6 +82,9 @@ fn interruptible() -> Result<Arc<AtomicBool>, Error> {
 fn prune(flags: &Prune, cancel: &AtomicBool) -> Result<(), Error> {
     let file = flags.preprocess_file().map(|path| PreprocessOptions::from_file(path)).transpose()?;
     let options = flags.options(file.unwrap_or_default());
+    if options.data.data.is_some() {
+        super::memory::keep_blocks();
+    }
     if let Some(shares) = &flags.budget.sweep {
         return super::sweep::run(flags, &options, &shares.0, cancel);
     }
