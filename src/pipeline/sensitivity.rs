@@ -163,7 +163,7 @@ fn answers(
 ) -> Result<Vec<Vec<ArrayD<f32>>>, Error> {
     let mut segment = stream.segment(model, engine, outputs)?;
     (0..stream.batches())
-        .map(|batch| Ok(segment.run(&stream.kept(batch))?.iter().map(|value| value.to_f32()).collect()))
+        .map(|batch| Ok(stream.run(&mut segment, batch)?.iter().map(|value| value.to_f32()).collect()))
         .collect()
 }
 

@@ -57,7 +57,7 @@ pub fn refine(
         let late = begin.elapsed() > limit;
         if cancel.load(Ordering::Relaxed) { Some(Stop::Cancelled) } else { late.then_some(Stop::Time) }
     };
-    let held = (0..images.len()).step_by(HELD_OUT).take(work.room).map(Pick::plain).collect::<Vec<_>>();
+    let held: Vec<Pick> = held_out(images.len(), work.held).map(Pick::plain).collect();
     let held_out = work.teacher.batches(&images, &held, work.size)?;
     let targets = weigh(&work.program, &held_out);
     let fit = (0..images.len()).filter(|image| image % HELD_OUT != 0).collect();
@@ -95,6 +95,15 @@ struct Work {
     size: usize,
     /// Images of a draw at most.
     room: usize,
+    /// Held-out images at most.
+    held: usize,
+}
+
+/// Every [`HELD_OUT`]th image; where there is no room for so many, as many from all over them: images come class by class.
+fn held_out(images: usize, room: usize) -> impl Iterator<Item = usize> {
+    let all = images.div_ceil(HELD_OUT);
+    let count = all.min(room);
+    (0..count).map(move |at| HELD_OUT * (at * all / count.max(1)))
 }
 
 impl Work {
@@ -103,7 +112,7 @@ impl Work {
         Refined {
             parameters: self.program.adjustable(),
             nodes: self.program.steps.iter().filter(|step| step.block.is_some()).count(),
-            images: [images.len() - held, held.min(self.room)],
+            images: [images.len() - held, held.min(self.held)],
             compared: self.program.targets().iter().map(|&value| self.program.values[value].name.clone()).collect(),
             left_out: self.program.left_out.clone(),
             stopped_by: Stop::Rounds,
@@ -142,7 +151,20 @@ fn prepare(
         return Ok(Err(refined));
     };
     program.aim(&teacher.targets);
-    let per_image = program.kept_per_image() + 2 * program.compared_per_image() + numbers;
-    let room = (MOST_BYTES / (per_image * size_of::<f32>())).max(size);
-    Ok(Ok(Work { program, teacher, size, room }))
+    let compared = 2 * program.compared_per_image() + numbers;
+    let fit = |per_image: usize| (MOST_BYTES / (per_image * size_of::<f32>())).max(size);
+    let (room, held) = (fit(program.kept_per_image() + compared), fit(compared));
+    Ok(Ok(Work { program, teacher, size, room, held }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn held_out_images_come_from_all_over() {
+        assert_eq!(held_out(23, 100).collect::<Vec<_>>(), [0, 5, 10, 15, 20]);
+        assert_eq!(held_out(100, 4).collect::<Vec<_>>(), [0, 25, 50, 75]);
+        assert_eq!(held_out(0, 4).count(), 0);
+    }
 }

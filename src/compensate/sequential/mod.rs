@@ -125,8 +125,7 @@ impl Walk<'_> {
         let made = |node: &crate::proto::onnx::NodeProto| node.output.contains(&layer.output);
         let Some(twin) = self.dense.graph().node.iter().position(made) else { return Ok(None) };
         let most = batches.holding(self.wanted_images(pruned, layer));
-        let held = dense.advance(self.dense, self.engine, twin, (batches.least, most))?;
-        let held = own.advance(pruned, self.engine, layer.node, (batches.least, held))?.min(held);
+        let held = self.advance((pruned, layer.node), twin, (batches.least, most), (dense, own))?;
         let looked_at: Vec<(usize, usize)> = batches.first(held);
         let Some(rows) = self.collect(pruned, layer, &looked_at, (dense, own))? else { return Ok(None) };
         let Some(mut matrix) = matrix::Matrix::of(pruned, layer) else { return Ok(None) };
@@ -163,6 +162,25 @@ impl Walk<'_> {
         }))
     }
 
+    /// Both streams up to a layer, side by side where memory holds all batches; the number of batches that both hold.
+    fn advance(
+        &self,
+        (pruned, node): (&Model, usize),
+        twin: usize,
+        (least, most): (usize, usize),
+        (dense, own): (&mut Stream, &mut Stream),
+    ) -> Result<usize, Error> {
+        if dense.batches() < most {
+            let held = dense.advance(self.dense, self.engine, twin, (least, most))?;
+            return Ok(own.advance(pruned, self.engine, node, (least, held))?.min(held));
+        }
+        let (dense, own) = rayon::join(
+            || dense.advance(self.dense, self.engine, twin, (least, most)),
+            || own.advance(pruned, self.engine, node, (least, most)),
+        );
+        Ok(dense?.min(own?))
+    }
+
     /// Images that the layer is to be fitted on.
     fn wanted_images(&self, pruned: &Model, layer: &Layer) -> usize {
         let outputs = self.channels.shape(&layer.output).unwrap_or_default();
@@ -194,7 +212,8 @@ impl Walk<'_> {
             if self.cancel.load(Ordering::Relaxed) {
                 return Err(Error::Interrupted);
             }
-            let (aim, read) = (aims.run(&dense.kept(batch))?, reads.run(&own.kept(batch))?);
+            let (aim, read) = rayon::join(|| dense.run(&mut aims, batch), || own.run(&mut reads, batch));
+            let (aim, read) = (aim?, read?);
             let (Some(aim), Some(x)) = (aim.first(), read.first()) else { return Ok(None) };
             if rows.is_none() {
                 let shape = Shape::of(layer, x.shape(), aim.shape(), &kept, size);

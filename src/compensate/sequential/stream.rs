@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
+use half::slice::HalfFloatSliceExt as _;
+use half::vec::HalfFloatVecExt as _;
 use ndarray::ArrayD;
 
 use crate::engine::{CompileOptions, Engine, EngineError, Session, Tensor};
@@ -43,19 +45,38 @@ const MOST_HALVED: f32 = 30_000.0;
 impl Held {
     fn new(value: Arc<Tensor>, halve: bool) -> Self {
         match value.as_ref() {
-            Tensor::F32(array) if halve && array.iter().all(|value| value.abs() <= MOST_HALVED) => {
-                Self::Half(array.mapv(half::f16::from_f32))
-            }
+            Tensor::F32(array) if halve => halved(array).map_or_else(|| Self::Whole(Arc::clone(&value)), Self::Half),
             _ => Self::Whole(value),
+        }
+    }
+
+    fn element_type(&self) -> DataType {
+        match self {
+            Self::Whole(value) => element_type(value),
+            Self::Half(_) => DataType::Float,
         }
     }
 
     fn value(&self) -> Arc<Tensor> {
         match self {
             Self::Whole(value) => Arc::clone(value),
-            Self::Half(array) => Arc::new(Tensor::F32(array.mapv(half::f16::to_f32))),
+            Self::Half(array) => Arc::new(Tensor::F32(doubled(array))),
         }
     }
+}
+
+/// In half precision, where all values can be.
+fn halved(array: &ArrayD<f32>) -> Option<ArrayD<half::f16>> {
+    let array = array.as_standard_layout();
+    let values = array.as_slice()?;
+    // Without a branch, so that the compiler takes many at a time; what is no number is not below the bound.
+    let fits = values.iter().fold(true, |fits, value| fits & (value.abs() <= MOST_HALVED));
+    fits.then(|| ArrayD::from_shape_vec(array.raw_dim(), Vec::from_f32_slice(values)).ok())?
+}
+
+fn doubled(array: &ArrayD<half::f16>) -> ArrayD<f32> {
+    let all = array.as_slice().and_then(|own| ArrayD::from_shape_vec(array.raw_dim(), own.to_f32_vec()).ok());
+    all.unwrap_or_else(|| array.mapv(half::f16::to_f32))
 }
 
 impl Stream {
@@ -111,7 +132,7 @@ impl Stream {
         let Some(place) = place.filter(|_| most > 0) else { return Ok(self.live.len().min(most)) };
         let names = self.alive(model.graph(), place);
         let mut segment = self.segment(model, engine, &names)?;
-        let first = segment.run(&self.kept(0))?;
+        let first = self.run(&mut segment, 0)?;
         let each: u64 = first.iter().map(|value| bytes(value)).sum();
         let halve = each.saturating_mul(most as u64) > self.limit;
         let held = if halve { each / 2 } else { each };
@@ -128,11 +149,13 @@ impl Stream {
         };
         let mut first = Some(first);
         for batch in 0..self.live.len() {
-            let values = first.take().map_or_else(|| segment.run(&self.kept(batch)), Ok)?;
+            let values = first.take().map_or_else(|| self.run(&mut segment, batch), Ok)?;
             self.live[batch] = hold(values);
         }
         if self.live.len() < fit {
-            let mut segment = Segment::new(model, engine, &self.inputs[self.live.len()], &names)?;
+            let inputs = &self.inputs[self.live.len()];
+            let known = inputs.iter().map(|(name, value)| (name.clone(), element_type(value))).collect();
+            let mut segment = Segment::new(model, engine, &known, &names)?;
             for batch in self.live.len()..fit {
                 let values = segment.run(&self.inputs[batch])?;
                 self.live.push(hold(values));
@@ -147,13 +170,19 @@ impl Stream {
     /// # Errors
     /// If the engine does not accept the part of the model in between.
     pub(crate) fn segment(&self, model: &Model, engine: &dyn Engine, names: &[String]) -> Result<Segment, Error> {
-        let known = if self.live.is_empty() { Values::new() } else { self.kept(0) };
+        let first = self.live.first().into_iter().flatten();
+        let known = first.map(|(name, held)| (name.clone(), held.element_type())).collect();
         Ok(Segment::new(model, engine, &known, names)?)
     }
 
-    /// What is kept of a batch.
-    pub(crate) fn kept(&self, batch: usize) -> Values {
-        self.live[batch].iter().map(|(name, held)| (name.clone(), held.value())).collect()
+    /// The values of a segment for a batch.
+    ///
+    /// # Errors
+    /// If the engine fails.
+    pub(crate) fn run(&self, segment: &mut Segment, batch: usize) -> Result<Vec<Arc<Tensor>>, EngineError> {
+        let read = self.live[batch].iter().filter(|(name, _)| segment.reads(name));
+        let known = read.map(|(name, held)| (name.clone(), held.value())).collect();
+        segment.run(&known)
     }
 }
 
@@ -167,7 +196,13 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    fn new(model: &Model, engine: &dyn Engine, known: &Values, names: &[String]) -> Result<Self, EngineError> {
+    /// `known`: what is there already, with its element type.
+    fn new(
+        model: &Model,
+        engine: &dyn Engine,
+        known: &BTreeMap<String, DataType>,
+        names: &[String],
+    ) -> Result<Self, EngineError> {
         let mut segment = Self { names: names.to_vec(), missing: Vec::new(), session: None, inputs: Vec::new() };
         segment.missing = names.iter().filter(|name| !known.contains_key(*name)).cloned().collect();
         if segment.missing.is_empty() {
@@ -182,8 +217,8 @@ impl Segment {
             graph.node.iter().flat_map(|node| node.input.iter().cloned().chain(captured(node))).collect();
         graph.input.retain(|input| read.contains(input.name()));
         for input in &mut graph.input {
-            if let Some(value) = known.get(input.name()) {
-                *input = tensor_info(input.name(), element_type(value) as i32, None);
+            if let Some(&element) = known.get(input.name()) {
+                *input = tensor_info(input.name(), element as i32, None);
             }
         }
         segment.inputs =
@@ -193,11 +228,16 @@ impl Segment {
         Ok(segment)
     }
 
+    /// Whether it starts from this value, or hands it on.
+    fn reads(&self, name: &String) -> bool {
+        self.inputs.contains(name) || self.names.contains(name) && !self.missing.contains(name)
+    }
+
     /// The values in the order of the names, `[N, ...]` each.
     ///
     /// # Errors
     /// If the engine fails.
-    pub(crate) fn run(&mut self, known: &Values) -> Result<Vec<Arc<Tensor>>, EngineError> {
+    fn run(&mut self, known: &Values) -> Result<Vec<Arc<Tensor>>, EngineError> {
         let mut made = BTreeMap::new();
         if let Some(session) = &mut self.session {
             let feed: Vec<(&str, &Tensor)> =
@@ -238,4 +278,26 @@ fn bytes(value: &Tensor) -> u64 {
         Tensor::U8(_) | Tensor::I8(_) | Tensor::Bool(_) => 1,
     };
     each * value.shape().iter().product::<usize>() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(values: Vec<f32>) -> Held {
+        let array = ArrayD::from_shape_vec(vec![1, values.len()], values).unwrap();
+        Held::new(Arc::new(Tensor::F32(array)), true)
+    }
+
+    #[test]
+    fn values_are_halved_where_all_fit() {
+        let values: Vec<f32> = (0..37_i16).map(|value| f32::from(value) / 7.0 - 2.0).collect();
+        let own = held(values.clone());
+        assert!(matches!(own, Held::Half(_)));
+        let back = own.value().to_f32();
+        assert!(back.iter().zip(&values).all(|(a, b)| (a - b).abs() <= 1e-3 * b.abs().max(1.0)));
+        for bad in [1e6, f32::NAN, f32::INFINITY] {
+            assert!(matches!(held(vec![1.0, bad]), Held::Whole(_)));
+        }
+    }
 }
