@@ -58,12 +58,9 @@ fn told(flags: &Bench, found: &Benched) -> Result<String, std::fmt::Error> {
         format!("{name:<8} {median:>9.3} ms   p90 {p90:>9.3}   p95 {p95:>9.3}   p99 {p99:>9.3}\n")
     };
     let mut text = format!(
-        "{} {} on {}, threads {}, batch {batch}, {pairs} pairs\n{}{}ratio    {ratio:>9.3}      95 % [{ratio_low:.3}, \
+        "{}, batch {batch}, {pairs} pairs\n{}{}ratio    {ratio:>9.3}      95 % [{ratio_low:.3}, \
          {ratio_high:.3}]\n",
-        engine.name,
-        engine.version,
-        engine.provider,
-        engine.threads,
+        engine.describe(),
         row("A", before, latency.before_p95, before_tail),
         row(second, after, latency.after_p95, after_tail)
     );

@@ -4,6 +4,7 @@ use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::{IoBinding, Session as OrtSession};
 use ort::value::{DynValue, Value};
 
+use super::onnxruntime::NAME;
 use super::{Bound, EngineError, Tensor};
 
 /// Where a session runs.
@@ -46,7 +47,7 @@ impl Bound for BoundRun<'_> {
             drop(self.session.run_binding(&self.binding)?);
             self.binding.synchronize_outputs()
         };
-        once().map_err(|error| EngineError::Run { engine: "onnxruntime".into(), why: error.to_string() })
+        once().map_err(|error| EngineError::Run { engine: NAME.into(), why: error.to_string() })
     }
 }
 

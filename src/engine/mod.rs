@@ -110,6 +110,13 @@ pub struct EngineInfo {
     pub threads: usize,
 }
 
+impl EngineInfo {
+    /// For people: what ran, where, and with how many threads.
+    pub fn describe(&self) -> String {
+        format!("{} {} on {}, threads {}", self.name, self.version, self.provider, self.threads)
+    }
+}
+
 /// How to compile a model.
 #[derive(Debug, Clone, Default)]
 pub struct CompileOptions {

@@ -16,7 +16,7 @@ use super::profile::{NodeTime, node_times};
 use super::{Bound, CompileOptions, Engine, EngineError, EngineInfo, EngineOptions, ProviderChoice, Session, Tensor};
 use crate::model::Model;
 
-const NAME: &str = "onnxruntime";
+pub(super) const NAME: &str = "onnxruntime";
 
 /// One environment per process: the library refuses a second one.
 static ENVIRONMENT: OnceLock<Result<Environment, String>> = OnceLock::new();

@@ -35,14 +35,10 @@ fn write(summary: &Summary) -> Result<String, fmt::Error> {
     }
     lost_most(&mut out, summary.accuracy.as_ref())?;
     not_faster(&mut out, summary.profile.as_ref())?;
-    let engine = &summary.engine;
     writeln!(
         out,
-        "\n<sub>{} {} on {}, threads {}; {}, {}; seed {}; onnx-prune {}</sub>",
-        engine.name,
-        engine.version,
-        engine.provider,
-        engine.threads,
+        "\n<sub>{}; {}, {}; seed {}; onnx-prune {}</sub>",
+        summary.engine.describe(),
         summary.criterion,
         markdown(&summary.budget),
         summary.seed,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use super::text::{plural, shorten, thousands, wrap};
-use super::{AccuracyChange, Change, Classwise, Format, ProtectedChannels, Repair, Style, Summary, bytes};
+use super::{AccuracyChange, Classwise, Format, ProtectedChannels, Repair, Style, Summary, bytes};
 use crate::compensate::Method;
 use crate::engine::Convolutions;
 use crate::profile::Profile;
@@ -78,12 +78,9 @@ impl Terminal {
 
     fn costs(self, out: &mut String, summary: &Summary) -> fmt::Result {
         writeln!(out, "{}", self.style.faint(&format!("  {:<12}{:>12}{:>12}{:>9}", "", "before", "after", "kept")))?;
-        let mut row = |name: &str, change: &Change, unit: fn(f64) -> String| {
-            let (before, after) = (unit(change.before as f64), unit(change.after as f64));
-            writeln!(out, "  {name:<12}{before:>12}{after:>12}{:>9.3}", change.ratio())
-        };
         for (name, change, unit) in summary.figures().sizes() {
-            row(name, &change, unit)?;
+            let (before, after) = (unit(change.before as f64), unit(change.after as f64));
+            writeln!(out, "  {name:<12}{before:>12}{after:>12}{:>9.3}", change.ratio())?;
         }
         let Some(latency) = &summary.latency_ms else { return Ok(()) };
         writeln!(

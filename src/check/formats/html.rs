@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{CheckFormat, model_name};
+use super::{CheckFormat, columns, model_name};
 use crate::check::{Checked, Gate, Outcome};
 use crate::report::{Cell, Page, again, cards, class_by_class, escaped, first_result, percentiles, where_time_goes};
 
@@ -36,7 +36,7 @@ fn write(checked: &Checked) -> Result<String, fmt::Error> {
     where_time_goes(&mut page, checked.profile.as_ref())?;
     details(&mut page, checked)?;
     let files = [("base", checked.base.sha256.as_str()), ("new", checked.new.sha256.as_str())];
-    again(&mut page, &checked.command, &[], files)?;
+    again(&mut page, &checked.command, &checked.tool_version, &[], files)?;
     Ok(page.finish())
 }
 
@@ -54,18 +54,9 @@ fn gates(page: &mut Page, gates: &[Gate]) -> fmt::Result {
         return page.paragraph("soft", "No bound was given.");
     }
     let row = |gate: &Gate| -> Vec<Cell> {
-        let bound = if gate.quantity.wants_more() { "at least" } else { "at most" };
-        let interval = gate.interval.map_or_else(String::new, |(low, high)| format!("{low:.3} to {high:.3}"));
-        let noise = gate.noise.map_or_else(String::new, |noise| format!("{:.1} %", 100.0 * noise));
-        vec![
-            Cell::Marked(class(gate.outcome), gate.outcome.word().into()),
-            gate.quantity.name().into(),
-            gate.quantity.show(gate.value).into(),
-            format!("{bound} {}", gate.quantity.show(gate.limit)).into(),
-            interval.into(),
-            noise.into(),
-            gate.tries.to_string().into(),
-        ]
+        let verdict = Cell::Marked(class(gate.outcome), gate.outcome.word().into());
+        let rest = columns(gate).into_iter().chain([gate.tries.to_string()]);
+        std::iter::once(verdict).chain(rest.map(Cell::from)).collect()
     };
     let rows: Vec<Vec<Cell>> = gates.iter().map(row).collect();
     page.table(
@@ -79,7 +70,7 @@ fn details(page: &mut Page, checked: &Checked) -> fmt::Result {
     page.title("How it was measured")?;
     let (engine, machine) = (&checked.engine, &checked.machine);
     let mut entries = vec![
-        ("engine", format!("{} {} on {}, threads {}", engine.name, engine.version, engine.provider, engine.threads)),
+        ("engine", engine.describe()),
         ("machine", format!("{}, {} cores, {}", machine.processor, machine.cores, machine.platform)),
     ];
     if let Some(own) = &checked.noise {
@@ -104,6 +95,8 @@ mod tests {
         assert!(!page.contains("<&") && page.contains("&lt;&amp;&quot;"), "names are text");
         let mut none = checked();
         none.gates.clear();
+        none.tool_version = "9.9.9".into();
+        assert!(CheckHtml.render(&none).unwrap().contains("onnx-prune 9.9.9"), "of the program that measured");
         assert!(CheckHtml.render(&none).unwrap().contains("No bound was given"));
     }
 }

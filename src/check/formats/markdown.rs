@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{CheckFormat, model_name};
+use super::{CheckFormat, columns, model_name};
 use crate::check::{Checked, Outcome};
 use crate::report::{lost_most, markdown, not_faster};
 
@@ -36,12 +36,7 @@ fn write(checked: &Checked) -> Result<String, std::fmt::Error> {
         writeln!(out, "| | bound | found | allowed | 95 % interval | noise |\n|---|---|---|---|---|---|")?;
     }
     for gate in &checked.gates {
-        let interval = gate.interval.map_or_else(String::new, |(low, high)| format!("{low:.3} to {high:.3}"));
-        let noise = gate.noise.map_or_else(String::new, |noise| format!("{:.1} %", 100.0 * noise));
-        let bound = if gate.quantity.wants_more() { "at least " } else { "at most " };
-        let (value, limit) = (gate.quantity.show(gate.value), gate.quantity.show(gate.limit));
-        let (mark, name) = (sign(gate.outcome), gate.quantity.name());
-        writeln!(out, "| {mark} | {name} | {value} | {bound}{limit} | {interval} | {noise} |")?;
+        writeln!(out, "| {} | {} |", sign(gate.outcome), columns(gate).join(" | "))?;
     }
     writeln!(out, "\n| | before | after | |\n|---|---:|---:|---|")?;
     for (name, before, after, change) in checked.figures().rows() {
@@ -55,11 +50,8 @@ fn write(checked: &Checked) -> Result<String, std::fmt::Error> {
     let (engine, machine) = (&checked.engine, &checked.machine);
     writeln!(
         out,
-        "\n<sub>{} {} on {}, threads {}; {}, {} cores; {:.0} s; onnx-prune {}</sub>",
-        engine.name,
-        engine.version,
-        engine.provider,
-        engine.threads,
+        "\n<sub>{}; {}, {} cores; {:.0} s; onnx-prune {}</sub>",
+        engine.describe(),
         markdown(&machine.processor),
         machine.cores,
         checked.seconds,

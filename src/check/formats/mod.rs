@@ -22,7 +22,7 @@ pub use openmetrics::OpenMetrics;
 pub use terminal::CheckTerminal;
 pub use times::CheckTimes;
 
-use super::Checked;
+use super::{Checked, Gate};
 
 /// A form of a check.
 pub trait CheckFormat {
@@ -40,6 +40,18 @@ pub trait CheckFormat {
 fn model_name(checked: &Checked) -> String {
     let path = &checked.new.path;
     path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
+
+/// Columns of a bound in a table: its name, what was found, what is allowed, the interval, the noise.
+fn columns(gate: &Gate) -> [String; 5] {
+    let bound = if gate.quantity.wants_more() { "at least" } else { "at most" };
+    [
+        gate.quantity.name().into(),
+        gate.quantity.show(gate.value),
+        format!("{bound} {}", gate.quantity.show(gate.limit)),
+        gate.interval.map_or_else(String::new, |(low, high)| format!("{low:.3} to {high:.3}")),
+        gate.noise.map_or_else(String::new, |noise| format!("{:.1} %", 100.0 * noise)),
+    ]
 }
 
 #[cfg(test)]

@@ -65,10 +65,7 @@ impl CheckTerminal {
             crate::report::lines(out, &head, text, 12)
         };
         let (engine, machine) = (&checked.engine, &checked.machine);
-        let where_ = format!(
-            "{} {} on {}, threads {}; {}, {} cores",
-            engine.name, engine.version, engine.provider, engine.threads, machine.processor, machine.cores
-        );
+        let where_ = format!("{}; {}, {} cores", engine.describe(), machine.processor, machine.cores);
         detail("engine", &where_)?;
         if let Some(own) = &checked.latency_ms {
             let mut text = format!("{} pairs, batch {}", own.pairs, own.batch);

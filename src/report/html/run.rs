@@ -11,7 +11,7 @@ pub(super) fn write(page: &mut Page, summary: &Summary) -> fmt::Result {
     repair(page, summary)?;
     details(page, summary)?;
     let files = [("before", summary.model.sha256.as_str()), ("after", summary.output.sha256.as_str())];
-    again(page, &summary.command, &[("seed", summary.seed.to_string())], files)
+    again(page, &summary.command, &summary.tool_version, &[("seed", summary.seed.to_string())], files)
 }
 
 fn repair(page: &mut Page, summary: &Summary) -> fmt::Result {
@@ -86,6 +86,7 @@ pub(crate) fn first_result(before: f64, after: f64) -> String {
 pub(crate) fn again(
     page: &mut Page,
     command: &[String],
+    version: &str,
     more: &[(&'static str, String)],
     files: [(&str, &str); 2],
 ) -> fmt::Result {
@@ -94,7 +95,7 @@ pub(crate) fn again(
         let words: Vec<String> = command.iter().map(|word| quoted(word)).collect();
         writeln!(page.0, "<pre>{}</pre>", escaped(&words.join(" ")))?;
     }
-    let mut entries = vec![("version", format!("onnx-prune {}", env!("CARGO_PKG_VERSION")))];
+    let mut entries = vec![("version", format!("onnx-prune {version}"))];
     entries.extend(more.iter().cloned());
     entries.extend(files.map(|(name, sha256)| ("SHA-256", format!("{name}: {sha256}"))));
     page.list(&entries)
