@@ -1,14 +1,18 @@
 //! How often `check` calls a model slower than itself, and how often it catches one that is, on this machine as it is.
 //!
-//! `cargo bench --bench check -- MODEL.onnx [--alarms 100] [--slowdowns 40] [--time 6] [--threads 1] [--share 0.05]`
+//! `cargo bench --bench check -- MODEL.onnx [--alarms 100] [--slowdowns 40] [--time 15] [--threads 1] [--share 0.05]
+//! [--beside 0]`
 //!
 //! The slower model is the same with the work of some of its convolutions done twice: about `--share` more
-//! multiply-accumulates, and the row says how much more time that took by the median over all runs.
+//! multiply-accumulates, and the row says how much more time that took by the median over all runs. `--beside N` lets N
+//! other threads work meanwhile, on and off for up to two seconds, some of them on memory and some on numbers.
 #![allow(missing_docs, clippy::print_stdout, clippy::print_stderr, reason = "a bench prints")]
 
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use onnx_prune::channels::{AnalyseOptions, analyse};
 use onnx_prune::check::Outcome;
@@ -17,6 +21,9 @@ use onnx_prune::latency::{TimingOptions, percentile};
 use onnx_prune::model::{LoadOptions, Model, SaveOptions};
 use onnx_prune::pipeline::{Bounds, CheckOptions, ModelOptions, Silent, Timing, check};
 use onnx_prune::proto::onnx::{AttributeProto, NodeProto};
+use rand::RngExt as _;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -27,12 +34,20 @@ struct Arguments {
     seconds: f64,
     threads: usize,
     share: f64,
+    beside: usize,
 }
 
 fn arguments() -> Result<Arguments, Failure> {
     let mut all = std::env::args().skip(1).filter(|own| own != "--bench");
-    let mut found =
-        Arguments { model: PathBuf::new(), alarms: 100, slowdowns: 40, seconds: 6.0, threads: 1, share: 0.05 };
+    let mut found = Arguments {
+        model: PathBuf::new(),
+        alarms: 100,
+        slowdowns: 40,
+        seconds: 15.0,
+        threads: 1,
+        share: 0.05,
+        beside: 0,
+    };
     while let Some(name) = all.next() {
         let mut value = || all.next().ok_or_else(|| format!("{name} wants a value"));
         match name.as_str() {
@@ -40,6 +55,7 @@ fn arguments() -> Result<Arguments, Failure> {
             "--slowdowns" => found.slowdowns = value()?.parse()?,
             "--time" => found.seconds = value()?.parse()?,
             "--share" => found.share = value()?.parse()?,
+            "--beside" => found.beside = value()?.parse()?,
             "--threads" => found.threads = value()?.parse()?,
             _ => found.model = PathBuf::from(name),
         }
@@ -47,22 +63,27 @@ fn arguments() -> Result<Arguments, Failure> {
     Ok(found)
 }
 
-/// Runs the last convolutions twice, half of each result: about `share` more work.
+/// Runs some of the largest convolutions twice: about `share` more work.
 fn slower(model: &Model, share: f64) -> (Model, f64) {
     let macs = analyse(model, &AnalyseOptions::default()).macs_by_node(None);
     let total: u64 = macs.iter().map(|(_, macs)| macs).sum();
     let mut slow = model.clone();
-    let (mut added, mut nodes) = (0, Vec::new());
-    for (at, node) in model.graph().node.iter().enumerate() {
-        let own: u64 = macs.iter().filter(|(index, _)| *index == at).map(|(_, macs)| macs).sum();
-        let fits = (added + own) as f64 <= 1.1 * share * total as f64;
-        if node.op_type() == "Conv" && own > 0 && fits && (added as f64) < share * total as f64 {
+    let mut convs: Vec<(usize, u64)> = macs
+        .iter()
+        .copied()
+        .filter(|&(at, macs)| macs > 0 && model.graph().node.get(at).is_some_and(|node| node.op_type() == "Conv"))
+        .collect();
+    convs.sort_by_key(|&(at, macs)| Reverse((macs, at)));
+    let (mut added, mut chosen) = (0, BTreeSet::new());
+    for (at, own) in convs {
+        let wanted = share * total as f64;
+        if (added as f64) < 0.9 * wanted && (added + own) as f64 <= 1.1 * wanted {
             added += own;
-            nodes.extend(twice(node, at));
-        } else {
-            nodes.push(node.clone());
+            chosen.insert(at);
         }
     }
+    let own = |(at, node): (usize, &NodeProto)| if chosen.contains(&at) { twice(node, at) } else { vec![node.clone()] };
+    let nodes = model.graph().node.iter().enumerate().flat_map(own).collect();
     slow.graph_mut().node = nodes;
     (slow, added as f64 / total as f64)
 }
@@ -147,8 +168,41 @@ fn main() -> Result<(), Failure> {
     let model = Model::load(&options.model, &LoadOptions::default())?;
     let (slow, share) = slower(&model, options.share);
     slow.save(&path, &SaveOptions::default())?;
-    told("itself", &verdicts((&options.model, &options.model), options.alarms, &options)?);
-    let slowed = verdicts((&options.model, &path), options.slowdowns, &options)?;
-    told(&format!("{:.1} % more work", 100.0 * share), &slowed);
-    Ok(())
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for seed in 0..options.beside {
+            let stop = &stop;
+            scope.spawn(move || work(seed as u64, stop));
+        }
+        let both = || {
+            told("itself", &verdicts((&options.model, &options.model), options.alarms, &options)?);
+            let slowed = verdicts((&options.model, &path), options.slowdowns, &options)?;
+            told(&format!("{:.1} % more work", 100.0 * share), &slowed);
+            Ok(())
+        };
+        let ended = both();
+        stop.store(true, Ordering::Relaxed);
+        ended
+    })
+}
+
+/// Another program: works on and off.
+fn work(seed: u64, stop: &AtomicBool) {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut memory = vec![1.0_f32; 4_000_000];
+    let mut numbers = [1.0_f32; 1024];
+    while !stop.load(Ordering::Relaxed) {
+        let burst = Duration::from_secs_f64(rng.random_range(0.02..2.0));
+        let on_memory = rng.random_bool(0.5);
+        let begin = Instant::now();
+        while begin.elapsed() < burst && !stop.load(Ordering::Relaxed) {
+            if on_memory {
+                memory.iter_mut().for_each(|value| *value += 1.0);
+            } else {
+                (0..1000).for_each(|_| numbers.iter_mut().for_each(|value| *value = 0.5_f32.mul_add(*value, 1.0)));
+            }
+            std::hint::black_box((&mut memory, &mut numbers));
+        }
+        std::thread::sleep(Duration::from_secs_f64(rng.random_range(0.0..1.5)));
+    }
 }

@@ -13,12 +13,11 @@ pub struct Regression {
     pub other_machine: bool,
 }
 
-/// Bounds of a check against an earlier one. Times are compared as ratios to the base that was timed beside them, so that a
-/// machine that is slower today is no regression.
+/// Whether a check may be compared with an earlier one.
 ///
 /// # Errors
 /// If the baseline is of another base model, or of another machine and that is not allowed.
-pub fn compare_baseline(now: &Checked, then: &Checked, regression: Regression) -> Result<Vec<Gate>, Error> {
+pub fn comparable(now: &Checked, then: &Checked, regression: Regression) -> Result<(), Error> {
     if now.base.sha256 != then.base.sha256 {
         return Err(Error::Usage {
             what: format!(
@@ -35,21 +34,29 @@ pub fn compare_baseline(now: &Checked, then: &Checked, regression: Regression) -
             help: "make a baseline here with `--report`, or compare all the same with `--other-machine`".into(),
         });
     }
+    Ok(())
+}
+
+/// Bounds on what is counted, against an earlier check.
+pub fn size_regressions(now: &Checked, then: &Checked, regression: Regression) -> Vec<Gate> {
     let limit = 1.0 + regression.most;
-    let mut gates = vec![
+    vec![
         Gate::exact(Quantity::MacsRegression, quotient(now.macs.after, then.macs.after), limit),
         Gate::exact(Quantity::SizeRegression, quotient(now.bytes.after, then.bytes.after), limit),
-    ];
-    if let (Some(own), Some(old)) = (now.latency_ms, then.latency_ms) {
-        let ratio = Interval {
-            median: own.ratio / old.ratio,
-            low: own.ratio_low / old.ratio_high,
-            high: own.ratio_high / old.ratio_low,
-        };
-        let noise = noise_share(now.noise) + noise_share(then.noise);
-        gates.insert(0, Gate::measured(Quantity::LatencyRegression, ratio, limit, noise));
-    }
-    Ok(gates)
+    ]
+}
+
+/// The bound on time against an earlier check, if that was timed. Times are compared as ratios to the base that was timed
+/// beside them, so that a machine that is slower today is no regression. `noise`: of the ratio, as a share.
+pub fn latency_regression(ratio: Interval, noise: f64, then: &Checked, regression: Regression) -> Option<Gate> {
+    let old = then.latency_ms?;
+    let own = Interval {
+        median: ratio.median / old.ratio,
+        low: ratio.low / old.ratio_high,
+        high: ratio.high / old.ratio_low,
+    };
+    let noise = noise + noise_share(then.noise);
+    Some(Gate::measured(Quantity::LatencyRegression, own, 1.0 + regression.most, noise))
 }
 
 fn quotient(now: u64, then: u64) -> f64 {

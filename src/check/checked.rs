@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Gate, Machine, Outcome};
 use crate::engine::EngineInfo;
-use crate::latency::Interval;
+use crate::latency::{Comparison, Interval};
 use crate::profile::Profile;
-use crate::report::{AccuracyChange, Change, Figures, FileInfo, LatencyChange, Samples};
+use crate::report::{AccuracyChange, Change, Figures, FileInfo, LatencyChange};
 
 /// Version of the form of [`Checked`].
 pub const CHECK_SCHEMA_VERSION: u32 = 1;
@@ -45,7 +45,7 @@ pub struct Checked {
     pub prepare_ms: Option<[f64; 2]>,
     /// Single times, if they were measured here: not in the JSON.
     #[serde(skip)]
-    pub samples: Option<Samples>,
+    pub samples: Option<Comparison>,
     /// Where the time goes, if it was measured and the engine can tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<Profile>,

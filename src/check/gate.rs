@@ -143,6 +143,13 @@ impl Gate {
         }
     }
 
+    /// Whether measuring on could hardly change that it fails, or does not: the interval holds the bound, or lies on one
+    /// side of the value from which it fails.
+    pub fn settled(&self) -> bool {
+        let line = self.limit * (1.0 + self.noise.unwrap_or(0.0));
+        self.interval.is_none_or(|(low, high)| low <= self.limit || high <= line || low > line)
+    }
+
     /// The verdict in a sentence.
     pub fn describe(&self) -> String {
         let show = |value: f64| self.quantity.show(value);
@@ -182,6 +189,14 @@ mod tests {
         assert_eq!(timed(ratio(0.705, 0.71, 0.72), 0.7, 0.02), Outcome::Inconclusive);
         assert_eq!(timed(ratio(0.705, 0.72, 0.73), 0.7, 0.02), Outcome::Failed);
         assert_eq!(timed(ratio(f64::NAN, f64::NAN, f64::NAN), 0.7, 0.02), Outcome::Inconclusive);
+    }
+
+    #[test]
+    fn an_interval_around_the_value_that_fails_is_not_settled() {
+        let settled = |low, high| Gate::measured(Quantity::LatencyRatio, ratio(low, 0.71, high), 0.7, 0.02).settled();
+        assert!(settled(0.69, 0.72) && settled(0.705, 0.713) && settled(0.72, 0.73));
+        assert!(!settled(0.705, 0.72));
+        assert!(Gate::exact(Quantity::Drop, 0.2, 0.5).settled());
     }
 
     #[test]

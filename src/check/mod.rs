@@ -5,14 +5,16 @@
 
 mod baseline;
 mod checked;
+mod confirm;
 mod formats;
 mod gate;
 mod machine;
 #[cfg(test)]
 mod simulated;
 
-pub use baseline::{Regression, compare_baseline, noise_share};
+pub use baseline::{Regression, comparable, latency_regression, noise_share, size_regressions};
 pub use checked::{CHECK_SCHEMA_VERSION, Checked};
+pub use confirm::confirmed;
 pub use formats::{
     Bencher, CheckFormat, CheckHtml, CheckJson, CheckMarkdown, CheckTerminal, CheckTimes, CodeQuality,
     GithubAnnotations, Junit, OpenMetrics,

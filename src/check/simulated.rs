@@ -1,17 +1,17 @@
 //! False alarms and missed slowdowns on simulated busy machines.
 
+use std::sync::atomic::AtomicBool;
+
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
+use rayon::prelude::*;
 
-use super::{Outcome, noise_share, timed};
-use crate::latency::{Interval, calm_interval};
+use super::{Gate, Outcome, Quantity, confirmed, noise_share};
+use crate::latency::{Comparison, Interval, Part, Sides, TimingOptions, compare_in_parts};
 
-/// Rounds (A B B A) of a comparison: at least, and at most where the interval stays wider than is wanted.
-const ROUNDS: (usize, usize) = (50, 400);
-
-/// Width of the interval at which a comparison ends, as by default.
-const WIDTH: f64 = 0.03;
+/// Milliseconds of a run of the base.
+const RUN: f64 = 4.0;
 
 /// A machine on which other programs come and go and the clock drifts.
 struct Machine {
@@ -22,6 +22,10 @@ struct Machine {
 }
 
 impl Machine {
+    fn new(seed: u64) -> Self {
+        Self { rng: ChaCha8Rng::seed_from_u64(seed), busy: 0, drift: 0.0 }
+    }
+
     fn sample(&mut self, ms: f64) -> f64 {
         if self.busy == 0 && self.rng.random_range(0.0..1.0) < 0.03 {
             self.busy = self.rng.random_range(1..40);
@@ -34,34 +38,47 @@ impl Machine {
         ms * (1.0 + jitter + other) * (1.0 + self.drift)
     }
 
-    fn compare(&mut self, a: f64, b: f64, seed: u64) -> Interval {
-        let (mut before, mut after) = (Vec::new(), Vec::new());
-        loop {
-            for _ in 0..ROUNDS.0 {
-                before.push(self.sample(a));
-                after.extend([self.sample(b), self.sample(b)]);
-                before.push(self.sample(a));
-            }
-            let found = calm_interval(&before, &after, seed);
-            if found.high - found.low <= WIDTH * found.median || before.len() >= 2 * ROUNDS.1 {
-                return found;
-            }
+    /// A session is faster or slower by where its buffers lie, and the first is slower.
+    fn part(&mut self, sides: Sides, slower: f64, options: &TimingOptions) -> Part {
+        let mut layout = || 1.0 + self.rng.random_range(-0.005..0.005);
+        let second = if sides.itself { 1.0 } else { slower };
+        let (mut a, mut b) = (RUN * layout(), RUN * second * layout());
+        *(if sides.swapped { &mut b } else { &mut a }) *= 1.01;
+        let mut found = Comparison::default();
+        let mut elapsed_ms = 0.0;
+        while elapsed_ms < options.least_ms {
+            let order = if sides.swapped { [b, a, a, b] } else { [a, b, b, a] };
+            let times = order.map(|ms| self.sample(ms));
+            elapsed_ms += times.iter().sum::<f64>();
+            let (outer, inner) = ([times[0], times[3]], [times[1], times[2]]);
+            let (before, after) = if sides.swapped { (inner, outer) } else { (outer, inner) };
+            found.before_ms.extend(before);
+            found.after_ms.extend(after);
         }
+        found.parts = vec![found.before_ms.len()];
+        Part { found, prepare_ms: [10.0; 2], elapsed_ms }
     }
 
-    /// As the pipeline does it: the noise first, then both, once more where that would fail.
+    /// As the pipeline does it.
     fn fails(&mut self, slower: f64, seed: u64) -> bool {
-        let noise = noise_share(Some(self.compare(1.0, 1.0, seed)));
-        (0..3).all(|_| timed(self.compare(1.0, slower, seed), 1.0, noise) == Outcome::Failed)
+        let options = TimingOptions { seed, ..TimingOptions::default() };
+        let gate = |ratio: Interval, itself: Interval| {
+            Gate::measured(Quantity::LatencyRatio, ratio, 1.0, noise_share(Some(itself)))
+        };
+        let settled = |ratio, itself: Option<Interval>| itself.is_none_or(|itself| gate(ratio, itself).settled());
+        let measure = || {
+            let mut part = |sides: Sides, options: &TimingOptions| Ok::<_, ()>(self.part(sides, slower, options));
+            let all = compare_in_parts(&mut part, true, &options, &settled, &AtomicBool::new(false))?;
+            let itself = all.itself.unwrap_or_default().ratio(seed);
+            Ok::<_, ()>(gate(all.found.ratio(seed), itself))
+        };
+        let (gate, _) = confirmed(2, measure, |gate: &Gate| gate.outcome == Outcome::Failed).unwrap();
+        gate.outcome == Outcome::Failed
     }
 }
 
 fn failures(comparisons: u64, slower: f64) -> u64 {
-    let fails = |seed: u64| {
-        let mut machine = Machine { rng: ChaCha8Rng::seed_from_u64(seed), busy: 0, drift: 0.0 };
-        u64::from(machine.fails(slower, seed))
-    };
-    (0..comparisons).map(fails).sum()
+    (0..comparisons).into_par_iter().map(|seed| u64::from(Machine::new(seed).fails(slower, seed))).sum()
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::targets::Targets;
 use crate::error::Error;
 use crate::model::write_atomically;
 use crate::pipeline::{self, BenchOptions, Benched};
-use crate::report::LatencyChange;
+use crate::report::{LatencyChange, times_csv};
 
 pub(super) fn run(flags: &Bench, cancel: &AtomicBool) -> Result<(), Error> {
     if let Some(path) = &flags.times {
@@ -31,7 +31,7 @@ pub(super) fn run(flags: &Bench, cancel: &AtomicBool) -> Result<(), Error> {
         return Err(Error::Interrupted);
     }
     if let Some(path) = &flags.times {
-        let text = found.samples.to_csv().map_err(unprintable)?;
+        let text = times_csv(&found.samples).map_err(unprintable)?;
         write_atomically(path, |file| file.write_all(text.as_bytes()))?;
     }
     if flags.json {

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Resamples of a bootstrap; the interval's ends move by less than a tenth of its width between seeds.
-const RESAMPLES: usize = 2000;
+const RESAMPLES: usize = 1000;
 
 /// A ratio with its 95 % confidence interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -32,48 +32,40 @@ pub fn percentile(samples: &[f64], p: f64) -> f64 {
     sorted[low] + (sorted[high] - sorted[low]) * (at - low as f64)
 }
 
-/// Median of the ratios `after / before` with a percentile bootstrap interval (Efron 1979), seeded.
+/// Ratio of two actions with its 95 % interval, from the logarithms of the ratios of single rounds: the mean over the
+/// strata of the median in each, and a percentile bootstrap (Efron 1979) over the rounds of every stratum, seeded.
 ///
-/// Samples come in rounds A B B A, two of each; the ratio is that of a round's sums. A model that follows itself finds
-/// warm caches, so that single pairs would fall into two clusters.
-pub fn ratio_interval(before: &[f64], after: &[f64], seed: u64) -> Interval {
-    let rounds = before.chunks(2).zip(after.chunks(2));
-    let ratios: Vec<f64> = rounds.map(|(a, b)| b.iter().sum::<f64>() / a.iter().sum::<f64>()).collect();
+/// Strata that are empty are left out; without rounds all is NaN.
+pub fn paired_interval(strata: &[Vec<f64>], seed: u64) -> Interval {
+    let strata: Vec<&Vec<f64>> = strata.iter().filter(|rounds| !rounds.is_empty()).collect();
+    let mean = |medians: &mut dyn Iterator<Item = f64>| medians.sum::<f64>() / strata.len() as f64;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut medians: Vec<f64> = (0..RESAMPLES)
+    let mut drawn = Vec::new();
+    let found: Vec<f64> = (0..RESAMPLES)
         .map(|_| {
-            let drawn: Vec<f64> = (0..ratios.len()).map(|_| ratios[rng.random_range(0..ratios.len())]).collect();
-            percentile(&drawn, 0.5)
+            mean(&mut strata.iter().map(|rounds| {
+                drawn.clear();
+                drawn.extend((0..rounds.len()).map(|_| rounds[rng.random_range(0..rounds.len())]));
+                median(&mut drawn)
+            }))
         })
         .collect();
-    medians.sort_by(f64::total_cmp);
-    Interval { median: percentile(&ratios, 0.5), low: percentile(&medians, 0.025), high: percentile(&medians, 0.975) }
+    let ratio = mean(&mut strata.iter().map(|rounds| median(&mut rounds.to_vec())));
+    Interval { median: ratio.exp(), low: percentile(&found, 0.025).exp(), high: percentile(&found, 0.975).exp() }
 }
 
-/// Ratio `after / before` of the lower quartiles with its bootstrap interval over rounds, seeded. Samples as in
-/// [`ratio_interval`].
-///
-/// Other programs only ever add time. On a busy machine whole rounds are theirs and the median jumps; the lower quartile
-/// is that of undisturbed runs, and on a quiet machine both agree.
-pub fn calm_interval(before: &[f64], after: &[f64], seed: u64) -> Interval {
-    const CALM: f64 = 0.25;
-    const FEWER: usize = RESAMPLES / 4;
-    let rounds: Vec<(&[f64], &[f64])> = before.chunks(2).zip(after.chunks(2)).collect();
-    let ratio = |before: &[f64], after: &[f64]| percentile(after, CALM) / percentile(before, CALM);
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut found: Vec<f64> = (0..FEWER)
-        .map(|_| {
-            let (mut a, mut b) = (Vec::with_capacity(before.len()), Vec::with_capacity(after.len()));
-            for _ in 0..rounds.len() {
-                let drawn = rounds[rng.random_range(0..rounds.len())];
-                a.extend_from_slice(drawn.0);
-                b.extend_from_slice(drawn.1);
-            }
-            ratio(&a, &b)
-        })
-        .collect();
-    found.sort_by(f64::total_cmp);
-    Interval { median: ratio(before, after), low: percentile(&found, 0.025), high: percentile(&found, 0.975) }
+/// Median of values, which are put in another order; NaN if there are none.
+fn median(values: &mut [f64]) -> f64 {
+    let middle = values.len() / 2;
+    if values.is_empty() {
+        return f64::NAN;
+    }
+    let (below, &mut upper, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
+    if below.len() == middle && values.len() % 2 == 1 {
+        return upper;
+    }
+    let lower = values[..middle].iter().copied().max_by(f64::total_cmp).unwrap_or(upper);
+    f64::midpoint(lower, upper)
 }
 
 #[cfg(test)]
@@ -87,17 +79,39 @@ mod tests {
     }
 
     #[test]
-    fn rounds_of_other_programs_do_not_move_the_calm_ratio() {
-        let disturbed = |at: usize, ms: f64| if at.is_multiple_of(3) { ms + 5.0 } else { ms };
-        let (before, after): (Vec<f64>, Vec<f64>) =
-            (0..60).map(|at| (disturbed(at, 1.0), disturbed(at + 1, 0.6))).unzip();
-        let calm = calm_interval(&before, &after, 0);
-        assert!((calm.median - 0.6).abs() < 1e-9 && calm.high - calm.low < 1e-9, "{calm:?}");
+    fn medians_are_those_of_sorted_values() {
+        for count in 1..12_u32 {
+            let mut values: Vec<f64> = (0..count).map(|at| f64::from((at * 7) % count)).collect();
+            let expected = percentile(&values, 0.5);
+            assert!((median(&mut values) - expected).abs() < 1e-12, "{count}");
+        }
+        assert!(median(&mut []).is_nan());
     }
 
     #[test]
     fn constant_ratios_have_no_width() {
-        let interval = ratio_interval(&[2.0; 9], &[1.0; 9], 0);
+        let interval = paired_interval(&[vec![0.5_f64.ln(); 9], Vec::new()], 0);
+        assert!((interval.median - 0.5).abs() < 1e-12);
         assert!((interval.low - 0.5).abs() < 1e-12 && (interval.high - 0.5).abs() < 1e-12);
+        assert!(paired_interval(&[], 0).median.is_nan());
+    }
+
+    #[test]
+    fn what_only_one_stratum_has_counts_half() {
+        let interval = paired_interval(&[vec![0.02; 30], vec![0.0; 10]], 0);
+        assert!((interval.median - 0.01_f64.exp()).abs() < 1e-12, "{interval:?}");
+    }
+
+    #[test]
+    fn the_interval_holds_the_true_ratio_about_as_often_as_it_says() {
+        let held = (0..400_u64)
+            .filter(|&seed| {
+                let mut rng = ChaCha8Rng::seed_from_u64(seed);
+                let mut draw = |count: usize| (0..count).map(|_| rng.random_range(-0.1..0.1)).collect::<Vec<f64>>();
+                let interval = paired_interval(&[draw(40), draw(40)], seed);
+                interval.low <= 1.0 && interval.high >= 1.0
+            })
+            .count();
+        assert!((364..=396).contains(&held), "{held} of 400");
     }
 }

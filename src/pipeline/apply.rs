@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use super::check::Timing;
 use super::explain::analyse_options;
-use super::measure::time;
+use super::timing::{Pairing, time};
 use super::{ModelOptions, writing};
 use crate::channels::analyse;
 use crate::engine::{CompileOptions, Engine, EngineInfo, EngineOptions, Session, Tensor, open};
 use crate::error::Error;
-use crate::latency::throughput;
+use crate::latency::{Comparison, throughput};
 use crate::model::{Model, SaveOptions};
 use crate::plan::{Plan, PlanError};
-use crate::report::{Inspection, LatencyChange, Samples};
+use crate::report::{Inspection, LatencyChange};
 use crate::rewrite;
 use crate::verify::{Agreement, compare, input_specs, random_inputs};
 
@@ -126,7 +126,7 @@ pub struct Benched {
     /// Milliseconds until the engine gave its first result of each model.
     pub prepare_ms: [f64; 2],
     /// Single times.
-    pub samples: Samples,
+    pub samples: Comparison,
     /// What disturbed the measurement, and what the times leave out.
     pub disturbed: Vec<String>,
 }
@@ -143,7 +143,8 @@ pub fn bench(options: &BenchOptions, cancel: &AtomicBool) -> Result<Benched, Err
     let engine = opened.engine.as_ref();
     let feed = random_inputs(&input_specs(&a), &options.a.sizes, options.timing.batch.max(1), options.seed);
     let models = (&a, b.as_ref().unwrap_or(&a));
-    let timed = time(engine, models, &feed, &options.timing.options, cancel)?;
+    let pairing = Pairing { engine, before: models.0, after: models.1, feed: &feed, cancel };
+    let timed = time(&pairing, &options.timing.options)?;
     let throughput = match options.streams {
         0 => None,
         streams => Some(streamed(engine, models, &feed, (streams, options.timing.options.most_ms), cancel)?),

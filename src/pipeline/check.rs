@@ -6,24 +6,23 @@ use std::time::Instant;
 
 use super::classes::class_scores;
 use super::dense::{self, Source};
-use super::measure::{Afresh, accuracy_change, compared_afresh, count_params, latency, remarks};
+use super::measure::{accuracy_change, count_params};
 use super::options::{DataOptions, ModelOptions};
 use super::profiling::profiled;
+use super::timing::{self, Pairing};
 use super::{Progress, class_weights, writing};
 use crate::channels::{AnalyseOptions, Channels, analyse};
 use crate::check::{
-    CHECK_SCHEMA_VERSION, Checked, Gate, Machine, Outcome, Quantity, Regression, compare_baseline, noise_share,
+    CHECK_SCHEMA_VERSION, Checked, Gate, Machine, Outcome, Quantity, Regression, comparable, confirmed,
+    latency_regression, noise_share, size_regressions,
 };
 use crate::engine::{Engine, EngineOptions, Tensor, open};
 use crate::error::Error;
-use crate::latency::{Interval, TimingOptions, calm_interval, pin};
+use crate::latency::{Interval, TimingOptions, pin};
 use crate::model::Model;
 use crate::profile::Profile;
-use crate::report::{AccuracyChange, Change, FileInfo, LatencyChange, Samples};
+use crate::report::{AccuracyChange, Change, FileInfo, LatencyChange};
 use crate::verify::{input_specs, random_inputs};
-
-/// Share of the time that the base is timed against itself.
-const NOISE_SHARE: f64 = 0.5;
 
 /// What may change at most, new to base.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -106,40 +105,30 @@ pub struct CheckOptions {
 /// If a file, an option or the engine is unusable; a bound that is exceeded is no error but in [`Checked::outcome`].
 pub fn check(options: &CheckOptions, progress: &dyn Progress, cancel: &AtomicBool) -> Result<Checked, Error> {
     let begin = Instant::now();
+    options.refuse_blind_bounds()?;
     let baseline = options.baseline.as_deref().map(read_baseline).transpose()?;
     options.timing.keep_to_cores()?;
     let pair = Pair::open(options, progress)?;
     let mut checked = pair.weighed();
     let mut gates = pair.sizes(&checked);
+    if let Some(then) = &baseline {
+        comparable(&checked, then, options.regression())?;
+        gates.extend(size_regressions(&checked, then, options.regression()));
+    }
     if let Some((accuracy, agreement)) = pair.judged(progress, cancel)? {
         gates.extend(judged_gates(&options.bounds, accuracy.as_ref(), agreement)?);
         (checked.accuracy, checked.agreement) = (accuracy, Some(agreement));
-    } else if options.bounds.drop.is_some() || options.bounds.agreement.is_some() {
-        return Err(Error::Usage {
-            what: "a bound on the accuracy or the agreement needs images".into(),
-            help: "give labelled images with `--data DIR`".into(),
-        });
     }
     if !options.timing.skip {
         progress.phase("time", None);
         let timed = pair.timed(baseline.as_ref(), cancel)?;
+        gates.splice(0..0, timed.gates);
+        checked.profile = pair.profile(&timed.found.change)?;
         checked.noise = Some(timed.noise);
-        checked.latency_ms = Some(timed.latency);
-        checked.prepare_ms = Some(timed.prepare_ms);
-        checked.profile = pair.profile(&timed.latency)?;
-        checked.samples = Some(timed.samples);
-        checked.warnings.extend(timed.remarks);
-        if let Some(limit) = options.bounds.latency_ratio {
-            gates.insert(0, latency_gate(&timed.latency, timed.noise, limit, timed.tries));
-        }
-        gates_of_baseline(options, &checked, baseline.as_ref(), timed.tries, &mut gates)?;
-    } else if options.bounds.latency_ratio.is_some() {
-        return Err(Error::Usage {
-            what: "a bound on the latency cannot be judged without timing".into(),
-            help: "leave out `--no-timing`, or the bound".into(),
-        });
-    } else {
-        gates_of_baseline(options, &checked, baseline.as_ref(), 1, &mut gates)?;
+        checked.latency_ms = Some(timed.found.change);
+        checked.prepare_ms = Some(timed.found.prepare_ms);
+        checked.samples = Some(timed.found.samples);
+        checked.warnings.extend(timed.found.remarks);
     }
     checked.outcome = Checked::verdict(&gates, options.strict);
     checked.gates = gates;
@@ -147,18 +136,28 @@ pub fn check(options: &CheckOptions, progress: &dyn Progress, cancel: &AtomicBoo
     Ok(checked)
 }
 
-fn gates_of_baseline(
-    options: &CheckOptions,
-    checked: &Checked,
-    baseline: Option<&Checked>,
-    tries: usize,
-    gates: &mut Vec<Gate>,
-) -> Result<(), Error> {
-    let Some(baseline) = baseline else { return Ok(()) };
-    let regression = Regression { most: options.regression, other_machine: options.other_machine };
-    let found = compare_baseline(checked, baseline, regression)?;
-    gates.extend(found.into_iter().map(|gate| Gate { tries: if gate.noise.is_some() { tries } else { 1 }, ..gate }));
-    Ok(())
+impl CheckOptions {
+    fn regression(&self) -> Regression {
+        Regression { most: self.regression, other_machine: self.other_machine }
+    }
+
+    /// Refuses bounds on what nothing is measured of.
+    fn refuse_blind_bounds(&self) -> Result<(), Error> {
+        let Bounds { drop, agreement, latency_ratio, .. } = self.bounds;
+        if (drop.is_some() || agreement.is_some()) && self.data.data.is_none() {
+            return Err(Error::Usage {
+                what: "a bound on the accuracy or the agreement needs images".into(),
+                help: "give labelled images with `--data DIR`".into(),
+            });
+        }
+        if latency_ratio.is_some() && self.timing.skip {
+            return Err(Error::Usage {
+                what: "a bound on the latency cannot be judged without timing".into(),
+                help: "leave out `--no-timing`, or the bound".into(),
+            });
+        }
+        Ok(())
+    }
 }
 
 fn read_baseline(path: &std::path::Path) -> Result<Checked, Error> {
@@ -192,17 +191,9 @@ fn judged_gates(bounds: &Bounds, accuracy: Option<&AccuracyChange>, agreement: f
 
 /// What timing found.
 struct Timed {
-    latency: LatencyChange,
+    found: timing::Timed,
     noise: Interval,
-    prepare_ms: [f64; 2],
-    samples: Samples,
-    remarks: Vec<String>,
-    tries: usize,
-}
-
-fn latency_gate(latency: &LatencyChange, noise: Interval, limit: f64, tries: usize) -> Gate {
-    let ratio = Interval { median: latency.ratio, low: latency.ratio_low, high: latency.ratio_high };
-    Gate { tries, ..Gate::measured(Quantity::LatencyRatio, ratio, limit, noise_share(Some(noise))) }
+    gates: Vec<Gate>,
 }
 
 /// Both models, ready to run.
@@ -308,49 +299,32 @@ impl<'a> Pair<'a> {
         Ok(Some((accuracy_change((&before, &after), false, classes), agreement)))
     }
 
-    /// The base against itself, then both; again, and longer, while a bound would fail.
+    /// Both models, and the base against itself meanwhile; again while a bound would fail.
     fn timed(&self, baseline: Option<&Checked>, cancel: &AtomicBool) -> Result<Timed, Error> {
         let options = self.options.timing.options;
-        let shorter = TimingOptions {
-            least_ms: NOISE_SHARE * options.least_ms,
-            most_ms: NOISE_SHARE * options.most_ms,
-            ..options
+        let [before, after] = &self.models;
+        let pairing = Pairing { engine: self.engine.as_ref(), before, after, feed: &self.feed, cancel };
+        let measure = || {
+            let all = pairing.compare_with_noise(&options, &|ratio, itself| {
+                self.time_gates(ratio, itself, baseline).iter().all(Gate::settled)
+            })?;
+            let noise = all.itself.clone().unwrap_or_default().ratio(options.seed);
+            let gates = self.time_gates(all.found.ratio(options.seed), noise, baseline);
+            Ok::<_, Error>((all, noise, gates))
         };
-        let against_itself = self.compare((0, 0), &shorter, cancel)?.found;
-        let noise = calm_interval(&against_itself.before_ms, &against_itself.after_ms, options.seed);
-        let batch = self.feed.first().and_then(|(_, value)| value.shape().first().copied()).unwrap_or(1);
-        let mut tries = 0;
-        loop {
-            #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "a few tries")]
-            let longer = 2.0_f64.powi(tries as i32);
-            let own =
-                TimingOptions { least_ms: longer * options.least_ms, most_ms: longer * options.most_ms, ..options };
-            let afresh = self.compare((0, 1), &own, cancel)?;
-            tries += 1;
-            let latency = latency(&afresh.found, batch);
-            if tries <= self.options.retries && self.would_fail(&latency, noise, baseline) {
-                continue;
-            }
-            let remarks = remarks(self.engine.as_ref(), &afresh.found, &latency, &options);
-            let prepare_ms = afresh.prepare_ms;
-            return Ok(Timed { latency, noise, prepare_ms, samples: afresh.samples(), remarks, tries });
-        }
+        let would_fail = |gates: &[Gate]| gates.iter().any(|gate| gate.outcome == Outcome::Failed);
+        let ((all, noise, gates), tries) = confirmed(self.options.retries, measure, |own| would_fail(&own.2))?;
+        let gates = gates.into_iter().map(|gate| Gate { tries, ..gate }).collect();
+        Ok(Timed { found: timing::told(&pairing, all, &options), noise, gates })
     }
 
-    fn compare(&self, (a, b): (usize, usize), options: &TimingOptions, cancel: &AtomicBool) -> Result<Afresh, Error> {
-        compared_afresh(self.engine.as_ref(), (&self.models[a], &self.models[b]), &self.feed, options, cancel)
-    }
-
-    fn would_fail(&self, latency: &LatencyChange, noise: Interval, baseline: Option<&Checked>) -> bool {
-        let failed = |gate: &Gate| gate.outcome == Outcome::Failed;
-        let bound = self.options.bounds.latency_ratio;
-        let own = bound.map(|limit| latency_gate(latency, noise, limit, 1));
-        let mut now = self.weighed();
-        (now.latency_ms, now.noise) = (Some(*latency), Some(noise));
-        let mut gates = Vec::new();
-        let told = gates_of_baseline(self.options, &now, baseline, 1, &mut gates);
-        own.as_ref().is_some_and(failed)
-            || told.is_ok() && gates.iter().any(|gate| gate.noise.is_some() && failed(gate))
+    /// Bounds on time, given the ratio of both models and that of the base to itself.
+    fn time_gates(&self, ratio: Interval, itself: Interval, baseline: Option<&Checked>) -> Vec<Gate> {
+        let noise = noise_share(Some(itself));
+        let own = self.options.bounds.latency_ratio;
+        let own = own.map(|limit| Gate::measured(Quantity::LatencyRatio, ratio, limit, noise));
+        let then = baseline.and_then(|then| latency_regression(ratio, noise, then, self.options.regression()));
+        own.into_iter().chain(then).collect()
     }
 
     fn profile(&self, latency: &LatencyChange) -> Result<Option<Profile>, Error> {

@@ -21,6 +21,7 @@ mod scoring;
 mod search;
 mod sensitivity;
 mod study;
+mod timing;
 mod writing;
 
 pub use apply::{ApplyOptions, BenchOptions, Benched, VerifyOptions, apply, bench, inspect, verify};

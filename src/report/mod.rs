@@ -47,4 +47,4 @@ pub use terminal::Terminal;
 pub(crate) use terminal::lines;
 pub use text::printable;
 pub(crate) use text::{escaped, markdown};
-pub use times::{Samples, Times};
+pub use times::{Times, times_csv};

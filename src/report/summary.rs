@@ -7,10 +7,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Repair;
-use super::times::Samples;
 use super::{Classwise, Searched};
 use crate::channels::{Protected, Scope};
 use crate::engine::EngineInfo;
+use crate::latency::Comparison;
 use crate::plan::{Allocation, Rounding};
 use crate::profile::Profile;
 use crate::verify::{Accuracy, Agreement, ClassAccuracy};
@@ -60,7 +60,7 @@ pub struct LatencyChange {
     /// 90th and 99th percentile of the pruned model in milliseconds.
     #[serde(default)]
     pub after_tail: [f64; 2],
-    /// Ratio of the lower quartiles of interleaved runs, those that no other program disturbed.
+    /// Ratio of interleaved runs: in each round the faster of a model's two ([`Comparison::ratio`]).
     pub ratio: f64,
     /// Lower end of its 95 % interval.
     pub ratio_low: f64,
@@ -186,7 +186,7 @@ pub struct Summary {
     pub prepare_ms: Option<[f64; 2]>,
     /// Single times, if they were measured here: not in the JSON.
     #[serde(skip)]
-    pub samples: Option<Samples>,
+    pub samples: Option<Comparison>,
     /// Where the time goes, if it was measured and the engine can tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<Profile>,

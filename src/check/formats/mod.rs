@@ -103,7 +103,7 @@ pub(super) mod samples {
             }),
             noise: Some(Interval { median: 1.0, low: 0.99, high: 1.01 }),
             prepare_ms: Some([12.0, 9.0]),
-            samples: Some(crate::report::Samples {
+            samples: Some(crate::latency::Comparison {
                 parts: vec![1, 1],
                 before_ms: vec![1.0, 1.5],
                 after_ms: vec![0.8, 1.25],

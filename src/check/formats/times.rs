@@ -2,6 +2,7 @@
 
 use super::CheckFormat;
 use crate::check::Checked;
+use crate::report::times_csv;
 
 /// A line for each pair of runs.
 #[derive(Debug, Clone, Copy, Default)]
@@ -13,6 +14,6 @@ impl CheckFormat for CheckTimes {
     }
 
     fn render(&self, checked: &Checked) -> Result<String, String> {
-        checked.samples.as_ref().ok_or("nothing was timed")?.to_csv()
+        times_csv(checked.samples.as_ref().ok_or("nothing was timed")?)
     }
 }

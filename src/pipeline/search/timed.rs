@@ -6,11 +6,11 @@ use super::goals::{LatencyTarget, Limits};
 use super::latency::{Found, Precision, Timing, WITHIN, between, nearest, search};
 use crate::engine::Tensor;
 use crate::error::Error;
-use crate::latency::{Interval, TimingOptions, calm_interval};
+use crate::latency::{InParts, Interval, TimingOptions};
 use crate::model::Model;
 use crate::pipeline::explain::describe;
-use crate::pipeline::measure::compared;
 use crate::pipeline::run::Run;
+use crate::pipeline::timing::Pairing;
 use crate::plan::{Plan, PlanError};
 use crate::report::{LatencyChange, Tried};
 use crate::rewrite;
@@ -82,10 +82,7 @@ impl Search<'_, '_> {
             LatencyTarget::Ms(ms) => ms,
         };
         let options = Precision::Long.options(self.run.options.seed);
-        let found = self
-            .run
-            .timed("time", |run| compared(run.engine.as_ref(), (&run.model, &run.model), feed, &options, run.cancel))?;
-        let dense = found.summary()[0].0;
+        let dense = self.run.compared((None, None), feed, &options)?.found.summary()[0].0;
         self.run.notes.push(format!("a latency of {ms} ms is x{:.3} of the dense model's {dense:.3} ms", ms / dense));
         if ms >= dense {
             let why = format!("the dense model takes {dense:.3} ms, no more than the {ms} ms asked for");
@@ -185,11 +182,20 @@ impl Run<'_> {
         feed: &[(String, Tensor)],
         options: &TimingOptions,
     ) -> Result<Interval, Error> {
+        Ok(self.compared((before, Some(after)), feed, options)?.found.ratio(options.seed))
+    }
+
+    /// Two models, the dense one in place of one that is not given.
+    fn compared(
+        &mut self,
+        (before, after): (Option<&Model>, Option<&Model>),
+        feed: &[(String, Tensor)],
+        options: &TimingOptions,
+    ) -> Result<InParts, Error> {
         self.timed("time", |run| {
-            let before = before.unwrap_or(&run.model);
-            let found = compared(run.engine.as_ref(), (before, after), feed, options, run.cancel)?;
-            run.interrupted()?;
-            Ok(calm_interval(&found.before_ms, &found.after_ms, options.seed))
+            let [before, after] = [before, after].map(|model| model.unwrap_or(&run.model));
+            let engine = run.engine.as_ref();
+            Pairing { engine, before, after, feed, cancel: run.cancel }.compare(options)
         })
     }
 }

@@ -1,0 +1,180 @@
+//! A comparison in parts that goes on until it says enough.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::comparison::Comparison;
+use super::interval::Interval;
+use super::timing::TimingOptions;
+
+/// Blocks of parts, both orders each, that the least time is meant for. Where an engine happens to put its buffers is
+/// worth a percent or two, and a single pair of sessions would take it for a difference of the models.
+const BLOCKS: f64 = 2.0;
+
+/// Length of a part of the first model against itself, as a share of a part of both.
+const NOISE_SHARE: f64 = 0.5;
+
+/// Pairs of a part at least.
+const LEAST_PAIRS: usize = 2;
+
+/// What a part compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sides {
+    /// The first model against itself in place of both.
+    pub itself: bool,
+    /// Whether the second is loaded first and goes first.
+    pub swapped: bool,
+}
+
+/// One part, measured.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Part {
+    /// Its times; the sides as they are called, in whichever order they went.
+    pub found: Comparison,
+    /// Milliseconds until the first result of each model.
+    pub prepare_ms: [f64; 2],
+    /// Milliseconds that all of it took.
+    pub elapsed_ms: f64,
+}
+
+/// A comparison in parts.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InParts {
+    /// Both models.
+    pub found: Comparison,
+    /// The first against itself, where that was asked for.
+    pub itself: Option<Comparison>,
+    /// Milliseconds until the first result of each model, on average: the session is made, and what the engine builds or
+    /// tries out on the first run is done.
+    pub prepare_ms: [f64; 2],
+}
+
+/// Measures a part; the options say for how long.
+pub type Measure<'a, E> = &'a mut dyn FnMut(Sides, &TimingOptions) -> Result<Part, E>;
+
+/// Compares in parts, blocks of both orders, for the least time at least; then until the interval of the ratio is narrow,
+/// that of the first model against itself too, if it is asked for, and both are `settled`, or the most time would be
+/// exceeded. That holds all: loading, warming up, and the first model against itself.
+///
+/// # Errors
+/// The first error of a part.
+pub fn compare_in_parts<E>(
+    measure: Measure<'_, E>,
+    itself: bool,
+    options: &TimingOptions,
+    settled: &dyn Fn(Interval, Option<Interval>) -> bool,
+    cancel: &AtomicBool,
+) -> Result<InParts, E> {
+    let mut going = Going {
+        all: InParts { itself: itself.then(Comparison::default), ..InParts::default() },
+        options,
+        blocks: 0.0,
+        timed_ms: 0.0,
+        elapsed_ms: 0.0,
+    };
+    loop {
+        let before = going.elapsed_ms;
+        going.block(measure)?;
+        let out_of_time = going.elapsed_ms + (going.elapsed_ms - before) > options.most_ms;
+        if out_of_time || cancel.load(Ordering::Relaxed) || going.says_enough(settled) {
+            let parts = 2.0 * going.blocks;
+            return Ok(InParts { prepare_ms: going.all.prepare_ms.map(|sum| sum / parts), ..going.all });
+        }
+    }
+}
+
+/// A comparison under way; the times to prepare are sums.
+struct Going<'a> {
+    all: InParts,
+    options: &'a TimingOptions,
+    blocks: f64,
+    timed_ms: f64,
+    elapsed_ms: f64,
+}
+
+impl Going<'_> {
+    fn block<E>(&mut self, measure: Measure<'_, E>) -> Result<(), E> {
+        let length = self.length();
+        for swapped in [false, true] {
+            let part = self.part(measure, Sides { itself: false, swapped }, length)?;
+            self.timed_ms += length;
+            self.all.found.extend(part.found);
+            for (sum, own) in self.all.prepare_ms.iter_mut().zip(part.prepare_ms) {
+                *sum += own;
+            }
+            if self.all.itself.is_some() {
+                let part = self.part(measure, Sides { itself: true, swapped }, NOISE_SHARE * length)?;
+                self.all.itself.get_or_insert_default().extend(part.found);
+            }
+        }
+        self.blocks += 1.0;
+        Ok(())
+    }
+
+    fn part<E>(&mut self, measure: Measure<'_, E>, sides: Sides, ms: f64) -> Result<Part, E> {
+        let first = self.elapsed_ms == 0.0;
+        let warm_up_ms = if first { self.options.warm_up_ms } else { 0.0 };
+        let own = TimingOptions { least_ms: ms, most_ms: ms, least_pairs: LEAST_PAIRS, warm_up_ms, ..*self.options };
+        let part = measure(sides, &own)?;
+        self.elapsed_ms += part.elapsed_ms - warm_up_ms;
+        Ok(part)
+    }
+
+    /// Milliseconds of the next block's parts: loading is not to take more of the time than timing.
+    fn length(&self) -> f64 {
+        let usual = self.options.least_ms / (2.0 * BLOCKS);
+        let loading = self.all.prepare_ms.iter().sum::<f64>() / (2.0 * self.blocks).max(1.0);
+        usual.max(loading.min(self.options.most_ms / (2.0 * BLOCKS)))
+    }
+
+    fn says_enough(&self, settled: &dyn Fn(Interval, Option<Interval>) -> bool) -> bool {
+        let seed = self.options.seed;
+        if self.timed_ms < self.options.least_ms || self.all.found.before_ms.len() < self.options.least_pairs {
+            return false;
+        }
+        let narrow = |own: &Interval| own.high - own.low <= self.options.width * own.median;
+        let ratio = self.all.found.ratio(seed);
+        let itself = self.all.itself.as_ref().map(|itself| itself.ratio(seed));
+        narrow(&ratio) && itself.as_ref().is_none_or(narrow) && settled(ratio, itself)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Steady models; the session that is made first is slower by a percent.
+    fn steady(slower: f64, elapsed: f64) -> impl FnMut(Sides, &TimingOptions) -> Result<Part, ()> {
+        move |sides, options| {
+            let (first, second) = if sides.itself { (1.0, 1.0) } else { (1.0, slower) };
+            let (before, after) = if sides.swapped { (first, 1.01 * second) } else { (1.01 * first, second) };
+            let found = Comparison { parts: vec![4], before_ms: vec![before; 4], after_ms: vec![after; 4] };
+            Ok(Part { found, prepare_ms: [10.0, 20.0], elapsed_ms: elapsed + options.least_ms })
+        }
+    }
+
+    fn compare(slower: f64, elapsed: f64, settled: bool) -> InParts {
+        let options = TimingOptions { least_ms: 1e3, most_ms: 10e3, ..TimingOptions::default() };
+        let cancel = AtomicBool::new(false);
+        compare_in_parts(&mut steady(slower, elapsed), true, &options, &|_, _| settled, &cancel).unwrap()
+    }
+
+    #[test]
+    fn the_order_of_loading_is_no_difference() {
+        let all = compare(1.2, 0.0, true);
+        assert_eq!(all.found.parts, [4; 4]);
+        assert!((all.found.ratio(0).median - 1.2).abs() < 1e-12);
+        assert!((all.itself.unwrap().ratio(0).median - 1.0).abs() < 1e-12);
+        assert!((all.prepare_ms[0] - 10.0).abs() < 1e-12 && (all.prepare_ms[1] - 20.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn what_is_not_settled_takes_the_time_there_is() {
+        // A block takes 2 · (250 + 125) ms: 13 of them fit in 10 s.
+        assert_eq!(compare(1.2, 0.0, false).found.parts.len(), 26);
+    }
+
+    #[test]
+    fn a_slow_engine_still_compares_in_both_orders() {
+        assert_eq!(compare(1.2, 60e3, true).found.parts.len(), 2);
+    }
+}
