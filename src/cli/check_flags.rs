@@ -62,7 +62,7 @@ pub(super) struct Check {
     /// Fail where a bound on time is neither met nor exceeded for certain
     #[arg(long, help_heading = "Bounds")]
     strict: bool,
-    /// How often a bound on time that would fail is measured again, each time for twice as long
+    /// How often a bound on time that would fail is measured again before it fails
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(..=8), help_heading = "Bounds")]
     retries: u8,
     /// Labelled images: class folders, .npz, or CIFAR-10 .bin

@@ -11,10 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::Compensation;
 use super::moments::{Consumer, Moments};
 use super::pairs::Pairs;
-use super::weight::{Weight, put};
+use super::weight::{Weight, add_bias, put};
 use crate::channels::{Channels, Cut, Tap};
-use crate::model::{Model, ModelError, TensorData};
-use crate::proto::onnx::TensorProto;
+use crate::model::{Model, ModelError};
 
 /// Ridge relative to the mean variance of the kept channels.
 const RIDGE: f64 = 1e-3;
@@ -237,7 +236,7 @@ impl Target {
                 })
             }
             (None, true, "Conv" | "Gemm") => {
-                self.add_bias(sliced, shift);
+                add_bias(sliced, self.node, self.weight, shift);
                 true
             }
             _ => false,
@@ -251,25 +250,5 @@ impl Target {
             put(sliced, self.weight, &data);
         }
         Ok(method)
-    }
-
-    fn add_bias(&self, sliced: &mut Model, shift: &[f32]) {
-        let dtype = sliced.graph().initializer[self.weight].data_type();
-        let mut names = crate::surgery::Names::of(sliced.graph());
-        let weight = sliced.graph().initializer[self.weight].name().to_owned();
-        let name = names.fresh(&format!("{weight}_bias"));
-        let plain = TensorData::from_f32(vec![shift.len()], shift);
-        let like = TensorProto { data_type: Some(dtype), ..TensorProto::default() };
-        let data = match crate::model::DataType::try_from(like.data_type()) {
-            Ok(kind) => {
-                let shape = TensorData { dtype: kind, dims: plain.dims.clone(), bytes: plain.bytes.clone() };
-                shape.with_f32(shift).unwrap_or(plain)
-            }
-            Err(_) => plain,
-        };
-        crate::surgery::add_initializer(sliced, &name, &data);
-        let node = &mut sliced.graph_mut().node[self.node];
-        node.input.resize(2, String::new());
-        node.input.push(name);
     }
 }

@@ -3,9 +3,10 @@
 use super::moments::{Consumer, Moments};
 use crate::channels::run::{int_attribute, source_tensor};
 use crate::channels::{Channels, Tap};
-use crate::model::{Model, ModelError, TensorData};
+use crate::model::{DataType, Model, ModelError, TensorData};
 use crate::score::Regression;
 use crate::statistics::{Centring, ClassGram};
+use crate::surgery::{Names, add_initializer};
 use faer::Mat;
 
 /// Weight of a consumer as `[O, C, taps]` with its axes named.
@@ -121,4 +122,17 @@ pub(super) fn columns_by_outputs(weight: &Weight, per_channel: usize, channels: 
 pub(super) fn put(model: &mut Model, index: usize, data: &TensorData) {
     let tensor = &mut model.graph_mut().initializer[index];
     *tensor = data.to_proto(tensor.name.as_deref().unwrap_or_default());
+}
+
+/// Gives a node the bias that it lacks, in the type of its weight.
+pub(super) fn add_bias(model: &mut Model, node: usize, weight: usize, bias: &[f32]) {
+    let weight = &model.graph().initializer[weight];
+    let name = Names::of(model.graph()).fresh(&format!("{}_bias", weight.name()));
+    let plain = TensorData::from_f32(vec![bias.len()], bias);
+    let like = DataType::try_from(weight.data_type()).ok();
+    let like = like.and_then(|dtype| TensorData { dtype, ..plain.clone() }.with_f32(bias));
+    add_initializer(model, &name, &like.unwrap_or(plain));
+    let node = &mut model.graph_mut().node[node];
+    node.input.resize(2, String::new());
+    node.input.push(name);
 }

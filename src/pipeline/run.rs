@@ -91,7 +91,7 @@ impl<'a> Run<'a> {
         }
         let opened = open(&options.engine)?;
         let info = opened.engine.info();
-        progress.say(&format!("engine: {} {} on {}, {} threads", info.name, info.version, info.provider, info.threads));
+        progress.say(&format!("engine: {}", info.describe()));
         let cost = channels.cost_model();
         let timings = BTreeMap::from([("load".into(), loaded), ("analyse".into(), analysed)]);
         let (engine, mut notes, output) = (opened.engine, opened.notes, options.output_path());

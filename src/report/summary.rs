@@ -60,7 +60,7 @@ pub struct LatencyChange {
     /// 90th and 99th percentile of the pruned model in milliseconds.
     #[serde(default)]
     pub after_tail: [f64; 2],
-    /// Ratio of interleaved runs: in each round the faster of a model's two ([`Comparison::ratio`]).
+    /// Ratio of interleaved runs: in each round the faster of a model's two counts.
     pub ratio: f64,
     /// Lower end of its 95 % interval.
     pub ratio_low: f64,

@@ -8,6 +8,7 @@ use super::{AccuracyChange, Classwise, Format, ProtectedChannels, Repair, Style,
 use crate::compensate::Method;
 use crate::engine::Convolutions;
 use crate::profile::Profile;
+use crate::refine::{Refined, Stop};
 
 /// Rows of a table before it is cut short; the JSON report has all.
 const MOST_ROWS: usize = 16;
@@ -306,12 +307,19 @@ fn behind(repair: &Repair) -> String {
         let alone = if constants > 0 { format!(" ({constants} in their constants only)") } else { String::new() };
         parts.push(format!("; then {} on the pruned model's own activations{alone}", plural(layers.len(), "layer")));
     }
-    if let Some((before, after)) = repair.refined.as_ref().and_then(crate::refine::Refined::error) {
-        let rounds = repair.refined.as_ref().map_or(0, |refined| refined.kept);
-        let rounds = plural(rounds, "round");
-        parts.push(format!("; then all at once in {rounds}: difference {before:.3} -> {after:.3}"));
-    }
+    parts.extend(repair.refined.as_ref().and_then(at_once));
     parts.concat()
+}
+
+/// What refinement did, or why it did nothing.
+fn at_once(refined: &Refined) -> Option<String> {
+    let Some((before, after)) = refined.error() else {
+        let (_, why) = refined.left_out.first()?;
+        return Some(format!("; not all at once: {why}"));
+    };
+    let rounds = plural(refined.kept, "round");
+    let ended = if refined.stopped_by == Stop::Time { ", until the time was up" } else { "" };
+    Some(format!("; then all at once in {rounds}{ended}: difference {before:.3} -> {after:.3}"))
 }
 
 /// Lists what stays whole, with the first reason.

@@ -4,9 +4,8 @@ use faer::Mat;
 
 use super::fit::Solution;
 use super::layers::{Bias, Form, Layer};
-use crate::compensate::weight::put;
+use crate::compensate::weight::{add_bias, put};
 use crate::model::{Model, TensorData};
-use crate::surgery::{Names, add_initializer};
 
 /// Scales below this share of the largest are no scales to divide by.
 const LEAST_SCALE: f64 = 1e-6;
@@ -134,14 +133,7 @@ impl Matrix {
             Bias::Stored(index) => add(model, index, &added),
             Bias::Missing => {
                 let bias: Vec<f32> = added.iter().map(|value| *value as f32).collect();
-                let plain = TensorData::from_f32(vec![bias.len()], &bias);
-                let like = TensorData { dtype: self.data.dtype, ..plain.clone() };
-                let name = model.graph().initializer[layer.weight].name().to_owned();
-                let name = Names::of(model.graph()).fresh(&format!("{name}_bias"));
-                add_initializer(model, &name, &like.with_f32(&bias).unwrap_or(plain));
-                let node = &mut model.graph_mut().node[layer.node];
-                node.input.resize(2, String::new());
-                node.input.push(name);
+                add_bias(model, layer.node, layer.weight, &bias);
             }
             Bias::None => {}
         }

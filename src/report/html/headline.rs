@@ -65,7 +65,7 @@ pub(crate) fn percentiles(page: &mut Page, latency: Option<&LatencyChange>) -> f
     page.title("Time of a run")?;
     page.table(&["", "n", "n", "n", "bars"], &["", "before", "after", "ratio", ""], &rows)?;
     let how = format!(
-        "{} in turn; the ratio above is that of the lower quartiles, the runs that no other program disturbed.",
+        "{} in turn; the ratio above is that of the faster runs of each round, so that other programs move it least.",
         plural(own.pairs, "pair")
     );
     page.paragraph("soft", &how)
