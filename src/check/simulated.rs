@@ -13,6 +13,9 @@ use crate::latency::{Comparison, Interval, Part, Sides, TimingOptions, compare_i
 /// Milliseconds of a run of the base.
 const RUN: f64 = 4.0;
 
+/// Milliseconds until both models gave their first result.
+const LOADING: f64 = 60.0;
+
 /// A machine on which other programs come and go and the clock drifts.
 struct Machine {
     rng: ChaCha8Rng,
@@ -56,7 +59,7 @@ impl Machine {
             found.after_ms.extend(after);
         }
         found.parts = vec![found.before_ms.len()];
-        Part { found, prepare_ms: [10.0; 2], elapsed_ms }
+        Part { found, prepare_ms: [LOADING / 2.0; 2], elapsed_ms }
     }
 
     /// As the pipeline does it.
@@ -67,7 +70,9 @@ impl Machine {
         };
         let settled = |ratio, itself: Option<Interval>| itself.is_none_or(|itself| gate(ratio, itself).settled());
         let measure = || {
-            let mut part = |sides: Sides, options: &TimingOptions| Ok::<_, ()>(self.part(sides, slower, options));
+            let mut part = |sides: Sides, options: &dyn Fn(f64) -> TimingOptions| {
+                Ok::<_, ()>(self.part(sides, slower, &options(LOADING)))
+            };
             let all = compare_in_parts(&mut part, true, &options, &settled, &AtomicBool::new(false))?;
             let itself = all.itself.unwrap_or_default().ratio(seed);
             Ok::<_, ()>(gate(all.found.ratio(seed), itself))

@@ -11,7 +11,7 @@ pub(super) struct TimingFlags {
     /// Images per run where the model leaves it open
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Timing")]
     batch: usize,
-    /// Seconds of timing at most; it ends before, once the interval of the ratio is narrow enough
+    /// Seconds of timing at most, loading left out; it ends before, once the interval of the ratio is narrow enough
     #[arg(long, value_name = "SECONDS", default_value = "15", value_parser = parse::seconds, help_heading = "Timing")]
     time: f64,
     /// Seconds of runs that are not counted, before

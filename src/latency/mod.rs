@@ -14,4 +14,4 @@ pub use interval::{Interval, paired_interval, percentile};
 pub use parts::{InParts, Measure, Part, Sides, compare_in_parts};
 pub use pinning::pin;
 pub use throughput::throughput;
-pub use timing::{Clock, MonotonicClock, TimingOptions, time_pair, time_sessions};
+pub use timing::{Clock, MonotonicClock, TimingOptions, WARM_MS, time_pair, time_sessions};

@@ -6,9 +6,9 @@ use super::comparison::Comparison;
 use super::interval::Interval;
 use super::timing::TimingOptions;
 
-/// Blocks of parts, both orders each, that the least time is meant for. Where an engine happens to put its buffers is
-/// worth a percent or two, and a single pair of sessions would take it for a difference of the models.
-const BLOCKS: f64 = 2.0;
+/// Parts, two blocks of both orders, that the least time is meant for. Where an engine happens to put its buffers is worth a
+/// percent or two, and a single pair of sessions would take it for a difference of the models.
+const PARTS: f64 = 4.0;
 
 /// Length of a part of the first model against itself, as a share of a part of both.
 const NOISE_SHARE: f64 = 0.5;
@@ -32,7 +32,7 @@ pub struct Part {
     pub found: Comparison,
     /// Milliseconds until the first result of each model.
     pub prepare_ms: [f64; 2],
-    /// Milliseconds that all of it took.
+    /// Milliseconds that it took, loading left out.
     pub elapsed_ms: f64,
 }
 
@@ -48,12 +48,13 @@ pub struct InParts {
     pub prepare_ms: [f64; 2],
 }
 
-/// Measures a part; the options say for how long.
-pub type Measure<'a, E> = &'a mut dyn FnMut(Sides, &TimingOptions) -> Result<Part, E>;
+/// Measures a part. The function says for how long, given the milliseconds that loading took.
+pub type Measure<'a, E> = &'a mut dyn FnMut(Sides, &dyn Fn(f64) -> TimingOptions) -> Result<Part, E>;
 
 /// Compares in parts, blocks of both orders, for the least time at least; then until the interval of the ratio is narrow,
 /// that of the first model against itself too, if it is asked for, and both are `settled`, or the most time would be
-/// exceeded. That holds all: loading, warming up, and the first model against itself.
+/// exceeded. That holds the first model against itself, and warming up, but not loading, which takes about as long where
+/// an engine is slow to load.
 ///
 /// # Errors
 /// The first error of a part.
@@ -67,6 +68,7 @@ pub fn compare_in_parts<E>(
     let mut going = Going {
         all: InParts { itself: itself.then(Comparison::default), ..InParts::default() },
         options,
+        warm_up_ms: options.warm_up_ms,
         blocks: 0.0,
         timed_ms: 0.0,
         elapsed_ms: 0.0,
@@ -86,6 +88,8 @@ pub fn compare_in_parts<E>(
 struct Going<'a> {
     all: InParts,
     options: &'a TimingOptions,
+    /// Still to be done, before the first part.
+    warm_up_ms: f64,
     blocks: f64,
     timed_ms: f64,
     elapsed_ms: f64,
@@ -93,16 +97,15 @@ struct Going<'a> {
 
 impl Going<'_> {
     fn block<E>(&mut self, measure: Measure<'_, E>) -> Result<(), E> {
-        let length = self.length();
         for swapped in [false, true] {
-            let part = self.part(measure, Sides { itself: false, swapped }, length)?;
-            self.timed_ms += length;
+            let part = self.part(measure, Sides { itself: false, swapped })?;
+            self.timed_ms += part.elapsed_ms;
             self.all.found.extend(part.found);
             for (sum, own) in self.all.prepare_ms.iter_mut().zip(part.prepare_ms) {
                 *sum += own;
             }
             if self.all.itself.is_some() {
-                let part = self.part(measure, Sides { itself: true, swapped }, NOISE_SHARE * length)?;
+                let part = self.part(measure, Sides { itself: true, swapped })?;
                 self.all.itself.get_or_insert_default().extend(part.found);
             }
         }
@@ -110,20 +113,17 @@ impl Going<'_> {
         Ok(())
     }
 
-    fn part<E>(&mut self, measure: Measure<'_, E>, sides: Sides, ms: f64) -> Result<Part, E> {
-        let first = self.elapsed_ms == 0.0;
-        let warm_up_ms = if first { self.options.warm_up_ms } else { 0.0 };
-        let own = TimingOptions { least_ms: ms, most_ms: ms, least_pairs: LEAST_PAIRS, warm_up_ms, ..*self.options };
-        let part = measure(sides, &own)?;
+    fn part<E>(&mut self, measure: Measure<'_, E>, sides: Sides) -> Result<Part, E> {
+        let options = self.options;
+        let warm_up_ms = std::mem::take(&mut self.warm_up_ms);
+        let share = if sides.itself { NOISE_SHARE } else { 1.0 };
+        let part = measure(sides, &|loading_ms| {
+            // Loading is not to take more of the time than timing.
+            let ms = share * (options.least_ms / PARTS).max(loading_ms.min(options.most_ms / PARTS));
+            TimingOptions { least_ms: ms, most_ms: ms, least_pairs: LEAST_PAIRS, warm_up_ms, ..*options }
+        })?;
         self.elapsed_ms += part.elapsed_ms - warm_up_ms;
         Ok(part)
-    }
-
-    /// Milliseconds of the next block's parts: loading is not to take more of the time than timing.
-    fn length(&self) -> f64 {
-        let usual = self.options.least_ms / (2.0 * BLOCKS);
-        let loading = self.all.prepare_ms.iter().sum::<f64>() / (2.0 * self.blocks).max(1.0);
-        usual.max(loading.min(self.options.most_ms / (2.0 * BLOCKS)))
     }
 
     fn says_enough(&self, settled: &dyn Fn(Interval, Option<Interval>) -> bool) -> bool {
@@ -143,25 +143,25 @@ mod tests {
     use super::*;
 
     /// Steady models; the session that is made first is slower by a percent.
-    fn steady(slower: f64, elapsed: f64) -> impl FnMut(Sides, &TimingOptions) -> Result<Part, ()> {
+    fn steady(slower: f64, loading_ms: f64) -> impl FnMut(Sides, &dyn Fn(f64) -> TimingOptions) -> Result<Part, ()> {
         move |sides, options| {
             let (first, second) = if sides.itself { (1.0, 1.0) } else { (1.0, slower) };
             let (before, after) = if sides.swapped { (first, 1.01 * second) } else { (1.01 * first, second) };
-            let found = Comparison { parts: vec![4], before_ms: vec![before; 4], after_ms: vec![after; 4] };
-            Ok(Part { found, prepare_ms: [10.0, 20.0], elapsed_ms: elapsed + options.least_ms })
+            let found = Comparison { parts: vec![6], before_ms: vec![before; 6], after_ms: vec![after; 6] };
+            Ok(Part { found, prepare_ms: [10.0, 20.0], elapsed_ms: options(loading_ms).least_ms })
         }
     }
 
-    fn compare(slower: f64, elapsed: f64, settled: bool) -> InParts {
+    fn compare(slower: f64, loading_ms: f64, settled: bool) -> InParts {
         let options = TimingOptions { least_ms: 1e3, most_ms: 10e3, ..TimingOptions::default() };
         let cancel = AtomicBool::new(false);
-        compare_in_parts(&mut steady(slower, elapsed), true, &options, &|_, _| settled, &cancel).unwrap()
+        compare_in_parts(&mut steady(slower, loading_ms), true, &options, &|_, _| settled, &cancel).unwrap()
     }
 
     #[test]
     fn the_order_of_loading_is_no_difference() {
         let all = compare(1.2, 0.0, true);
-        assert_eq!(all.found.parts, [4; 4]);
+        assert_eq!(all.found.parts, [6; 4]);
         assert!((all.found.ratio(0).median - 1.2).abs() < 1e-12);
         assert!((all.itself.unwrap().ratio(0).median - 1.0).abs() < 1e-12);
         assert!((all.prepare_ms[0] - 10.0).abs() < 1e-12 && (all.prepare_ms[1] - 20.0).abs() < 1e-12);
@@ -176,5 +176,7 @@ mod tests {
     #[test]
     fn a_slow_engine_still_compares_in_both_orders() {
         assert_eq!(compare(1.2, 60e3, true).found.parts.len(), 2);
+        // Half a second each: twice as long as usual, and the least time is over after a block.
+        assert_eq!(compare(1.2, 500.0, true).found.parts.len(), 2);
     }
 }

@@ -28,10 +28,13 @@ impl Clock for MonotonicClock {
     }
 }
 
+/// Milliseconds after which a model that was loaded is warm, however few runs that were.
+pub const WARM_MS: f64 = 200.0;
+
 /// How long and how precisely to time.
 #[derive(Debug, Clone, Copy)]
 pub struct TimingOptions {
-    /// Runs of each that are not counted, at least.
+    /// Runs of each that are not counted; fewer, one at least, once they took [`WARM_MS`].
     pub warm_up: u32,
     /// Milliseconds of such runs at least.
     pub warm_up_ms: f64,
@@ -78,7 +81,11 @@ pub fn time_pair<E>(
 ) -> Result<Comparison, E> {
     let start = clock.now_ms();
     let mut warmed: u32 = 0;
-    while warmed < options.warm_up.max(1) || clock.now_ms() - start < options.warm_up_ms {
+    let cold = |warmed: u32| {
+        let elapsed = clock.now_ms() - start;
+        warmed == 0 || elapsed < options.warm_up_ms || warmed < options.warm_up && elapsed < WARM_MS
+    };
+    while cold(warmed) {
         a()?;
         b()?;
         warmed += 1;

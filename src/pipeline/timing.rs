@@ -43,27 +43,31 @@ impl Pairing<'_> {
         settled: &dyn Fn(Interval, Option<Interval>) -> bool,
     ) -> Result<InParts, Error> {
         let inputs: Vec<(&str, &Tensor)> = self.feed.iter().map(|(name, value)| (name.as_str(), value)).collect();
-        let mut part = |sides: Sides, options: &TimingOptions| self.part(sides, &inputs, options);
+        let mut part = |sides: Sides, options: &dyn Fn(f64) -> TimingOptions| self.part(sides, &inputs, options);
         let all = compare_in_parts(&mut part, itself, options, settled, self.cancel)?;
         if self.cancel.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(all) }
     }
 
     /// A part, with fresh sessions.
-    fn part(&self, sides: Sides, inputs: &[(&str, &Tensor)], options: &TimingOptions) -> Result<Part, Error> {
-        let begin = Instant::now();
+    fn part(
+        &self,
+        sides: Sides,
+        inputs: &[(&str, &Tensor)],
+        options: &dyn Fn(f64) -> TimingOptions,
+    ) -> Result<Part, Error> {
         let second = if sides.itself { self.before } else { self.after };
-        let prepared = |model: &Model| self.prepared(model, inputs);
-        let go = |one: &mut dyn Session, two: &mut dyn Session| time_sessions(one, two, inputs, options, self.cancel);
-        let (found, prepare_ms) = if sides.swapped {
-            let (mut two, two_ms) = prepared(second)?;
-            let (mut one, one_ms) = prepared(self.before)?;
-            (go(two.as_mut(), one.as_mut())?.swapped(), [one_ms, two_ms])
+        let (first, last) = if sides.swapped { (second, self.before) } else { (self.before, second) };
+        let (mut first, first_ms) = self.prepared(first, inputs)?;
+        let (mut last, last_ms) = self.prepared(last, inputs)?;
+        let begin = Instant::now();
+        let options = options(first_ms + last_ms);
+        let found = time_sessions(first.as_mut(), last.as_mut(), inputs, &options, self.cancel)?;
+        let elapsed_ms = 1e3 * begin.elapsed().as_secs_f64();
+        Ok(if sides.swapped {
+            Part { found: found.swapped(), prepare_ms: [last_ms, first_ms], elapsed_ms }
         } else {
-            let (mut one, one_ms) = prepared(self.before)?;
-            let (mut two, two_ms) = prepared(second)?;
-            (go(one.as_mut(), two.as_mut())?, [one_ms, two_ms])
-        };
-        Ok(Part { found, prepare_ms, elapsed_ms: 1e3 * begin.elapsed().as_secs_f64() })
+            Part { found, prepare_ms: [first_ms, last_ms], elapsed_ms }
+        })
     }
 
     /// A session that gave its first result, and the milliseconds until then.
