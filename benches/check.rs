@@ -197,9 +197,13 @@ fn work(seed: u64, stop: &AtomicBool) {
         let begin = Instant::now();
         while begin.elapsed() < burst && !stop.load(Ordering::Relaxed) {
             if on_memory {
-                memory.iter_mut().for_each(|value| *value += 1.0);
+                for value in &mut memory {
+                    *value += 1.0;
+                }
             } else {
-                (0..1000).for_each(|_| numbers.iter_mut().for_each(|value| *value = 0.5_f32.mul_add(*value, 1.0)));
+                for value in &mut numbers {
+                    *value = (0..1000).fold(*value, |sum, _| 0.5_f32.mul_add(sum, 1.0));
+                }
             }
             std::hint::black_box((&mut memory, &mut numbers));
         }

@@ -50,7 +50,7 @@ pub fn paired_interval(strata: &[Vec<f64>], seed: u64) -> Interval {
             }))
         })
         .collect();
-    let ratio = mean(&mut strata.iter().map(|rounds| median(&mut rounds.to_vec())));
+    let ratio = mean(&mut strata.iter().map(|rounds| median(&mut (*rounds).clone())));
     Interval { median: ratio.exp(), low: percentile(&found, 0.025).exp(), high: percentile(&found, 0.975).exp() }
 }
 
