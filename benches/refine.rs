@@ -34,6 +34,7 @@ fn main() {
         images_per_draw: number(2, standard.images_per_draw as f64) as usize,
         seconds: number(3, standard.seconds),
         seed: number(4, 0.0) as u64,
+        least_draw: 1,
     };
     let teacher = Teacher { model: &dense, kept: BTreeMap::new() };
     let begin = Instant::now();

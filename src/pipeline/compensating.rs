@@ -126,7 +126,9 @@ impl Run<'_> {
         let bytes: usize = batches.iter().map(|batch| 4 * batch.shape().iter().product::<usize>()).sum();
         let every = bytes.div_ceil(REFINED_IMAGES).max(1);
         let images: Vec<ArrayD<f32>> = batches.iter().step_by(every).map(|batch| batch.to_f32()).collect();
-        let options = RefineOptions { seconds, ..options };
+        // Who asks for it gets it, however small the draws are.
+        let least_draw = if self.options.refine.is_some() { 1 } else { options.least_draw };
+        let options = RefineOptions { least_draw, seconds, ..options };
         let teacher = Teacher { model: &self.model, kept: self.left(cut) };
         match refine(&teacher, pruned, self.engine.as_ref(), &images, &options, self.cancel) {
             Ok(refined) => Ok(Some(refined)),

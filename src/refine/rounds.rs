@@ -52,6 +52,12 @@ pub fn refine(
         Err(refined) => return Ok(refined),
     };
     let mut refined = work.report(&images);
+    if work.room < options.least_draw {
+        let why = format!("memory holds the derivatives of {} images at a time, too few to learn from", work.room);
+        refined.left_out.insert(0, ("model".into(), why));
+        refined.stopped_by = Stop::Nothing;
+        return Ok(refined);
+    }
     let limit = Duration::try_from_secs_f64(options.seconds).unwrap_or(Duration::MAX);
     let stop = || {
         let late = begin.elapsed() > limit;

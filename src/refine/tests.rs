@@ -354,6 +354,19 @@ fn held_out_images_never_get_worse() {
 }
 
 #[test]
+fn draws_that_are_too_small_are_not_learned_by_heart() {
+    let (dense, mut pruned) = (network(8, false), network(5, false));
+    let before = pruned.clone();
+    let options = RefineOptions { least_draw: usize::MAX, ..RefineOptions::default() };
+    let teacher = Teacher { model: &dense, kept: BTreeMap::new() };
+    let cancel = AtomicBool::new(false);
+    let report = refine(&teacher, &mut pruned, engine().as_ref(), &some_images(), &options, &cancel).unwrap();
+    assert_eq!((report.rounds, report.stopped_by), (0, Stop::Nothing));
+    assert!(report.left_out[0].1.contains("too few to learn from"), "{:?}", report.left_out);
+    assert_eq!(before.graph(), pruned.graph());
+}
+
+#[test]
 fn the_number_of_threads_changes_nothing() {
     let results = [1, 2, 3].map(|threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
