@@ -1,6 +1,6 @@
 //! Times of two models that took turns, and their ratio.
 
-use super::interval::{Interval, paired_interval, percentile};
+use super::interval::{Interval, paired_interval};
 
 /// Times of two models, pair by pair.
 ///
@@ -48,11 +48,6 @@ impl Comparison {
             from += pairs;
         }
         paired_interval(&orders, seed)
-    }
-
-    /// Median, p95 of the first and of the second model, in milliseconds.
-    pub fn summary(&self) -> [(f64, f64); 2] {
-        [&self.before_ms, &self.after_ms].map(|samples| (percentile(samples, 0.5), percentile(samples, 0.95)))
     }
 }
 

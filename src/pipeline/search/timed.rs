@@ -6,7 +6,7 @@ use super::goals::{LatencyTarget, Limits};
 use super::latency::{Found, Precision, Timing, WITHIN, between, nearest, search};
 use crate::engine::Tensor;
 use crate::error::Error;
-use crate::latency::{InParts, Interval, TimingOptions};
+use crate::latency::{InParts, Interval, TimingOptions, percentile};
 use crate::model::Model;
 use crate::pipeline::explain::describe;
 use crate::pipeline::run::Run;
@@ -82,7 +82,8 @@ impl Search<'_, '_> {
             LatencyTarget::Ms(ms) => ms,
         };
         let options = Precision::Long.options(self.run.options.seed);
-        let dense = self.run.compared((None, None), feed, &options)?.found.summary()[0].0;
+        let found = self.run.compared((None, None), feed, &options)?.found;
+        let dense = percentile(&found.before_ms, 0.5);
         self.run.notes.push(format!("a latency of {ms} ms is x{:.3} of the dense model's {dense:.3} ms", ms / dense));
         if ms >= dense {
             let why = format!("the dense model takes {dense:.3} ms, no more than the {ms} ms asked for");
