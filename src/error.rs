@@ -1,25 +1,8 @@
 //! The crate's error: one variant per room, one [`ErrorKind`] for the exit code, four parts for the reader.
 
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 
-/// What an error tells a person beside its `Display` text (*what* failed).
-///
-/// Every room's error implements it, so that the command line prints all errors in one form:
-/// `error: WHAT`, `where: ...`, `why: ...`, `help: ...`.
-pub trait Explain: std::error::Error {
-    /// File, node, value or flag that the error is about.
-    fn location(&self) -> Option<String> {
-        None
-    }
-    /// The cause, with numbers and their units.
-    fn why(&self) -> Option<String> {
-        None
-    }
-    /// What the user can do about it.
-    fn help(&self) -> Option<String> {
-        None
-    }
-}
+use crate::explain::Explain;
 
 /// The class of an [`Error`]; the command line turns it into an exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,19 +103,5 @@ impl Error {
             }
         }
         text
-    }
-}
-
-/// Displays a list of names, at most `most` of them: `a, b, c and 4 more`.
-pub(crate) struct Names<'a>(pub(crate) &'a [String], pub(crate) usize);
-
-impl fmt::Display for Names<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = self.0.len().min(self.1);
-        f.write_str(&self.0[..shown].join(", "))?;
-        if self.0.len() > shown {
-            write!(f, " and {} more", self.0.len() - shown)?;
-        }
-        Ok(())
     }
 }

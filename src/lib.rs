@@ -46,6 +46,7 @@ pub mod cli;
 pub mod compensate;
 pub mod engine;
 mod error;
+mod explain;
 pub mod latency;
 pub mod model;
 pub mod pipeline;
@@ -60,4 +61,5 @@ pub mod statistics;
 pub mod surgery;
 pub mod verify;
 
-pub use error::{Error, ErrorKind, Explain};
+pub use error::{Error, ErrorKind};
+pub use explain::Explain;

@@ -166,7 +166,7 @@ fn is_wnid(word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Explain;
+    use crate::explain::Explain;
 
     fn read(name: &str, text: &str) -> Result<Classes, CalibrationError> {
         let folder = tempfile::tempdir().unwrap();

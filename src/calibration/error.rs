@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::error::Explain;
+use crate::explain::Explain;
 
 /// Why calibration data cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -278,7 +278,7 @@ mod tests {
             ("{", "EOF"),
         ] {
             let error = parse(Path::new("p.json"), text).unwrap_err();
-            let why = crate::error::Explain::why(&error).unwrap();
+            let why = crate::explain::Explain::why(&error).unwrap();
             assert!(why.contains(word), "{text}: {why}");
         }
     }

@@ -118,7 +118,7 @@ fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<(usize, usi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Explain;
+    use crate::explain::Explain;
 
     fn read(name: &str, text: &str) -> Result<PreprocessOptions, CalibrationError> {
         let folder = tempfile::tempdir().unwrap();

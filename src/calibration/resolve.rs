@@ -175,7 +175,7 @@ fn check_resize(resize: Resize, (height, width): (usize, usize)) -> Result<(), C
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Explain;
+    use crate::explain::Explain;
 
     fn given() -> PreprocessOptions {
         PreprocessOptions::default()

@@ -6,8 +6,9 @@ use super::cut::Cut;
 use super::groups::{self, Group, Protected};
 use super::identity::Ids;
 use super::lanes::{LaneId, Lanes, Reason, Role};
-use super::run::{self, Dim, MacTerm, Opaque, Restriction, Run, Sizes, Source, Use, node_name, operator_reason};
+use super::run::{self, Dim, MacTerm, Opaque, Restriction, Run, Sizes, Source, Use, operator_reason};
 use crate::model::Model;
+use crate::model::node::node_name;
 use crate::proto::onnx::NodeProto;
 
 /// How to analyse a model.

@@ -2,11 +2,9 @@
 
 use super::identity::{Ids, is_tractable, unite_elementwise};
 use super::lanes::{LaneId, Place, Role};
-use super::numbers::resolve_axis;
-use super::run::{
-    Contraction, Dim, MacTerm, Protect, Restriction, Run, Source, Use, Value, attribute, distinct, int_attribute,
-    ints_attribute, operator_reason,
-};
+use super::run::{Contraction, Dim, MacTerm, Protect, Restriction, Run, Source, Use, Value, distinct, operator_reason};
+use crate::model::axes::resolve_axis;
+use crate::model::node::{int_attribute, ints_attribute, text_attribute};
 use crate::model::{DataType, TensorData};
 use crate::proto::onnx::{NodeProto, TensorProto};
 
@@ -39,7 +37,7 @@ impl Flow<'_, '_> {
     }
 
     pub(crate) fn text(&self, name: &str) -> Option<String> {
-        attribute(self.node, name).and_then(|a| a.s.as_ref()).map(|s| String::from_utf8_lossy(s).into_owned())
+        text_attribute(self.node, name).map(str::to_owned)
     }
 
     /// Whether the optional input is there.

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::analysis::Channels;
 use super::lanes::{LaneId, Place, Reason, Role, SiteId};
-use super::run::{Contraction, Run, Source, node_name};
+use super::run::{Contraction, Run, Source};
+use crate::model::node::node_name;
 
 /// Number of a group in [`Channels::groups`].
 pub type GroupId = usize;

@@ -6,10 +6,11 @@ use super::identity::{Ids, Unsupported, is_tractable};
 use super::lanes::{LaneId, Lanes, Place, Reason};
 use super::numbers::{Call, Numbers};
 use super::ops;
+use crate::model::node::tensor_info;
+use crate::model::node::{attribute, int_attribute, ints_attribute, is_onnx, node_name};
 use crate::model::{DataType, Model};
-use crate::proto::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
-pub(crate) use crate::surgery::node_name;
-use crate::surgery::{captured, tensor_info, topological_order};
+use crate::proto::onnx::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
+use crate::surgery::{captured, topological_order};
 
 /// Where a constant is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -447,22 +448,6 @@ pub(crate) fn distinct(mut lanes: Vec<LaneId>) -> Vec<LaneId> {
     lanes
 }
 
-pub(crate) fn is_onnx(node: &NodeProto) -> bool {
-    matches!(node.domain(), "" | "ai.onnx")
-}
-
 pub(crate) fn operator_reason(node: &NodeProto, why: &str) -> Reason {
     Reason::Operator { op: node.op_type().to_owned(), node: node_name(node), why: why.to_owned() }
-}
-
-pub(crate) fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> {
-    node.attribute.iter().find(|attribute| attribute.name() == name)
-}
-
-pub(crate) fn int_attribute(node: &NodeProto, name: &str) -> Option<i64> {
-    attribute(node, name).and_then(|attribute| attribute.i)
-}
-
-pub(crate) fn ints_attribute(node: &NodeProto, name: &str) -> Option<Vec<i64>> {
-    attribute(node, name).map(|attribute| attribute.ints.clone())
 }

@@ -3,7 +3,7 @@
 use ndarray::ArrayViewD;
 use rayon::prelude::*;
 
-use crate::channels::run::{attribute, ints_attribute};
+use crate::model::node::{ints_attribute, text_attribute};
 use crate::proto::onnx::NodeProto;
 
 /// Window of a two-dimensional convolution without groups.
@@ -24,8 +24,7 @@ impl Window {
             Some(values) => Some([usize::try_from(*values.first()?).ok()?, usize::try_from(*values.get(1)?).ok()?]),
             None => Some([default; 2]),
         };
-        let implicit =
-            attribute(node, "auto_pad").and_then(|a| a.s.as_ref()).is_some_and(|mode| &mode[..] != b"NOTSET");
+        let implicit = text_attribute(node, "auto_pad").is_some_and(|mode| mode != "NOTSET");
         if node.op_type() != "Conv" || implicit {
             return None;
         }

@@ -67,7 +67,7 @@ pub fn refit(
         if kept.len() == tap.size {
             continue;
         }
-        let name = crate::channels::run::node_name(&model.graph().node[node]);
+        let name = crate::model::node::node_name(&model.graph().node[node]);
         let method = one(model, sliced, channels, cut, moments, compensation, (tap, &kept))?;
         report.consumers.push((name, method));
     }

@@ -1,8 +1,9 @@
 //! The weight of a consumer that can be refitted.
 
 use super::moments::{Consumer, Moments};
-use crate::channels::run::{int_attribute, source_tensor};
+use crate::channels::run::source_tensor;
 use crate::channels::{Channels, Tap};
+use crate::model::node::int_attribute;
 use crate::model::{DataType, Model, ModelError, TensorData};
 use crate::score::Regression;
 use crate::statistics::{Centring, ClassGram};

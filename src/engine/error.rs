@@ -1,6 +1,6 @@
 //! Errors of the engines.
 
-use crate::error::Explain;
+use crate::explain::Explain;
 
 /// Why an engine cannot be used or a model cannot be run.
 #[derive(Debug, thiserror::Error)]

@@ -31,7 +31,7 @@ pub fn setup_report(options: &EngineOptions) -> SetupReport {
             for provider in [ProviderChoice::Cpu, ProviderChoice::Cuda, ProviderChoice::TensorRt] {
                 let problem = onnxruntime::OnnxRuntime::open(library, &EngineOptions { provider, ..options.clone() })
                     .err()
-                    .map(|error| crate::error::Explain::why(&error).unwrap_or_else(|| error.to_string()));
+                    .map(|error| crate::explain::Explain::why(&error).unwrap_or_else(|| error.to_string()));
                 providers.push((provider.name().to_owned(), problem));
             }
             if providers.iter().all(|(name, problem)| name == "cpu" || problem.is_some()) {

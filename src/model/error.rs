@@ -1,6 +1,6 @@
 //! Errors of loading, decoding and saving models.
 
-use crate::error::Explain;
+use crate::explain::Explain;
 
 /// Why a model cannot be loaded, read or saved.
 #[derive(Debug, thiserror::Error)]

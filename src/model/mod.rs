@@ -1,10 +1,12 @@
 //! The model: a decoded ONNX file, its weights and its external data.
 
+pub(crate) mod axes;
 mod check;
 mod error;
 mod external;
 mod file;
 mod map;
+pub(crate) mod node;
 mod save;
 mod tensor;
 

@@ -40,7 +40,7 @@ pub(super) fn of_labels(given: &[(String, f64)], names: &[String]) -> Result<BTr
             let known = names.iter().position(|known| known == name);
             let label = known.or_else(|| name.parse().ok()).ok_or_else(|| Error::Usage {
                 what: format!("`--class-weights` names a class `{name}` that the images do not have"),
-                help: match crate::error::Names(names, 5).to_string() {
+                help: match crate::explain::Names(names, 5).to_string() {
                     none if names.is_empty() || none.is_empty() => "name classes by the number of their output".into(),
                     some => format!("the classes are {some}; numbers of outputs and `*` for all others work too"),
                 },

@@ -38,7 +38,7 @@ pub(super) fn reasons(channels: &Channels) -> String {
             None => "the model has no convolution or matrix product with a stored weight".into(),
         };
     }
-    format!("every channel is protected: {}", crate::error::Names(&all, 3))
+    format!("every channel is protected: {}", crate::explain::Names(&all, 3))
 }
 
 /// A budget in words.

@@ -2,8 +2,8 @@
 
 use super::run::Run;
 use crate::channels::Cut;
-use crate::channels::run::node_name;
 use crate::error::Error;
+use crate::model::node::node_name;
 use crate::plan::Plan;
 use crate::rewrite::RewriteError;
 use crate::verify::VerifyError;

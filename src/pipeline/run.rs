@@ -224,7 +224,7 @@ impl<'a> Run<'a> {
                 near_chance(&observed, scores)?;
             }
             if !observed.skipped.names.is_empty() {
-                let names = crate::error::Names(&observed.skipped.names, 3);
+                let names = crate::explain::Names(&observed.skipped.names, 3);
                 run.notes.push(format!("{} images could not be read: {names}", observed.skipped.names.len()));
             }
             run.notes.extend(classes.notes.iter().cloned());

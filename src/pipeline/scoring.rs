@@ -222,7 +222,7 @@ fn dequantised(model: &Model, slices: &Slices, data: &TensorData) -> Option<Vec<
     let scales = stored.and_then(|tensor| model.tensor(tensor).ok()).and_then(|scales| scales.to_f32());
     if let Some(scales) = scales.filter(|_| node.op_type() == "DequantizeLinear") {
         // One scale for all, or one per index of the axis that the attribute names (1 by default).
-        let axis = crate::channels::run::int_attribute(node, "axis").unwrap_or(1);
+        let axis = crate::model::node::int_attribute(node, "axis").unwrap_or(1);
         let axis = usize::try_from(axis).unwrap_or(0).min(data.dims.len().saturating_sub(1));
         let inner: usize = data.dims[axis + 1..].iter().product();
         for (at, value) in values.iter_mut().enumerate() {

@@ -1,6 +1,6 @@
 //! Errors of planning and of plan files.
 
-use crate::error::Explain;
+use crate::explain::Explain;
 
 /// Why there is no plan, or why a plan does not fit a model.
 #[derive(Debug, thiserror::Error)]

@@ -8,7 +8,7 @@ use super::{Layer, LayerCost, Profile};
 use crate::channels::Channels;
 use crate::engine::{Blocked, NodeTime};
 use crate::model::Model;
-use crate::surgery::node_name;
+use crate::model::node::node_name;
 
 /// A model, its analysis (for shapes and multiply-accumulates) and what the engine measured.
 #[derive(Debug, Clone, Copy)]

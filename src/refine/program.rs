@@ -6,8 +6,8 @@ use super::blocks::Block;
 use super::ops::{self, Array, At, Keeps, Operator, elements};
 use super::site::Site;
 use super::survey::Survey;
-use crate::channels::run::node_name;
 use crate::model::Model;
+use crate::model::node::node_name;
 use crate::proto::onnx::{NodeProto, TensorProto};
 use crate::surgery::references;
 

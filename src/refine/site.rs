@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use ndarray::ArrayD;
 
-use crate::channels::run::{int_attribute, ints_attribute};
 use crate::engine::Tensor;
 use crate::model::TensorData;
-use crate::proto::onnx::{AttributeProto, NodeProto};
+use crate::model::node::{float_attribute, int_attribute, ints_attribute, text_attribute};
+use crate::proto::onnx::NodeProto;
 
 /// Stored tensors and values that the graph computes without the images, by name.
 #[derive(Default)]
@@ -90,10 +90,6 @@ impl<'a> Site<'a> {
         }
     }
 
-    pub(super) fn attribute(&self, name: &str) -> Option<&'a AttributeProto> {
-        crate::channels::run::attribute(self.node, name)
-    }
-
     pub(super) fn int(&self, name: &str) -> Option<i64> {
         int_attribute(self.node, name)
     }
@@ -103,10 +99,10 @@ impl<'a> Site<'a> {
     }
 
     pub(super) fn float(&self, name: &str) -> Option<f32> {
-        self.attribute(name).and_then(|attribute| attribute.f)
+        float_attribute(self.node, name)
     }
 
     pub(super) fn text(&self, name: &str) -> Option<&'a str> {
-        self.attribute(name).and_then(|attribute| attribute.s.as_deref()).and_then(|s| std::str::from_utf8(s).ok())
+        text_attribute(self.node, name)
     }
 }

@@ -6,9 +6,9 @@ use ndarray::ArrayD;
 
 use super::site::Constants;
 use crate::Error;
-use crate::channels::run::attribute;
 use crate::engine::{CompileOptions, Engine, Tensor};
 use crate::model::Model;
+use crate::model::node::attribute;
 use crate::proto::onnx::NodeProto;
 use crate::surgery::{captured, topological_order};
 

@@ -13,10 +13,10 @@ use super::program::Program;
 use super::survey::survey;
 use super::{RefineOptions, Refined, Stop, Teacher, refine};
 use crate::engine::{Engine, EngineOptions, open};
+use crate::model::node::tensor_info;
 use crate::model::{DataType, Model, TensorData};
 use crate::proto::onnx::attribute_proto::AttributeType;
 use crate::proto::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, ValueInfoProto};
-use crate::surgery::tensor_info;
 
 fn engine() -> Box<dyn Engine> {
     open(&EngineOptions::default()).unwrap().engine

@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::terminal::{lines, protected};
 use super::text::{plural, printable, shorten};
 use super::{ProtectedChannels, Style, count};
-use crate::channels::run::node_name;
 use crate::channels::{Channels, GroupId, Measure, Opaque, Scope, Slices};
 use crate::model::Model;
+use crate::model::node::node_name;
 
 /// Below this share of the MACs a user should know first that there is little to prune.
 const LITTLE: f64 = 0.5;

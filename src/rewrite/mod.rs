@@ -13,7 +13,7 @@ use std::collections::HashSet;
 
 use crate::channels::ops::{self, Rewrite};
 use crate::channels::{Channels, Cut};
-use crate::error::Explain;
+use crate::explain::Explain;
 use crate::model::{Model, ModelError};
 use crate::proto::onnx::tensor_shape_proto::dimension::Value as Size;
 use crate::proto::onnx::type_proto::Value as Kind;

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 
 use super::RewriteError;
 use super::added::Added;
-use crate::channels::run::{attribute, node_name};
 use crate::channels::{AnalyseOptions, Channels, small_values};
+use crate::model::node::{attribute, node_name};
 use crate::model::{DataType, Model, TensorData};
 use crate::proto::onnx::NodeProto;
 use crate::surgery::{Names, add_initializer, references};

@@ -1,9 +1,9 @@
 //! Masking what combines channels without weights: it sees only the channels that stay.
 
 use super::added::Added;
-use crate::channels::ops::whole;
 use crate::channels::{Channels, Cut};
 use crate::model::Model;
+use crate::model::axes::whole;
 use crate::surgery::Names;
 
 /// Leaves the cut channels out of every restricted node. Where its output keeps the channel axis, the places of the

@@ -1,6 +1,6 @@
 //! Errors of scoring.
 
-use crate::error::Explain;
+use crate::explain::Explain;
 
 /// Why a group cannot be scored.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

@@ -1,6 +1,6 @@
 //! Errors of statistics.
 
-use crate::error::Explain;
+use crate::explain::Explain;
 
 /// Why statistics cannot be computed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use super::SurgeryError;
-use super::find::{captured, names, tensor_info};
+use super::find::{captured, names};
 use crate::model::Model;
+use crate::model::node::tensor_info;
 use crate::proto::onnx::tensor_proto::DataType;
 use crate::proto::onnx::{GraphProto, ValueInfoProto};
 

@@ -2,14 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::model::node::tensor_info;
 use crate::model::{Model, TensorData};
 use crate::proto::onnx::{GraphProto, NodeProto, TensorProto, ValueInfoProto, attribute_proto};
-
-/// Name of a node for people: its own, else that of its first output.
-pub(crate) fn node_name(node: &NodeProto) -> String {
-    let own = Some(node.name()).filter(|name| !name.is_empty()).map(str::to_owned);
-    own.or_else(|| node.output.iter().find(|name| !name.is_empty()).cloned()).unwrap_or_default()
-}
 
 /// Names of outer values that the subgraphs of a node read.
 pub(crate) fn captured(node: &NodeProto) -> Vec<String> {
@@ -84,19 +79,6 @@ pub(crate) fn references(graph: &GraphProto) -> HashMap<String, usize> {
         *counts.entry(output.name().to_owned()).or_default() += 1;
     }
     counts
-}
-
-/// What a file declares of a tensor: its element type, and its shape where that is known.
-pub(crate) fn tensor_info(name: &str, elem_type: i32, shape: Option<&[usize]>) -> ValueInfoProto {
-    use crate::proto::onnx::{TensorShapeProto, TypeProto, tensor_shape_proto, type_proto};
-    let dim = |&size: &usize| tensor_shape_proto::Dimension {
-        value: i64::try_from(size).ok().map(tensor_shape_proto::dimension::Value::DimValue),
-        denotation: None,
-    };
-    let shape = shape.map(|dims| TensorShapeProto { dim: dims.iter().map(dim).collect() });
-    let tensor = type_proto::Tensor { elem_type: Some(elem_type), shape };
-    let kind = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), denotation: None };
-    ValueInfoProto { name: Some(name.to_owned()), r#type: Some(kind), ..ValueInfoProto::default() }
 }
 
 /// Adds an initializer; before IR version 4 it must be a graph input too.

@@ -170,7 +170,7 @@ fn body(function: &FunctionProto, call: &NodeProto, names: &mut Names) -> Vec<No
     }
     for inner in &function.node {
         let mut node = inner.clone();
-        node.name = Some(format!("{own}/{}", crate::surgery::node_name(inner)));
+        node.name = Some(format!("{own}/{}", crate::model::node::node_name(inner)));
         let own_names = inner.input.iter().chain(&inner.output);
         for (name, key) in node.input.iter_mut().chain(&mut node.output).zip(own_names) {
             if !key.is_empty() {

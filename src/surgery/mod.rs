@@ -37,7 +37,7 @@ mod find;
 mod fold;
 mod inline;
 
-pub(crate) use find::{Names, add_initializer, captured, node_name, references, tensor_info, topological_order};
+pub(crate) use find::{Names, add_initializer, captured, references, topological_order};
 
 pub use edit::{Graph, SurgeryError};
 pub use extract::extract;

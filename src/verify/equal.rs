@@ -1,7 +1,7 @@
 //! Masked = sliced: the sliced model must compute what the masked original computes.
 
 use crate::engine::{CompileOptions, Engine, EngineError, Tensor};
-use crate::error::Explain;
+use crate::explain::Explain;
 use crate::model::{DataType, Model};
 
 /// Why a pruned model is not to be trusted.

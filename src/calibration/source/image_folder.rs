@@ -7,7 +7,7 @@ use super::super::decode::decode_file;
 use super::super::{CalibrationError, DatasetOptions};
 use super::files::{Listing, file_name};
 use super::{Opened, Picture, Source};
-use crate::error::Names;
+use crate::explain::Names;
 
 /// Image files, each with the output index of its class where it has one.
 pub(super) struct ImageFiles {

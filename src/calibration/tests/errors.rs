@@ -7,7 +7,7 @@ use ndarray_npy::{NpzWriter, WritableElement, write_npy};
 
 use super::Folder;
 use crate::calibration::{CalibrationError, Dataset, DatasetOptions};
-use crate::error::Explain;
+use crate::explain::Explain;
 
 fn open(path: &Path) -> CalibrationError {
     Dataset::open(path, &DatasetOptions::default()).unwrap_err()

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Folder, plain};
 use crate::calibration::{Batch, CalibrationError, Dataset, PipelineOptions, Skipped, for_each_batch};
-use crate::error::Explain;
+use crate::explain::Explain;
 
 /// Images `00.png` ... whose red is their number, in two classes.
 fn numbered(count: u8) -> Folder {

@@ -2,11 +2,12 @@
 //!
 //! <https://onnx.ai/onnx/operators/onnx__Attention.html> (23, 24)
 
-use super::{Rewrite, Rule, whole};
+use super::{Rewrite, Rule};
 use crate::channels::flow::Flow;
 use crate::channels::identity::Ids;
 use crate::channels::lanes::LaneId;
 use crate::channels::run::{Dim, Protect};
+use crate::model::axes::whole;
 
 /// `Attention`: query, key and value as `[N, heads, length, features]` or `[N, length, heads * features]`.
 pub(super) struct Attention;
@@ -75,7 +76,7 @@ impl Rule for Attention {
             return;
         }
         for name in ["q_num_heads", "kv_num_heads"] {
-            let heads = crate::channels::run::int_attribute(rewrite.node, name).unwrap_or(1);
+            let heads = crate::model::node::int_attribute(rewrite.node, name).unwrap_or(1);
             rewrite.set_int(name, heads * whole(&after)[2] / whole(&before)[2]);
         }
     }

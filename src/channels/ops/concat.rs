@@ -3,12 +3,14 @@
 //! <https://onnx.ai/onnx/operators/onnx__Concat.html> (1, 4, 11, 13),
 //! <https://onnx.ai/onnx/operators/onnx__Split.html> (1, 2, 11, 13 sizes as input, 18 `num_outputs`)
 
-use super::{Rewrite, Rule, whole};
+use super::{Rewrite, Rule};
 use crate::channels::flow::Flow;
 use crate::channels::identity::Ids;
 use crate::channels::lanes::Place;
-use crate::channels::numbers::{resolve_axis, split_sizes};
-use crate::channels::run::{Protect, int_attribute, operator_reason};
+use crate::channels::run::{Protect, operator_reason};
+use crate::model::axes::whole;
+use crate::model::axes::{resolve_axis, split_sizes};
+use crate::model::node::int_attribute;
 
 pub(super) struct Concat;
 

@@ -4,11 +4,13 @@
 //! <https://onnx.ai/onnx/operators/onnx__ConvTranspose.html> (1, 11, 22)
 
 use super::spatial::Window;
-use super::{Rewrite, Rule, whole};
+use super::{Rewrite, Rule};
 use crate::channels::flow::Flow;
 use crate::channels::identity::Ids;
 use crate::channels::lanes::{LaneId, Role};
-use crate::channels::run::{Dim, Protect, int_attribute};
+use crate::channels::run::{Dim, Protect};
+use crate::model::axes::whole;
+use crate::model::node::int_attribute;
 
 /// `Conv`: weight `[O, I / groups, k...]`.
 pub(super) struct Conv;

@@ -3,11 +3,13 @@
 //! <https://onnx.ai/onnx/operators/onnx__Expand.html> (8, 13), <https://onnx.ai/onnx/operators/onnx__Tile.html> (1, 6, 13),
 //! <https://onnx.ai/onnx/operators/onnx__Resize.html> (10, 11, 13, 18, 19), `Upsample` (7 attribute, 9 input)
 
-use super::{Rewrite, Rule, whole};
+use super::{Rewrite, Rule};
 use crate::channels::flow::Flow;
 use crate::channels::identity::{Ids, broadcast_shape};
-use crate::channels::numbers::{resolve_axis, sizes};
-use crate::channels::run::{Protect, attribute};
+use crate::channels::run::Protect;
+use crate::model::axes::whole;
+use crate::model::axes::{resolve_axis, sizes};
+use crate::model::node::attribute;
 
 pub(super) struct Expand;
 
@@ -88,7 +90,7 @@ impl Rule for Resize {
         }
         let Some(mut target) = rewrite.operand(3, "") else { return };
         let (before, after) = (rewrite.old_out(0), rewrite.new_out(0));
-        let axes = super::super::run::ints_attribute(rewrite.node, "axes");
+        let axes = crate::model::node::ints_attribute(rewrite.node, "axes");
         let mut changed = false;
         for (number, size) in target.iter_mut().enumerate() {
             let listed = |axes: &Vec<i64>| resolve_axis(*axes.get(number)?, before.len());

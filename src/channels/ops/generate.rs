@@ -7,8 +7,8 @@
 use super::Rule;
 use crate::channels::flow::Flow;
 use crate::channels::identity::Ids;
-use crate::channels::numbers::{resolve_axis, sizes};
 use crate::channels::run::Protect;
+use crate::model::axes::{resolve_axis, sizes};
 
 /// `ConstantOfShape`.
 pub(super) struct Filled;

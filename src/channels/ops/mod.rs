@@ -31,7 +31,8 @@ use super::analysis::Channels;
 use super::cut::Cut;
 use super::flow::Flow;
 use super::identity::Ids;
-use super::run::{Protect, is_onnx};
+use super::run::Protect;
+use crate::model::node::is_onnx;
 use crate::proto::onnx::{AttributeProto, NodeProto, attribute_proto::AttributeType};
 
 /// What the analysis and the rewriter know of one operator family.
@@ -177,7 +178,7 @@ impl Rewrite<'_> {
     pub(crate) fn operand(&self, input: usize, attribute: &str) -> Option<Vec<i64>> {
         match self.node.input.get(input).filter(|name| !name.is_empty()) {
             Some(name) => self.channels.numbers(name),
-            None => super::run::ints_attribute(self.node, attribute),
+            None => crate::model::node::ints_attribute(self.node, attribute),
         }
     }
 
@@ -206,9 +207,4 @@ impl Rewrite<'_> {
         });
         &mut list[at]
     }
-}
-
-/// Sizes as the whole numbers that operands hold.
-pub(crate) fn whole(sizes: &[usize]) -> Vec<i64> {
-    sizes.iter().map(|&size| i64::try_from(size).unwrap_or(i64::MAX)).collect()
 }

@@ -8,12 +8,13 @@
 //! <https://onnx.ai/onnx/operators/onnx__LpNormalization.html> (1),
 //! <https://onnx.ai/onnx/operators/onnx__MeanVarianceNormalization.html> (9, 13)
 
-use super::{Rewrite, Rule, whole};
+use super::{Rewrite, Rule};
 use crate::channels::flow::Flow;
 use crate::channels::identity::Ids;
 use crate::channels::lanes::Role;
-use crate::channels::numbers::resolve_axis;
 use crate::channels::run::Protect;
+use crate::model::axes::resolve_axis;
+use crate::model::axes::whole;
 
 pub(super) struct BatchNormalization;
 
@@ -90,7 +91,7 @@ impl Rule for GroupNormalization {
     }
 
     fn rewrite(&self, rewrite: &mut Rewrite<'_>) {
-        let groups = crate::channels::run::int_attribute(rewrite.node, "num_groups").unwrap_or(1);
+        let groups = crate::model::node::int_attribute(rewrite.node, "num_groups").unwrap_or(1);
         let (before, after) = (whole(&rewrite.old_in(0)), whole(&rewrite.new_in(0)));
         if before[1] != after[1] && before[1] > 0 {
             rewrite.set_int("num_groups", groups * after[1] / before[1]);

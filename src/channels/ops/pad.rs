@@ -2,12 +2,13 @@
 //!
 //! <https://onnx.ai/onnx/operators/onnx__Pad.html> (1, 2 attributes, 11 inputs, 13, 18 axes, 19, 21)
 
-use super::{Rewrite, Rule, whole};
+use super::{Rewrite, Rule};
 use crate::channels::flow::Flow;
 use crate::channels::identity::Ids;
 use crate::channels::lanes::Place;
-use crate::channels::numbers::resolve_axis;
 use crate::channels::run::Protect;
+use crate::model::axes::resolve_axis;
+use crate::model::axes::whole;
 
 pub(super) struct Pad;
 

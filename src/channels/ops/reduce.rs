@@ -5,8 +5,8 @@
 
 use super::Rule;
 use crate::channels::flow::Flow;
-use crate::channels::numbers::resolve_axis;
 use crate::channels::run::Protect;
+use crate::model::axes::resolve_axis;
 
 /// Reductions whose result over the channels that are left means what it meant over all of them.
 pub(super) const REDUCTIONS: &[&str] = &[

@@ -3,10 +3,12 @@
 //! <https://onnx.ai/onnx/operators/onnx__Reshape.html> (1 attribute, 5 input, 13, 14 `allowzero`, 19, 21),
 //! <https://onnx.ai/onnx/operators/onnx__Flatten.html> (1, 9, 11, 13), `Squeeze` and `Unsqueeze` (axes: input since 13)
 
-use super::{Rewrite, Rule, whole};
+use super::{Rewrite, Rule};
 use crate::channels::flow::Flow;
-use crate::channels::numbers::{resolve_reshape, squeezed, unsqueezed};
-use crate::channels::run::{Protect, int_attribute};
+use crate::channels::run::Protect;
+use crate::model::axes::whole;
+use crate::model::axes::{resolve_reshape, squeezed, unsqueezed};
+use crate::model::node::int_attribute;
 
 pub(super) struct Reshape;
 

@@ -3,12 +3,14 @@
 //! <https://onnx.ai/onnx/operators/onnx__Slice.html> (1 attributes, 10 inputs, 11, 13),
 //! <https://onnx.ai/onnx/operators/onnx__Gather.html> (1, 11, 13)
 
-use super::{Rewrite, Rule, whole};
+use super::{Rewrite, Rule};
 use crate::channels::flow::Flow;
 use crate::channels::identity::Ids;
 use crate::channels::lanes::Role;
-use crate::channels::numbers::{resolve_axis, slice_indices};
-use crate::channels::run::{Protect, int_attribute};
+use crate::channels::run::Protect;
+use crate::model::axes::whole;
+use crate::model::axes::{resolve_axis, slice_indices};
+use crate::model::node::int_attribute;
 
 pub(super) struct Slice;
 

@@ -1,8 +1,8 @@
 //! Output sizes of convolutions and pools.
 
 use crate::channels::flow::Flow;
-use crate::channels::numbers::sizes;
 use crate::channels::run::Protect;
+use crate::model::axes::sizes;
 
 /// Kernel geometry along the spatial axes.
 pub(super) struct Window {

@@ -6,8 +6,8 @@
 
 use super::Rule;
 use crate::channels::flow::Flow;
-use crate::channels::numbers::{is_permutation, sizes};
 use crate::channels::run::Protect;
+use crate::model::axes::{is_permutation, sizes};
 
 pub(super) struct Transpose;
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::channels::run::attribute;
+use crate::model::node::{attribute, float_attribute};
 use crate::model::{Model, TensorData};
 use crate::proto::onnx::{GraphProto, NodeProto};
 use crate::surgery::captured;
@@ -131,7 +131,7 @@ fn normalised(model: &Model, readers: &Readers, node: &NodeProto) -> Option<Affi
         Some(values.into_iter().map(f64::from).collect())
     };
     let (gamma, beta, mean, variance) = (values(1)?, values(2)?, values(3)?, values(4)?);
-    let epsilon = f64::from(attribute(node, "epsilon").and_then(|a| a.f).unwrap_or(1e-5));
+    let epsilon = f64::from(float_attribute(node, "epsilon").unwrap_or(1e-5));
     let scale: Vec<f64> = gamma.iter().zip(&variance).map(|(g, v)| g / (v + epsilon).sqrt()).collect();
     let shift = beta.iter().zip(&mean).zip(&scale).map(|((b, m), s)| b - m * s).collect();
     Some(Affine { scale, shift, bias: readers.stored_alone(node.input.get(2)?)? })
@@ -161,7 +161,7 @@ fn bounds(model: &Model, node: Option<&NodeProto>) -> Option<(f32, f32)> {
         "Clip" => {
             let limit = |at: usize, name: &str, open: f32| match node.input.get(at).filter(|name| !name.is_empty()) {
                 Some(input) => scalar(model, input),
-                None => Some(attribute(node, name).and_then(|a| a.f).unwrap_or(open)),
+                None => Some(float_attribute(node, name).unwrap_or(open)),
             };
             Some((limit(1, "min", f32::NEG_INFINITY)?, limit(2, "max", f32::INFINITY)?))
         }

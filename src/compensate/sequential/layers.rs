@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::chain::{Chain, Readers};
 use super::patches::Geometry;
-use crate::channels::run::{attribute, int_attribute};
+use crate::model::node::{float_attribute, int_attribute};
 use crate::model::{Model, TensorData};
 use crate::proto::onnx::NodeProto;
 use crate::surgery::{captured, topological_order};
@@ -105,11 +105,11 @@ fn layer(model: &Model, readers: &Readers, index: usize) -> Option<Layer> {
         // A bias that others read too cannot be shifted.
         return None;
     }
-    Some(Layer { node: index, name: crate::surgery::node_name(node), input, output, weight, form, bias, chain })
+    Some(Layer { node: index, name: crate::model::node::node_name(node), input, output, weight, form, bias, chain })
 }
 
 fn form(node: &NodeProto, weight: &TensorData) -> Option<Form> {
-    let float = |name: &str| attribute(node, name).and_then(|a| a.f).unwrap_or(1.0);
+    let float = |name: &str| float_attribute(node, name).unwrap_or(1.0);
     match node.op_type() {
         "Conv" | "ConvTranspose" if weight.dims.len() > 2 => Geometry::of(node, &weight.dims[2..]).map(Form::Window),
         "Gemm" if float("alpha").to_bits() == 1.0_f32.to_bits() && float("beta").to_bits() == 1.0_f32.to_bits() => {

@@ -4,7 +4,7 @@ use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use crate::channels::run::{attribute, int_attribute, ints_attribute};
+use crate::model::node::{int_attribute, ints_attribute, text_attribute};
 use crate::proto::onnx::NodeProto;
 
 /// Reads nothing: padding.
@@ -33,9 +33,7 @@ impl Geometry {
                 given.into_iter().map(|v| usize::try_from(v).ok().filter(|v| *v > 0)).collect();
             sizes.filter(|sizes| sizes.len() == rank)
         };
-        let mode = attribute(node, "auto_pad")
-            .and_then(|a| a.s.as_ref())
-            .map_or("NOTSET", |mode| std::str::from_utf8(mode).unwrap_or_default());
+        let mode = text_attribute(node, "auto_pad").unwrap_or("NOTSET");
         let transposed = node.op_type() == "ConvTranspose";
         let begin = match mode {
             "NOTSET" => Some(ints_attribute(node, "pads").unwrap_or_else(|| vec![0; 2 * rank])),

@@ -10,9 +10,10 @@ use ndarray::ArrayD;
 
 use crate::engine::{CompileOptions, Engine, EngineError, Session, Tensor};
 use crate::error::Error;
+use crate::model::node::tensor_info;
 use crate::model::{DataType, Model};
 use crate::proto::onnx::GraphProto;
-use crate::surgery::{captured, extract, tensor_info, topological_order};
+use crate::surgery::{captured, extract, topological_order};
 
 /// Values of one batch, `[N, ...]` each, by name.
 pub(crate) type Values = BTreeMap<String, Arc<Tensor>>;

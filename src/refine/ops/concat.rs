@@ -6,7 +6,7 @@ use ndarray::{ArrayView, Axis, Slice};
 
 use super::super::site::Site;
 use super::{Array, At, Keeps, Made, Operator};
-use crate::channels::numbers::resolve_axis;
+use crate::model::axes::resolve_axis;
 
 pub(super) fn make(site: &Site<'_>) -> Option<Made> {
     let inputs: Vec<usize> = (0..site.node.input.len()).collect();

@@ -19,7 +19,7 @@ use ndarray::ArrayD;
 
 use super::blocks::Affine;
 use super::site::Site;
-use crate::channels::run::is_onnx;
+use crate::model::node::is_onnx;
 use crate::proto::onnx::NodeProto;
 
 /// Values of one batch, in row-major order.

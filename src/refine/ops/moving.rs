@@ -7,7 +7,7 @@ use ndarray::{ArrayD, Axis, IxDyn};
 
 use super::super::site::Site;
 use super::{Array, At, Keeps, Made, Operator, array, elements};
-use crate::channels::numbers::{is_permutation, resolve_axis, sizes, slice_indices, split_sizes};
+use crate::model::axes::{is_permutation, resolve_axis, sizes, slice_indices, split_sizes};
 
 /// The index that stands for a constant.
 const CONSTANT: u32 = u32::MAX;

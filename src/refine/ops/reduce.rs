@@ -7,7 +7,7 @@ use ndarray::{ArrayD, IxDyn};
 
 use super::super::site::Site;
 use super::{Array, At, Keeps, Made, Operator, array, elements};
-use crate::channels::numbers::resolve_axis;
+use crate::model::axes::resolve_axis;
 
 pub(super) fn make(site: &Site<'_>) -> Option<Made> {
     let (input, output) = (site.shape(0)?, site.output_shape(0)?);

@@ -1,0 +1,54 @@
+//! Nodes and value infos of the file format: names, attributes, declared shapes.
+//!
+//! <https://onnx.ai/onnx/repo-docs/IR.html#nodes>
+
+use crate::proto::onnx::{AttributeProto, NodeProto, ValueInfoProto};
+
+/// Name of a node for people: its own, else that of its first output.
+pub(crate) fn node_name(node: &NodeProto) -> String {
+    let own = Some(node.name()).filter(|name| !name.is_empty()).map(str::to_owned);
+    own.or_else(|| node.output.iter().find(|name| !name.is_empty()).cloned()).unwrap_or_default()
+}
+
+/// Whether the operator belongs to the standard's own domain.
+pub(crate) fn is_onnx(node: &NodeProto) -> bool {
+    matches!(node.domain(), "" | "ai.onnx")
+}
+
+/// The attribute of that name.
+pub(crate) fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> {
+    node.attribute.iter().find(|attribute| attribute.name() == name)
+}
+
+/// The value of an integer attribute.
+pub(crate) fn int_attribute(node: &NodeProto, name: &str) -> Option<i64> {
+    attribute(node, name).and_then(|attribute| attribute.i)
+}
+
+/// The values of a list of integers.
+pub(crate) fn ints_attribute(node: &NodeProto, name: &str) -> Option<Vec<i64>> {
+    attribute(node, name).map(|attribute| attribute.ints.clone())
+}
+
+/// The value of a number attribute.
+pub(crate) fn float_attribute(node: &NodeProto, name: &str) -> Option<f32> {
+    attribute(node, name).and_then(|attribute| attribute.f)
+}
+
+/// The text of a string attribute; `None` if it is absent or not UTF-8.
+pub(crate) fn text_attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a str> {
+    attribute(node, name).and_then(|attribute| std::str::from_utf8(attribute.s.as_ref()?).ok())
+}
+
+/// What a file declares of a tensor: its element type, and its shape where that is known.
+pub(crate) fn tensor_info(name: &str, elem_type: i32, shape: Option<&[usize]>) -> ValueInfoProto {
+    use crate::proto::onnx::{TensorShapeProto, TypeProto, tensor_shape_proto, type_proto};
+    let dim = |&size: &usize| tensor_shape_proto::Dimension {
+        value: i64::try_from(size).ok().map(tensor_shape_proto::dimension::Value::DimValue),
+        denotation: None,
+    };
+    let shape = shape.map(|dims| TensorShapeProto { dim: dims.iter().map(dim).collect() });
+    let tensor = type_proto::Tensor { elem_type: Some(elem_type), shape };
+    let kind = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), denotation: None };
+    ValueInfoProto { name: Some(name.to_owned()), r#type: Some(kind), ..ValueInfoProto::default() }
+}
