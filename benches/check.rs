@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use onnx_prune::bench::latency::{TimingOptions, percentile};
 use onnx_prune::channels::{AnalyseOptions, analyse};
 use onnx_prune::check::Outcome;
 use onnx_prune::engine::EngineOptions;
-use onnx_prune::latency::{TimingOptions, percentile};
 use onnx_prune::model::{LoadOptions, Model, SaveOptions};
 use onnx_prune::pipeline::{Bounds, CheckOptions, ModelOptions, Silent, Timing, check};
 use onnx_prune::proto::onnx::{AttributeProto, NodeProto};

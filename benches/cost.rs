@@ -18,16 +18,16 @@ use onnx_prune::calibration::{
     Dataset, DatasetOptions, PipelineOptions, Preprocess, PreprocessOptions, for_each_batch, sample,
 };
 use onnx_prune::channels::{AnalyseOptions, analyse};
-use onnx_prune::compensate::{Compensation, MomentOptions, Moments, Products};
 use onnx_prune::engine::{CompileOptions, EngineOptions, Tensor, open};
+use onnx_prune::evaluate::input_specs;
 use onnx_prune::model::{LoadOptions, Model};
 use onnx_prune::pipeline::{Criteria, DataOptions, ModelOptions, PruneOptions, Silent, score};
+use onnx_prune::repair::{Compensation, MomentOptions, Moments, Products};
 use onnx_prune::report::peak_memory_bytes;
 use onnx_prune::score::relatedness::Relatedness;
 use onnx_prune::score::responses::Responses;
 use onnx_prune::score::{Criterion as _, GroupInput, LassoOptions, Response, StlpIb};
 use onnx_prune::statistics::{Blocks, Centring, Contributions, Kernel, TapFeatures, gram};
-use onnx_prune::verify::input_specs;
 
 const IMAGES: usize = 1000;
 

@@ -22,10 +22,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use onnx_prune::calibration::PreprocessOptions;
-use onnx_prune::compensate::Compensation;
 use onnx_prune::pipeline::{
     Candidate, Criteria, DataOptions, ModelOptions, PruneOptions, RoundTo, Silent, StudyRow, study,
 };
+use onnx_prune::repair::Compensation;
 use onnx_prune::score::{LassoOptions, Mixture, NAMES, Response};
 use onnx_prune::statistics::{Centring, Normalisation};
 

@@ -14,7 +14,7 @@ use std::time::Instant;
 use ndarray::{ArrayD, Axis};
 use onnx_prune::engine::{EngineOptions, open};
 use onnx_prune::model::{LoadOptions, Model, SaveOptions};
-use onnx_prune::refine::{RefineOptions, Teacher, refine};
+use onnx_prune::repair::global::{RefineOptions, Teacher, refine};
 
 fn main() {
     let given: Vec<String> = std::env::args().skip(1).filter(|own| !own.starts_with("--")).collect();

@@ -43,7 +43,7 @@ pub enum Error {
     Rewrite(#[from] crate::rewrite::RewriteError),
     /// A model is not what it should be.
     #[error(transparent)]
-    Verify(#[from] crate::verify::VerifyError),
+    Verify(#[from] crate::evaluate::VerifyError),
     /// Options contradict each other or the data.
     #[error("{what}")]
     Usage {
@@ -62,7 +62,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Interrupted => ErrorKind::Interrupted,
-            Self::Verify(crate::verify::VerifyError::NearChance { .. } | crate::verify::VerifyError::Dense(_)) => {
+            Self::Verify(crate::evaluate::VerifyError::NearChance { .. } | crate::evaluate::VerifyError::Dense(_)) => {
                 ErrorKind::Input
             }
             Self::Verify(_) => ErrorKind::Check,

@@ -13,7 +13,7 @@
 //! use onnx_prune::engine::{EngineOptions, open};
 //! use onnx_prune::model::{LoadOptions, Model, SaveOptions};
 //! use onnx_prune::rewrite::{mask, slice};
-//! use onnx_prune::verify::{compare, input_specs, random_inputs};
+//! use onnx_prune::evaluate::{compare, input_specs, random_inputs};
 //!
 //! # fn main() -> Result<(), onnx_prune::Error> {
 //! let model = Model::load(Path::new("model.onnx"), &LoadOptions::default())?;
@@ -35,31 +35,29 @@
 //! [`pipeline::prune`] runs all of it with calibration, scores and reports.
 //!
 //! A room uses only rooms before it: [`proto`], [`model`], [`surgery`], [`channels`], [`engine`], [`calibration`],
-//! [`statistics`], [`score`], [`plan`], [`rewrite`], [`compensate`], [`refine`], [`verify`], [`latency`], [`report`],
+//! [`statistics`], [`score`], [`plan`], [`rewrite`], [`repair`], [`repair::global`], [`evaluate`], [`bench::latency`], [`report`],
 //! [`pipeline`], `cli`.
 
+pub mod bench;
 pub mod calibration;
 pub mod channels;
 pub mod check;
 #[cfg(feature = "cli")]
 pub mod cli;
-pub mod compensate;
 pub mod engine;
 mod error;
+pub mod evaluate;
 mod explain;
-pub mod latency;
 pub mod model;
 pub mod pipeline;
 pub mod plan;
-pub mod profile;
 pub mod proto;
-pub mod refine;
+pub mod repair;
 pub mod report;
 pub mod rewrite;
 pub mod score;
 pub mod statistics;
 pub mod surgery;
-pub mod verify;
 
 pub use error::{Error, ErrorKind};
 pub use explain::Explain;

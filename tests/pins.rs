@@ -281,7 +281,8 @@ fn images_with_onnxruntime() {
         let model = shared.join("models/cifar10_resnet20.onnx");
         cases.push(Case::new("repaired", &model, "onnxruntime", REPAIRED).images(&cifar(&shared)));
         let model = shared.join("models/imagenet_mobilenet_v2.onnx");
-        let flags = ["--no-timing", "--refine", "0", "--samples", "30", "--scale", "1", "--mean", "128", "--std", "128"];
+        let flags =
+            ["--no-timing", "--refine", "0", "--samples", "30", "--scale", "1", "--mean", "128", "--std", "128"];
         let data = shared.join("data/imagenette_train").display().to_string();
         let classes = shared.join("data/imagenet_wnids.txt").display().to_string();
         let images = ["--data".to_owned(), data, "--classes".to_owned(), classes];

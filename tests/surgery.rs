@@ -13,11 +13,11 @@ mod support;
 
 use onnx_prune::channels::{AnalyseOptions, analyse, decided_conditions};
 use onnx_prune::engine::{CompileOptions, Engine, EngineChoice, EngineError, EngineOptions, open};
+use onnx_prune::evaluate::{compare, input_specs, random_inputs};
 use onnx_prune::model::{Model, TensorData};
 use onnx_prune::proto::onnx::attribute_proto::AttributeType;
 use onnx_prune::proto::onnx::{AttributeProto, FunctionProto, GraphProto, NodeProto, OperatorSetIdProto};
 use onnx_prune::surgery::{Graph, SurgeryError, extract, fold_constants, inline_branches, inline_functions};
-use onnx_prune::verify::{compare, input_specs, random_inputs};
 use support::Builder;
 
 fn engine() -> Box<dyn Engine> {

@@ -1,8 +1,8 @@
 //! Against an earlier check: what became worse since.
 
 use super::{Checked, Gate, Quantity};
+use crate::bench::latency::Interval;
 use crate::error::Error;
-use crate::latency::Interval;
 
 /// How much worse than the baseline the new model may be.
 #[derive(Debug, Clone, Copy, PartialEq)]

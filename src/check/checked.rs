@@ -4,9 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Gate, Machine, Outcome};
+use crate::bench::latency::{Comparison, Interval};
+use crate::bench::profile::Profile;
 use crate::engine::EngineInfo;
-use crate::latency::{Comparison, Interval};
-use crate::profile::Profile;
 use crate::report::{AccuracyChange, Change, Figures, FileInfo, LatencyChange};
 
 /// Version of the form of [`Checked`].

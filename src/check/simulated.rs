@@ -8,7 +8,7 @@ use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
 
 use super::{Gate, Outcome, Quantity, confirmed, noise_share};
-use crate::latency::{Comparison, Interval, Part, Sides, TimingOptions, compare_in_parts};
+use crate::bench::latency::{Comparison, Interval, Part, Sides, TimingOptions, compare_in_parts};
 
 /// Milliseconds of a run of the base.
 const RUN: f64 = 4.0;

@@ -12,10 +12,10 @@ use super::other_flags::{Apply, Bench, Inspect, Score, Setup, Verify};
 use super::output_flags::OutputFlags;
 use super::parse;
 use crate::calibration::{Color, Crop, Interpolation, Layout, PreprocessOptions, Resize};
-use crate::compensate::Compensation;
 use crate::engine::{EngineChoice, EngineOptions, ProviderChoice};
 use crate::pipeline::{Criteria, DataOptions, Effort, ModelOptions, PlanFile, PruneOptions, RoundTo};
 use crate::plan::Allocation;
+use crate::repair::Compensation;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -8,8 +8,8 @@ use super::criterion_flags::CriterionFlags;
 use super::flags::{DataFlags, EngineFlags, ModelFlags, PreprocessFlags};
 use super::timing_flags::TimingFlags;
 use crate::calibration::PreprocessOptions;
-use crate::compensate::Compensation;
 use crate::pipeline::PruneOptions;
+use crate::repair::Compensation;
 
 #[derive(Debug, Args)]
 pub(super) struct Score {

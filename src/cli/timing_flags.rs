@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::parse;
-use crate::latency::TimingOptions;
+use crate::bench::latency::TimingOptions;
 use crate::pipeline::Timing;
 
 #[derive(Debug, Args)]

@@ -8,15 +8,15 @@ use super::check::Timing;
 use super::explain::analyse_options;
 use super::timing::{Pairing, time};
 use super::{ModelOptions, writing};
+use crate::bench::latency::{Comparison, throughput};
 use crate::channels::analyse;
 use crate::engine::{CompileOptions, Engine, EngineInfo, EngineOptions, Session, Tensor, open};
 use crate::error::Error;
-use crate::latency::{Comparison, throughput};
+use crate::evaluate::{Agreement, compare, input_specs, random_inputs};
 use crate::model::{Model, SaveOptions};
 use crate::plan::{Plan, PlanError};
 use crate::report::{Inspection, LatencyChange};
 use crate::rewrite;
-use crate::verify::{Agreement, compare, input_specs, random_inputs};
 
 /// Analyses a model.
 ///

@@ -11,6 +11,8 @@ use super::options::{DataOptions, ModelOptions};
 use super::profiling::profiled;
 use super::timing::{self, Pairing};
 use super::{Progress, class_weights, writing};
+use crate::bench::latency::{Interval, TimingOptions, pin};
+use crate::bench::profile::Profile;
 use crate::channels::{AnalyseOptions, Channels, analyse};
 use crate::check::{
     CHECK_SCHEMA_VERSION, Checked, Gate, Machine, Outcome, Quantity, Regression, comparable, confirmed,
@@ -18,11 +20,9 @@ use crate::check::{
 };
 use crate::engine::{Engine, EngineOptions, Tensor, open};
 use crate::error::Error;
-use crate::latency::{Interval, TimingOptions, pin};
+use crate::evaluate::{input_specs, random_inputs};
 use crate::model::Model;
-use crate::profile::Profile;
 use crate::report::{AccuracyChange, Change, FileInfo, LatencyChange};
-use crate::verify::{input_specs, random_inputs};
 
 /// What may change at most, new to base.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::classes::Classes;
 use crate::error::Error;
+use crate::evaluate::{ClassAccuracy, Judge};
 use crate::report::ClassChange;
-use crate::verify::{ClassAccuracy, Judge};
 
 /// Weight of every image by the label it has; `None` where no weights were given.
 pub(super) fn of_images(

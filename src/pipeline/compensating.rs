@@ -9,11 +9,11 @@ use super::dense::Observed;
 use super::run::Run;
 use crate::calibration::Layout;
 use crate::channels::Cut;
-use crate::compensate::{Compensation, Refit, Walk, refit};
 use crate::engine::Tensor;
 use crate::error::Error;
 use crate::model::Model;
-use crate::refine::{RefineOptions, Refined, Teacher, refine};
+use crate::repair::global::{RefineOptions, Refined, Teacher, refine};
+use crate::repair::{Compensation, Refit, Walk, refit};
 use crate::report::Repair;
 
 /// Multiply-accumulates of the dense model on the images of the walk, about.
@@ -78,7 +78,7 @@ impl Run<'_> {
     }
 
     fn walk(&mut self, pruned: &mut Model, cut: &Cut, images: &[Arc<Tensor>], report: &mut Refit) -> Result<(), Error> {
-        let specs = crate::verify::input_specs(&self.model);
+        let specs = crate::evaluate::input_specs(&self.model);
         let Some(input) = specs.first().filter(|_| !images.is_empty()) else { return Ok(()) };
         let batches = self.mirrored(images);
         let walk = Walk {

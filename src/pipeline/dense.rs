@@ -12,12 +12,12 @@ use crate::calibration::{
     Batch, Dataset, DatasetOptions, PipelineOptions, Preprocess, Skipped, for_each_batch, sample,
 };
 use crate::channels::{Channels, Group};
-use crate::compensate::Moments;
 use crate::engine::{CompileOptions, Engine, Session, Tensor};
 use crate::error::Error;
+use crate::evaluate::{InputSpec, Judge, input_specs};
 use crate::model::{DataType, Model};
+use crate::repair::Moments;
 use crate::statistics::{FeatureCollector, RankCollector, TapFeatures, TapLayout};
-use crate::verify::{InputSpec, Judge, input_specs};
 
 /// Images per engine call where the model leaves it open: a few megabytes of input, so that the activations that are
 /// fetched stay within a gigabyte.

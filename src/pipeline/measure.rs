@@ -2,9 +2,9 @@
 
 use super::dense::Observed;
 use crate::error::Error;
+use crate::evaluate::{Accuracy, Judge, VerifyError};
 use crate::model::Model;
 use crate::report::{AccuracyChange, ClassChange};
-use crate::verify::{Accuracy, Judge, VerifyError};
 
 /// Top-1 of two models on the same images.
 pub(super) fn accuracy_change(

@@ -21,6 +21,8 @@ mod scoring;
 mod search;
 mod sensitivity;
 mod study;
+#[cfg(test)]
+mod tests;
 mod timing;
 mod writing;
 

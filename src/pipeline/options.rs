@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use super::search::Goals;
 use crate::calibration::PreprocessOptions;
-use crate::compensate::Compensation;
 use crate::engine::EngineOptions;
 use crate::error::Error;
 use crate::plan::{Allocation, Budget, Target};
-use crate::refine::RefineOptions;
+use crate::repair::Compensation;
+use crate::repair::global::RefineOptions;
 use crate::score::{Criterion, LassoOptions, Mixture, NAMES, by_name};
 
 /// The model and how to read it.

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::bench::profile::{Measured, Profile, join};
 use crate::channels::{AnalyseOptions, analyse};
 use crate::engine::{Engine, NodeTime, Tensor, blocked, channel_block};
 use crate::error::Error;
 use crate::model::Model;
-use crate::profile::{Measured, Profile, join};
 
 /// Seconds of profiled runs of one model, about, and how many runs that may be.
 const SECONDS: f64 = 1.0;

@@ -17,22 +17,22 @@ use super::scoring::{Known, Scorer};
 use super::search::{Fault, Made, Planned, Ready, set_aside, slower};
 use super::timing::{Pairing, Timed, time};
 use super::{Progress, class_weights, writing};
+use crate::bench::latency::TimingOptions;
+use crate::bench::profile::Profile;
 use crate::channels::{Cut, Group, Measure};
 use crate::engine::{CompileOptions, channel_block};
 use crate::error::Error;
-use crate::latency::TimingOptions;
+use crate::evaluate::{compare, input_specs, random_inputs};
 use crate::model::{Model, SaveOptions};
 use crate::plan::{
     Allocation, Allocator, Budget, Curve, PLAN_SCHEMA_VERSION, Plan, PlanError, PlannedGroup, Rounding, choose,
 };
-use crate::profile::Profile;
 use crate::report::{
     AccuracyChange, Calibrated, Change, FileInfo, GroupChange, ProtectedChannels, REPORT_SCHEMA_VERSION, Searched,
     Summary, Verified, count, peak_memory_bytes,
 };
 use crate::rewrite;
 use crate::score::{Criterion, GroupScores, Response};
-use crate::verify::{compare, input_specs, random_inputs};
 
 /// Runs of random inputs that the masked and the sliced model are compared on.
 const COMPARED_RUNS: u64 = 2;

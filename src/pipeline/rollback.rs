@@ -3,10 +3,10 @@
 use super::run::Run;
 use crate::channels::Cut;
 use crate::error::Error;
+use crate::evaluate::VerifyError;
 use crate::model::node::node_name;
 use crate::plan::Plan;
 use crate::rewrite::RewriteError;
-use crate::verify::VerifyError;
 
 /// A group whose cut the engine did not confirm.
 pub(super) struct Broken {

@@ -14,15 +14,15 @@ use super::options::{Criteria, Effort, PruneOptions};
 use super::rollback::Broken;
 use super::{Progress, class_weights, writing};
 use crate::channels::{Channels, CostModel, analyse};
-use crate::compensate::{Compensation, MomentOptions, Moments, Products};
 use crate::engine::{Engine, open};
 use crate::error::Error;
+use crate::evaluate::Judge;
 use crate::model::Model;
 use crate::plan::{Allocation, Budget, Curve, PlanError};
+use crate::repair::{Compensation, MomentOptions, Moments, Products};
 use crate::report::Inspection;
 use crate::score::relatedness::Relatedness;
 use crate::score::{Criterion, Needs};
-use crate::verify::Judge;
 
 /// State of a run.
 pub(super) struct Run<'a> {

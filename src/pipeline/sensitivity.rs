@@ -12,14 +12,14 @@ use super::dense::Observed;
 use super::run::Run;
 use super::scoring::{Known, Scorer};
 use crate::channels::{Cut, Group};
-use crate::compensate::{Compensation, Stream, Values, refit};
 use crate::engine::{Engine, Tensor};
 use crate::error::Error;
+use crate::evaluate::{Fidelity, input_specs};
 use crate::plan::{Curve, choose};
+use crate::repair::{Compensation, Stream, Values, refit};
 use crate::rewrite;
 use crate::score::Criterion;
 use crate::surgery::topological_order;
-use crate::verify::{Fidelity, input_specs};
 
 /// Widths per group that are tried, and images on which: at most, and at least where those would take too long.
 const POINTS: (usize, usize) = (8, 4);

@@ -9,12 +9,12 @@ use super::dense::{Observed, Source};
 use super::options::{Criteria, PruneOptions};
 use super::run::Run;
 use super::{Progress, writing};
-use crate::compensate::Compensation;
 use crate::error::Error;
+use crate::evaluate::Judge;
 use crate::plan::{Budget, Plan, Target};
+use crate::repair::Compensation;
 use crate::rewrite;
 use crate::score::{Criterion, Needs};
-use crate::verify::Judge;
 
 /// One criterion of a study, with a name for the table.
 #[derive(Debug, Clone)]

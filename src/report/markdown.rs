@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use super::text::markdown;
 use super::{AccuracyChange, Format, Summary};
-use crate::profile::Profile;
+use crate::bench::profile::Profile;
 
 /// Classes and layers that are listed.
 const MOST: usize = 10;

@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::compensate::Refit;
-use crate::refine::Refined;
+use crate::repair::Refit;
+use crate::repair::global::Refined;
 
 /// Compensation and refinement of a pruned model.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -7,12 +7,12 @@ use super::{
     AccuracyChange, Calibrated, Change, FileInfo, GroupChange, LatencyChange, ProtectedChannels, Repair, Searched,
     Summary, Tried, Verified,
 };
+use crate::bench::latency::Interval;
 use crate::channels::Scope;
-use crate::compensate::{Method, Refit};
 use crate::engine::EngineInfo;
-use crate::latency::Interval;
+use crate::evaluate::{Accuracy, Agreement, Paired};
 use crate::plan::{Allocation, Rounding};
-use crate::verify::{Accuracy, Agreement, Paired};
+use crate::repair::{Method, Refit};
 
 pub(super) fn file(path: &str) -> FileInfo {
     FileInfo { path: path.into(), sha256: "0".repeat(64) }

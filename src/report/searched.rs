@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::text::plural;
-use crate::latency::Interval;
-use crate::verify::{CONFIDENCE, Paired};
+use crate::bench::latency::Interval;
+use crate::evaluate::{CONFIDENCE, Paired};
 
 /// A search for the plan that meets a bound on what has to be measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::Repair;
 use super::{Classwise, Searched};
+use crate::bench::latency::Comparison;
+use crate::bench::profile::Profile;
 use crate::channels::{Protected, Scope};
 use crate::engine::EngineInfo;
-use crate::latency::Comparison;
+use crate::evaluate::{Accuracy, Agreement, ClassAccuracy};
 use crate::plan::{Allocation, Rounding};
-use crate::profile::Profile;
-use crate::verify::{Accuracy, Agreement, ClassAccuracy};
 
 /// Version of the form of [`Summary`]. Grows when a field changes its meaning or goes; new fields may appear.
 pub const REPORT_SCHEMA_VERSION: u32 = 1;

@@ -5,10 +5,10 @@ use std::fmt::{self, Write as _};
 
 use super::text::{plural, shorten, thousands, wrap};
 use super::{AccuracyChange, Classwise, Format, ProtectedChannels, Repair, Style, Summary, bytes};
-use crate::compensate::Method;
+use crate::bench::profile::Profile;
 use crate::engine::Convolutions;
-use crate::profile::Profile;
-use crate::refine::{Refined, Stop};
+use crate::repair::Method;
+use crate::repair::global::{Refined, Stop};
 
 /// Rows of a table before it is cut short; the JSON report has all.
 const MOST_ROWS: usize = 16;

@@ -1,7 +1,7 @@
 //! Single times as CSV, for whoever wants to look at them or to do their own statistics.
 
 use super::{Format, Summary};
-use crate::latency::Comparison;
+use crate::bench::latency::Comparison;
 
 /// A line for each pair of samples: `part,pair,before_ms,after_ms`, counted from 1; see [`Comparison`] for their order.
 ///

@@ -18,9 +18,9 @@ use std::collections::BTreeMap;
 
 use onnx_prune::channels::{Channels, Cut};
 use onnx_prune::engine::{CompileOptions, Engine, EngineOptions, Tensor, open};
+use onnx_prune::evaluate::{compare, input_specs, random_inputs};
 use onnx_prune::model::Model;
 use onnx_prune::rewrite::{mask, slice};
-use onnx_prune::verify::{compare, input_specs, random_inputs};
 
 /// ONNX Runtime where it is found, since it knows every operator; else the embedded engine.
 fn engine() -> Box<dyn Engine> {

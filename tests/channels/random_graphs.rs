@@ -4,8 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use onnx_prune::channels::{AnalyseOptions, Cut, Group, Reason, analyse};
+use onnx_prune::evaluate::{compare, input_specs, random_inputs};
 use onnx_prune::rewrite::{mask, slice};
-use onnx_prune::verify::{compare, input_specs, random_inputs};
 use proptest::prelude::*;
 
 use crate::support::problem::{cases, kept, problem, runner};

@@ -56,9 +56,9 @@ fn columns(gate: &Gate) -> [String; 5] {
 
 #[cfg(test)]
 pub(super) mod samples {
+    use crate::bench::latency::Interval;
     use crate::check::{CHECK_SCHEMA_VERSION, Checked, Gate, Machine, Outcome, Quantity};
     use crate::engine::EngineInfo;
-    use crate::latency::Interval;
     use crate::report::{Change, FileInfo, LatencyChange};
 
     /// One bound of each kind, with names that no format may take literally.
@@ -103,7 +103,7 @@ pub(super) mod samples {
             }),
             noise: Some(Interval { median: 1.0, low: 0.99, high: 1.01 }),
             prepare_ms: Some([12.0, 9.0]),
-            samples: Some(crate::latency::Comparison {
+            samples: Some(crate::bench::latency::Comparison {
                 parts: vec![1, 1],
                 before_ms: vec![1.0, 1.5],
                 after_ms: vec![0.8, 1.25],

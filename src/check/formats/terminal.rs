@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::CheckFormat;
+use crate::bench::latency::Interval;
 use crate::check::{Checked, Outcome};
-use crate::latency::Interval;
 use crate::report::{Style, printable};
 
 /// Layers that did not get faster which are named.
@@ -78,7 +78,7 @@ impl CheckTerminal {
             }
             detail("timing", &text)?;
         }
-        for layer in checked.profile.iter().flat_map(crate::profile::Profile::noted).take(MOST_LAYERS) {
+        for layer in checked.profile.iter().flat_map(crate::bench::profile::Profile::noted).take(MOST_LAYERS) {
             detail("layer", &format!("{}: {}", printable(&layer.name), layer.note.as_deref().unwrap_or_default()))?;
         }
         for warning in &checked.warnings {

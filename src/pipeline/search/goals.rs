@@ -21,7 +21,7 @@ pub struct Goals {
     /// Bytes of the file: a share of the dense model's, or a number.
     pub size: Option<Target>,
     /// Most loss of accuracy in points: the smallest model is looked for that stays within it, judged on held-out images,
-    /// on as many others with confidence [`crate::verify::CONFIDENCE`], down to the other bounds.
+    /// on as many others with confidence [`crate::evaluate::CONFIDENCE`], down to the other bounds.
     pub max_drop: Option<f64>,
 }
 

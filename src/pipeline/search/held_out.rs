@@ -4,8 +4,8 @@ use std::path::Path;
 
 use crate::calibration::{Dataset, DatasetOptions};
 use crate::error::Error;
+use crate::evaluate::Paired;
 use crate::pipeline::options::{DataOptions, PruneOptions};
-use crate::verify::Paired;
 
 /// Images that are held out of the calibration images at most, unless told otherwise.
 const MOST: usize = 5000;

@@ -4,12 +4,12 @@ use super::Search;
 use super::candidate::{Fault, Made, Planned};
 use super::drop::{LEAST_SHARE, Test, rungs, walk};
 use crate::error::Error;
+use crate::evaluate::{Judge, VerifyError};
 use crate::model::Model;
 use crate::pipeline::dense::{Source, held_out};
 use crate::pipeline::explain::describe;
 use crate::pipeline::run::Run;
 use crate::report::{Loss, Tried};
-use crate::verify::{Judge, VerifyError};
 
 /// Held-out labelled images and the dense model's answers.
 struct HeldOut {

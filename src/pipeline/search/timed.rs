@@ -4,9 +4,10 @@ use super::Search;
 use super::candidate::{Fault, Planned};
 use super::goals::{LatencyTarget, Limits};
 use super::latency::{Found, Precision, Timing, WITHIN, between, nearest, search};
+use crate::bench::latency::{InParts, Interval, TimingOptions, percentile};
 use crate::engine::Tensor;
 use crate::error::Error;
-use crate::latency::{InParts, Interval, TimingOptions, percentile};
+use crate::evaluate::{input_specs, random_inputs};
 use crate::model::Model;
 use crate::pipeline::explain::describe;
 use crate::pipeline::run::Run;
@@ -14,7 +15,6 @@ use crate::pipeline::timing::Pairing;
 use crate::plan::{Plan, PlanError};
 use crate::report::{LatencyChange, Tried};
 use crate::rewrite;
-use crate::verify::{input_specs, random_inputs};
 
 /// A plan that was timed.
 struct Timed {

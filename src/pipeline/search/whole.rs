@@ -6,13 +6,13 @@ use ndarray::ArrayD;
 use super::candidate::{Fault, Made, Planned, Ready};
 use crate::engine::{CompileOptions, Tensor};
 use crate::error::Error;
+use crate::evaluate::{Fidelity, input_specs};
 use crate::model::Model;
 use crate::pipeline::classes::class_scores;
 use crate::pipeline::dense::Observed;
 use crate::pipeline::options::{Criteria, Effort};
 use crate::pipeline::run::Run;
 use crate::plan::Allocation;
-use crate::verify::{Fidelity, input_specs};
 
 /// Powers of the measured losses: below 1 the losses of mild cuts weigh more, above 1 those of strong ones.
 const POWERS: [f64; 3] = [1.0, 0.7, 1.4];

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use super::page::{Cell, Page};
-use crate::profile::{Layer, Profile};
+use crate::bench::profile::{Layer, Profile};
 use crate::report::text::plural;
 use crate::report::{Summary, count};
 
@@ -31,11 +31,11 @@ pub(crate) fn where_time_goes(page: &mut Page, profile: Option<&Profile>) -> fmt
     let ms = |own: &Layer| own.before.map_or(0.0, |cost| cost.ms).max(own.after.map_or(0.0, |cost| cost.ms));
     let most = profile.layers.iter().map(ms).fold(f64::MIN_POSITIVE, f64::max);
     let row = |layer: &Layer| -> Vec<Cell> {
-        let show = |text: &dyn Fn(&crate::profile::LayerCost) -> String| {
-            let of = |cost: &Option<crate::profile::LayerCost>| cost.as_ref().map_or_else(String::new, text);
+        let show = |text: &dyn Fn(&crate::bench::profile::LayerCost) -> String| {
+            let of = |cost: &Option<crate::bench::profile::LayerCost>| cost.as_ref().map_or_else(String::new, text);
             format!("{} → {}", of(&layer.before), of(&layer.after))
         };
-        let share = |cost: Option<crate::profile::LayerCost>| cost.map_or(0.0, |cost| cost.ms / most);
+        let share = |cost: Option<crate::bench::profile::LayerCost>| cost.map_or(0.0, |cost| cost.ms / most);
         let channels = layer.after.or(layer.before).and_then(|cost| cost.widths);
         vec![
             layer.name.as_str().into(),

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use super::page::{Cell, Page};
-use crate::compensate::LayerFit;
+use crate::repair::LayerFit;
 use crate::report::text::{escaped, plural};
 use crate::report::{Summary, bytes};
 

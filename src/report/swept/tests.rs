@@ -1,9 +1,9 @@
 //! Tests on a made-up sweep.
 
 use super::*;
+use crate::evaluate::Accuracy;
 use crate::report::samples::full;
 use crate::report::{AccuracyChange, Change, FileInfo, LatencyChange, Style, Summary};
-use crate::verify::Accuracy;
 
 /// Shares with the latency and the images of 1,000 that are right; the model at x0.5 is dominated.
 fn swept() -> Swept {

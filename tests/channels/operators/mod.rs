@@ -45,7 +45,8 @@ fn model(middle: Middle, opset: i64) -> Model {
 fn judge(middle: Middle, opset: i64, expect: &Expect) -> Option<Result<(), String>> {
     let engine = engine();
     let model = model(middle, opset);
-    let feed = onnx_prune::verify::random_inputs(&onnx_prune::verify::input_specs(&model), &Default::default(), 1, 1);
+    let feed =
+        onnx_prune::evaluate::random_inputs(&onnx_prune::evaluate::input_specs(&model), &Default::default(), 1, 1);
     if let Err(why) = crate::shapes(engine.as_ref(), &model, &feed) {
         return if engine.info().name == "tract" { None } else { Some(Err(format!("the graph itself: {why}"))) };
     }

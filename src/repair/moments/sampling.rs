@@ -15,17 +15,17 @@ const MOST_ROWS: usize = 40_000;
 const LEAST_POSITIONS: usize = 8;
 
 /// Positions per image that are looked at, of `positions`.
-pub(super) fn wanted_positions(images: usize, positions: usize) -> usize {
+pub(in crate::repair) fn wanted_positions(images: usize, positions: usize) -> usize {
     LEAST_POSITIONS.max(MOST_ROWS / images.max(1)).min(positions)
 }
 
 /// Which positions of which images are looked at. The draw depends on the image's number alone.
-pub(super) struct Draw {
+pub(in crate::repair) struct Draw {
     /// Images of the whole run.
-    pub(super) images: usize,
-    pub(super) seed: u64,
+    pub(in crate::repair) images: usize,
+    pub(in crate::repair) seed: u64,
     /// Number of the batch's first image.
-    pub(super) first: usize,
+    pub(in crate::repair) first: usize,
 }
 
 impl Draw {
@@ -38,7 +38,7 @@ impl Draw {
     }
 
     /// Channel vectors `[C, rows]` at sampled positions of the value; a row's values lie side by side.
-    pub(super) fn rows(&self, value: &ArrayD<f32>, axis: usize) -> Mat<f64> {
+    pub(in crate::repair) fn rows(&self, value: &ArrayD<f32>, axis: usize) -> Mat<f64> {
         let (channels, n) = (value.len_of(Axis(axis)), value.len_of(Axis(0)));
         let positions = value.len() / (n * channels).max(1);
         let wanted = wanted_positions(self.images, positions);
@@ -59,7 +59,7 @@ impl Draw {
     }
 
     /// Patches `[C * taps, rows]` at sampled output positions; padding reads zero.
-    pub(super) fn patches(&self, value: &ArrayD<f32>, window: &Window) -> Mat<f64> {
+    pub(in crate::repair) fn patches(&self, value: &ArrayD<f32>, window: &Window) -> Mat<f64> {
         let (&[n, channels, height, width], Some(values)) = (value.shape(), value.as_slice()) else {
             return Mat::zeros(0, 0);
         };

@@ -3,17 +3,13 @@
 //! Bias correction (7.2), least squares over whole windows (7.4) or over channels (7.3) where windows are too large, from
 //! moments of the dense model's activations, gathered in the calibration pass. A consumer that cannot be refitted keeps its weights, and the report says so.
 
-mod extent;
-mod geometry;
+pub mod global;
+mod local;
 mod moments;
-mod pairs;
-mod refit;
-mod sampling;
 mod sequential;
-mod weight;
 
+pub use local::{Method, Refit, refit};
 pub use moments::{MomentOptions, Moments, Products};
-pub use refit::{Method, Refit, refit};
 pub use sequential::{LayerFit, Walk, Walked};
 pub(crate) use sequential::{Stream, Values};
 

@@ -5,27 +5,27 @@ use faer::{Accum, Mat, MatRef, Par};
 
 /// Second moments of columns at sampled rows.
 #[derive(Debug, Clone)]
-pub(super) struct Pairs {
+pub(in crate::repair) struct Pairs {
     /// Columns per channel: 1, or one per kernel position.
-    pub(super) per_channel: usize,
+    pub(in crate::repair) per_channel: usize,
     /// Rows seen.
-    pub(super) rows: usize,
+    pub(in crate::repair) rows: usize,
     /// Sum of the rows' weights.
-    pub(super) mass: f64,
+    pub(in crate::repair) mass: f64,
     /// Weighted sum of every column.
-    pub(super) sum: Vec<f64>,
+    pub(in crate::repair) sum: Vec<f64>,
     /// Weighted sum of products, lower triangle.
-    pub(super) gram: Mat<f64>,
+    pub(in crate::repair) gram: Mat<f64>,
 }
 
 impl Pairs {
     /// Nothing seen yet.
-    pub(super) fn new(per_channel: usize, columns: usize) -> Self {
+    pub(in crate::repair) fn new(per_channel: usize, columns: usize) -> Self {
         Self { per_channel, rows: 0, mass: 0.0, sum: vec![0.0; columns], gram: Mat::zeros(columns, columns) }
     }
 
     /// Adds rows `[columns, rows]` that all weigh 1.
-    pub(super) fn add(&mut self, rows: MatRef<'_, f64>) {
+    pub(in crate::repair) fn add(&mut self, rows: MatRef<'_, f64>) {
         self.rows += rows.ncols();
         self.mass += rows.ncols() as f64;
         add_rows(&mut self.sum, rows);
@@ -33,7 +33,7 @@ impl Pairs {
     }
 
     /// Adds what another has seen, weighted.
-    pub(super) fn add_weighted(&mut self, other: &Self, weight: f64) {
+    pub(in crate::repair) fn add_weighted(&mut self, other: &Self, weight: f64) {
         self.rows += other.rows;
         self.mass += weight * other.mass;
         self.sum.iter_mut().zip(&other.sum).for_each(|(sum, more)| *sum += weight * more);
@@ -43,7 +43,7 @@ impl Pairs {
     }
 
     /// Forgets what was seen and looks at `rows`.
-    pub(super) fn replace(&mut self, rows: MatRef<'_, f64>) {
+    pub(in crate::repair) fn replace(&mut self, rows: MatRef<'_, f64>) {
         self.rows = rows.ncols();
         self.mass = rows.ncols() as f64;
         self.sum.fill(0.0);
@@ -52,12 +52,12 @@ impl Pairs {
     }
 
     /// Mean of a column.
-    pub(super) fn mean(&self, column: usize) -> f64 {
+    pub(in crate::repair) fn mean(&self, column: usize) -> f64 {
         self.sum[column] / self.mass
     }
 
     /// Covariance of two columns.
-    pub(super) fn covariance(&self, a: usize, b: usize) -> f64 {
+    pub(in crate::repair) fn covariance(&self, a: usize, b: usize) -> f64 {
         self.gram[(a.max(b), a.min(b))] / self.mass - self.mean(a) * self.mean(b)
     }
 }

@@ -8,7 +8,7 @@ use crate::proto::onnx::NodeProto;
 
 /// Window of a two-dimensional convolution without groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Window {
+pub(in crate::repair) struct Window {
     kernel: [usize; 2],
     strides: [usize; 2],
     dilations: [usize; 2],
@@ -18,7 +18,7 @@ pub(super) struct Window {
 
 impl Window {
     /// `None` if the node is not such a convolution or its padding is implicit.
-    pub(super) fn of(node: &NodeProto, weight: &[usize], output: &[usize]) -> Option<Self> {
+    pub(in crate::repair) fn of(node: &NodeProto, weight: &[usize], output: &[usize]) -> Option<Self> {
         let (&[_, _, kh, kw], &[_, _, oh, ow]) = (weight, output) else { return None };
         let pair = |name: &str, default: usize| match ints_attribute(node, name) {
             Some(values) => Some([usize::try_from(*values.first()?).ok()?, usize::try_from(*values.get(1)?).ok()?]),
@@ -40,7 +40,7 @@ impl Window {
 
     /// Adds, for every channel and kernel position, the sum over output positions of what is read: `[C, kh * kw]`.
     /// Returns the number of output positions over the batch.
-    pub(super) fn add_sums(&self, x: &ArrayViewD<'_, f32>, sums: &mut [f64]) -> usize {
+    pub(in crate::repair) fn add_sums(&self, x: &ArrayViewD<'_, f32>, sums: &mut [f64]) -> usize {
         let &[n, _, height, width] = x.shape() else { return 0 };
         let Some(values) = x.as_slice() else { return 0 };
         let [kh, kw] = self.kernel;
@@ -64,17 +64,23 @@ impl Window {
     }
 
     /// Kernel positions.
-    pub(super) fn taps(&self) -> usize {
+    pub(in crate::repair) fn taps(&self) -> usize {
         self.kernel[0] * self.kernel[1]
     }
 
     /// Output positions.
-    pub(super) fn positions(&self) -> usize {
+    pub(in crate::repair) fn positions(&self) -> usize {
         self.output[0] * self.output[1]
     }
 
     /// Row and column of the input that kernel position `tap` reads for an output position; `None` in the padding.
-    pub(super) fn reads(&self, position: usize, tap: usize, height: usize, width: usize) -> Option<(usize, usize)> {
+    pub(in crate::repair) fn reads(
+        &self,
+        position: usize,
+        tap: usize,
+        height: usize,
+        width: usize,
+    ) -> Option<(usize, usize)> {
         let at = |axis: usize, o: usize, k: usize, size: usize| {
             let at = i64::try_from(o * self.strides[axis] + k * self.dilations[axis]).ok()? - self.begin[axis];
             usize::try_from(at).ok().filter(|&at| at < size)

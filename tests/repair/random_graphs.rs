@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use onnx_prune::channels::{AnalyseOptions, Cut, analyse};
-use onnx_prune::compensate::Walk;
 use onnx_prune::engine::{CompileOptions, Engine, EngineOptions, Tensor, open};
+use onnx_prune::evaluate::{input_specs, random_inputs};
 use onnx_prune::model::Model;
+use onnx_prune::repair::Walk;
 use onnx_prune::rewrite::slice;
-use onnx_prune::verify::{input_specs, random_inputs};
 use proptest::prelude::*;
 
 use crate::support::problem::{cases, kept, problem, runner};

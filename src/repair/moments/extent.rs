@@ -2,23 +2,23 @@
 
 /// What is gathered of one consumer; narrowed until all consumers together fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Extent {
+pub(in crate::repair) struct Extent {
     /// Channels that it reads, and kernel positions of its weight.
-    pub(super) channels: usize,
-    pub(super) taps: usize,
+    pub(in crate::repair) channels: usize,
+    pub(in crate::repair) taps: usize,
     /// Whether products of all columns (channel, kernel position) are gathered, not those of channels alone.
-    pub(super) windows: bool,
+    pub(in crate::repair) windows: bool,
     /// Whether products are gathered at all.
-    pub(super) pairs: bool,
+    pub(in crate::repair) pairs: bool,
     /// Whether they are gathered a second time, weighted by class.
-    pub(super) weighted: bool,
+    pub(in crate::repair) weighted: bool,
     /// Classes whose contributions are gathered; 0: none.
-    pub(super) classes: usize,
+    pub(in crate::repair) classes: usize,
 }
 
 impl Extent {
     /// Columns per channel.
-    pub(super) fn per_channel(&self) -> usize {
+    pub(in crate::repair) fn per_channel(&self) -> usize {
         if self.windows { self.taps } else { 1 }
     }
 
@@ -52,7 +52,7 @@ impl Extent {
 }
 
 /// Narrows the largest until all take at most `memory` bytes; how many were narrowed.
-pub(super) fn fit(extents: &mut [Extent], memory: u64) -> usize {
+pub(in crate::repair) fn fit(extents: &mut [Extent], memory: u64) -> usize {
     let mut narrowed = std::collections::BTreeSet::new();
     let mut total: u64 = extents.iter().map(Extent::bytes).sum();
     while total > memory {

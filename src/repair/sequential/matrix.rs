@@ -4,8 +4,8 @@ use faer::Mat;
 
 use super::fit::Solution;
 use super::layers::{Bias, Form, Layer};
-use crate::compensate::weight::{add_bias, put};
 use crate::model::{Model, TensorData};
+use crate::repair::moments::{add_bias, put};
 
 /// Scales below this share of the largest are no scales to divide by.
 const LEAST_SCALE: f64 = 1e-6;

@@ -1,6 +1,6 @@
 //! The weight of a consumer that can be refitted.
 
-use super::moments::{Consumer, Moments};
+use super::{Consumer, Moments};
 use crate::channels::run::source_tensor;
 use crate::channels::{Channels, Tap};
 use crate::model::node::int_attribute;
@@ -11,17 +11,17 @@ use crate::surgery::{Names, add_initializer};
 use faer::Mat;
 
 /// Weight of a consumer as `[O, C, taps]` with its axes named.
-pub(super) struct Weight {
-    pub(super) data: TensorData,
-    pub(super) values: Vec<f32>,
+pub(in crate::repair) struct Weight {
+    pub(in crate::repair) data: TensorData,
+    pub(in crate::repair) values: Vec<f32>,
     /// Axis of the outputs and of the summed channels.
-    pub(super) axes: (usize, usize),
-    pub(super) taps: usize,
+    pub(in crate::repair) axes: (usize, usize),
+    pub(in crate::repair) taps: usize,
 }
 
 impl Weight {
     /// The weight behind a tap, if least squares applies to it: an ungrouped convolution or a product with a matrix.
-    pub(super) fn of(model: &Model, channels: &Channels, tap: &Tap) -> Result<Option<Self>, ModelError> {
+    pub(in crate::repair) fn of(model: &Model, channels: &Channels, tap: &Tap) -> Result<Option<Self>, ModelError> {
         let node = &model.graph().node[tap.node];
         let fits = match node.op_type() {
             "Conv" => int_attribute(node, "group").unwrap_or(1) == 1,
@@ -36,7 +36,7 @@ impl Weight {
         Ok(Some(Self { axes: (1 - tap.weight.1, tap.weight.1), data, values, taps }))
     }
 
-    pub(super) fn at(&self, output: usize, channel: usize, tap: usize) -> usize {
+    pub(in crate::repair) fn at(&self, output: usize, channel: usize, tap: usize) -> usize {
         let (o, c) = self.axes;
         let [mut stride_o, mut stride_c] = [self.taps; 2];
         if o < c {
@@ -107,7 +107,7 @@ impl Moments {
 }
 
 /// `[columns, outputs]`; where columns are channels, every kernel position is an output of its own.
-pub(super) fn columns_by_outputs(weight: &Weight, per_channel: usize, channels: usize) -> Mat<f64> {
+pub(in crate::repair) fn columns_by_outputs(weight: &Weight, per_channel: usize, channels: usize) -> Mat<f64> {
     let outputs = weight.data.dims[weight.axes.0];
     if per_channel == weight.taps {
         return Mat::from_fn(channels * weight.taps, outputs, |row, output| {
@@ -120,13 +120,13 @@ pub(super) fn columns_by_outputs(weight: &Weight, per_channel: usize, channels: 
 }
 
 /// Stores other content under the name of an initializer.
-pub(super) fn put(model: &mut Model, index: usize, data: &TensorData) {
+pub(in crate::repair) fn put(model: &mut Model, index: usize, data: &TensorData) {
     let tensor = &mut model.graph_mut().initializer[index];
     *tensor = data.to_proto(tensor.name.as_deref().unwrap_or_default());
 }
 
 /// Gives a node the bias that it lacks, in the type of its weight.
-pub(super) fn add_bias(model: &mut Model, node: usize, weight: usize, bias: &[f32]) {
+pub(in crate::repair) fn add_bias(model: &mut Model, node: usize, weight: usize, bias: &[f32]) {
     let weight = &model.graph().initializer[weight];
     let name = Names::of(model.graph()).fresh(&format!("{}_bias", weight.name()));
     let plain = TensorData::from_f32(vec![bias.len()], bias);

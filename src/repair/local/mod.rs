@@ -9,9 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Compensation;
-use super::moments::{Consumer, Moments};
-use super::pairs::Pairs;
-use super::weight::{Weight, add_bias, put};
+use super::moments::{Consumer, Moments, Pairs, Weight, add_bias, put};
 use crate::channels::{Channels, Cut, Tap};
 use crate::model::{Model, ModelError};
 

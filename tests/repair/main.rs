@@ -19,11 +19,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use onnx_prune::channels::{AnalyseOptions, Channels, Cut, analyse};
-use onnx_prune::compensate::{LayerFit, Walk};
 use onnx_prune::engine::{CompileOptions, Engine, EngineChoice, EngineOptions, Tensor, open};
+use onnx_prune::evaluate::{input_specs, random_inputs};
 use onnx_prune::model::Model;
+use onnx_prune::repair::{LayerFit, Walk};
 use onnx_prune::rewrite::slice;
-use onnx_prune::verify::{input_specs, random_inputs};
 use support::Builder;
 
 fn engine() -> Box<dyn Engine> {

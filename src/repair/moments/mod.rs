@@ -1,6 +1,12 @@
 //! Moments of what consumers read, streamed over the calibration images (`compensation.md` 7.1, 7.3, 7.4), and what every
 //! channel contributes to their outputs, class by class (`classwise.md` C1).
 
+mod extent;
+mod geometry;
+mod pairs;
+mod sampling;
+mod weight;
+
 use std::collections::BTreeMap;
 
 use faer::Mat;
@@ -9,11 +15,12 @@ use faer::{Accum, Par};
 use ndarray::{ArrayD, Axis};
 use rayon::prelude::*;
 
-use super::extent::{self, Extent};
-use super::geometry::Window;
-use super::pairs::Pairs;
-use super::sampling::{Draw, wanted_positions};
-use super::weight::{Weight, columns_by_outputs};
+use self::extent::Extent;
+use self::geometry::Window;
+pub(super) use self::pairs::Pairs;
+use self::sampling::{Draw, wanted_positions};
+use self::weight::columns_by_outputs;
+pub(super) use self::weight::{Weight, add_bias, put};
 use crate::channels::{Channels, Tap};
 use crate::model::{Model, ModelError};
 use crate::statistics::Contributions;
