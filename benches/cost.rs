@@ -27,7 +27,7 @@ use onnx_prune::report::peak_memory_bytes;
 use onnx_prune::score::relatedness::Relatedness;
 use onnx_prune::score::responses::Responses;
 use onnx_prune::score::{Criterion as _, GroupInput, LassoOptions, Response, StlpIb};
-use onnx_prune::statistics::{Blocks, Centring, Contributions, Kernel, TapFeatures, gram};
+use onnx_prune::statistics::{Blocks, Centring, Contributions, InputFeatures, Kernel, gram};
 
 const IMAGES: usize = 1000;
 
@@ -74,7 +74,7 @@ fn peak() -> String {
 
 /// Statistics and full path on pooled features, sixteen for each channel.
 fn labels(channels: usize, classes: usize) {
-    let taps = [TapFeatures { features: features(IMAGES, channels, classes, 16) }];
+    let consumer_inputs = [InputFeatures { features: features(IMAGES, channels, classes, 16) }];
     let given: Vec<usize> = (0..IMAGES).map(|image| image % classes).collect();
     let responses = Responses::from_labels(&given, classes).unwrap();
     let scores = Array2::from_shape_fn((IMAGES, classes), |(image, class)| {
@@ -85,7 +85,7 @@ fn labels(channels: usize, classes: usize) {
     let energy = LassoOptions { response: Response::Labels, ..LassoOptions::default() };
     for (name, options) in [("energy, linear kernel", energy), ("literal, Gaussian kernel", LassoOptions::literal())] {
         let input = GroupInput {
-            taps: &taps,
+            consumer_inputs: &consumer_inputs,
             responses: Some(&responses),
             relatedness: Some(&related),
             name: "group",
@@ -132,8 +132,8 @@ fn outputs(channels: usize, classes: usize) {
         let totals: Vec<f64> = rows.col_iter().map(|column| column.iter().sum()).collect();
         sums.add(class, count, (rows.transpose() * &rows).as_ref(), single.as_ref(), &totals);
     }
-    let atoms: Vec<Vec<usize>> = (0..channels).map(|channel| vec![channel]).collect();
-    let contributions = [sums.finish(weights.as_ref(), &atoms, Centring::Class).unwrap()];
+    let units: Vec<Vec<usize>> = (0..channels).map(|channel| vec![channel]).collect();
+    let contributions = [sums.finish(weights.as_ref(), &units, Centring::Class).unwrap()];
     drop(sums);
     let gathered = begin.elapsed().as_secs_f64();
     let input = GroupInput {

@@ -51,7 +51,7 @@ static ALLOCATOR: Watching = Watching;
 
 const MUTANTS: u64 = 100_000;
 
-/// A file of a few kB must not ask for more in one piece: 16 M identities of 4 bytes and their copies in the analysis.
+/// A file of a few kB must not ask for more in one piece: 16 M channel indices of 4 bytes and their copies in the analysis.
 const MOST_BYTES: usize = 256 << 20;
 
 fn seeds() -> Vec<Vec<u8>> {

@@ -86,12 +86,12 @@ const SETTINGS: [Setting; 2] = [
 ];
 
 /// The judge: ../shared/zoo/check.py.
-struct Judge {
+struct Predictions {
     python: &'static str,
     script: String,
 }
 
-impl Judge {
+impl Predictions {
     fn accepts(&self, folder: &Path, model: &str, pruned: &str, masked: &str, more: &[&str]) -> Result<(), String> {
         let judged = Command::new(self.python)
             .args([&self.script, model, pruned, "--masked", masked])
@@ -110,7 +110,7 @@ struct Done {
     error: f64,
 }
 
-fn prune(judge: &Judge, model: &str, folder: &Path, setting: &Setting) -> Result<Option<Done>, String> {
+fn prune(judge: &Predictions, model: &str, folder: &Path, setting: &Setting) -> Result<Option<Done>, String> {
     let file = |end: &str| format!("{}.{end}", setting.name);
     let (pruned, masked, report) = (file("onnx"), file("masked.onnx"), file("json"));
     let mut arguments = vec![model, "-o", &pruned, "--report", &report, "--criterion", "l2", "--scope", "all"];
@@ -150,7 +150,7 @@ fn prune(judge: &Judge, model: &str, folder: &Path, setting: &Setting) -> Result
 }
 
 /// What became of one model: a line of the matrix, or why it is a failure.
-fn one(path: &Path, judge: &Judge) -> Result<String, String> {
+fn one(path: &Path, judge: &Predictions) -> Result<String, String> {
     let begin = std::time::Instant::now();
     let folder = tempfile::tempdir().unwrap();
     let model = path.display().to_string();
@@ -226,7 +226,7 @@ fn every_graph_of_the_zoo_comes_out_valid_or_is_left_alone_with_a_reason() {
         None => [models(&edge_graphs(&shared, python)), models(&shared.join("models"))].concat(),
     };
     assert!(!paths.is_empty(), "the folder holds no models");
-    let judge = Judge { python, script: shared.join("zoo/check.py").display().to_string() };
+    let judge = Predictions { python, script: shared.join("zoo/check.py").display().to_string() };
     let results: Vec<Result<String, String>> = paths.par_iter().map(|path| one(path, &judge)).collect();
     println!("\n{:<34} grp  convs protected  MACs half max.err  ratio 0.3 max.err  s     why", "model");
     let mut failed = Vec::new();

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::cut::Cut;
 use super::groups::{self, Group, Protected};
-use super::identity::Ids;
-use super::lanes::{LaneId, Lanes, Reason, Role};
-use super::run::{self, Dim, MacTerm, Opaque, Restriction, Run, Sizes, Source, Use, operator_reason};
+use super::ids::Ids;
+use super::indices::{ChannelIndex, ChannelIndices, Reason, Role};
+use super::propagation::{self, Dim, MacTerm, Opaque, Propagation, Restriction, Sizes, Source, Use, operator_reason};
 use crate::model::Model;
 use crate::model::node::node_name;
 use crate::proto::onnx::NodeProto;
@@ -34,7 +34,7 @@ impl Default for AnalyseOptions {
 /// Contents of small values that depend on shapes only, with the given sizes of symbolic dims.
 pub(crate) fn small_values(model: &Model, options: &AnalyseOptions) -> HashMap<String, Vec<i64>> {
     let sizes = Sizes { named: options.sizes.clone(), batch: options.batch, other: options.other };
-    let run = Run::new(model, &sizes);
+    let run = Propagation::new(model, &sizes);
     run.values.into_iter().filter_map(|(name, value)| Some((name, value.numbers?.to_i64()))).collect()
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn small_values(model: &Model, options: &AnalyseOptions) -> HashMap<S
 pub fn decided_conditions(model: &Model, options: &AnalyseOptions) -> HashMap<String, bool> {
     let conditions: Vec<&String> =
         model.graph().node.iter().filter(|node| node.op_type() == "If").filter_map(|node| node.input.first()).collect();
-    if conditions.is_empty() || !run::is_open_in_batch_only(model) {
+    if conditions.is_empty() || !propagation::is_open_in_batch_only(model) {
         return HashMap::new();
     }
     let mut decided: Option<HashMap<String, Vec<i64>>> = None;
@@ -68,7 +68,7 @@ pub fn decided_conditions(model: &Model, options: &AnalyseOptions) -> HashMap<St
 
 /// What is known of a value after the run.
 #[derive(Debug, Clone)]
-struct Known {
+struct ClassContext {
     ids: Ids,
     /// Its content, if it is small and depends on shapes only.
     numbers: Option<Vec<i64>>,
@@ -76,7 +76,7 @@ struct Known {
     computed: bool,
 }
 
-/// Everything the identity run found.
+/// Everything the dependency propagation found.
 #[derive(Debug, Clone)]
 pub struct Channels {
     /// Coupled channels that can be cut, in the order in which the graph makes them.
@@ -88,9 +88,9 @@ pub struct Channels {
     opaque_nodes: HashSet<usize>,
     /// How the model was analysed.
     pub(crate) options: AnalyseOptions,
-    pub(crate) lanes: Lanes,
-    roots: Vec<LaneId>,
-    values: HashMap<String, Known>,
+    pub(crate) channel_indices: ChannelIndices,
+    roots: Vec<ChannelIndex>,
+    values: HashMap<String, ClassContext>,
     uses: Vec<Use>,
     uses_at: HashMap<(usize, usize), usize>,
     macs: Vec<MacTerm>,
@@ -102,14 +102,14 @@ pub struct Channels {
 /// The run covers the main graph; nodes with subgraphs and model-local functions protect what they read.
 pub fn analyse(model: &Model, options: &AnalyseOptions) -> Channels {
     let sizes = Sizes { named: options.sizes.clone(), batch: options.batch, other: options.other };
-    let mut run = Run::new(model, &sizes);
+    let mut run = Propagation::new(model, &sizes);
     ignore(&mut run, &options.ignore);
     close(&mut run);
     let (groups, protected) = groups::build(&run);
-    let roots = (0..run.lanes.len())
-        .map(|lane| {
-            #[allow(clippy::cast_possible_truncation, reason = "lanes are numbered by u32")]
-            run.lanes.find(LaneId(lane as u32))
+    let roots = (0..run.channel_indices.len())
+        .map(|channel_index| {
+            #[allow(clippy::cast_possible_truncation, reason = "channel_indices are numbered by u32")]
+            run.channel_indices.find(ChannelIndex(channel_index as u32))
         })
         .collect();
     let values = run
@@ -119,7 +119,7 @@ pub fn analyse(model: &Model, options: &AnalyseOptions) -> Channels {
             let whole = value.numbers.as_ref().is_some_and(|numbers| numbers.integer);
             let computed = whole && value.source.is_none();
             let numbers = value.numbers.map(|numbers| numbers.to_i64());
-            Some((name, Known { ids: value.ids?, numbers, computed }))
+            Some((name, ClassContext { ids: value.ids?, numbers, computed }))
         })
         .collect();
     let uses_at = run.uses.iter().enumerate().map(|(id, read)| ((read.node, read.input), id)).collect();
@@ -129,7 +129,7 @@ pub fn analyse(model: &Model, options: &AnalyseOptions) -> Channels {
         opaque: run.opaque,
         opaque_nodes: run.opaque_nodes,
         options: options.clone(),
-        lanes: run.lanes,
+        channel_indices: run.channel_indices,
         roots,
         values,
         uses: run.uses,
@@ -139,30 +139,30 @@ pub fn analyse(model: &Model, options: &AnalyseOptions) -> Channels {
     }
 }
 
-/// Freezes what the user wants to keep.
-fn ignore(run: &mut Run<'_>, patterns: &[glob::Pattern]) {
+/// Pins what the user wants to keep.
+fn ignore(run: &mut Propagation<'_>, patterns: &[glob::Pattern]) {
     for (index, node) in run.graph.node.iter().enumerate() {
         let name = node_name(node);
         if !patterns.iter().any(|pattern| pattern.matches(&name)) {
             continue;
         }
         let reason: Reason = operator_reason(node, "it is to be ignored");
-        let made: Vec<LaneId> = run
-            .lanes
+        let made: Vec<ChannelIndex> = run
+            .channel_indices
             .sites()
             .iter()
             .filter(|site| site.role.is_some_and(|(role, by)| by == index && role != Role::Input))
-            .flat_map(|site| (site.first.0..).take(site.len).map(LaneId))
+            .flat_map(|site| (site.first.0..).take(site.len).map(ChannelIndex))
             .collect();
-        for lane in made {
-            run.lanes.freeze(lane, &reason);
+        for channel_index in made {
+            run.channel_indices.pin(channel_index, &reason);
         }
     }
 }
 
-/// Makes every cut leave rectangles: where lanes vary along several axes of a value, whole slices along one axis
-/// must go together. Of the possible axes the one that leaves most atoms is taken.
-fn close(run: &mut Run<'_>) {
+/// Makes every cut leave rectangles: where channel indices vary along several axes of a value, whole slices along one axis
+/// must go together. Of the possible axes the one that leaves most pruning units is taken.
+fn close(run: &mut Propagation<'_>) {
     let mut names: Vec<&String> = run.values.keys().collect();
     names.sort_unstable();
     let ids: Vec<Ids> = names
@@ -178,10 +178,11 @@ fn close(run: &mut Run<'_>) {
                 continue;
             }
             let sizes: Vec<usize> = factor.axes.iter().map(|&axis| ids.shape[axis]).collect();
-            let classes: Vec<LaneId> = factor.ids.iter().map(|&lane| run.lanes.find(lane)).collect();
+            let classes: Vec<ChannelIndex> =
+                factor.ids.iter().map(|&channel_index| run.channel_indices.find(channel_index)).collect();
             let best = (0..sizes.len()).map(|p| slices(&classes, &sizes, p)).max_by_key(|unions| unions.0);
             for (a, b) in best.map(|(_, unions)| unions).unwrap_or_default() {
-                changed |= run.lanes.unite(a, b);
+                changed |= run.channel_indices.unite(a, b);
             }
         }
         if !changed {
@@ -191,12 +192,12 @@ fn close(run: &mut Run<'_>) {
 }
 
 /// The unions that make every slice along position `p` one class, and how many classes they leave.
-fn slices(classes: &[LaneId], sizes: &[usize], p: usize) -> (usize, Vec<(LaneId, LaneId)>) {
+fn slices(classes: &[ChannelIndex], sizes: &[usize], p: usize) -> (usize, Vec<(ChannelIndex, ChannelIndex)>) {
     let inner: usize = sizes[p + 1..].iter().product();
-    let mut first: Vec<Option<LaneId>> = vec![None; sizes[p]];
+    let mut first: Vec<Option<ChannelIndex>> = vec![None; sizes[p]];
     let mut unions = Vec::new();
-    let mut parent: HashMap<LaneId, LaneId> = classes.iter().map(|&class| (class, class)).collect();
-    let root = |parent: &HashMap<LaneId, LaneId>, mut at: LaneId| {
+    let mut parent: HashMap<ChannelIndex, ChannelIndex> = classes.iter().map(|&class| (class, class)).collect();
+    let root = |parent: &HashMap<ChannelIndex, ChannelIndex>, mut at: ChannelIndex| {
         while parent[&at] != at {
             at = parent[&at];
         }
@@ -220,12 +221,12 @@ fn slices(classes: &[LaneId], sizes: &[usize], p: usize) -> (usize, Vec<(LaneId,
 }
 
 impl Channels {
-    /// Representative of a lane's class.
-    pub(crate) fn root(&self, lane: LaneId) -> LaneId {
-        self.roots[lane.index()]
+    /// Representative of a channel index's class.
+    pub(crate) fn root(&self, channel_index: ChannelIndex) -> ChannelIndex {
+        self.roots[channel_index.index()]
     }
 
-    /// Shape and lanes of a value of the main graph.
+    /// Shape and channel indices of a value of the main graph.
     pub(crate) fn value_ids(&self, name: &str) -> Option<&Ids> {
         self.values.get(name).map(|known| &known.ids)
     }
@@ -246,7 +247,7 @@ impl Channels {
         known.numbers.as_deref().filter(|_| known.computed)
     }
 
-    /// Shape and lanes of a constant as its node sees it.
+    /// Shape and channel indices of a constant as its node sees it.
     pub(crate) fn use_ids(&self, node: usize, input: usize) -> Option<&Ids> {
         self.uses_at.get(&(node, input)).map(|&id| &self.uses[id].ids)
     }
@@ -276,7 +277,7 @@ impl Channels {
             Some(columns) => columns
                 .iter()
                 .enumerate()
-                .filter(|(_, column)| !column.iter().all(|&lane| cut.removes(self, lane)))
+                .filter(|(_, column)| !column.iter().all(|&channel_index| cut.removes(self, channel_index)))
                 .map(|(index, _)| index)
                 .collect(),
         }
@@ -301,8 +302,8 @@ impl Channels {
 
     /// Nodes whose multiply-accumulates fall when channels are cut, products of run-time values included.
     pub fn shrinking_nodes(&self) -> BTreeSet<usize> {
-        let atoms = self.group_of_root();
-        let free = |lane: LaneId| atoms.contains_key(&self.root(lane));
+        let units = self.group_of_root();
+        let free = |channel_index: ChannelIndex| units.contains_key(&self.root(channel_index));
         let shrinks = |dim: &Dim| dim.ids.columns(dim.axis).into_iter().flatten().flatten().any(free);
         self.macs.iter().filter(|term| term.dims.iter().any(shrinks)).map(|term| term.node).collect()
     }
@@ -319,14 +320,14 @@ impl Channels {
     pub fn cost_model(&self) -> super::cost::CostModel {
         let group_of = self.group_of_root();
         let form = |ids: &Ids, axis: usize| {
-            let mut form = super::cost::AxisSize { fixed: ids.shape[axis] as f64, per_atom: BTreeMap::new() };
+            let mut form = super::cost::AxisSize { fixed: ids.shape[axis] as f64, per_unit: BTreeMap::new() };
             for column in ids.columns(axis).unwrap_or_default() {
                 let root = self.root(column[0]);
-                // An index where several atoms meet goes only if all of them do.
-                let alone = column.iter().all(|&lane| self.root(lane) == root);
+                // An index where several pruning units meet goes only if all of them do.
+                let alone = column.iter().all(|&channel_index| self.root(channel_index) == root);
                 if let Some(&group) = group_of.get(&root).filter(|_| alone) {
                     form.fixed -= 1.0;
-                    *form.per_atom.entry(group).or_insert(0.0) += 1.0 / self.groups[group].width() as f64;
+                    *form.per_unit.entry(group).or_insert(0.0) += 1.0 / self.groups[group].width() as f64;
                 }
             }
             form
@@ -352,7 +353,7 @@ impl Channels {
         super::cost::CostModel { macs, params, widths: self.groups.iter().map(Group::width).collect() }
     }
 
-    fn group_of_root(&self) -> HashMap<LaneId, usize> {
+    fn group_of_root(&self) -> HashMap<ChannelIndex, usize> {
         self.groups
             .iter()
             .enumerate()

@@ -8,7 +8,7 @@ use super::groups::GroupId;
 #[derive(Debug, Clone)]
 pub(crate) struct AxisSize {
     pub(crate) fixed: f64,
-    pub(crate) per_atom: BTreeMap<GroupId, f64>,
+    pub(crate) per_unit: BTreeMap<GroupId, f64>,
 }
 
 /// `constant * product of sizes`.
@@ -21,12 +21,12 @@ pub(crate) struct Product {
 impl Product {
     fn at(&self, widths: &[usize]) -> f64 {
         let size =
-            |size: &AxisSize| size.fixed + size.per_atom.iter().map(|(&g, each)| each * widths[g] as f64).sum::<f64>();
+            |size: &AxisSize| size.fixed + size.per_unit.iter().map(|(&g, each)| each * widths[g] as f64).sum::<f64>();
         self.constant * self.sizes.iter().map(size).product::<f64>()
     }
 
     fn touches(&self, group: GroupId) -> bool {
-        self.sizes.iter().any(|size| size.per_atom.contains_key(&group))
+        self.sizes.iter().any(|size| size.per_unit.contains_key(&group))
     }
 }
 
@@ -35,7 +35,7 @@ impl Product {
 pub struct CostModel {
     pub(crate) macs: Vec<Product>,
     pub(crate) params: Vec<Product>,
-    /// Atoms per group before the cut.
+    /// Pruning units per group before the cut.
     pub(crate) widths: Vec<usize>,
 }
 
@@ -55,12 +55,12 @@ impl CostModel {
         &self.widths
     }
 
-    /// The measure at the given widths (atoms kept per group).
+    /// The measure at the given widths (pruning units kept per group).
     pub fn at(&self, measure: Measure, widths: &[usize]) -> f64 {
         self.products(measure).iter().map(|product| product.at(widths)).sum()
     }
 
-    /// What one more atom of `group` costs at the given widths.
+    /// What one more pruning unit of `group` costs at the given widths.
     pub fn marginal(&self, measure: Measure, widths: &[usize], group: GroupId) -> f64 {
         let mut more = widths.to_vec();
         more[group] += 1;

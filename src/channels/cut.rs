@@ -1,36 +1,36 @@
-//! A choice of lanes to remove.
+//! A choice of channel indices to remove.
 
 use super::analysis::Channels;
-use super::lanes::LaneId;
+use super::indices::ChannelIndex;
 
-/// Which lanes go. Made from the atoms that every group keeps.
+/// Which channel indices go. Made from the pruning units that every group keeps.
 #[derive(Debug, Clone)]
 pub struct Cut {
-    /// By index of a class's root lane.
+    /// By index of a class's root channel index.
     gone: Vec<bool>,
 }
 
 impl Cut {
-    /// The cut that leaves `kept[g]` (indices of atoms) in group `g` and removes the rest.
+    /// The cut that leaves `kept[g]` (indices of pruning units) in group `g` and removes the rest.
     pub fn new(channels: &Channels, kept: &[Vec<usize>]) -> Self {
-        let mut gone = vec![false; channels.lanes.len()];
+        let mut gone = vec![false; channels.channel_indices.len()];
         for (group, kept) in channels.groups.iter().zip(kept) {
             let mut stays = vec![false; group.width()];
-            for &atom in kept {
-                if let Some(stay) = stays.get_mut(atom) {
+            for &unit in kept {
+                if let Some(stay) = stays.get_mut(unit) {
                     *stay = true;
                 }
             }
-            for (atom, _) in stays.iter().enumerate().filter(|(_, stays)| !**stays) {
-                gone[group.roots[atom].index()] = true;
+            for (unit, _) in stays.iter().enumerate().filter(|(_, stays)| !**stays) {
+                gone[group.roots[unit].index()] = true;
             }
         }
         Self { gone }
     }
 
-    /// The cut that removes one class of lanes, whether it is free or not.
-    pub(super) fn of_class(channels: &Channels, root: LaneId) -> Self {
-        let mut gone = vec![false; channels.lanes.len()];
+    /// The cut that removes one class of channel indices, whether it is free or not.
+    pub(super) fn of_class(channels: &Channels, root: ChannelIndex) -> Self {
+        let mut gone = vec![false; channels.channel_indices.len()];
         gone[root.index()] = true;
         Self { gone }
     }
@@ -40,7 +40,7 @@ impl Cut {
         !self.gone.contains(&true)
     }
 
-    pub(crate) fn removes(&self, channels: &Channels, lane: LaneId) -> bool {
-        self.gone[channels.root(lane).index()]
+    pub(crate) fn removes(&self, channels: &Channels, channel_index: ChannelIndex) -> bool {
+        self.gone[channels.root(channel_index).index()]
     }
 }

@@ -1,10 +1,10 @@
-//! Groups: atoms with the same places, the unit that is scored, budgeted and reported.
+//! Groups: pruning units with the same places, the unit that is scored, budgeted and reported.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::analysis::Channels;
-use super::lanes::{LaneId, Place, Reason, Role, SiteId};
-use super::run::{Contraction, Run, Source};
+use super::indices::{ChannelIndex, Place, Reason, Role, SiteId};
+use super::propagation::{Contraction, Propagation, Source};
 use crate::model::node::node_name;
 
 /// Number of a group in [`Channels::groups`].
@@ -20,7 +20,7 @@ pub enum Scope {
     Stream,
 }
 
-/// Slices of one constant along one axis, for every atom of a group.
+/// Slices of one constant along one axis, for every pruning unit of a group.
 #[derive(Debug, Clone)]
 pub struct Slices {
     /// Index of the node whose channels these are: that which reads the constant, or the convolution behind a chain
@@ -32,13 +32,13 @@ pub struct Slices {
     pub input: usize,
     /// Axis of the constant.
     pub axis: usize,
-    /// Indices along the axis, one list per atom.
+    /// Indices along the axis, one list per pruning unit.
     pub indices: Vec<Vec<usize>>,
 }
 
 /// A value whose channels a group owns, where a node sums over them.
 #[derive(Debug, Clone)]
-pub struct Tap {
+pub struct ConsumerInput {
     /// Index of the node that reads the value.
     pub node: usize,
     /// Name of the value.
@@ -49,7 +49,7 @@ pub struct Tap {
     pub size: usize,
     /// Index of the weight among the node's inputs, and its summed axis.
     pub weight: (usize, usize),
-    /// Indices along the axis, one list per atom.
+    /// Indices along the axis, one list per pruning unit.
     pub indices: Vec<Vec<usize>>,
 }
 
@@ -67,23 +67,23 @@ pub struct Group {
     /// Weights that sum over the channels.
     pub consumers: Vec<Slices>,
     /// The values those weights read.
-    pub taps: Vec<Tap>,
-    /// Sets of atoms of which at least one must stay, since some value would be left without channels otherwise (the
-    /// second half of a split, say). That one atom of the group stays goes without saying.
-    pub covers: Vec<Vec<usize>>,
-    /// Root lane of every atom.
-    pub(crate) roots: Vec<LaneId>,
+    pub consumer_inputs: Vec<ConsumerInput>,
+    /// Sets of pruning units of which at least one must stay, since some value would be left without channels otherwise (the
+    /// second half of a split, say). That one pruning unit of the group stays goes without saying.
+    pub keep_sets: Vec<Vec<usize>>,
+    /// Root channel index of every pruning unit.
+    pub(crate) roots: Vec<ChannelIndex>,
 }
 
 impl Group {
-    /// Number of atoms: the units that can be kept or cut.
+    /// Number of pruning units: the units that can be kept or cut.
     pub fn width(&self) -> usize {
         self.roots.len()
     }
 
-    /// A number of atoms that suffices to leave every value some channels.
+    /// A number of pruning units that suffices to leave every value some channels.
     pub fn least(&self) -> usize {
-        self.covers.len().clamp(1, self.width().max(1))
+        self.keep_sets.len().clamp(1, self.width().max(1))
     }
 }
 
@@ -105,66 +105,79 @@ pub struct Protected {
 }
 
 /// Builds the groups of a finished run.
-pub(super) fn build(run: &Run<'_>) -> (Vec<Group>, Vec<Protected>) {
-    let roots: Vec<LaneId> = (0..run.lanes.len()).map(|lane| run.lanes.find(lane_at(lane))).collect();
-    let mut members: BTreeMap<LaneId, Vec<LaneId>> = BTreeMap::new();
-    for (lane, &root) in roots.iter().enumerate() {
-        members.entry(root).or_default().push(lane_at(lane));
+pub(super) fn build(run: &Propagation<'_>) -> (Vec<Group>, Vec<Protected>) {
+    let roots: Vec<ChannelIndex> =
+        (0..run.channel_indices.len()).map(|channel_index| run.channel_indices.find(index_at(channel_index))).collect();
+    let mut members: BTreeMap<ChannelIndex, Vec<ChannelIndex>> = BTreeMap::new();
+    for (channel_index, &root) in roots.iter().enumerate() {
+        members.entry(root).or_default().push(index_at(channel_index));
     }
-    let mut reasons: BTreeMap<LaneId, BTreeSet<&Reason>> = BTreeMap::new();
-    for (lane, reason) in run.lanes.frozen() {
-        reasons.entry(roots[lane.index()]).or_default().insert(reason);
+    let mut reasons: BTreeMap<ChannelIndex, BTreeSet<&Reason>> = BTreeMap::new();
+    for (channel_index, reason) in run.channel_indices.pinned() {
+        reasons.entry(roots[channel_index.index()]).or_default().insert(reason);
     }
-    let makes = |lane: &LaneId| {
-        run.lanes.sites()[run.lanes.site_of(*lane).0 as usize].role.is_some_and(|(r, _)| r == Role::Output)
+    let makes = |channel_index: &ChannelIndex| {
+        run.channel_indices.sites()[run.channel_indices.site_of(*channel_index).0 as usize]
+            .role
+            .is_some_and(|(r, _)| r == Role::Output)
     };
-    let fixed = |lane: &LaneId| run.lanes.sites()[run.lanes.site_of(*lane).0 as usize].place == Place::Fixed;
-    // Atoms with the same number of lanes on the same sites form a group.
+    let fixed = |channel_index: &ChannelIndex| {
+        run.channel_indices.sites()[run.channel_indices.site_of(*channel_index).0 as usize].place == Place::Fixed
+    };
+    // Pruning units with the same number of channel indices on the same sites form a group.
     let mut shapes: HashMap<Vec<(SiteId, usize)>, usize> = HashMap::new();
-    let mut atoms: Vec<Vec<LaneId>> = Vec::new();
-    for (&root, lanes) in &members {
-        if reasons.contains_key(&root) || !lanes.iter().any(makes) || lanes.iter().any(fixed) {
+    let mut units: Vec<Vec<ChannelIndex>> = Vec::new();
+    for (&root, channel_indices) in &members {
+        if reasons.contains_key(&root) || !channel_indices.iter().any(makes) || channel_indices.iter().any(fixed) {
             continue;
         }
         let mut counts: BTreeMap<SiteId, usize> = BTreeMap::new();
-        for &lane in lanes {
-            *counts.entry(run.lanes.site_of(lane)).or_default() += 1;
+        for &channel_index in channel_indices {
+            *counts.entry(run.channel_indices.site_of(channel_index)).or_default() += 1;
         }
-        let next = atoms.len();
+        let next = units.len();
         let group = *shapes.entry(counts.into_iter().collect()).or_insert(next);
         if group == next {
-            atoms.push(Vec::new());
+            units.push(Vec::new());
         }
-        atoms[group].push(root);
+        units[group].push(root);
     }
-    let atom_of: HashMap<LaneId, (usize, usize)> = atoms
+    let unit_of: HashMap<ChannelIndex, (usize, usize)> = units
         .iter()
         .enumerate()
-        .flat_map(|(group, roots)| roots.iter().enumerate().map(move |(atom, &root)| (root, (group, atom))))
+        .flat_map(|(group, roots)| roots.iter().enumerate().map(move |(unit, &root)| (root, (group, unit))))
         .collect();
-    let mut taps: Vec<Vec<Tap>> = vec![Vec::new(); atoms.len()];
+    let mut consumer_inputs: Vec<Vec<ConsumerInput>> = vec![Vec::new(); units.len()];
     for contraction in &run.contractions {
-        for (group, tap) in tap(run, contraction, &roots, &atom_of, &atoms) {
-            taps[group].push(tap);
+        for (group, consumer_input) in consumer_input(run, contraction, &roots, &unit_of, &units) {
+            consumer_inputs[group].push(consumer_input);
         }
     }
-    let mut groups: Vec<Group> =
-        atoms.into_iter().zip(taps).map(|(roots, taps)| group(run, roots, &members, taps)).collect();
-    cover(run, &mut groups, &roots, &atom_of);
+    let mut groups: Vec<Group> = units
+        .into_iter()
+        .zip(consumer_inputs)
+        .map(|(roots, consumer_inputs)| group(run, roots, &members, consumer_inputs))
+        .collect();
+    keep_set(run, &mut groups, &roots, &unit_of);
     (groups, protected(run, &roots, &reasons))
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "lanes are numbered by u32")]
-fn lane_at(index: usize) -> LaneId {
-    LaneId(index as u32)
+#[allow(clippy::cast_possible_truncation, reason = "channel_indices are numbered by u32")]
+fn index_at(index: usize) -> ChannelIndex {
+    ChannelIndex(index as u32)
 }
 
-fn group(run: &Run<'_>, roots: Vec<LaneId>, members: &BTreeMap<LaneId, Vec<LaneId>>, taps: Vec<Tap>) -> Group {
+fn group(
+    run: &Propagation<'_>,
+    roots: Vec<ChannelIndex>,
+    members: &BTreeMap<ChannelIndex, Vec<ChannelIndex>>,
+    consumer_inputs: Vec<ConsumerInput>,
+) -> Group {
     let mut sites: BTreeMap<SiteId, Slices> = BTreeMap::new();
-    for (atom, root) in roots.iter().enumerate() {
-        for &lane in members.get(root).into_iter().flatten() {
-            let site = run.lanes.site_of(lane);
-            let info = &run.lanes.sites()[site.0 as usize];
+    for (unit, root) in roots.iter().enumerate() {
+        for &channel_index in members.get(root).into_iter().flatten() {
+            let site = run.channel_indices.site_of(channel_index);
+            let info = &run.channel_indices.sites()[site.0 as usize];
             let Place::Constant { use_id, axis } = info.place else { continue };
             let read = &run.uses[use_id];
             let slices = sites.entry(site).or_insert_with(|| Slices {
@@ -174,10 +187,10 @@ fn group(run: &Run<'_>, roots: Vec<LaneId>, members: &BTreeMap<LaneId, Vec<LaneI
                 axis,
                 indices: vec![Vec::new(); roots.len()],
             });
-            slices.indices[atom].push(lane.index() - info.first.index());
+            slices.indices[unit].push(channel_index.index() - info.first.index());
         }
     }
-    let role = |site: &SiteId| run.lanes.sites()[site.0 as usize].role;
+    let role = |site: &SiteId| run.channel_indices.sites()[site.0 as usize].role;
     let of = |wanted: Role| -> Vec<Slices> {
         sites.iter().filter(|(site, _)| role(site).is_some_and(|(r, _)| r == wanted)).map(|(_, s)| s.clone()).collect()
     };
@@ -190,79 +203,94 @@ fn group(run: &Run<'_>, roots: Vec<LaneId>, members: &BTreeMap<LaneId, Vec<LaneI
         producers: of(Role::Output),
         parameters: of(Role::Parameter),
         consumers: of(Role::Input),
-        taps,
-        covers: Vec::new(),
+        consumer_inputs,
+        keep_sets: Vec::new(),
         roots,
     }
 }
 
-/// Finds the axes that a cut could leave empty although every group keeps an atom.
-fn cover(run: &Run<'_>, groups: &mut [Group], roots: &[LaneId], atom_of: &HashMap<LaneId, (usize, usize)>) {
-    let mut covers: Vec<BTreeSet<Vec<usize>>> = vec![BTreeSet::new(); groups.len()];
+/// Finds the axes that a cut could leave empty although every group keeps an pruning unit.
+fn keep_set(
+    run: &Propagation<'_>,
+    groups: &mut [Group],
+    roots: &[ChannelIndex],
+    unit_of: &HashMap<ChannelIndex, (usize, usize)>,
+) {
+    let mut keep_sets: Vec<BTreeSet<Vec<usize>>> = vec![BTreeSet::new(); groups.len()];
     let values = run.values.values().filter_map(|value| value.ids.as_ref());
     for ids in values.chain(run.uses.iter().map(|read| &read.ids)) {
         for axis in 0..ids.rank() {
-            let lanes = ids.columns(axis).unwrap_or_default().into_iter().flatten();
-            let atoms: Option<BTreeSet<(usize, usize)>> =
-                lanes.map(|lane| atom_of.get(&roots[lane.index()]).copied()).collect();
-            let Some(atoms) = atoms.filter(|atoms| !atoms.is_empty()) else { continue };
+            let channel_indices = ids.columns(axis).unwrap_or_default().into_iter().flatten();
+            let units: Option<BTreeSet<(usize, usize)>> =
+                channel_indices.map(|channel_index| unit_of.get(&roots[channel_index.index()]).copied()).collect();
+            let Some(units) = units.filter(|units| !units.is_empty()) else { continue };
             let mut by_group: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-            for (group, atom) in atoms {
-                by_group.entry(group).or_default().push(atom);
+            for (group, unit) in units {
+                by_group.entry(group).or_default().push(unit);
             }
-            if by_group.iter().any(|(&group, atoms)| atoms.len() == groups[group].width()) {
+            if by_group.iter().any(|(&group, units)| units.len() == groups[group].width()) {
                 continue;
             }
-            if let Some((group, atoms)) = by_group.into_iter().max_by_key(|(_, atoms)| atoms.len()) {
-                covers[group].insert(atoms);
+            if let Some((group, units)) = by_group.into_iter().max_by_key(|(_, units)| units.len()) {
+                keep_sets[group].insert(units);
             }
         }
     }
-    for (group, covers) in groups.iter_mut().zip(covers) {
-        group.covers = covers.into_iter().collect();
+    for (group, keep_sets) in groups.iter_mut().zip(keep_sets) {
+        group.keep_sets = keep_sets.into_iter().collect();
     }
 }
 
 /// What a contraction reads of every group.
-fn tap(
-    run: &Run<'_>,
+fn consumer_input(
+    run: &Propagation<'_>,
     contraction: &Contraction,
-    roots: &[LaneId],
-    atom_of: &HashMap<LaneId, (usize, usize)>,
-    atoms: &[Vec<LaneId>],
-) -> BTreeMap<usize, Tap> {
-    let mut taps = BTreeMap::new();
-    let Some(ids) = run.values.get(&contraction.value).and_then(|value| value.ids.as_ref()) else { return taps };
+    roots: &[ChannelIndex],
+    unit_of: &HashMap<ChannelIndex, (usize, usize)>,
+    units: &[Vec<ChannelIndex>],
+) -> BTreeMap<usize, ConsumerInput> {
+    let mut consumer_inputs = BTreeMap::new();
+    let Some(ids) = run.values.get(&contraction.value).and_then(|value| value.ids.as_ref()) else {
+        return consumer_inputs;
+    };
     for (index, column) in ids.columns(contraction.axis).unwrap_or_default().into_iter().enumerate() {
-        let Some(&(group, atom)) = column.first().and_then(|lane| atom_of.get(&roots[lane.index()])) else { continue };
-        let tap = taps.entry(group).or_insert_with(|| Tap {
+        let Some(&(group, unit)) = column.first().and_then(|channel_index| unit_of.get(&roots[channel_index.index()]))
+        else {
+            continue;
+        };
+        let consumer_input = consumer_inputs.entry(group).or_insert_with(|| ConsumerInput {
             node: contraction.node,
             value: contraction.value.clone(),
             axis: contraction.axis,
             size: ids.shape[contraction.axis],
             weight: (contraction.weight, contraction.weight_axis),
-            indices: vec![Vec::new(); atoms[group].len()],
+            indices: vec![Vec::new(); units[group].len()],
         });
-        tap.indices[atom].push(index);
+        consumer_input.indices[unit].push(index);
     }
-    taps
+    consumer_inputs
 }
 
-fn protected(run: &Run<'_>, roots: &[LaneId], reasons: &BTreeMap<LaneId, BTreeSet<&Reason>>) -> Vec<Protected> {
+fn protected(
+    run: &Propagation<'_>,
+    roots: &[ChannelIndex],
+    reasons: &BTreeMap<ChannelIndex, BTreeSet<&Reason>>,
+) -> Vec<Protected> {
     let mut found = Vec::new();
-    for site in run.lanes.sites() {
+    for site in run.channel_indices.sites() {
         let Some((Role::Output, node)) = site.role else { continue };
-        let own: Vec<LaneId> = (site.first.index()..site.first.index() + site.len).map(|lane| roots[lane]).collect();
-        let frozen: Vec<_> = own.iter().filter_map(|root| reasons.get(root)).collect();
-        if frozen.is_empty() {
+        let own: Vec<ChannelIndex> =
+            (site.first.index()..site.first.index() + site.len).map(|channel_index| roots[channel_index]).collect();
+        let pinned: Vec<_> = own.iter().filter_map(|root| reasons.get(root)).collect();
+        if pinned.is_empty() {
             continue;
         }
-        let why: BTreeSet<&Reason> = frozen.iter().flat_map(|set| set.iter().copied()).collect();
+        let why: BTreeSet<&Reason> = pinned.iter().flat_map(|set| set.iter().copied()).collect();
         found.push(Protected {
             index: node,
             node: node_name(&run.graph.node[node]),
             op: run.graph.node[node].op_type().to_owned(),
-            channels: frozen.len(),
+            channels: pinned.len(),
             of: site.len,
             reasons: why.into_iter().cloned().collect(),
         });

@@ -1,7 +1,7 @@
 //! Channel analysis: which channels must be cut together, which may not be cut, and why.
 //!
-//! The analysis runs the graph once, not on numbers but on identities (see [`analyse`]): every index of every
-//! prunable axis is a lane, operators move and unite lanes, and what ends up in one class is cut together. Nothing
+//! The analysis runs the graph once, not on numbers but on channel indices (see [`analyse`]): every index of every
+//! prunable axis is a channel index, operators move and unite channel indices, and what ends up in one class is cut together. Nothing
 //! here knows about architectures; an operator is one small rule in `ops/`, and an operator without a rule
 //! protects what reaches it.
 //!
@@ -42,22 +42,22 @@
 //! ```
 
 mod analysis;
+mod context;
 mod cost;
 mod coupled;
 mod cut;
-mod flow;
 mod groups;
-pub(crate) mod identity;
-pub(crate) mod lanes;
+pub(crate) mod ids;
+pub(crate) mod indices;
 pub(crate) mod numbers;
 pub(crate) mod ops;
-pub(crate) mod run;
+pub(crate) mod propagation;
 
 pub(crate) use analysis::small_values;
 pub use analysis::{AnalyseOptions, Channels, analyse, decided_conditions};
 pub use cost::{CostModel, Measure};
 pub use coupled::Coupled;
 pub use cut::Cut;
-pub use groups::{Group, GroupId, Protected, Scope, Slices, Tap};
-pub use lanes::{Reason, Role};
-pub use run::Opaque;
+pub use groups::{ConsumerInput, Group, GroupId, Protected, Scope, Slices};
+pub use indices::{Reason, Role};
+pub use propagation::Opaque;

@@ -1,4 +1,4 @@
-//! Contents of small tensors: shape arithmetic is evaluated during the identity run.
+//! Contents of small tensors: shape arithmetic is evaluated during the dependency propagation.
 //!
 //! Exporters compute the targets of `Reshape`, the bounds of `Slice` and the amounts of `Pad` with chains of
 //! `Shape`, `Gather`, `Concat` and their kin. Values are held as `f64`, exact for every size that occurs.
@@ -175,7 +175,7 @@ impl Call<'_> {
         let mut result = self.input(0)?.clone();
         for index in 1..self.inputs.len() {
             let other = self.input(index)?;
-            let shape = super::identity::broadcast_shape(&[result.array.shape(), other.array.shape()])?;
+            let shape = super::ids::broadcast_shape(&[result.array.shape(), other.array.shape()])?;
             let (a, b) = (result.array.broadcast(IxDyn(&shape))?, other.array.broadcast(IxDyn(&shape))?);
             let integer = result.integer && other.integer;
             let truth =
@@ -217,7 +217,7 @@ impl Call<'_> {
 
     fn where_op(&self) -> Option<Numbers> {
         let (c, x, y) = (self.input(0)?, self.input(1)?, self.input(2)?);
-        let shape = super::identity::broadcast_shape(&[c.array.shape(), x.array.shape(), y.array.shape()])?;
+        let shape = super::ids::broadcast_shape(&[c.array.shape(), x.array.shape(), y.array.shape()])?;
         let array = ndarray::Zip::from(c.array.broadcast(IxDyn(&shape))?)
             .and(x.array.broadcast(IxDyn(&shape))?)
             .and(y.array.broadcast(IxDyn(&shape))?)
@@ -323,7 +323,7 @@ impl Call<'_> {
     fn expand(&self) -> Option<Numbers> {
         let input = self.input(0)?;
         let target = sizes(&self.input(1)?.to_i64())?;
-        let shape = super::identity::broadcast_shape(&[input.array.shape(), &target])?;
+        let shape = super::ids::broadcast_shape(&[input.array.shape(), &target])?;
         if shape.iter().try_fold(1usize, |all, &size| all.checked_mul(size))? > MOST_ELEMENTS {
             return None;
         }

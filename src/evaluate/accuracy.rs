@@ -65,12 +65,12 @@ pub struct ClassAccuracy {
 
 /// Remembers the answers of a model and the labels, image by image.
 #[derive(Debug, Clone, Default)]
-pub struct Judge {
+pub struct Predictions {
     /// Answer and label by the image's number in the data set.
     answers: BTreeMap<usize, (usize, Option<usize>)>,
 }
 
-impl Judge {
+impl Predictions {
     /// Adds the scores `[N, classes]` of one batch; `items`: the images' numbers in the data set.
     pub fn add(&mut self, scores: &ArrayD<f32>, labels: &[Option<usize>], items: &[usize]) {
         for ((row, label), &item) in scores.axis_iter(Axis(0)).zip(labels).zip(items) {
@@ -150,16 +150,16 @@ mod tests {
     #[test]
     fn recall_and_precision_by_class() {
         let scores = ndarray::array![[1.0_f32, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]].into_dyn();
-        let mut judge = Judge::default();
+        let mut judge = Predictions::default();
         judge.add(&scores, &[Some(0), Some(1), Some(1), None], &[3, 2, 1, 0]);
         let found = judge.by_class();
         assert_eq!(found[&0], ClassAccuracy { images: 1, recall: 100.0, precision: Some(50.0) });
         assert_eq!(found[&1], ClassAccuracy { images: 2, recall: 50.0, precision: Some(100.0) });
         assert_eq!(judge.agreement(&judge.clone()), Some(1.0));
-        let mut other = Judge::default();
+        let mut other = Predictions::default();
         other.add(&scores.slice(ndarray::s![..2, ..]).to_owned().into_dyn(), &[None, None], &[0, 3]);
         assert_eq!(judge.agreement(&other), Some(0.5));
-        let mut worse = Judge::default();
+        let mut worse = Predictions::default();
         worse.add(
             &scores.slice(ndarray::s![..;-1, ..]).to_owned().into_dyn(),
             &[Some(0), Some(1), Some(1), None],

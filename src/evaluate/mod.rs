@@ -6,7 +6,7 @@ mod fidelity;
 mod inputs;
 mod paired;
 
-pub use accuracy::{Accuracy, ClassAccuracy, Judge, wilson};
+pub use accuracy::{Accuracy, ClassAccuracy, Predictions, wilson};
 pub use equivalence::{Agreement, VerifyError, compare, tolerance};
 pub use fidelity::Fidelity;
 pub use inputs::{InputSpec, input_specs, random_inputs};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::classes::Classes;
 use crate::error::Error;
-use crate::evaluate::{ClassAccuracy, Judge};
+use crate::evaluate::{ClassAccuracy, Predictions};
 use crate::report::ClassChange;
 
 /// Weight of every image by the label it has; `None` where no weights were given.
@@ -52,8 +52,8 @@ pub(super) fn of_labels(given: &[(String, f64)], names: &[String]) -> Result<BTr
 
 /// Every class before and after, with the weight it was given.
 pub(super) fn changes(
-    before: &Judge,
-    after: &Judge,
+    before: &Predictions,
+    after: &Predictions,
     names: &[String],
     given: &[(String, f64)],
 ) -> Result<Vec<ClassChange>, Error> {

@@ -13,7 +13,7 @@ use crate::engine::Tensor;
 use crate::error::Error;
 use crate::model::Model;
 use crate::repair::global::{RefineOptions, Refined, Teacher, refine};
-use crate::repair::{Compensation, Refit, Walk, refit};
+use crate::repair::{Compensation, Reconstruction, Refit, refit};
 use crate::report::Repair;
 
 /// Multiply-accumulates of the dense model on the images of the walk, about.
@@ -81,7 +81,7 @@ impl Run<'_> {
         let specs = crate::evaluate::input_specs(&self.model);
         let Some(input) = specs.first().filter(|_| !images.is_empty()) else { return Ok(()) };
         let batches = self.mirrored(images);
-        let walk = Walk {
+        let walk = Reconstruction {
             dense: &self.model,
             channels: &self.channels,
             cut,

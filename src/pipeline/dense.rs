@@ -14,10 +14,10 @@ use crate::calibration::{
 use crate::channels::{Channels, Group};
 use crate::engine::{CompileOptions, Engine, Session, Tensor};
 use crate::error::Error;
-use crate::evaluate::{InputSpec, Judge, input_specs};
+use crate::evaluate::{InputSpec, Predictions, input_specs};
 use crate::model::{DataType, Model};
 use crate::repair::Moments;
-use crate::statistics::{FeatureCollector, RankCollector, TapFeatures, TapLayout};
+use crate::statistics::{FeatureCollector, FeatureLayout, InputFeatures, RankCollector};
 
 /// Images per engine call where the model leaves it open: a few megabytes of input, so that the activations that are
 /// fetched stay within a gigabyte.
@@ -105,9 +105,9 @@ impl Source {
         options: &DataOptions,
         progress: &dyn Progress,
         cancel: &AtomicBool,
-    ) -> Result<Judge, Error> {
+    ) -> Result<Predictions, Error> {
         let mut session = engine.compile(model, &CompileOptions::default())?;
-        let mut judge = Judge::default();
+        let mut judge = Predictions::default();
         self.run(session.as_mut(), indices, options, cancel, |batch, outputs| {
             progress.advance(batch.items.len() as u64);
             if let Some(scores) = outputs.first() {
@@ -135,12 +135,12 @@ pub(super) struct Observed {
     pub(super) outputs: Option<Array2<f32>>,
     /// Class of every image, as the criteria see them; in the order of `outputs`.
     pub(super) labels: Vec<usize>,
-    /// Features per group and tap.
-    pub(super) features: Vec<Vec<TapFeatures>>,
-    /// Mean ranks of feature maps per group and atom.
+    /// Features per group and consumer_input.
+    pub(super) features: Vec<Vec<InputFeatures>>,
+    /// Mean ranks of feature maps per group and pruning unit.
     pub(super) ranks: Vec<Vec<f64>>,
     pub(super) moments: Option<Moments>,
-    pub(super) judge: Judge,
+    pub(super) judge: Predictions,
     pub(super) images: usize,
     pub(super) skipped: Skipped,
     /// The images as the model takes them, where they are wanted again.
@@ -169,7 +169,7 @@ pub(super) fn observe(
     wanted: Wanted,
     (progress, cancel): (&dyn Progress, &AtomicBool),
 ) -> Result<Observed, Error> {
-    let mut keeper = wanted.images.map(|most| Keeper::new(source, indices.len(), most));
+    let mut keeper = wanted.images.map(|most| BatchCache::new(source, indices.len(), most));
     let mut observers = Observers::new(channels, wanted);
     let first = model.graph().output.first().map(|output| output.name().to_owned()).unwrap_or_default();
     let mut names = vec![first];
@@ -177,7 +177,7 @@ pub(super) fn observe(
     let mut seen = std::collections::BTreeSet::new();
     names.retain(|name| seen.insert(name.clone()));
     let mut session = engine.compile(model, &CompileOptions { outputs: names.clone(), ..CompileOptions::default() })?;
-    let mut judge = Judge::default();
+    let mut judge = Predictions::default();
     let (mut scores, mut labels) = (Vec::new(), Vec::new());
     progress.phase("calibrate", Some(indices.len() as u64));
     let skipped = source.run(session.as_mut(), indices, options, cancel, |batch, outputs| {
@@ -206,13 +206,13 @@ pub(super) fn observe(
 }
 
 /// Images for later passes.
-struct Keeper {
+struct BatchCache {
     every: usize,
     seen: usize,
     batches: Vec<Arc<Tensor>>,
 }
 
-impl Keeper {
+impl BatchCache {
     fn new(source: &Source, images: usize, most: u64) -> Self {
         let bytes = 4 * (images * source.preprocess.volume()) as u64;
         let every = usize::try_from(bytes.div_ceil(most.max(1))).unwrap_or(usize::MAX);
@@ -240,8 +240,11 @@ impl Observers {
     fn new(channels: &Channels, wanted: Wanted) -> Self {
         let features = wanted.features.iter().zip(&channels.groups);
         let rank = |group: &Group| {
-            let tap = group.taps.first().filter(|_| wanted.ranks)?;
-            Some((tap.value.clone(), RankCollector::new(tap.axis, tap.indices.clone())))
+            let consumer_input = group.consumer_inputs.first().filter(|_| wanted.ranks)?;
+            Some((
+                consumer_input.value.clone(),
+                RankCollector::new(consumer_input.axis, consumer_input.indices.clone()),
+            ))
         };
         Self {
             features: features.map(|(pool, group)| collectors(group, *pool)).collect(),
@@ -279,9 +282,9 @@ impl Observers {
     }
 
     #[allow(clippy::type_complexity, reason = "features, ranks and moments, each as it is kept")]
-    fn finish(self) -> Result<(Vec<Vec<TapFeatures>>, Vec<Vec<f64>>, Option<Moments>), Error> {
-        let finish = |taps: Vec<(String, FeatureCollector)>| {
-            taps.into_iter().map(|(_, collector)| Ok(collector.finish()?)).collect::<Result<_, Error>>()
+    fn finish(self) -> Result<(Vec<Vec<InputFeatures>>, Vec<Vec<f64>>, Option<Moments>), Error> {
+        let finish = |consumer_inputs: Vec<(String, FeatureCollector)>| {
+            consumer_inputs.into_iter().map(|(_, collector)| Ok(collector.finish()?)).collect::<Result<_, Error>>()
         };
         let features = self.features.into_iter().map(finish).collect::<Result<_, _>>()?;
         let ranks = self.ranks.into_iter().map(|own| own.map_or_else(Vec::new, |(_, ranks)| ranks.finish())).collect();
@@ -289,18 +292,19 @@ impl Observers {
     }
 }
 
-/// One collector per distinct tap. A tap whose atoms own different numbers of channels is left out.
+/// One collector per distinct consumer_input. A consumer_input whose pruning units own different numbers of channels is left out.
 fn collectors(group: &Group, pool: Option<usize>) -> Vec<(String, FeatureCollector)> {
     let mut seen = std::collections::BTreeSet::new();
     let Some(pool) = pool else { return Vec::new() };
     group
-        .taps
+        .consumer_inputs
         .iter()
-        .filter(|tap| seen.insert(tap.value.clone()))
-        .filter(|tap| tap.indices.windows(2).all(|pair| pair[0].len() == pair[1].len()))
-        .map(|tap| {
-            let layout = TapLayout { channel_axis: tap.axis, atoms: tap.indices.clone(), pool };
-            (tap.value.clone(), FeatureCollector::new(layout))
+        .filter(|consumer_input| seen.insert(consumer_input.value.clone()))
+        .filter(|consumer_input| consumer_input.indices.windows(2).all(|pair| pair[0].len() == pair[1].len()))
+        .map(|consumer_input| {
+            let layout =
+                FeatureLayout { channel_axis: consumer_input.axis, units: consumer_input.indices.clone(), pool };
+            (consumer_input.value.clone(), FeatureCollector::new(layout))
         })
         .collect()
 }

@@ -2,13 +2,13 @@
 
 use super::dense::Observed;
 use crate::error::Error;
-use crate::evaluate::{Accuracy, Judge, VerifyError};
+use crate::evaluate::{Accuracy, Predictions, VerifyError};
 use crate::model::Model;
 use crate::report::{AccuracyChange, ClassChange};
 
 /// Top-1 of two models on the same images.
 pub(super) fn accuracy_change(
-    (before, after): (&Judge, &Judge),
+    (before, after): (&Predictions, &Predictions),
     seen_in_calibration: bool,
     classes: Vec<ClassChange>,
 ) -> Option<AccuracyChange> {

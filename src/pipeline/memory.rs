@@ -61,9 +61,13 @@ struct Fixed {
 
 impl Fixed {
     fn new(model: &Model, channels: &Channels, file: u64, source: &Source) -> Self {
-        let taps = channels.groups.iter().flat_map(|group| &group.taps).map(|tap| tap.value.as_str());
+        let consumer_inputs = channels
+            .groups
+            .iter()
+            .flat_map(|group| &group.consumer_inputs)
+            .map(|consumer_input| consumer_input.value.as_str());
         let outputs = model.graph().output.iter().map(crate::proto::onnx::ValueInfoProto::name);
-        let seen: BTreeSet<&str> = taps.chain(outputs).collect();
+        let seen: BTreeSet<&str> = consumer_inputs.chain(outputs).collect();
         // Shapes of the analysis are those of a batch of one image.
         let volume = |name: &str| channels.shape(name).map_or(0, |shape| shape.iter().product::<usize>() as u64);
         let read: u64 = seen.into_iter().map(volume).sum();

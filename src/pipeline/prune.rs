@@ -13,8 +13,8 @@ use super::options::{Criteria, PruneOptions, RoundTo};
 use super::profiling::profiled;
 use super::rollback::Broken;
 use super::run::Run;
-use super::scoring::{Known, Scorer};
-use super::search::{Fault, Made, Planned, Ready, set_aside, slower};
+use super::scoring::{ClassContext, Scorer};
+use super::search::{CandidateError, Made, Proposal, Scored, set_aside, slower};
 use super::timing::{Pairing, Timed, time};
 use super::{Progress, class_weights, writing};
 use crate::bench::latency::TimingOptions;
@@ -106,16 +106,16 @@ fn attempt(mut run: Run<'_>) -> Result<Attempt<Summary>, Error> {
     run.check_goals()?;
     let ready = run.prepare()?;
     match run.choose(&ready) {
-        Err(Fault::Failed(error)) => Err(error),
-        Err(Fault::Broken(found)) => Ok(Attempt::Broken(found)),
+        Err(CandidateError::Failed(error)) => Err(error),
+        Err(CandidateError::Broken(found)) => Ok(Attempt::Broken(found)),
         Ok((made, searched)) => Ok(Attempt::Done(Box::new(run.finish(&ready, made, searched)?))),
     }
 }
 
 impl Run<'_> {
     /// Judges, saves and times a candidate, and says everything about it.
-    pub(super) fn finish(&mut self, ready: &Ready, made: Made, searched: Option<Searched>) -> Result<Summary, Error> {
-        let Made { planned: Planned { plan, cut, mut warnings }, pruned, verification, compensation } = made;
+    pub(super) fn finish(&mut self, ready: &Scored, made: Made, searched: Option<Searched>) -> Result<Summary, Error> {
+        let Made { planned: Proposal { plan, cut, mut warnings }, pruned, verification, compensation } = made;
         let (source, observed) = (ready.source.as_ref(), ready.observed());
         let (accuracy, agreement) = self.accuracy(source, observed, &pruned)?;
         let names = source.map_or(&[][..], |source| source.dataset.class_names());
@@ -169,16 +169,16 @@ impl Run<'_> {
         found: Option<&(Observed, Classes)>,
         criterion: &dyn Criterion,
         response: Response,
-    ) -> Result<Option<Known>, Error> {
+    ) -> Result<Option<ClassContext>, Error> {
         let wanted = criterion.needs().outputs || !self.options.criteria.class_weights.is_empty();
-        found.filter(|_| wanted).map(|(observed, classes)| Known::new(observed, classes, response)).transpose()
+        found.filter(|_| wanted).map(|(observed, classes)| ClassContext::new(observed, classes, response)).transpose()
     }
 
     pub(super) fn scorer<'b>(
         &'b self,
         criterion: &'b dyn Criterion,
         observed: Option<&'b Observed>,
-        known: Option<&'b Known>,
+        known: Option<&'b ClassContext>,
     ) -> Scorer<'b> {
         Scorer { model: &self.model, channels: &self.channels, criterion, observed, known, seed: self.options.seed }
     }
@@ -187,7 +187,7 @@ impl Run<'_> {
     pub(super) fn plan_from(
         &mut self,
         criterion: &dyn Criterion,
-        (observed, known): (Option<&Observed>, Option<&Known>),
+        (observed, known): (Option<&Observed>, Option<&ClassContext>),
         criteria: &Criteria,
         scores: &[GroupScores],
     ) -> Result<Plan, Error> {
@@ -245,7 +245,7 @@ impl Run<'_> {
             let scorer = run.scorer(criterion, observed, known);
             let chosen = |index: usize| {
                 let group = &run.channels.groups[index];
-                let kept = scorer.refine(index, choose(&values[index], &group.covers, widths[index]))?;
+                let kept = scorer.refine(index, choose(&values[index], &group.keep_sets, widths[index]))?;
                 Ok(PlannedGroup::new(group, kept))
             };
             let groups = (0..widths.len()).into_par_iter().map(chosen).collect::<Result<_, Error>>()?;

@@ -3,7 +3,7 @@
 use super::classes::Classes;
 use super::dense::Observed;
 use super::run::Run;
-use super::scoring::{Known, contributions};
+use super::scoring::{ClassContext, contributions};
 use crate::channels::Group;
 use crate::error::Error;
 use crate::plan::Plan;
@@ -15,7 +15,7 @@ impl Run<'_> {
     pub(super) fn classwise(
         &self,
         found: Option<(&Observed, &Classes)>,
-        known: Option<&Known>,
+        known: Option<&ClassContext>,
         plan: Option<&Plan>,
         names: &[String],
     ) -> Result<Option<Classwise>, Error> {
@@ -46,17 +46,17 @@ impl Run<'_> {
 /// `None` where no consumer's outputs can be told apart by channel.
 fn group_classes(group: &Group, kept: Vec<usize>, consumers: &[ClassGram]) -> Option<GroupClasses> {
     let classes = consumers.first()?.classes();
-    let gone: Vec<usize> = (0..group.width()).filter(|atom| kept.binary_search(atom).is_err()).collect();
+    let gone: Vec<usize> = (0..group.width()).filter(|unit| kept.binary_search(unit).is_err()).collect();
     let mean = |of: &dyn Fn(&ClassGram) -> f64| consumers.iter().map(of).sum::<f64>() / consumers.len() as f64;
     let lost: Vec<f64> = (0..classes).map(|class| mean(&|own| own.lost(class, &gone))).collect();
     #[allow(clippy::cast_possible_truncation, reason = "shares for pictures")]
-    let share = |class: usize, atom: usize| mean(&|own| own.lost(class, &[atom])) as f32;
+    let share = |class: usize, unit: usize| mean(&|own| own.lost(class, &[unit])) as f32;
     let worst = (0..classes).max_by(|&a, &b| lost[a].total_cmp(&lost[b]).then(b.cmp(&a)));
     Some(GroupClasses {
         name: group.name.clone(),
         most_at_risk: worst.filter(|_| !gone.is_empty()),
         lost,
         kept,
-        shares: (0..classes).map(|class| (0..group.width()).map(|atom| share(class, atom)).collect()).collect(),
+        shares: (0..classes).map(|class| (0..group.width()).map(|unit| share(class, unit)).collect()).collect(),
     })
 }

@@ -16,7 +16,7 @@ use super::{Progress, class_weights, writing};
 use crate::channels::{Channels, CostModel, analyse};
 use crate::engine::{Engine, open};
 use crate::error::Error;
-use crate::evaluate::Judge;
+use crate::evaluate::Predictions;
 use crate::model::Model;
 use crate::plan::{Allocation, Budget, Curve, PlanError};
 use crate::repair::{Compensation, MomentOptions, Moments, Products};
@@ -38,7 +38,7 @@ pub(super) struct Run<'a> {
     pub(super) output: std::path::PathBuf,
     pub(super) plan_path: Option<std::path::PathBuf>,
     /// The dense model's answers on the held-out images, once they were needed.
-    pub(super) judged: Option<Judge>,
+    pub(super) judged: Option<Predictions>,
     /// Nodes whose channels stay: as asked for, and those of broken groups.
     pub(super) ignore: Vec<String>,
     /// What a person should know first.
@@ -258,7 +258,10 @@ impl<'a> Run<'a> {
             products.map(|products| Moments::new(&self.model, &self.channels, options(products))).transpose()?;
         // With contributions, features only serve the groups that have none.
         let told = |group: &crate::channels::Group| {
-            needs.contributions && moments.as_ref().is_some_and(|own| group.taps.iter().any(|tap| own.classwise(tap)))
+            needs.contributions
+                && moments
+                    .as_ref()
+                    .is_some_and(|own| group.consumer_inputs.iter().any(|consumer_input| own.classwise(consumer_input)))
         };
         let feature = |group| (needs.features || needs.fallback && !told(group)).then_some(needs.pool);
         let features = self.channels.groups.iter().map(feature).collect();

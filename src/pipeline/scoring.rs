@@ -5,24 +5,24 @@ use rayon::prelude::*;
 
 use super::classes::Classes;
 use super::dense::Observed;
-use crate::channels::run::source_tensor;
+use crate::channels::propagation::source_tensor;
 use crate::channels::{Channels, Group, Slices};
 use crate::error::Error;
 use crate::model::{Model, TensorData};
 use crate::score::relatedness::Relatedness;
 use crate::score::responses::Responses;
 use crate::score::{Criterion, GroupInput, GroupScores, L2, Regression, Response};
-use crate::statistics::{Centring, ClassGram, TapFeatures};
+use crate::statistics::{Centring, ClassGram, InputFeatures};
 
 /// What the images say about the classes.
-pub(super) struct Known {
+pub(super) struct ClassContext {
     /// `None` where the model's outputs cannot be seen as rows.
     pub(super) responses: Option<Responses>,
     pub(super) relatedness: Relatedness,
     pub(super) weights: Vec<f64>,
 }
 
-impl Known {
+impl ClassContext {
     /// Responses and relatedness of the classes.
     pub(super) fn new(observed: &Observed, classes: &Classes, response: Response) -> Result<Self, Error> {
         let weights = classes.weights();
@@ -60,7 +60,7 @@ pub(super) struct Scorer<'a> {
     pub(super) channels: &'a Channels,
     pub(super) criterion: &'a dyn Criterion,
     pub(super) observed: Option<&'a Observed>,
-    pub(super) known: Option<&'a Known>,
+    pub(super) known: Option<&'a ClassContext>,
     pub(super) seed: u64,
 }
 
@@ -74,7 +74,7 @@ struct Data {
 }
 
 impl Scorer<'_> {
-    /// One score per atom and group, larger stays.
+    /// One score per pruning unit and group, larger stays.
     pub(super) fn scores(&self) -> Result<Vec<GroupScores>, Error> {
         (0..self.channels.groups.len())
             .into_par_iter()
@@ -89,14 +89,14 @@ impl Scorer<'_> {
             .collect()
     }
 
-    /// The atoms that a group keeps, as the criterion would rather have them; no value is left without channels.
+    /// The pruning units that a group keeps, as the criterion would rather have them; no value is left without channels.
     pub(super) fn refine(&self, group: usize, kept: Vec<usize>) -> Result<Vec<usize>, Error> {
         let own = &self.channels.groups[group];
         if kept.len() == own.width() || !self.criterion.refines() {
             return Ok(kept);
         }
         let found = self.criterion.refine(&self.input(group, &self.data(group)?), kept.clone())?;
-        let whole = own.covers.iter().all(|cover| cover.iter().any(|atom| found.binary_search(atom).is_ok()));
+        let whole = own.keep_sets.iter().all(|keep_set| keep_set.iter().any(|unit| found.binary_search(unit).is_ok()));
         Ok(if whole && found.len() == kept.len() { found } else { kept })
     }
 
@@ -105,8 +105,8 @@ impl Scorer<'_> {
         let mut regressions = Vec::new();
         let moments = self.observed.and_then(|observed| observed.moments.as_ref());
         if let Some(moments) = moments.filter(|_| needs.moments) {
-            for tap in &group.taps {
-                regressions.extend(moments.regression(self.model, self.channels, tap)?);
+            for consumer_input in &group.consumer_inputs {
+                regressions.extend(moments.regression(self.model, self.channels, consumer_input)?);
             }
         }
         Ok(Data {
@@ -129,14 +129,17 @@ impl Scorer<'_> {
     }
 
     fn input<'b>(&'b self, index: usize, data: &'b Data) -> GroupInput<'b> {
-        const NONE: &[TapFeatures] = &[];
+        const NONE: &[InputFeatures] = &[];
         let group = &self.channels.groups[index];
         GroupInput {
             name: &group.name,
             width: group.width(),
             producer_weights: data.producers.iter().map(|matrix| matrix.view()).collect(),
             consumer_weights: data.consumers.iter().map(|matrix| matrix.view()).collect(),
-            taps: self.observed.and_then(|observed| observed.features.get(index)).map_or(NONE, Vec::as_slice),
+            consumer_inputs: self
+                .observed
+                .and_then(|observed| observed.features.get(index))
+                .map_or(NONE, Vec::as_slice),
             regressions: &data.regressions,
             contributions: &data.contributions,
             scales: data.scales.clone(),
@@ -158,13 +161,17 @@ pub(super) fn contributions(
     centring: Centring,
 ) -> Result<Vec<ClassGram>, Error> {
     let mut found = Vec::new();
-    for (moments, tap) in observed.moments.iter().flat_map(|moments| group.taps.iter().map(move |tap| (moments, tap))) {
-        found.extend(moments.class_gram(model, channels, tap, centring)?);
+    for (moments, consumer_input) in observed
+        .moments
+        .iter()
+        .flat_map(|moments| group.consumer_inputs.iter().map(move |consumer_input| (moments, consumer_input)))
+    {
+        found.extend(moments.class_gram(model, channels, consumer_input, centring)?);
     }
     Ok(found)
 }
 
-/// Scales of the batch normalisations that the atoms pass.
+/// Scales of the batch normalisations that the pruning units pass.
 fn scales(model: &Model, channels: &Channels, group: &Group) -> Result<Vec<Vec<f64>>, Error> {
     let mut found = Vec::new();
     for slices in &group.parameters {
@@ -178,7 +185,7 @@ fn scales(model: &Model, channels: &Channels, group: &Group) -> Result<Vec<Vec<f
     Ok(found)
 }
 
-/// For every constant a matrix `[atoms, elements]`. Constants whose slices differ in number are left out.
+/// For every constant a matrix `[units, elements]`. Constants whose slices differ in number are left out.
 fn matrices(model: &Model, channels: &Channels, slices: &[Slices]) -> Result<Vec<Array2<f32>>, Error> {
     let mut matrices = Vec::new();
     for slices in slices {
@@ -187,7 +194,7 @@ fn matrices(model: &Model, channels: &Channels, slices: &[Slices]) -> Result<Vec
         let data = model.tensor(tensor)?;
         let Some(values) = data.to_f32().or_else(|| dequantised(model, slices, &data)) else { continue };
         let each = slices.indices.first().map_or(0, Vec::len);
-        let in_order = slices.indices.iter().enumerate().all(|(atom, own)| own[..] == [atom]);
+        let in_order = slices.indices.iter().enumerate().all(|(unit, own)| own[..] == [unit]);
         if slices.axis == 0 && in_order && data.dims.first() == Some(&slices.indices.len()) {
             // Filters as they are stored: no second copy of a large weight.
             matrices.extend(Array2::from_shape_vec((data.dims[0], values.len() / data.dims[0].max(1)), values).ok());

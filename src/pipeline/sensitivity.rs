@@ -10,7 +10,7 @@ use super::Progress;
 use super::classes::class_scores;
 use super::dense::Observed;
 use super::run::Run;
-use super::scoring::{Known, Scorer};
+use super::scoring::{ClassContext, Scorer};
 use crate::channels::{Cut, Group};
 use crate::engine::{Engine, Tensor};
 use crate::error::Error;
@@ -33,7 +33,7 @@ pub(super) struct Curves<'a> {
     pub(super) scorer: &'a Scorer<'a>,
     pub(super) observed: &'a Observed,
     pub(super) engine: &'a dyn Engine,
-    /// Scores per group and atom.
+    /// Scores per group and pruning unit.
     pub(super) scores: &'a [Vec<f64>],
     /// Groups that may be cut, and how narrow.
     pub(super) least: &'a [Option<usize>],
@@ -107,7 +107,7 @@ impl Curves<'_> {
             .enumerate()
             .map(|(index, own)| {
                 if index == group {
-                    choose(&self.scores[group], &own.covers, width)
+                    choose(&self.scores[group], &own.keep_sets, width)
                 } else {
                     (0..own.width()).collect()
                 }
@@ -189,7 +189,7 @@ impl Run<'_> {
     pub(super) fn measured(
         &self,
         criterion: &dyn Criterion,
-        (observed, known): (&Observed, Option<&Known>),
+        (observed, known): (&Observed, Option<&ClassContext>),
         (scores, least): (&[Vec<f64>], &[Option<usize>]),
     ) -> Result<(Vec<Vec<f64>>, Vec<Curve>), Error> {
         if let Some(old) = &self.curves {

@@ -10,7 +10,7 @@ use super::options::{Criteria, PruneOptions};
 use super::run::Run;
 use super::{Progress, writing};
 use crate::error::Error;
-use crate::evaluate::Judge;
+use crate::evaluate::Predictions;
 use crate::plan::{Budget, Plan, Target};
 use crate::repair::Compensation;
 use crate::rewrite;
@@ -70,7 +70,7 @@ pub fn study(
     let criteria = candidates.iter().map(|candidate| candidate.criteria.build()).collect::<Result<Vec<_>, _>>()?;
     let needs = criteria.iter().fold(Needs::default(), |all, one| all.and(one.needs()));
     let found = run.observe(source.as_ref(), needs)?;
-    let judged = Judged::new(&run, &held_out)?;
+    let judged = Evaluated::new(&run, &held_out)?;
     for (candidate, criterion) in candidates.iter().zip(&criteria) {
         run.candidate(candidate, criterion.as_ref(), found.as_ref(), (targets, &judged), each)?;
     }
@@ -78,21 +78,21 @@ pub fn study(
 }
 
 /// Held-out images and the dense model's answers.
-struct Judged<'a> {
+struct Evaluated<'a> {
     source: &'a Source,
     indices: Vec<usize>,
-    dense: Judge,
+    dense: Predictions,
 }
 
-impl<'a> Judged<'a> {
+impl<'a> Evaluated<'a> {
     fn new(run: &Run<'_>, source: &'a Source) -> Result<Self, Error> {
         let indices = crate::calibration::sample(&source.dataset, run.options.data.eval_samples, 0);
-        let mut judged = Self { source, indices, dense: Judge::default() };
+        let mut judged = Self { source, indices, dense: Predictions::default() };
         judged.dense = judged.judge(run, &run.model)?;
         Ok(judged)
     }
 
-    fn judge(&self, run: &Run<'_>, model: &crate::model::Model) -> Result<Judge, Error> {
+    fn judge(&self, run: &Run<'_>, model: &crate::model::Model) -> Result<Predictions, Error> {
         let engine = run.engine.as_ref();
         self.source.judge(engine, model, &self.indices, &run.options.data, run.progress, run.cancel)
     }
@@ -102,7 +102,7 @@ impl<'a> Judged<'a> {
         name: &str,
         (target, macs): (f64, f64),
         compensation: Compensation,
-        judge: &Judge,
+        judge: &Predictions,
         seconds: (f64, f64),
     ) -> StudyRow {
         let worst = judge.by_class().values().map(|own| own.recall).fold(100.0, f64::min);
@@ -125,7 +125,7 @@ impl Run<'_> {
         candidate: &Candidate,
         criterion: &dyn Criterion,
         found: Option<&(Observed, Classes)>,
-        (targets, judged): (&[f64], &Judged<'_>),
+        (targets, judged): (&[f64], &Evaluated<'_>),
         each: &mut dyn FnMut(StudyRow),
     ) -> Result<(), Error> {
         let observed = found.map(|(observed, _)| observed);
@@ -153,7 +153,7 @@ impl Run<'_> {
         plan: &Plan,
         observed: Option<&Observed>,
         (target, compensation): (f64, Compensation),
-        judged: &Judged<'_>,
+        judged: &Evaluated<'_>,
     ) -> Result<StudyRow, Error> {
         let cut = plan.cut(&self.channels)?;
         let mut pruned = rewrite::slice(&self.model, &self.channels, &cut)?;

@@ -50,7 +50,7 @@ pub struct Allocator<'a> {
     pub groups: &'a [Group],
     /// Their costs.
     pub cost: &'a CostModel,
-    /// Scores per group and atom, larger stays. Only [`Allocation::Uniform`] does not compare them between groups.
+    /// Scores per group and pruning unit, larger stays. Only [`Allocation::Uniform`] does not compare them between groups.
     pub scores: &'a [Vec<f64>],
     /// How widths are shared out.
     pub allocation: Allocation,
@@ -60,12 +60,12 @@ pub struct Allocator<'a> {
     pub rounding: Rounding,
     /// Whether streams may be cut.
     pub streams: bool,
-    /// Least share of a group that stays (at least one atom always does).
+    /// Least share of a group that stays (at least one pruning unit always does).
     pub floor: f64,
 }
 
 impl Allocator<'_> {
-    /// Widths (atoms kept per group) within the budget, or as near as the floors allow.
+    /// Widths (pruning units kept per group) within the budget, or as near as the floors allow.
     ///
     /// # Errors
     /// If the budget is out of range or there is nothing to cut.
@@ -122,14 +122,14 @@ impl Allocator<'_> {
         self.uniform(low, streams)
     }
 
-    /// Largest set of the best-scored atoms within the limit; every group keeps its least width.
+    /// Largest set of the best-scored pruning units within the limit; every group keeps its least width.
     fn fit_threshold(&self, measure: Measure, limit: f64) -> Vec<f64> {
         let mut order: Vec<(f64, usize)> = Vec::new();
         let mut base: Vec<usize> = self.cost.full().to_vec();
         for (group, width) in base.iter_mut().enumerate().filter(|(group, _)| self.may_cut(*group)) {
             *width = self.least(group);
             order.extend(
-                ranked(&self.scores[group]).into_iter().skip(*width).map(|atom| (self.scores[group][atom], group)),
+                ranked(&self.scores[group]).into_iter().skip(*width).map(|unit| (self.scores[group][unit], group)),
             );
         }
         order.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
@@ -192,8 +192,8 @@ impl Allocator<'_> {
 
     fn step(&self, group: usize) -> usize {
         let info = &self.groups[group];
-        let per_atom = info.producers.first().and_then(|slices| slices.indices.first()).map_or(1, Vec::len);
-        self.rounding.step(info.width(), per_atom)
+        let per_unit = info.producers.first().and_then(|slices| slices.indices.first()).map_or(1, Vec::len);
+        self.rounding.step(info.width(), per_unit)
     }
 
     /// Widths rounded to the nearest step, within the floors.
@@ -312,33 +312,33 @@ fn whole(widths: &[f64]) -> Vec<usize> {
     widths.iter().map(|width| width.floor() as usize).collect()
 }
 
-/// Atoms from the best to the worst score; ties: the lower index is better.
+/// Pruning units from the best to the worst score; ties: the lower index is better.
 fn ranked(scores: &[f64]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
     order
 }
 
-/// The best `width` atoms of a group by their scores, ascending, with at least one of every cover (see
-/// [`Group::covers`]); as many as [`Group::least`] if `width` is less.
-pub fn choose(scores: &[f64], covers: &[Vec<usize>], width: usize) -> Vec<usize> {
+/// The best `width` pruning units of a group by their scores, ascending, with at least one of every cover (see
+/// [`Group::keep_sets`]); as many as [`Group::least`] if `width` is less.
+pub fn choose(scores: &[f64], keep_sets: &[Vec<usize>], width: usize) -> Vec<usize> {
     let order = ranked(scores);
     let mut kept: BTreeSet<usize> = BTreeSet::new();
     let mut best: BTreeSet<usize> = order.iter().take(width).copied().collect();
-    for cover in covers {
-        if !cover.iter().any(|atom| best.contains(atom)) {
-            let needed = order.iter().copied().find(|atom| cover.contains(atom));
+    for keep_set in keep_sets {
+        if !keep_set.iter().any(|unit| best.contains(unit)) {
+            let needed = order.iter().copied().find(|unit| keep_set.contains(unit));
             kept.extend(needed);
             best.extend(needed);
-        } else if let Some(own) = order.iter().copied().find(|atom| best.contains(atom) && cover.contains(atom)) {
+        } else if let Some(own) = order.iter().copied().find(|unit| best.contains(unit) && keep_set.contains(unit)) {
             kept.insert(own);
         }
     }
-    for atom in order {
+    for unit in order {
         if kept.len() >= width {
             break;
         }
-        kept.insert(atom);
+        kept.insert(unit);
     }
     kept.into_iter().collect()
 }

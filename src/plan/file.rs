@@ -44,9 +44,9 @@ pub struct PlannedGroup {
     pub name: String,
     /// Inner or stream.
     pub scope: Scope,
-    /// Atoms before the cut.
+    /// Pruning units before the cut.
     pub width: usize,
-    /// Indices of the atoms that stay, ascending.
+    /// Indices of the pruning units that stay, ascending.
     pub kept: Vec<usize>,
 }
 
@@ -58,7 +58,7 @@ impl PlannedGroup {
 }
 
 impl Plan {
-    /// The lanes that go.
+    /// The channel indices that go.
     ///
     /// # Errors
     /// If the groups are not those of the analysis.

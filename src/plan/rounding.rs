@@ -19,15 +19,15 @@ impl Rounding {
     /// Any width.
     pub const NONE: Self = Self { block: 1, multiple: 1 };
 
-    /// Step of a group in atoms, for a group of `width` atoms of `channels_per_atom` channels each. A group narrower
+    /// Step of a group in pruning units, for a group of `width` pruning units of `channels_per_unit` channels each. A group narrower
     /// than two blocks falls back to half of it, and so on down to [`Rounding::multiple`].
-    pub fn step(&self, width: usize, channels_per_atom: usize) -> usize {
-        let in_atoms = |channels: usize| (channels / gcd(channels, channels_per_atom.max(1))).max(1);
+    pub fn step(&self, width: usize, channels_per_unit: usize) -> usize {
+        let in_units = |channels: usize| (channels / gcd(channels, channels_per_unit.max(1))).max(1);
         let mut block = self.block.max(1);
-        while block > self.multiple.max(1) && in_atoms(block) * 2 > width {
+        while block > self.multiple.max(1) && in_units(block) * 2 > width {
             block = (block / 2).max(self.multiple.max(1));
         }
-        let step = in_atoms(block);
+        let step = in_units(block);
         if step * 2 > width { 1 } else { step }
     }
 }

@@ -85,7 +85,7 @@ const ROOT: &str = "ModelProto";
 /// # Errors
 /// If the encoding is broken, a string is not UTF-8, or a limit is exceeded.
 pub fn scan(bytes: &[u8], limits: &Limits) -> Result<Scan, Malformed> {
-    let mut walk = Walk { bytes, limits, found: Scan::default(), path: vec![ROOT] };
+    let mut walk = Reconstruction { bytes, limits, found: Scan::default(), path: vec![ROOT] };
     if bytes.len() > limits.most_bytes {
         return Err(walk.fail(0, format!("{} bytes are more than protobuf's {}", bytes.len(), limits.most_bytes)));
     }
@@ -94,14 +94,14 @@ pub fn scan(bytes: &[u8], limits: &Limits) -> Result<Scan, Malformed> {
     Ok(walk.found)
 }
 
-struct Walk<'a> {
+struct Reconstruction<'a> {
     bytes: &'a [u8],
     limits: &'a Limits,
     found: Scan,
     path: Vec<&'static str>,
 }
 
-impl Walk<'_> {
+impl Reconstruction<'_> {
     fn fail(&self, offset: usize, why: impl Into<String>) -> Malformed {
         Malformed { offset, path: self.path.join("."), why: why.into() }
     }

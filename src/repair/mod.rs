@@ -10,7 +10,7 @@ mod sequential;
 
 pub use local::{Method, Refit, refit};
 pub use moments::{MomentOptions, Moments, Products};
-pub use sequential::{LayerFit, Walk, Walked};
+pub use sequential::{LayerFit, Reconstructed, Reconstruction};
 pub(crate) use sequential::{Stream, Values};
 
 use serde::{Deserialize, Serialize};
@@ -26,7 +26,7 @@ pub enum Compensation {
     /// Every consumer of a cut alone, from the dense model's activations: least squares over windows (7.4), over channels
     /// (7.3) where those are too large, biases where neither works.
     Local,
-    /// As `Local` first; then layer after layer on the pruned model's own activations ([`Walk`], 7.4 to 7.6).
+    /// As `Local` first; then layer after layer on the pruned model's own activations ([`Reconstruction`], 7.4 to 7.6).
     #[default]
     Sequential,
 }

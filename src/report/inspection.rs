@@ -32,7 +32,7 @@ pub struct InspectedGroup {
     pub name: String,
     /// Inner or stream.
     pub scope: Scope,
-    /// Atoms.
+    /// Pruning units.
     pub width: usize,
     /// Share of the model's MACs in operators that make or read the channels.
     pub macs_share: f64,

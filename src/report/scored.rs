@@ -49,7 +49,7 @@ pub struct ScoredGroup {
     pub name: String,
     /// Inner or stream.
     pub scope: Scope,
-    /// One score per atom (unit that is cut), larger stays.
+    /// One score per pruning unit (unit that is cut), larger stays.
     pub scores: Vec<f64>,
     /// The lambda that a score of 1 stands for, where scores are entry values divided by the group's largest.
     pub unit: Option<f64>,
@@ -57,7 +57,7 @@ pub struct ScoredGroup {
     pub explanation: String,
     /// The regularisation path, for the lasso criteria.
     pub path: Option<PathInfo>,
-    /// For every followed class and atom: energy of what the atom contributes to the consumers' outputs, as a share of
+    /// For every followed class and pruning unit: energy of what the pruning unit contributes to the consumers' outputs, as a share of
     /// theirs.
     pub shares: Vec<Vec<f32>>,
 }
@@ -91,8 +91,8 @@ impl Scored {
                 writer.add_array(format!("{name}:lambdas"), &Array1::from(path.lambdas.clone())).map_err(fail)?;
                 writer.add_array(format!("{name}:active"), &Array1::from(active)).map_err(fail)?;
             }
-            if let Some(atoms) = group.shares.first().map(Vec::len) {
-                let shares = Array2::from_shape_fn((group.shares.len(), atoms), |at| group.shares[at.0][at.1]);
+            if let Some(units) = group.shares.first().map(Vec::len) {
+                let shares = Array2::from_shape_fn((group.shares.len(), units), |at| group.shares[at.0][at.1]);
                 writer.add_array(format!("{name}:shares"), &shares).map_err(fail)?;
             }
         }

@@ -122,9 +122,9 @@ pub struct GroupChange {
     pub name: String,
     /// Inner or stream.
     pub scope: Scope,
-    /// Atoms (units that are cut together) before.
+    /// Pruning units (units that are cut together) before.
     pub width_before: usize,
-    /// Atoms after.
+    /// Pruning units after.
     pub width_after: usize,
     /// Number of weights that make, carry and read the channels.
     pub members: usize,

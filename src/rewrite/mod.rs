@@ -1,6 +1,6 @@
 //! Rewriting a model by a cut: slices, attributes, operands, declared shapes.
 //!
-//! [`slice()`] removes the cut lanes physically. [`mask`] leaves every shape as it is, zeroes the cut lanes in the
+//! [`slice()`] removes the cut channel indices physically. [`mask`] leaves every shape as it is, zeroes the cut channel indices in the
 //! weights that sum over them, and lets what combines channels without weights (a `LayerNormalization`, a mean over
 //! channels) see only those that stay. Both must compute the same numbers; `verify` checks that they do.
 
@@ -68,13 +68,13 @@ impl Explain for RewriteError {
     fn help(&self) -> Option<String> {
         match self {
             Self::Model(error) => error.help(),
-            Self::Emptied { .. } => Some("leave at least one atom of each of `Group::covers`".into()),
+            Self::Emptied { .. } => Some("leave at least one unit of each of `Group::keep_sets`".into()),
             Self::Operand { node, .. } => Some(format!("keep the channels around it with `--ignore '{node}'`")),
         }
     }
 }
 
-/// The model without the lanes of `cut`.
+/// The model without the channel indices of `cut`.
 ///
 /// # Errors
 /// If a weight cannot be read, an operand cannot be adapted, or nothing would be left of a value.
@@ -130,7 +130,7 @@ fn unchanged<'a>(node: &'a NodeProto, channels: &'a Channels) -> impl Iterator<I
     inputs.filter_map(|(input, name)| Some((input, channels.computed_numbers(name)?.to_vec())))
 }
 
-/// The model with the lanes of `cut` zeroed wherever a weight sums over them, and left out wherever channels are
+/// The model with the channel indices of `cut` zeroed wherever a weight sums over them, and left out wherever channels are
 /// combined without weights; all shapes stay.
 ///
 /// # Errors

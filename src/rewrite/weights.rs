@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::RewriteError;
-use crate::channels::lanes::{Place, Role};
-use crate::channels::run::{Source, Use, source_tensor};
+use crate::channels::indices::{Place, Role};
+use crate::channels::propagation::{Source, Use, source_tensor};
 use crate::channels::{Channels, Cut};
 use crate::model::{Model, TensorData};
 use crate::proto::onnx::GraphProto;
@@ -40,7 +40,7 @@ pub(super) fn mask(
 ) -> Result<(), RewriteError> {
     let mut number = 0;
     let mut summed: Vec<Vec<usize>> = vec![Vec::new(); channels.uses().len()];
-    for site in channels.lanes.sites() {
+    for site in channels.channel_indices.sites() {
         if let (Place::Constant { use_id, axis }, Some((Role::Input, _))) = (&site.place, site.role) {
             summed[*use_id].push(*axis);
         }

@@ -1,4 +1,4 @@
-//! The class-conditional lasso: what a consumer receives on the images of each class, regressed on what every atom
+//! The class-conditional lasso: what a consumer receives on the images of each class, regressed on what every pruning unit
 //! contributes (`classwise.md` C2 (A)).
 
 use nalgebra::DMatrix;
@@ -9,7 +9,7 @@ use super::solver::{Penalty, PerResponse, Problem, path};
 use super::{ScoreError, lasso};
 use crate::statistics::{ClassGram, Normalisation};
 
-/// An atom whose contribution has at most this share of the largest one's energy is dead.
+/// An pruning unit whose contribution has at most this share of the largest one's energy is dead.
 const DEAD: f64 = 1e-12;
 /// Ridge relative to the mean diagonal of each class; makes the solution unique.
 const RIDGE: f64 = 1e-6;
@@ -18,9 +18,9 @@ const RIDGE: f64 = 1e-6;
 pub(super) struct Classwise {
     /// `c x c` for each class, divided by the variance of the consumer's outputs.
     quadratic: Vec<DMatrix<f64>>,
-    /// Atoms that contribute anything.
+    /// Pruning units that contribute anything.
     rows: Vec<usize>,
-    /// Factor of every living atom (1 but for `frobenius`).
+    /// Factor of every living pruning unit (1 but for `frobenius`).
     scales: Vec<f64>,
 }
 
@@ -62,7 +62,7 @@ impl Classwise {
         Some(Self { quadratic, rows, scales })
     }
 
-    /// The lasso problem of the living atoms. What they are to explain is all that they contribute together: without a
+    /// The lasso problem of the living pruning units. What they are to explain is all that they contribute together: without a
     /// penalty every coefficient is 1.
     fn problem<'a>(&self, penalty: &'a dyn Penalty) -> Problem<'a> {
         let (rows, scales, classes) = (&self.rows, &self.scales, self.quadratic.len());
@@ -79,7 +79,7 @@ impl Classwise {
     }
 }
 
-/// Entry values of all atoms, divided by the group's largest; 0 for dead atoms.
+/// Entry values of all pruning units, divided by the group's largest; 0 for dead pruning units.
 pub(super) fn score(
     input: &GroupInput<'_>,
     pooled: bool,
@@ -99,8 +99,8 @@ mod tests {
     use crate::score::solver::{L1Norm, Sign, Tree};
     use crate::score::tests::weights_only;
 
-    /// Three atoms and two classes: atom 0 serves class 0, atom 1 serves class 1 twice as much, atom 2 repeats atom 0
-    /// more weakly, atom 3 does nothing.
+    /// Three pruning units and two classes: pruning unit 0 serves class 0, pruning unit 1 serves class 1 twice as much, pruning unit 2 repeats pruning unit 0
+    /// more weakly, pruning unit 3 does nothing.
     fn gram() -> ClassGram {
         let of = |contributions: [f64; 4], noise: f64| {
             DMatrix::from_fn(4, 4, |a, b| {

@@ -6,9 +6,9 @@ use ndarray::ArrayView2;
 use super::ScoreError;
 use super::relatedness::Relatedness;
 use super::responses::Responses;
-use crate::statistics::{Centring, ClassGram, TapFeatures};
+use crate::statistics::{Centring, ClassGram, InputFeatures};
 
-/// Gives every atom of a coupled group a score.
+/// Gives every pruning unit of a coupled group a score.
 pub trait Criterion: Send + Sync {
     /// The name on the command line and in reports.
     fn name(&self) -> &'static str;
@@ -18,7 +18,7 @@ pub trait Criterion: Send + Sync {
         Needs::default()
     }
 
-    /// Scores of all atoms of one group.
+    /// Scores of all pruning units of one group.
     ///
     /// # Errors
     /// [`ScoreError`] where the input lacks what [`needs`](Self::needs) asks for, or its shapes disagree.
@@ -34,7 +34,7 @@ pub trait Criterion: Send + Sync {
         false
     }
 
-    /// A better set of as many atoms as `kept` (ascending), where the criterion judges sets and not single atoms. The
+    /// A better set of as many pruning units as `kept` (ascending), where the criterion judges sets and not single pruning units. The
     /// same set by default.
     ///
     /// # Errors
@@ -48,7 +48,7 @@ pub trait Criterion: Send + Sync {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "one per kind of measurement")]
 pub struct Needs {
-    /// Pooled features of the group's taps over the calibration images ([`GroupInput::taps`]) and
+    /// Pooled features of the group's consumer_inputs over the calibration images ([`GroupInput::consumer_inputs`]) and
     /// [`GroupInput::responses`].
     pub features: bool,
     /// Pooled features of the groups that have no contributions.
@@ -57,7 +57,7 @@ pub struct Needs {
     pub pool: usize,
     /// Moments of what the consumers read ([`GroupInput::regressions`]).
     pub moments: bool,
-    /// What the atoms contribute to their consumers' outputs, class by class ([`GroupInput::contributions`]).
+    /// What the pruning units contribute to their consumers' outputs, class by class ([`GroupInput::contributions`]).
     pub contributions: bool,
     /// Ranks of the feature maps ([`GroupInput::ranks`]).
     pub ranks: bool,
@@ -86,28 +86,28 @@ impl Needs {
     }
 }
 
-/// One coupled group as a criterion sees it. `atoms` = `width` everywhere.
+/// One coupled group as a criterion sees it. `units` = `width` everywhere.
 #[derive(Debug, Clone, Default)]
 pub struct GroupInput<'a> {
     /// The group's name; random scores are seeded by it.
     pub name: &'a str,
-    /// Number of atoms.
+    /// Number of pruning units.
     pub width: usize,
-    /// For each tensor whose slices produce the atoms (kernels, biases left out): `[atoms, elements]`, all weights
-    /// of the atom's slices.
+    /// For each tensor whose slices produce the pruning units (kernels, biases left out): `[units, elements]`, all weights
+    /// of the pruning unit's slices.
     pub producer_weights: Vec<ArrayView2<'a, f32>>,
-    /// For each tensor whose slices read the atoms: `[atoms, elements]`.
+    /// For each tensor whose slices read the pruning units: `[units, elements]`.
     pub consumer_weights: Vec<ArrayView2<'a, f32>>,
     /// One entry per distinct tensor that the consumers read (`method.md` 1.1); empty for norm criteria.
-    pub taps: &'a [TapFeatures],
+    pub consumer_inputs: &'a [InputFeatures],
     /// One entry per consumer that can be refitted: what it reads and its weights; empty where no moments were asked for.
     pub regressions: &'a [Regression],
     /// One entry per consumer whose outputs can be told apart by channel; empty where none were asked for or there are
     /// none.
     pub contributions: &'a [ClassGram],
-    /// Scales (gamma) of every batch normalisation that the atoms pass on their way, one per atom.
+    /// Scales (gamma) of every batch normalisation that the pruning units pass on their way, one per pruning unit.
     pub scales: Vec<Vec<f64>>,
-    /// Mean rank of every atom's feature maps over the images; empty where they were not asked for.
+    /// Mean rank of every pruning unit's feature maps over the images; empty where they were not asked for.
     pub ranks: &'a [f64],
     /// Class responses of the same calibration images in the same order.
     pub responses: Option<&'a Responses>,
@@ -128,7 +128,7 @@ pub struct Regression {
     pub means: Vec<f64>,
     /// The dense weights, `[columns, outputs]`.
     pub weights: Mat<f64>,
-    /// The columns of every atom: one per channel, or one per channel and kernel position.
+    /// The columns of every pruning unit: one per channel, or one per channel and kernel position.
     pub columns: Vec<Vec<usize>>,
 }
 
@@ -161,7 +161,7 @@ impl Regression {
 /// Scores of one group.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GroupScores {
-    /// One score per atom, finite, larger = keep.
+    /// One score per pruning unit, finite, larger = keep.
     pub scores: Vec<f64>,
     /// The lambda that a score of 1 stands for, where scores are entry values divided by the group's largest
     /// (`method.md` 6.3).
@@ -177,7 +177,7 @@ pub struct GroupScores {
 pub struct PathInfo {
     /// The lambdas, falling; the first is the smallest at which every coefficient is zero.
     pub lambdas: Vec<f64>,
-    /// Atoms with a non-zero row of coefficients at each lambda.
+    /// Pruning units with a non-zero row of coefficients at each lambda.
     pub active: Vec<usize>,
     /// Largest KKT residual over the path, divided by the first lambda (`method.md` 5.4).
     pub residual: f64,
@@ -187,19 +187,19 @@ pub struct PathInfo {
     pub sweeps: usize,
     /// Whether every solve met its tolerance.
     pub converged: bool,
-    /// Atoms whose features do not vary over the images; their score is 0.
+    /// Pruning units whose features do not vary over the images; their score is 0.
     pub dead: Vec<usize>,
 }
 
 impl GroupInput<'_> {
-    /// Checks that every weight matrix and tap has `width` atoms.
+    /// Checks that every weight matrix and consumer_input has `width` pruning units.
     ///
     /// # Errors
     /// [`ScoreError::Shape`] naming the first that does not.
     pub fn check(&self) -> Result<(), ScoreError> {
         let all = (self.producer_weights.iter().map(|matrix| ("producer weights", matrix.nrows())))
             .chain(self.consumer_weights.iter().map(|matrix| ("consumer weights", matrix.nrows())))
-            .chain(self.taps.iter().map(|tap| ("tap features", tap.atoms())))
+            .chain(self.consumer_inputs.iter().map(|consumer_input| ("input features", consumer_input.units())))
             .chain(self.regressions.iter().map(|own| ("moments", own.columns.len())))
             .chain(self.contributions.iter().flat_map(|own| &own.quadratic).map(|own| ("contributions", own.nrows())))
             .chain(Some(("ranks", self.ranks.len())).filter(|_| !self.ranks.is_empty()))

@@ -2,7 +2,7 @@
 
 use super::{Criterion, GroupInput, GroupScores, Needs, ScoreError, norm};
 
-/// Mean rank of the atom's feature maps, as the consumers read them, over the images; divided by the group's mean (Lin et
+/// Mean rank of the pruning unit's feature maps, as the consumers read them, over the images; divided by the group's mean (Lin et
 /// al., *`HRank`: Filter Pruning using High-Rank Feature Map*, 2020). Needs images, no labels.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct HRank;

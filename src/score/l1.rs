@@ -2,7 +2,7 @@
 
 use super::{Criterion, GroupInput, GroupScores, ScoreError, norm};
 
-/// Sum of the absolute values of all weights that produce the atom (Li et al., *Pruning Filters for Efficient
+/// Sum of the absolute values of all weights that produce the pruning unit (Li et al., *Pruning Filters for Efficient
 /// `ConvNets`*, 2017), added over several producers and divided by the group's mean. Needs no data.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct L1;

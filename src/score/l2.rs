@@ -2,7 +2,7 @@
 
 use super::{Criterion, GroupInput, GroupScores, ScoreError, norm};
 
-/// Root of the sum of squares of all weights that produce the atom, over all producers together, divided by the
+/// Root of the sum of squares of all weights that produce the pruning unit, over all producers together, divided by the
 /// group's mean. Needs no data.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct L2;

@@ -9,7 +9,9 @@ use super::relatedness::Relatedness;
 use super::responses::Responses;
 use super::solver::{L1Norm, Path, Penalty, Problem, path};
 use super::{Criterion as _, ScoreError};
-use crate::statistics::{Blocks, Kernel, Normalisation, NormalisedGram, add_taps, gram, normalise, stratified_blocks};
+use crate::statistics::{
+    Blocks, Kernel, Normalisation, NormalisedGram, add_inputs, gram, normalise, stratified_blocks,
+};
 
 /// Largest number of products that the exact Gaussian form may cost before blocks are used (`method.md` 11).
 const EXACT_COST: f64 = 2e11;
@@ -51,13 +53,15 @@ pub(super) fn score(
 ) -> Result<GroupScores, ScoreError> {
     input.check()?;
     let outputs = options.response == Response::Outputs && !input.contributions.is_empty();
-    if !outputs && input.taps.is_empty() && !input.producer_weights.is_empty() && input.responses.is_some() {
+    if !outputs && input.consumer_inputs.is_empty() && !input.producer_weights.is_empty() && input.responses.is_some() {
         return super::L2.score(input);
     }
     let missing = |what| ScoreError::Missing { criterion, group: input.name.into(), what };
     let classes = match (outputs, input.contributions.first(), input.responses) {
         (true, Some(own), _) => own.classes(),
-        (_, _, Some(_)) if input.taps.is_empty() => return Err(missing("the features of its consumers' inputs")),
+        (_, _, Some(_)) if input.consumer_inputs.is_empty() => {
+            return Err(missing("the features of its consumers' inputs"));
+        }
         (_, _, Some(responses)) => responses.count(),
         _ => return Err(missing("class responses")),
     };
@@ -85,7 +89,7 @@ fn on_labels(
     from_path(input, &rows, linear.ncols(), path(&problem, options.path))
 }
 
-/// Entry values of all atoms, divided by the group's largest (6.2, 6.3 `--scale layer`); 0 for atoms that are not among
+/// Entry values of all pruning units, divided by the group's largest (6.2, 6.3 `--scale layer`); 0 for pruning units that are not among
 /// the `rows` of the path.
 pub(super) fn from_path(
     input: &GroupInput<'_>,
@@ -115,13 +119,13 @@ fn explain(path: &Path, responses: usize, living: usize, dead: usize) -> String 
     let dead = if dead > 0 { format!(", {dead} dead") } else { String::new() };
     let stopped = if path.converged { "" } else { ", NOT converged" };
     format!(
-        "entry values over {responses} responses, lambda {first:.3e} to {last:.3e}, up to {entered} of {living} atoms \
+        "entry values over {responses} responses, lambda {first:.3e} to {last:.3e}, up to {entered} of {living} units \
          active{dead}, relative KKT residual {:.1e}, gap {:.1e}{stopped}",
         path.residual, path.gap
     )
 }
 
-/// Normalised statistics of the group, added over its taps.
+/// Normalised statistics of the group, added over its consumer_inputs.
 fn group_statistics(
     input: &GroupInput<'_>,
     responses: &Responses,
@@ -137,18 +141,18 @@ fn group_statistics(
         Normalisation::Energy => Some(consumer_norms(input)?),
         _ => None,
     };
-    let mut taps = Vec::with_capacity(input.taps.len());
-    for tap in input.taps {
-        let blocks = blocks(options, responses, tap.images(), input.width);
-        let raw = gram(tap.features.view(), factors, options.kernel, &blocks, norms.as_deref())?;
-        taps.push(normalise(&raw, weights, options.normalisation));
+    let mut consumer_inputs = Vec::with_capacity(input.consumer_inputs.len());
+    for consumer_input in input.consumer_inputs {
+        let blocks = blocks(options, responses, consumer_input.images(), input.width);
+        let raw = gram(consumer_input.features.view(), factors, options.kernel, &blocks, norms.as_deref())?;
+        consumer_inputs.push(normalise(&raw, weights, options.normalisation));
     }
-    let missing = || ScoreError::Shape { group: input.name.into(), what: "taps", expected: 1, found: 0 };
-    add_taps(taps).ok_or_else(missing)
+    let missing = || ScoreError::Shape { group: input.name.into(), what: "consumer_inputs", expected: 1, found: 0 };
+    add_inputs(consumer_inputs).ok_or_else(missing)
 }
 
-fn blocks(options: &LassoOptions, responses: &Responses, images: usize, atoms: usize) -> Blocks {
-    let (n, c) = (images as f64, atoms as f64);
+fn blocks(options: &LassoOptions, responses: &Responses, images: usize, units: usize) -> Blocks {
+    let (n, c) = (images as f64, units as f64);
     let cheap = options.kernel == Kernel::Linear || 0.5 * n * (n + 1.0) * c * (c + 1.0) <= EXACT_COST;
     let size = match options.pairs {
         Pairs::All => return Blocks::All,
@@ -159,7 +163,7 @@ fn blocks(options: &LassoOptions, responses: &Responses, images: usize, atoms: u
     Blocks::Inside(stratified_blocks(responses.labels(), size))
 }
 
-/// Euclidean norm of all weights that read each atom; all 1 where no consumer has weights.
+/// Euclidean norm of all weights that read each pruning unit; all 1 where no consumer has weights.
 fn consumer_norms(input: &GroupInput<'_>) -> Result<Vec<f64>, ScoreError> {
     if input.consumer_weights.is_empty() {
         return Ok(vec![1.0; input.width]);

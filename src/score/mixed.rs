@@ -10,11 +10,11 @@ use crate::statistics::Centring;
 /// How the two are put together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mixture {
-    /// Second-order selection, in which the removal of an atom costs up to twice as much the earlier it enters the
+    /// Second-order selection, in which the removal of an pruning unit costs up to twice as much the earlier it enters the
     /// class-wise path (D-prior, kappa = 1).
     #[default]
     Prior,
-    /// The class-wise lasso chooses; then atoms are exchanged while the error of the refitted consumers falls (D-A).
+    /// The class-wise lasso chooses; then pruning units are exchanged while the error of the refitted consumers falls (D-A).
     Exchange,
 }
 
@@ -75,8 +75,8 @@ impl Criterion for Mixed {
         order.sort_by(|&a, &b| first.scores[b].total_cmp(&first.scores[a]).then(a.cmp(&b)));
         let mut factors = vec![1.0; input.width];
         let last = (input.width.max(2) - 1) as f64;
-        for (rank, atom) in order.into_iter().enumerate() {
-            factors[atom] = 2.0 - rank as f64 / last;
+        for (rank, unit) in order.into_iter().enumerate() {
+            factors[unit] = 2.0 - rank as f64 / last;
         }
         let scores = Obs::with_factors(input, Some(&factors))?;
         let explanation = format!("{}; weighted by: {}", scores.explanation, first.explanation);

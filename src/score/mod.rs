@@ -1,10 +1,10 @@
-//! Scores: one number per atom (the unit that is cut) of a coupled group; larger means keep.
+//! Scores: one number per pruning unit (the unit that is cut) of a coupled group; larger means keep.
 //!
 //! A criterion is one file behind the [`Criterion`] trait. It sees plain arrays ([`GroupInput`]) and never a graph.
 //!
 //! # Comparing groups
 //! Scores of one criterion may be compared across groups, so that one threshold can rule the whole model: norm scores are
-//! divided by their mean over the group (a score of 1 is the group's average atom), lasso scores by the largest of
+//! divided by their mean over the group (a score of 1 is the group's average pruning unit), lasso scores by the largest of
 //! the group (`method.md` 6.3, `--scale layer`), random scores are uniform in `[0, 1)`. Scores of different criteria
 //! may not be compared.
 

@@ -2,9 +2,9 @@
 
 use super::{GroupInput, GroupScores, ScoreError};
 
-/// Scores from sums over all elements that produce an atom: `finish(sum of term(w))`, divided by the group's mean.
+/// Scores from sums over all elements that produce an pruning unit: `finish(sum of term(w))`, divided by the group's mean.
 ///
-/// With several producers the sums run over all of them, as if their slices were one long vector per atom: the group
+/// With several producers the sums run over all of them, as if their slices were one long vector per pruning unit: the group
 /// norm of the structured-pruning literature. A wide producer counts for more than a narrow one.
 pub(super) fn scores(
     criterion: &'static str,
@@ -27,7 +27,7 @@ pub(super) fn scores(
     by_mean(input, sums, &format!("{criterion} norm of the producing weights ({tensors} tensors)"))
 }
 
-/// Scores divided by the group's mean, so that 1 is the group's average atom.
+/// Scores divided by the group's mean, so that 1 is the group's average pruning unit.
 pub(super) fn by_mean(input: &GroupInput<'_>, mut scores: Vec<f64>, what: &str) -> Result<GroupScores, ScoreError> {
     if scores.len() != input.width {
         let (expected, found) = (input.width, scores.len());

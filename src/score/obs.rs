@@ -9,7 +9,7 @@ use super::{Criterion, GroupInput, GroupScores, Needs, Regression, ScoreError};
 
 /// Block optimal brain surgeon (Hassibi and Stork 1993; blocks of columns as in Frantar and Alistarh 2022): channels are
 /// removed one by one, each time the one whose removal raises the squared error of the consumers' refitted outputs
-/// least. The score of an atom is the error, as a share of the outputs' variance, when it and all that went before are
+/// least. The score of an pruning unit is the error, as a share of the outputs' variance, when it and all that went before are
 /// gone. Needs images, no labels.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Obs;
@@ -29,7 +29,7 @@ impl Criterion for Obs {
 }
 
 impl Obs {
-    /// Scores with the cost of every removal multiplied by a factor of the atom.
+    /// Scores with the cost of every removal multiplied by a factor of the pruning unit.
     pub(super) fn with_factors(input: &GroupInput<'_>, factors: Option<&[f64]>) -> Result<GroupScores, ScoreError> {
         input.check()?;
         let mut states = input.regressions.iter().map(|own| State::new(input, own)).collect::<Result<Vec<_>, _>>()?;
@@ -40,37 +40,37 @@ impl Obs {
         let mut alive: Vec<usize> = (0..input.width).collect();
         let (mut scores, mut error) = (vec![0.0; input.width], 0.0);
         while alive.len() > 1 {
-            let factor = |atom: usize| factors.map_or(1.0, |factors| factors[atom]);
-            let cost = |&atom: &usize| factor(atom) * states.iter().map(|state| state.cost(atom)).sum::<f64>();
-            let mut costs: Vec<(f64, usize)> = alive.par_iter().map(|atom| (cost(atom), *atom)).collect();
+            let factor = |unit: usize| factors.map_or(1.0, |factors| factors[unit]);
+            let cost = |&unit: &usize| factor(unit) * states.iter().map(|state| state.cost(unit)).sum::<f64>();
+            let mut costs: Vec<(f64, usize)> = alive.par_iter().map(|unit| (cost(unit), *unit)).collect();
             costs.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
             let gone: Vec<usize> = costs[..(alive.len() / AT_ONCE).max(1)]
                 .iter()
-                .map(|&(cost, atom)| {
+                .map(|&(cost, unit)| {
                     // Rounding may turn a cost of nothing negative; the order must stay visible in the scores.
                     error += cost.max(f64::EPSILON);
-                    scores[atom] = error;
-                    atom
+                    scores[unit] = error;
+                    unit
                 })
                 .collect();
-            alive.retain(|atom| !gone.contains(atom));
+            alive.retain(|unit| !gone.contains(unit));
             states.par_iter_mut().for_each(|state| state.remove(&gone));
         }
-        for atom in alive {
-            scores[atom] = error * 2.0 + f64::EPSILON;
+        for unit in alive {
+            scores[unit] = error * 2.0 + f64::EPSILON;
         }
         if scores.iter().any(|score| !score.is_finite()) {
             return Err(ScoreError::NotFinite { group: input.name.into(), what: "scores" });
         }
         let explanation = format!(
-            "share of the variance of {} consumers' outputs that is lost when the atom and all cheaper ones are gone",
+            "share of the variance of {} consumers' outputs that is lost when the unit and all cheaper ones are gone",
             input.regressions.len()
         );
         Ok(GroupScores { scores, unit: None, explanation, path: None })
     }
 }
 
-/// Wide groups lose one of so many atoms at a time: one by one, the rank-one updates would take most of a run.
+/// Wide groups lose one of so many pruning units at a time: one by one, the rank-one updates would take most of a run.
 const AT_ONCE: usize = 256;
 
 /// The matrices of a consumer are made smaller once this share of their columns is gone.
@@ -78,7 +78,7 @@ const SHRINK: f64 = 0.25;
 
 /// One consumer during the removal.
 struct State {
-    /// Columns of every atom; none of those that are gone.
+    /// Columns of every pruning unit; none of those that are gone.
     columns: Vec<Vec<usize>>,
     /// Columns that are gone since the matrices were made.
     gone: Vec<bool>,
@@ -108,17 +108,17 @@ impl State {
     }
 
     /// What the removal adds to the squared error, as a share of the output's variance.
-    fn cost(&self, atom: usize) -> f64 {
-        let Some((solved, rows)) = self.solved(&self.columns[atom]) else { return 0.0 };
+    fn cost(&self, unit: usize) -> f64 {
+        let Some((solved, rows)) = self.solved(&self.columns[unit]) else { return 0.0 };
         let added: f64 = (0..rows.ncols())
             .map(|output| (0..rows.nrows()).map(|at| rows[(at, output)] * solved[(at, output)]).sum::<f64>())
             .sum();
         added / self.variance
     }
 
-    /// Removes atoms and refits the rest.
-    fn remove(&mut self, atoms: &[usize]) {
-        let q: Vec<usize> = atoms.iter().flat_map(|&atom| std::mem::take(&mut self.columns[atom])).collect();
+    /// Removes pruning units and refits the rest.
+    fn remove(&mut self, units: &[usize]) {
+        let q: Vec<usize> = units.iter().flat_map(|&unit| std::mem::take(&mut self.columns[unit])).collect();
         let size = self.inverse.nrows();
         let across = Mat::from_fn(size, q.len(), |i, j| self.inverse[(i, q[j])]);
         if let Some((solved, _)) = self.solved(&q) {
@@ -177,7 +177,7 @@ mod tests {
     }
 
     fn problem() -> Regression {
-        // Two columns per atom; atom 1 nearly repeats atom 0, atom 3 hardly varies.
+        // Two columns per pruning unit; pruning unit 1 nearly repeats pruning unit 0, pruning unit 3 hardly varies.
         let rows = Mat::from_fn(60, 8, |i, j| {
             let base = |k: usize| (((i * 37 + k * 101) % 59) as f64 / 29.5 - 1.0) * (1.0 + k as f64 * 0.1);
             match j / 2 {
@@ -192,7 +192,7 @@ mod tests {
             covariance,
             means: vec![0.0; 8],
             weights,
-            columns: (0..4).map(|atom| vec![2 * atom, 2 * atom + 1]).collect(),
+            columns: (0..4).map(|unit| vec![2 * unit, 2 * unit + 1]).collect(),
         }
     }
 
@@ -206,17 +206,17 @@ mod tests {
         order.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]));
         assert_eq!(order[0], 3, "{scores:?}");
         // By brute force: at every step the removal after which a new fit is best.
-        let columns = |atoms: &[usize]| atoms.iter().flat_map(|&atom| own.columns[atom].clone()).collect::<Vec<_>>();
+        let columns = |units: &[usize]| units.iter().flat_map(|&unit| own.columns[unit].clone()).collect::<Vec<_>>();
         let mut left: Vec<usize> = (0..4).collect();
         let variance = error(&own, &[]);
         for &removed in &order[..3] {
-            let without = |atom: usize| columns(&left.iter().copied().filter(|&a| a != atom).collect::<Vec<_>>());
+            let without = |unit: usize| columns(&left.iter().copied().filter(|&a| a != unit).collect::<Vec<_>>());
             let best =
                 left.iter().copied().min_by(|&a, &b| error(&own, &without(a)).total_cmp(&error(&own, &without(b))));
             assert_eq!(best, Some(removed));
             let expected = error(&own, &without(removed)) / variance;
             assert!((scores[removed] - expected).abs() < 2e-3 * (1.0 + expected), "{} {expected}", scores[removed]);
-            left.retain(|&atom| atom != removed);
+            left.retain(|&unit| unit != removed);
         }
     }
 

@@ -1,4 +1,4 @@
-//! Exchanging atoms while the error of the refitted consumers falls (`classwise.md` C4, D-A).
+//! Exchanging pruning units while the error of the refitted consumers falls (`classwise.md` C4, D-A).
 
 use faer::linalg::matmul::matmul;
 use faer::linalg::solvers::Solve as _;
@@ -10,27 +10,27 @@ use super::{GroupInput, Regression, ScoreError};
 /// Exchanges after which the search ends in any case.
 const MOST_EXCHANGES: usize = 200;
 
-/// Adds the atom whose return lowers the error most and drops the one whose removal raises it least, until they are the
-/// same. Errors are those of the consumers' refitted outputs, each as a share of its variance. Returns the kept atoms
+/// Adds the pruning unit whose return lowers the error most and drops the one whose removal raises it least, until they are the
+/// same. Errors are those of the consumers' refitted outputs, each as a share of its variance. Returns the kept pruning units
 /// (ascending) and the number of exchanges.
 pub(super) fn exchange(input: &GroupInput<'_>, kept: &[usize]) -> Result<(Vec<usize>, usize), ScoreError> {
     let mut states =
         input.regressions.par_iter().map(|own| Sweep::new(input, own, kept)).collect::<Result<Vec<_>, _>>()?;
     let mut inside = vec![false; input.width];
-    for &atom in kept {
-        inside[atom] = true;
+    for &unit in kept {
+        inside[unit] = true;
     }
     let mut exchanges = 0;
     while !states.is_empty() && exchanges < MOST_EXCHANGES {
-        let value = |states: &[Sweep<'_>], atom: usize| states.iter().map(|state| state.value(atom)).sum::<f64>();
+        let value = |states: &[Sweep<'_>], unit: usize| states.iter().map(|state| state.value(unit)).sum::<f64>();
         let best = |states: &[Sweep<'_>], wanted: bool, inside: &[bool]| {
-            let atoms: Vec<usize> = (0..inside.len()).filter(|&atom| inside[atom] == wanted).collect();
-            let values: Vec<f64> = atoms.par_iter().map(|&atom| value(states, atom)).collect();
+            let units: Vec<usize> = (0..inside.len()).filter(|&unit| inside[unit] == wanted).collect();
+            let values: Vec<f64> = units.par_iter().map(|&unit| value(states, unit)).collect();
             let pick = |a: &usize, b: &usize| {
                 let order = values[*a].total_cmp(&values[*b]);
                 if wanted { order } else { order.reverse() }
             };
-            (0..atoms.len()).min_by(pick).map(|at| atoms[at])
+            (0..units.len()).min_by(pick).map(|at| units[at])
         };
         let Some(added) = best(&states, false, &inside) else { break };
         states.par_iter_mut().for_each(|state| state.sweep(added));
@@ -43,7 +43,7 @@ pub(super) fn exchange(input: &GroupInput<'_>, kept: &[usize]) -> Result<(Vec<us
         }
         exchanges += 1;
     }
-    Ok(((0..input.width).filter(|&atom| inside[atom]).collect(), exchanges))
+    Ok(((0..input.width).filter(|&unit| inside[unit]).collect(), exchanges))
 }
 
 /// A consumer's normal equations under the symmetric sweep operator (Goodnight 1979, in blocks). For the columns that
@@ -70,15 +70,15 @@ impl<'a> Sweep<'a> {
         own.columns.iter().flatten().for_each(|&column| others[column] = false);
         let others: Vec<usize> = (0..size).filter(|&column| others[column]).collect();
         state.sweep_columns(&others);
-        for &atom in kept {
-            state.sweep(atom);
+        for &unit in kept {
+            state.sweep(unit);
         }
         Ok(state)
     }
 
-    /// What the error rises by if an atom that is in goes, or falls by if one that is out comes in.
-    fn value(&self, atom: usize) -> f64 {
-        let q = &self.own.columns[atom];
+    /// What the error rises by if an pruning unit that is in goes, or falls by if one that is out comes in.
+    fn value(&self, unit: usize) -> f64 {
+        let q = &self.own.columns[unit];
         let rows = Mat::from_fn(q.len(), self.target.ncols(), |i, j| self.target[(q[i], j)]);
         let (_, block) = self.block(q);
         let Ok(factor) = block.llt(Side::Lower) else { return 0.0 };
@@ -93,10 +93,10 @@ impl<'a> Sweep<'a> {
         (sign, Mat::from_fn(q.len(), q.len(), |i, j| sign * self.matrix[(q[i], q[j])]))
     }
 
-    /// Takes an atom in, or out if it is in.
-    fn sweep(&mut self, atom: usize) {
+    /// Takes an pruning unit in, or out if it is in.
+    fn sweep(&mut self, unit: usize) {
         let own = self.own;
-        self.sweep_columns(&own.columns[atom]);
+        self.sweep_columns(&own.columns[unit]);
     }
 
     fn sweep_columns(&mut self, q: &[usize]) {
@@ -149,7 +149,7 @@ mod tests {
         });
         let covariance = rows.transpose() * &rows;
         let weights = Mat::from_fn(12, 3, |i, j| ((i * 7 + j * 5) % 11) as f64 / 5.0 - 1.0);
-        let columns = (0..5).map(|atom| vec![2 * atom, 2 * atom + 1]).collect();
+        let columns = (0..5).map(|unit| vec![2 * unit, 2 * unit + 1]).collect();
         Regression { covariance, means: vec![0.0; 12], weights, columns }
     }
 
@@ -164,8 +164,8 @@ mod tests {
         -right.col_iter().zip(fit.col_iter()).map(|(r, f)| r.transpose() * f).sum::<f64>()
     }
 
-    fn with(own: &Regression, atoms: &[usize]) -> f64 {
-        let mut columns: Vec<usize> = atoms.iter().flat_map(|&atom| own.columns[atom].clone()).collect();
+    fn with(own: &Regression, units: &[usize]) -> f64 {
+        let mut columns: Vec<usize> = units.iter().flat_map(|&unit| own.columns[unit].clone()).collect();
         columns.extend([10, 11]);
         error(own, &columns)
     }
@@ -178,8 +178,8 @@ mod tests {
         for round in 0..2 {
             let gain = with(&own, &[0, 3]) - with(&own, &[0, 2, 3]);
             let loss = with(&own, &[3]) - with(&own, &[0, 3]);
-            for (atom, expected) in [(2, gain), (0, loss)] {
-                let found = state.value(atom) * state.variance;
+            for (unit, expected) in [(2, gain), (0, loss)] {
+                let found = state.value(unit) * state.variance;
                 assert!((found - expected).abs() < 1e-8 * expected.abs(), "{round}: {found} {expected}");
             }
             // There and back again changes nothing.

@@ -2,7 +2,7 @@
 
 use super::{Criterion, GroupInput, GroupScores, Needs, Regression, ScoreError, norm};
 
-/// Absolute weights of the consumers times the root mean square of what they read, summed over the atom's weights and
+/// Absolute weights of the consumers times the root mean square of what they read, summed over the pruning unit's weights and
 /// divided by the group's mean: the metric of Wanda (Sun et al., *A Simple and Effective Pruning Approach for Large
 /// Language Models*, 2024), added up over whole channels. Needs images, no labels.
 #[derive(Debug, Clone, Copy, Default)]
@@ -23,15 +23,15 @@ impl Criterion for Wanda {
             // Nobody reads these channels through a weight that can be seen as a matrix.
             return super::L2.score(input);
         }
-        let of = |own: &Regression, atom: usize| -> f64 {
+        let of = |own: &Regression, unit: usize| -> f64 {
             let column = |&column: &usize| {
                 let square = own.covariance[(column, column)] + own.means[column].powi(2);
                 let weights: f64 = own.weights.row(column).iter().map(|weight| weight.abs()).sum();
                 weights * square.max(0.0).sqrt()
             };
-            own.columns[atom].iter().map(column).sum()
+            own.columns[unit].iter().map(column).sum()
         };
-        let sums = (0..input.width).map(|atom| input.regressions.iter().map(|own| of(own, atom)).sum()).collect();
+        let sums = (0..input.width).map(|unit| input.regressions.iter().map(|own| of(own, unit)).sum()).collect();
         norm::by_mean(input, sums, "absolute weights of the consumers times what they read")
     }
 }

@@ -70,9 +70,9 @@ impl Contributions {
         }
     }
 
-    /// The statistics of atoms. `weights`: the consumer's weights `[columns, outputs]`; `atoms`: the channels of each.
+    /// The statistics of pruning units. `weights`: the consumer's weights `[columns, outputs]`; `units`: the channels of each.
     /// `None` if a class, or the model's output on it, has nothing to show.
-    pub fn finish(&self, weights: MatRef<'_, f64>, atoms: &[Vec<usize>], centring: Centring) -> Option<ClassGram> {
+    pub fn finish(&self, weights: MatRef<'_, f64>, units: &[Vec<usize>], centring: Centring) -> Option<ClassGram> {
         let total: usize = self.classes.iter().map(|class| class.rows).sum();
         let mut mean = vec![0.0; self.columns];
         for class in &self.classes {
@@ -100,7 +100,7 @@ impl Contributions {
                 left.iter().flat_map(|&a| right.iter().map(move |&b| (a, b))).map(|(a, b)| entry(a, b)).sum::<f64>()
             };
             let energy = all.iter().map(|own| all.iter().map(|other| sum(own, other)).sum::<f64>()).sum::<f64>();
-            let quadratic = DMatrix::from_fn(atoms.len(), atoms.len(), |a, b| sum(&atoms[a], &atoms[b]));
+            let quadratic = DMatrix::from_fn(units.len(), units.len(), |a, b| sum(&units[a], &units[b]));
             (quadratic, energy)
         };
         let parts: Vec<(DMatrix<f64>, f64)> = self.classes.par_iter().map(of_class).collect();
@@ -120,7 +120,7 @@ impl Contributions {
     }
 }
 
-/// Inner products of the contributions of atoms to the outputs of one consumer, for every class: the mean over the rows
+/// Inner products of the contributions of pruning units to the outputs of one consumer, for every class: the mean over the rows
 /// of the class, centred.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClassGram {
@@ -153,7 +153,7 @@ impl ClassGram {
         Self { quadratic: vec![quadratic], energy: vec![energy], share: vec![1.0] }
     }
 
-    /// Share of what the consumer receives for a class that is lost if the atoms `gone` go and nothing is repaired.
+    /// Share of what the consumer receives for a class that is lost if the pruning units `gone` go and nothing is repaired.
     pub fn lost(&self, class: usize, gone: &[usize]) -> f64 {
         let quadratic = &self.quadratic[class];
         // An empty sum is -0.

@@ -1,4 +1,4 @@
-//! Pooled features of a tap, collected batch by batch.
+//! Pooled features of a consumer_input, collected batch by batch.
 
 use ndarray::{Array3, ArrayViewD, Axis, CowArray, IxDyn};
 use rayon::prelude::*;
@@ -6,46 +6,46 @@ use rayon::prelude::*;
 use super::StatisticsError;
 use super::pool::Bins;
 
-/// How a tap's activations are read.
+/// How a consumer_input's activations are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TapLayout {
+pub struct FeatureLayout {
     /// Axis of the channels, at least 1 (axis 0 is the batch): 1 for `[N, C, H, W]` and `[N, C]`, 2 for `[N, T, C]`.
     pub channel_axis: usize,
-    /// For every atom the channel indices that it owns in this tensor, at least one and equally many for every atom.
-    pub atoms: Vec<Vec<usize>>,
+    /// For every pruning unit the channel indices that it owns in this tensor, at least one and equally many for every pruning unit.
+    pub units: Vec<Vec<usize>>,
     /// Bins per position axis of the adaptive average pool, at least 1.
     pub pool: usize,
 }
 
-/// Features of one tap over the calibration images.
+/// Features of one consumer_input over the calibration images.
 #[derive(Debug, Clone, PartialEq)]
-pub struct TapFeatures {
-    /// `[n, atoms, d]`; `d` is the number of bins times the number of channels of an atom (bins run fastest).
+pub struct InputFeatures {
+    /// `[n, units, d]`; `d` is the number of bins times the number of channels of an pruning unit (bins run fastest).
     pub features: Array3<f32>,
 }
 
-impl TapFeatures {
+impl InputFeatures {
     /// Number of images `n`.
     pub fn images(&self) -> usize {
         self.features.len_of(Axis(0))
     }
 
-    /// Number of atoms.
-    pub fn atoms(&self) -> usize {
+    /// Number of pruning units.
+    pub fn units(&self) -> usize {
         self.features.len_of(Axis(1))
     }
 
-    /// Number of features of an atom `d`.
+    /// Number of features of an pruning unit `d`.
     pub fn depth(&self) -> usize {
         self.features.len_of(Axis(2))
     }
 }
 
-/// Streams the activations of one tap into [`TapFeatures`] (`method.md` 1.2). Sums are in f64, features are stored as
+/// Streams the activations of one consumer_input into [`InputFeatures`] (`method.md` 1.2). Sums are in f64, features are stored as
 /// f32; the maps themselves are not kept.
 #[derive(Debug, Clone)]
 pub struct FeatureCollector {
-    layout: TapLayout,
+    layout: FeatureLayout,
     /// Shape of the first batch without its batch axis.
     shape: Option<Vec<usize>>,
     depth: usize,
@@ -55,7 +55,7 @@ pub struct FeatureCollector {
 
 impl FeatureCollector {
     /// A collector that has seen nothing.
-    pub fn new(layout: TapLayout) -> Self {
+    pub fn new(layout: FeatureLayout) -> Self {
         Self { layout, shape: None, depth: 0, data: Vec::new(), images: 0 }
     }
 
@@ -76,18 +76,18 @@ impl FeatureCollector {
         let positions: Vec<(usize, usize)> =
             (1..shape.len()).filter(|&other| other != axis).map(|other| (shape[other], strides[other])).collect();
         let bins = Bins::new(self.layout.pool, &positions);
-        let slices = self.layout.atoms.first().map_or(0, Vec::len);
+        let slices = self.layout.units.first().map_or(0, Vec::len);
         self.depth = bins.len() * slices;
-        let row = self.depth * self.layout.atoms.len();
+        let row = self.depth * self.layout.units.len();
         let before = self.data.len();
         self.data.resize(before + row * shape[0], 0.0);
         self.images += shape[0];
         if row == 0 {
             return Ok(());
         }
-        let atoms = &self.layout.atoms;
+        let units = &self.layout.units;
         self.data[before..].par_chunks_mut(row).enumerate().for_each(|(image, out)| {
-            let channels = atoms.iter().flatten();
+            let channels = units.iter().flatten();
             for (&channel, out) in channels.zip(out.chunks_mut(bins.len())) {
                 bins.means(&values[image * strides[0] + channel * strides[axis]..], out);
             }
@@ -99,14 +99,14 @@ impl FeatureCollector {
     ///
     /// # Errors
     /// [`StatisticsError::NotFinite`] if an activation was infinite or NaN.
-    pub fn finish(self) -> Result<TapFeatures, StatisticsError> {
+    pub fn finish(self) -> Result<InputFeatures, StatisticsError> {
         if self.data.iter().any(|value| !value.is_finite()) {
             return Err(StatisticsError::NotFinite);
         }
-        let shape = (self.images, self.layout.atoms.len(), self.depth);
+        let shape = (self.images, self.layout.units.len(), self.depth);
         let features = Array3::from_shape_vec(shape, self.data)
             .map_err(|error| shape_error(&[shape.0, shape.1, shape.2], &error.to_string()))?;
-        Ok(TapFeatures { features })
+        Ok(InputFeatures { features })
     }
 
     fn check(&mut self, shape: &[usize]) -> Result<(), StatisticsError> {
@@ -114,12 +114,12 @@ impl FeatureCollector {
         if axis == 0 || axis >= shape.len() {
             return Err(shape_error(shape, &format!("there is no channel axis {axis}")));
         }
-        if let Some(&missing) = self.layout.atoms.iter().flatten().find(|&&channel| channel >= shape[axis]) {
+        if let Some(&missing) = self.layout.units.iter().flatten().find(|&&channel| channel >= shape[axis]) {
             return Err(shape_error(shape, &format!("there is no channel {missing} on axis {axis}")));
         }
-        let slices = self.layout.atoms.first().map_or(0, Vec::len);
-        if self.layout.atoms.iter().any(|channels| channels.len() != slices || slices == 0) {
-            return Err(shape_error(shape, "its atoms own different numbers of channels, or none"));
+        let slices = self.layout.units.first().map_or(0, Vec::len);
+        if self.layout.units.iter().any(|channels| channels.len() != slices || slices == 0) {
+            return Err(shape_error(shape, "its units own different numbers of channels, or none"));
         }
         if shape[1..].contains(&0) {
             return Err(shape_error(shape, "an axis is empty"));
@@ -145,8 +145,8 @@ mod tests {
 
     use super::*;
 
-    fn layout(channel_axis: usize, atoms: Vec<Vec<usize>>, pool: usize) -> TapLayout {
-        TapLayout { channel_axis, atoms, pool }
+    fn layout(channel_axis: usize, units: Vec<Vec<usize>>, pool: usize) -> FeatureLayout {
+        FeatureLayout { channel_axis, units, pool }
     }
 
     #[test]

@@ -14,9 +14,9 @@ mod tiles;
 
 pub use classwise::{Centring, ClassGram, Contributions};
 pub use error::StatisticsError;
-pub use features::{FeatureCollector, TapFeatures, TapLayout};
+pub use features::{FeatureCollector, FeatureLayout, InputFeatures};
 pub use gram::{Blocks, GramStatistics, gram, stratified_blocks};
 pub use kernel::Kernel;
 pub use moments::ChannelMoments;
-pub use normalise::{Normalisation, NormalisedGram, add_taps, normalise};
+pub use normalise::{Normalisation, NormalisedGram, add_inputs, normalise};
 pub use ranks::RankCollector;

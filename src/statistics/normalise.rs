@@ -1,4 +1,4 @@
-//! Normalisation of the statistics and their sum over taps (`method.md` 1.7, 1.9, 2.5).
+//! Normalisation of the statistics and their sum over consumer_inputs (`method.md` 1.7, 1.9, 2.5).
 
 use nalgebra::DMatrix;
 
@@ -36,7 +36,7 @@ pub struct NormalisedGram {
     pub alive: Vec<bool>,
 }
 
-/// Scales the statistics of one tap; `weights`: one per response.
+/// Scales the statistics of one consumer_input; `weights`: one per response.
 pub fn normalise(statistics: &GramStatistics, weights: &[f64], mode: Normalisation) -> NormalisedGram {
     let diagonal = statistics.quadratic.diagonal();
     let largest = diagonal.iter().copied().fold(1e-300, f64::max);
@@ -68,15 +68,15 @@ pub fn normalise(statistics: &GramStatistics, weights: &[f64], mode: Normalisati
     }
 }
 
-/// Adds the statistics of several taps of one group, each counting the same (1.9). A channel is alive if it is in any
-/// tap. `None` without taps.
-pub fn add_taps(taps: Vec<NormalisedGram>) -> Option<NormalisedGram> {
-    let share = 1.0 / taps.len() as f64;
-    let sum = taps.into_iter().reduce(|mut sum, tap| {
-        sum.quadratic += tap.quadratic;
-        sum.linear += tap.linear;
-        sum.constant += tap.constant;
-        sum.alive.iter_mut().zip(tap.alive).for_each(|(sum, alive)| *sum |= alive);
+/// Adds the statistics of several consumer_inputs of one group, each counting the same (1.9). A channel is alive if it is in any
+/// consumer_input. `None` without consumer_inputs.
+pub fn add_inputs(consumer_inputs: Vec<NormalisedGram>) -> Option<NormalisedGram> {
+    let share = 1.0 / consumer_inputs.len() as f64;
+    let sum = consumer_inputs.into_iter().reduce(|mut sum, consumer_input| {
+        sum.quadratic += consumer_input.quadratic;
+        sum.linear += consumer_input.linear;
+        sum.constant += consumer_input.constant;
+        sum.alive.iter_mut().zip(consumer_input.alive).for_each(|(sum, alive)| *sum |= alive);
         sum
     })?;
     Some(NormalisedGram {
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn taps_are_averaged() {
         let one = normalise(&statistics(), &[1.0, 1.0], Normalisation::Frobenius);
-        assert_eq!(add_taps(vec![one.clone(), one.clone()]), Some(one));
-        assert_eq!(add_taps(Vec::new()), None);
+        assert_eq!(add_inputs(vec![one.clone(), one.clone()]), Some(one));
+        assert_eq!(add_inputs(Vec::new()), None);
     }
 }

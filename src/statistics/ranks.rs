@@ -8,20 +8,20 @@ use rayon::prelude::*;
 /// factorisation.
 const MOST_IMAGES: usize = 50;
 
-/// Sums the ranks of the feature maps of one tap over the first images.
+/// Sums the ranks of the feature maps of one consumer_input over the first images.
 #[derive(Debug, Clone)]
 pub struct RankCollector {
     axis: usize,
-    atoms: Vec<Vec<usize>>,
+    units: Vec<Vec<usize>>,
     sums: Vec<f64>,
     images: usize,
 }
 
 impl RankCollector {
-    /// A collector that has seen nothing. `channel_axis` is at least 1; `atoms`: the channels of each.
-    pub fn new(channel_axis: usize, atoms: Vec<Vec<usize>>) -> Self {
-        let sums = vec![0.0; atoms.len()];
-        Self { axis: channel_axis, atoms, sums, images: 0 }
+    /// A collector that has seen nothing. `channel_axis` is at least 1; `units`: the channels of each.
+    pub fn new(channel_axis: usize, units: Vec<Vec<usize>>) -> Self {
+        let sums = vec![0.0; units.len()];
+        Self { axis: channel_axis, units, sums, images: 0 }
     }
 
     /// Folds in the activations of a batch, `[N, ...]` with the channel axis of the collector; what comes after the
@@ -33,7 +33,7 @@ impl RankCollector {
         let wanted = batch.len_of(Axis(0)).min(MOST_IMAGES.saturating_sub(self.images));
         self.images += wanted;
         let axis = self.axis;
-        self.sums.par_iter_mut().zip(&self.atoms).for_each(|(sum, channels)| {
+        self.sums.par_iter_mut().zip(&self.units).for_each(|(sum, channels)| {
             for image in 0..wanted {
                 for &channel in channels.iter().filter(|&&channel| channel < batch.len_of(Axis(axis))) {
                     let map = batch.index_axis(Axis(axis), channel);
@@ -43,7 +43,7 @@ impl RankCollector {
         });
     }
 
-    /// Mean rank of every atom's maps, added over its channels.
+    /// Mean rank of every pruning unit's maps, added over its channels.
     pub fn finish(self) -> Vec<f64> {
         self.sums.into_iter().map(|sum| sum / self.images.max(1) as f64).collect()
     }

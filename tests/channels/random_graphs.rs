@@ -48,9 +48,9 @@ fn masked_equals_sliced_on_random_graphs() {
     assert!(cut_channels.get() > cases as usize, "the graphs had nothing to cut");
 }
 
-/// Whether some value would be left without channels if this atom alone went.
-fn last_one(group: &Group, atom: usize) -> bool {
-    group.width() == 1 || group.covers.iter().any(|cover| cover == &[atom])
+/// Whether some value would be left without channels if this pruning unit alone went.
+fn last_one(group: &Group, unit: usize) -> bool {
+    group.width() == 1 || group.keep_sets.iter().any(|keep_set| keep_set == &[unit])
 }
 
 /// Cuts single channels, free and protected ones alike, and lets the engine say what comes of it.
@@ -74,8 +74,8 @@ fn single_channels_survive_if_and_only_if_they_are_free_or_have_a_reason() {
             }
             let index = (problem.seed as usize).wrapping_add(node * 5) % width;
             let coupled = channels.coupled(node, index).unwrap();
-            match coupled.atom {
-                Some((group, atom)) if last_one(&channels.groups[group], atom) || !seen.insert(group) => {}
+            match coupled.unit {
+                Some((group, unit)) if last_one(&channels.groups[group], unit) || !seen.insert(group) => {}
                 Some(_) => {
                     free.set(free.get() + 1);
                     if let Err(why) = survives(engine.as_ref(), &model, &channels, &coupled.cut, problem.seed) {

@@ -1,4 +1,4 @@
-//! The frozen problems of the method's reference implementation, number by number.
+//! The pinned problems of the method's reference implementation, number by number.
 //!
 //! They are read from `../shared/design/fixtures`; a checkout without that folder skips these tests by name (the unit tests
 //! of `statistics` and `score` check the same code on small cases).

@@ -22,7 +22,7 @@ use onnx_prune::channels::{AnalyseOptions, Channels, Cut, analyse};
 use onnx_prune::engine::{CompileOptions, Engine, EngineChoice, EngineOptions, Tensor, open};
 use onnx_prune::evaluate::{input_specs, random_inputs};
 use onnx_prune::model::Model;
-use onnx_prune::repair::{LayerFit, Walk};
+use onnx_prune::repair::{LayerFit, Reconstruction};
 use onnx_prune::rewrite::slice;
 use support::Builder;
 
@@ -45,7 +45,7 @@ fn walked(dense: &Model, channels: &Channels, cut: &Cut) -> (Model, Model, Vec<L
     let mut pruned = sliced.clone();
     let (engine, cancel) = (engine(), AtomicBool::new(false));
     let batches = images(dense, 60);
-    let walk = Walk {
+    let walk = Reconstruction {
         dense,
         channels,
         cut,
@@ -212,7 +212,7 @@ fn little_memory_changes_nothing_but_the_time() {
     let batches = images(&dense, 60);
     for memory in [0, 100_000, 150_000, 200_000, 300_000] {
         let mut other = slice(&dense, &channels, &cut).unwrap();
-        let walk = Walk {
+        let walk = Reconstruction {
             dense: &dense,
             channels: &channels,
             cut: &cut,

@@ -9,7 +9,7 @@ use onnx_prune::channels::{AnalyseOptions, Cut, analyse};
 use onnx_prune::engine::{CompileOptions, Engine, EngineOptions, Tensor, open};
 use onnx_prune::evaluate::{input_specs, random_inputs};
 use onnx_prune::model::Model;
-use onnx_prune::repair::Walk;
+use onnx_prune::repair::Reconstruction;
 use onnx_prune::rewrite::slice;
 use proptest::prelude::*;
 
@@ -39,7 +39,7 @@ fn layers_of_random_graphs_are_refitted_without_harm() {
         let cut = Cut::new(&channels, &kept(&channels, problem.seed));
         let mut pruned = slice(&model, &channels, &cut).map_err(|error| TestCaseError::fail(error.to_string()))?;
         let cancel = AtomicBool::new(false);
-        let walk = Walk {
+        let walk = Reconstruction {
             dense: &model,
             channels: &channels,
             cut: &cut,

@@ -21,16 +21,16 @@ pub fn runner(cases: u32) -> TestRunner {
     )
 }
 
-/// A pseudo-random choice of the atoms that stay, at least one per group and cover.
+/// A pseudo-random choice of the pruning units that stay, at least one per group and cover.
 pub fn kept(channels: &Channels, seed: u64) -> Vec<Vec<usize>> {
     let of_group = |(g, group): (usize, &onnx_prune::channels::Group)| {
-        let stays = |atom: &usize| (seed >> ((atom * 7 + g * 13) % 61)) & 1 == 0;
+        let stays = |unit: &usize| (seed >> ((unit * 7 + g * 13) % 61)) & 1 == 0;
         let mut kept: BTreeSet<usize> = (0..group.width()).filter(stays).collect();
         // A group is its own cover: something of it must stay.
         let whole: Vec<usize> = (0..group.width()).collect();
-        for cover in group.covers.iter().chain([&whole]) {
-            if !cover.iter().any(|atom| kept.contains(atom)) {
-                kept.insert(cover[0]);
+        for keep_set in group.keep_sets.iter().chain([&whole]) {
+            if !keep_set.iter().any(|unit| kept.contains(unit)) {
+                kept.insert(keep_set[0]);
             }
         }
         kept.into_iter().collect()
@@ -164,13 +164,13 @@ pub fn problem(steps: std::ops::Range<usize>) -> impl Strategy<Value = Problem> 
 }
 
 /// A value with its channels and its height (= width).
-type Known = (String, usize, usize);
+type ClassContext = (String, usize, usize);
 
 impl Problem {
     pub fn build(&self) -> Model {
         let mut b = Builder::new(&[1, 4, 6, 6]).seeded(self.seed);
         let first = b.conv("x", 4, 8, 1);
-        let mut values: Vec<Known> = vec![(first, 8, 6)];
+        let mut values: Vec<ClassContext> = vec![(first, 8, 6)];
         for (step, pick) in &self.steps {
             let known = values[usize::from(*pick) % values.len()].clone();
             let made = add(&mut b, step, &known, &values);
@@ -192,7 +192,7 @@ impl Problem {
     }
 }
 
-fn add(b: &mut Builder, step: &Step, known: &Known, values: &[Known]) -> Vec<Known> {
+fn add(b: &mut Builder, step: &Step, known: &ClassContext, values: &[ClassContext]) -> Vec<ClassContext> {
     let (x, c, side) = known;
     let one = |name: String, channels: usize| vec![(name, channels, *side)];
     match step {
@@ -260,7 +260,12 @@ fn add(b: &mut Builder, step: &Step, known: &Known, values: &[Known]) -> Vec<Kno
 }
 
 /// Steps that move channels about; `None` for the others.
-fn rewire(b: &mut Builder, step: &Step, (x, c, side): &Known, values: &[Known]) -> Option<Vec<Known>> {
+fn rewire(
+    b: &mut Builder,
+    step: &Step,
+    (x, c, side): &ClassContext,
+    values: &[ClassContext],
+) -> Option<Vec<ClassContext>> {
     let one = |name: String, channels: usize| Some(vec![(name, channels, *side)]);
     let mate = || values.iter().rev().find(|(y, d, s)| d == c && s == side && y != x);
     match step {
@@ -350,7 +355,7 @@ fn rewire(b: &mut Builder, step: &Step, (x, c, side): &Known, values: &[Known]) 
 }
 
 /// Steps that keep the channels where they are.
-fn normalise(b: &mut Builder, step: &Step, (x, c, side): &Known) -> Vec<Known> {
+fn normalise(b: &mut Builder, step: &Step, (x, c, side): &ClassContext) -> Vec<ClassContext> {
     const ACTIVATIONS: [&str; 8] = ["Relu", "Sigmoid", "HardSwish", "Tanh", "Elu", "LeakyRelu", "Softplus", "Abs"];
     let one = |name: String| vec![(name, *c, *side)];
     match step {
@@ -497,7 +502,7 @@ fn self_attention(b: &mut Builder, x: &str, c: usize, side: usize) -> String {
 }
 
 /// The columns of the image through a recurrent layer whose last state gates four channels of a convolution.
-fn recurrent(b: &mut Builder, (x, c, side): &Known) -> Vec<Known> {
+fn recurrent(b: &mut Builder, (x, c, side): &ClassContext) -> Vec<ClassContext> {
     let (features, size) = (c * side, *side as i64);
     let flat = b.ints(&[0, features as i64, size]);
     let flat = b.node("Reshape", &[x, &flat], &[]);

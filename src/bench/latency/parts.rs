@@ -65,7 +65,7 @@ pub fn compare_in_parts<E>(
     settled: &dyn Fn(Interval, Option<Interval>) -> bool,
     cancel: &AtomicBool,
 ) -> Result<InParts, E> {
-    let mut going = Going {
+    let mut going = MeasurementState {
         all: InParts { itself: itself.then(Comparison::default), ..InParts::default() },
         options,
         warm_up_ms: options.warm_up_ms,
@@ -85,7 +85,7 @@ pub fn compare_in_parts<E>(
 }
 
 /// A comparison under way; the times to prepare are sums.
-struct Going<'a> {
+struct MeasurementState<'a> {
     all: InParts,
     options: &'a TimingOptions,
     /// Still to be done, before the first part.
@@ -95,7 +95,7 @@ struct Going<'a> {
     elapsed_ms: f64,
 }
 
-impl Going<'_> {
+impl MeasurementState<'_> {
     fn block<E>(&mut self, measure: Measure<'_, E>) -> Result<(), E> {
         for swapped in [false, true] {
             let part = self.part(measure, Sides { itself: false, swapped })?;

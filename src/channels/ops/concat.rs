@@ -4,10 +4,10 @@
 //! <https://onnx.ai/onnx/operators/onnx__Split.html> (1, 2, 11, 13 sizes as input, 18 `num_outputs`)
 
 use super::{Rewrite, Rule};
-use crate::channels::flow::Flow;
-use crate::channels::identity::Ids;
-use crate::channels::lanes::Place;
-use crate::channels::run::{Protect, operator_reason};
+use crate::channels::context::RuleContext;
+use crate::channels::ids::Ids;
+use crate::channels::indices::Place;
+use crate::channels::propagation::{Protect, operator_reason};
 use crate::model::axes::whole;
 use crate::model::axes::{resolve_axis, split_sizes};
 use crate::model::node::int_attribute;
@@ -15,24 +15,24 @@ use crate::model::node::int_attribute;
 pub(super) struct Concat;
 
 impl Rule for Concat {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        let parts = (0..flow.node.input.len()).map(|input| flow.ids(input)).collect::<Result<Vec<_>, _>>()?;
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        let parts = (0..ctx.node.input.len()).map(|input| ctx.ids(input)).collect::<Result<Vec<_>, _>>()?;
         let first = parts.first().ok_or("it has no inputs")?;
-        let axis = flow.axis(1, first.rank())?;
+        let axis = ctx.axis(1, first.rank())?;
         if parts.iter().any(|part| {
             part.rank() != first.rank() || (0..part.rank()).any(|a| a != axis && part.shape[a] != first.shape[a])
         }) {
             return Err("the shapes of its inputs do not fit each other".into());
         }
-        let reason = operator_reason(flow.node, "one of its inputs has no channels along the joined axis");
-        let result = Ids::concat(&mut flow.run.lanes, &parts, axis, |lanes, _, size| {
-            let fixed = lanes.site(Place::Fixed, size);
-            for &lane in &fixed {
-                lanes.freeze(lane, &reason);
+        let reason = operator_reason(ctx.node, "one of its inputs has no channels along the joined axis");
+        let result = Ids::concat(&mut ctx.run.channel_indices, &parts, axis, |channel_indices, _, size| {
+            let fixed = channel_indices.site(Place::Fixed, size);
+            for &channel_index in &fixed {
+                channel_indices.pin(channel_index, &reason);
             }
             fixed
         })?;
-        flow.set(0, result);
+        ctx.set(0, result);
         Ok(())
     }
 }
@@ -40,16 +40,16 @@ impl Rule for Concat {
 pub(super) struct Split;
 
 impl Rule for Split {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        let x = flow.ids(0)?;
-        let axis = flow.axis(0, x.rank())?;
-        let given = flow.operand(1, "split")?;
-        let parts = split_sizes(given.as_deref(), flow.node.output.len(), x.shape[axis])
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        let x = ctx.ids(0)?;
+        let axis = ctx.axis(0, x.rank())?;
+        let given = ctx.operand(1, "split")?;
+        let parts = split_sizes(given.as_deref(), ctx.node.output.len(), x.shape[axis])
             .ok_or("its sizes do not fit its input")?;
         let mut start = 0;
         for (output, size) in parts.into_iter().enumerate() {
             let indices: Vec<_> = (start..start + size).collect();
-            flow.set(output, x.select(axis, &indices));
+            ctx.set(output, x.select(axis, &indices));
             start += size;
         }
         Ok(())

@@ -5,10 +5,10 @@
 
 use super::spatial::Window;
 use super::{Rewrite, Rule};
-use crate::channels::flow::Flow;
-use crate::channels::identity::Ids;
-use crate::channels::lanes::{LaneId, Role};
-use crate::channels::run::{Dim, Protect};
+use crate::channels::context::RuleContext;
+use crate::channels::ids::Ids;
+use crate::channels::indices::{ChannelIndex, Role};
+use crate::channels::propagation::{Dim, Protect};
 use crate::model::axes::whole;
 use crate::model::node::int_attribute;
 
@@ -16,9 +16,9 @@ use crate::model::node::int_attribute;
 pub(super) struct Conv;
 
 impl Rule for Conv {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        let result = convolve(flow)?;
-        flow.set(0, result);
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        let result = convolve(ctx)?;
+        ctx.set(0, result);
         Ok(())
     }
 
@@ -27,10 +27,10 @@ impl Rule for Conv {
     }
 }
 
-/// Shape and lanes of a convolution of input 0 with the weight at input 1 and the bias at input 2.
-pub(super) fn convolve(flow: &mut Flow<'_, '_>) -> Result<Ids, Protect> {
-    let (x, w) = (flow.ids(0)?, flow.ids(1)?);
-    let groups = conv_groups(flow)?;
+/// Shape and channel indices of a convolution of input 0 with the weight at input 1 and the bias at input 2.
+pub(super) fn convolve(ctx: &mut RuleContext<'_, '_>) -> Result<Ids, Protect> {
+    let (x, w) = (ctx.ids(0)?, ctx.ids(1)?);
+    let groups = conv_groups(ctx)?;
     if x.rank() < 3
         || w.rank() != x.rank()
         || w.shape[1].checked_mul(groups) != Some(x.shape[1])
@@ -39,27 +39,27 @@ pub(super) fn convolve(flow: &mut Flow<'_, '_>) -> Result<Ids, Protect> {
     {
         return Err("its weight does not fit its input".into());
     }
-    if !flow.is_constant(1) {
-        return Err(run_time_weight(flow, &x, &w));
+    if !ctx.is_constant(1) {
+        return Err(run_time_weight(ctx, &x, &w));
     }
     let mut shape = vec![x.shape[0], w.shape[0]];
-    shape.extend(Window::of(flow, Some(w.shape[2..].to_vec()))?.output(&x.shape[2..])?);
-    let (wo, wi) = (flow.lanes_along(&w, 0), flow.lanes_along(&w, 1));
-    let x = flow.along_channels(&x, MIXES);
-    let xc = flow.lanes_along(&x, 1);
+    shape.extend(Window::of(ctx, Some(w.shape[2..].to_vec()))?.output(&x.shape[2..])?);
+    let (wo, wi) = (ctx.indices_along(&w, 0), ctx.indices_along(&w, 1));
+    let x = ctx.along_channels(&x, MIXES);
+    let xc = ctx.indices_along(&x, 1);
     let depthwise = groups > 1 && w.shape[1] == 1;
-    connect(flow, xc.as_deref(), wo.as_deref(), wi.as_deref(), groups);
-    flow.mark(&w, 0, if depthwise { Role::Parameter } else { Role::Output });
+    connect(ctx, xc.as_deref(), wo.as_deref(), wi.as_deref(), groups);
+    ctx.mark(&w, 0, if depthwise { Role::Parameter } else { Role::Output });
     if !depthwise {
-        flow.mark(&w, 1, Role::Input);
+        ctx.mark(&w, 1, Role::Input);
         if wi.is_some() {
-            flow.contraction(0, 1, (1, 1));
+            ctx.contraction(0, 1, (1, 1));
         }
     }
-    bind_bias(flow, 2, wo.as_deref())?;
+    bind_bias(ctx, 2, wo.as_deref())?;
     let dims = vec![Dim::of(&x, 0), Dim::of(&w, 0), Dim::of(&w, 1)];
     let constants: Vec<usize> = shape[2..].iter().chain(&w.shape[2..]).copied().collect();
-    flow.macs(&constants, dims);
+    ctx.macs(&constants, dims);
     Ok(output(&x, shape, wo))
 }
 
@@ -67,9 +67,9 @@ pub(super) fn convolve(flow: &mut Flow<'_, '_>) -> Result<Ids, Protect> {
 pub(super) struct ConvTranspose;
 
 impl Rule for ConvTranspose {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        let (x, w) = (flow.ids(0)?, flow.ids(1)?);
-        let groups = conv_groups(flow)?;
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        let (x, w) = (ctx.ids(0)?, ctx.ids(1)?);
+        let groups = conv_groups(ctx)?;
         if x.rank() < 3
             || w.rank() != x.rank()
             || w.shape[0] != x.shape[1]
@@ -78,36 +78,36 @@ impl Rule for ConvTranspose {
         {
             return Err("its weight does not fit its input".into());
         }
-        if !flow.is_constant(1) {
-            return Err(run_time_weight(flow, &x, &w));
+        if !ctx.is_constant(1) {
+            return Err(run_time_weight(ctx, &x, &w));
         }
         let mut shape = vec![x.shape[0], w.shape[1] * groups];
-        shape.extend(Window::of(flow, Some(w.shape[2..].to_vec()))?.transposed(flow, &x.shape[2..])?);
-        let (wi, wo) = (flow.lanes_along(&w, 0), flow.lanes_along(&w, 1));
-        let x = flow.along_channels(&x, MIXES);
-        let xc = flow.lanes_along(&x, 1);
-        flow.bind(xc.as_deref(), wi.as_deref(), "its input channels have no lanes");
+        shape.extend(Window::of(ctx, Some(w.shape[2..].to_vec()))?.transposed(ctx, &x.shape[2..])?);
+        let (wi, wo) = (ctx.indices_along(&w, 0), ctx.indices_along(&w, 1));
+        let x = ctx.along_channels(&x, MIXES);
+        let xc = ctx.indices_along(&x, 1);
+        ctx.bind(xc.as_deref(), wi.as_deref(), "its input channels cannot be traced");
         let depthwise = groups > 1 && groups == x.shape[1] && w.shape[1] == 1;
         let out = if depthwise {
-            flow.mark(&w, 0, Role::Parameter);
+            ctx.mark(&w, 0, Role::Parameter);
             wi.clone()
         } else {
             let inside = w.shape[0] / groups;
             if groups > 1 {
-                unite_blocks(flow, wi.as_deref(), inside);
+                unite_blocks(ctx, wi.as_deref(), inside);
             }
-            flow.mark(&w, 0, Role::Input);
-            flow.mark(&w, 1, Role::Output);
+            ctx.mark(&w, 0, Role::Input);
+            ctx.mark(&w, 1, Role::Output);
             if wi.is_some() {
-                flow.contraction(0, 1, (1, 0));
+                ctx.contraction(0, 1, (1, 0));
             }
             wo.as_ref().map(|wo| wo.repeat(groups))
         };
-        bind_bias(flow, 2, out.as_deref())?;
+        bind_bias(ctx, 2, out.as_deref())?;
         let dims = vec![Dim::of(&x, 0), Dim::of(&w, 0), Dim::of(&w, 1)];
         let constants: Vec<usize> = x.shape[2..].iter().chain(&w.shape[2..]).copied().collect();
-        flow.macs(&constants, dims);
-        flow.set(0, output(&x, shape, out));
+        ctx.macs(&constants, dims);
+        ctx.set(0, output(&x, shape, out));
         Ok(())
     }
 
@@ -116,75 +116,85 @@ impl Rule for ConvTranspose {
     }
 }
 
-fn conv_groups(flow: &Flow<'_, '_>) -> Result<usize, Protect> {
-    usize::try_from(flow.int("group", 1)).ok().filter(|&groups| groups > 0).ok_or("its group is not positive".into())
+fn conv_groups(ctx: &RuleContext<'_, '_>) -> Result<usize, Protect> {
+    usize::try_from(ctx.int("group", 1)).ok().filter(|&groups| groups > 0).ok_or("its group is not positive".into())
 }
 
 /// The result: the output channels, and what the input has along the batch.
-fn output(x: &Ids, shape: Vec<usize>, lanes: Option<Vec<LaneId>>) -> Ids {
+fn output(x: &Ids, shape: Vec<usize>, channel_indices: Option<Vec<ChannelIndex>>) -> Ids {
     let mut result = Ids::plain(shape);
     result.factors.extend(x.factors.iter().filter(|factor| factor.axes == [0]).cloned());
-    if let Some(lanes) = lanes {
-        result.set_axis(1, lanes);
+    if let Some(channel_indices) = channel_indices {
+        result.set_axis(1, channel_indices);
     }
     result
 }
 
-fn run_time_weight(flow: &mut Flow<'_, '_>, x: &Ids, w: &Ids) -> Protect {
-    flow.protect_all(x, "its weight is computed at run time");
-    flow.protect_all(w, "it is the weight, computed at run time");
+fn run_time_weight(ctx: &mut RuleContext<'_, '_>, x: &Ids, w: &Ids) -> Protect {
+    ctx.protect_all(x, "its weight is computed at run time");
+    ctx.protect_all(w, "it is the weight, computed at run time");
     "its weight is computed at run time".into()
 }
 
-/// Lanes that vary over positions are mixed by the window.
+/// Channel indices that vary over positions are mixed by the window.
 const MIXES: &str = "it mixes positions";
 
 /// Unites inputs and outputs as the groups want it.
-fn connect(flow: &mut Flow<'_, '_>, x: Option<&[LaneId]>, wo: Option<&[LaneId]>, wi: Option<&[LaneId]>, groups: usize) {
-    const WHY: &str = "its input channels have no lanes";
+fn connect(
+    ctx: &mut RuleContext<'_, '_>,
+    x: Option<&[ChannelIndex]>,
+    wo: Option<&[ChannelIndex]>,
+    wi: Option<&[ChannelIndex]>,
+    groups: usize,
+) {
+    const WHY: &str = "its input channels cannot be traced";
     let Some(x) = x else {
         if groups > 1 {
-            flow.bind(None, wo, WHY);
+            ctx.bind(None, wo, WHY);
         }
-        return flow.bind(None, wi, WHY);
+        return ctx.bind(None, wi, WHY);
     };
     if groups == 1 {
-        return flow.bind(Some(x), wi, WHY);
+        return ctx.bind(Some(x), wi, WHY);
     }
     let inside = x.len() / groups;
     let Some(wo) = wo else { return };
     let outside = wo.len() / groups;
     if inside == 1 {
         // Depthwise: an input channel owns `outside` (the channel multiplier) outputs.
-        for (number, &lane) in wo.iter().enumerate() {
-            flow.run.lanes.unite(x[number / outside], lane);
+        for (number, &channel_index) in wo.iter().enumerate() {
+            ctx.run.channel_indices.unite(x[number / outside], channel_index);
         }
         return;
     }
     // Equal counts per group: the same positions are cut in every group.
     if let Some(wi) = wi {
-        for (number, &lane) in x.iter().enumerate() {
-            flow.run.lanes.unite(lane, wi[number % inside]);
+        for (number, &channel_index) in x.iter().enumerate() {
+            ctx.run.channel_indices.unite(channel_index, wi[number % inside]);
         }
     }
-    unite_blocks(flow, Some(wo), outside);
+    unite_blocks(ctx, Some(wo), outside);
 }
 
-/// Unites the same position of all blocks of `inside` lanes.
-fn unite_blocks(flow: &mut Flow<'_, '_>, lanes: Option<&[LaneId]>, inside: usize) {
-    for (number, &lane) in lanes.unwrap_or_default().iter().enumerate().skip(inside) {
-        flow.run.lanes.unite(lanes.unwrap_or_default()[number % inside], lane);
+/// Unites the same position of all blocks of `inside` channel indices.
+fn unite_blocks(ctx: &mut RuleContext<'_, '_>, channel_indices: Option<&[ChannelIndex]>, inside: usize) {
+    for (number, &channel_index) in channel_indices.unwrap_or_default().iter().enumerate().skip(inside) {
+        ctx.run.channel_indices.unite(channel_indices.unwrap_or_default()[number % inside], channel_index);
     }
 }
 
 /// A bias has one entry per output channel.
-pub(super) fn bind_bias(flow: &mut Flow<'_, '_>, input: usize, lanes: Option<&[LaneId]>) -> Result<(), Protect> {
-    if flow.has(input) {
-        let bias = flow.ids(input)?;
+pub(super) fn bind_bias(
+    ctx: &mut RuleContext<'_, '_>,
+    input: usize,
+    channel_indices: Option<&[ChannelIndex]>,
+) -> Result<(), Protect> {
+    if ctx.has(input) {
+        let bias = ctx.ids(input)?;
         if bias.rank() == 1 && bias.shape[0] > 1 {
-            let entries = flow.lanes_along(&bias, 0);
-            flow.bind(entries.as_deref(), lanes, "its bias has no lanes");
-            flow.mark(&bias, 0, Role::Parameter);
+            let entries = ctx.indices_along(&bias, 0);
+            ctx.bind(entries.as_deref(), channel_indices, "its bias cannot be traced");
+            ctx.mark(&bias, 0, Role::Parameter);
         }
     }
     Ok(())

@@ -4,42 +4,42 @@
 
 use super::Rule;
 use super::product::{Label, Operand, product};
-use crate::channels::flow::Flow;
-use crate::channels::identity::Ids;
-use crate::channels::run::Protect;
+use crate::channels::context::RuleContext;
+use crate::channels::ids::Ids;
+use crate::channels::propagation::Protect;
 
 pub(super) struct Einsum;
 
 impl Rule for Einsum {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        let equation = flow.text("equation").ok_or("equation is missing")?;
-        let operands = (0..flow.node.input.len())
-            .map(|input| Ok(Operand { input, ids: flow.ids(input)?, labels: Vec::new() }))
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        let equation = ctx.text("equation").ok_or("equation is missing")?;
+        let operands = (0..ctx.node.input.len())
+            .map(|input| Ok(Operand { input, ids: ctx.ids(input)?, labels: Vec::new() }))
             .collect::<Result<Vec<_>, Protect>>()?;
         let ranks: Vec<usize> = operands.iter().map(|operand| operand.ids.rank()).collect();
         let (inputs, out) = parse(&equation, &ranks).ok_or("its equation does not fit its inputs")?;
         let mut operands: Vec<Operand> =
             operands.into_iter().zip(inputs).map(|(operand, labels)| Operand { labels, ..operand }).collect();
         let result = match (operands.pop(), operands.pop(), operands.len()) {
-            (Some(b), Some(a), 0) => product(flow, a, b, &out)?,
-            (Some(x), None, 0) => rearranged(flow, &x, &out)?,
+            (Some(b), Some(a), 0) => product(ctx, a, b, &out)?,
+            (Some(x), None, 0) => rearranged(ctx, &x, &out)?,
             _ => return Err("it has more than two operands".into()),
         };
-        flow.set(0, result);
+        ctx.set(0, result);
         Ok(())
     }
 }
 
 /// One operand: axes are moved, or summed away.
-fn rearranged(flow: &mut Flow<'_, '_>, x: &Operand, out: &[Label]) -> Result<Ids, Protect> {
+fn rearranged(ctx: &mut RuleContext<'_, '_>, x: &Operand, out: &[Label]) -> Result<Ids, Protect> {
     let unique = (0..x.labels.len()).all(|at| !x.labels[..at].contains(&x.labels[at]));
     if !unique {
         return Err("it takes a diagonal".into());
     }
     let gone: Vec<usize> = (0..x.labels.len()).filter(|&axis| !out.contains(&x.labels[axis])).collect();
     for &axis in &gone {
-        if flow.lanes_along(&x.ids, axis).is_some() {
-            flow.restrict(vec![(x.input, axis)], None);
+        if ctx.indices_along(&x.ids, axis).is_some() {
+            ctx.restrict(vec![(x.input, axis)], None);
         }
     }
     let kept: Vec<Label> = x.labels.iter().copied().filter(|label| out.contains(label)).collect();

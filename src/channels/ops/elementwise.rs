@@ -5,10 +5,10 @@
 
 use super::Rule;
 use super::conv::bind_bias;
-use crate::channels::flow::Flow;
-use crate::channels::identity::Ids;
-use crate::channels::lanes::Role;
-use crate::channels::run::Protect;
+use crate::channels::context::RuleContext;
+use crate::channels::ids::Ids;
+use crate::channels::indices::Role;
+use crate::channels::propagation::Protect;
 
 /// One data operand; further operands (bounds of `Clip`) are scalars.
 pub(super) const UNARY: &[&str] = &[
@@ -83,9 +83,9 @@ pub(super) const VARIADIC: &[&str] = &[
 pub(super) struct Unary;
 
 impl Rule for Unary {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        let x = flow.ids(0)?;
-        flow.set(0, x);
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        let x = ctx.ids(0)?;
+        ctx.set(0, x);
         Ok(())
     }
 }
@@ -93,27 +93,27 @@ impl Rule for Unary {
 pub(super) struct Variadic;
 
 impl Rule for Variadic {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        let parts = (0..flow.node.input.len()).map(|input| flow.ids(input)).collect::<Result<Vec<_>, _>>()?;
-        let result = match placed(flow, &parts) {
-            Some(second) => flow.elementwise(&[parts[0].clone(), second?])?,
-            None => flow.elementwise(&parts)?,
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        let parts = (0..ctx.node.input.len()).map(|input| ctx.ids(input)).collect::<Result<Vec<_>, _>>()?;
+        let result = match placed(ctx, &parts) {
+            Some(second) => ctx.elementwise(&[parts[0].clone(), second?])?,
+            None => ctx.elementwise(&parts)?,
         };
         for (input, ids) in parts.iter().enumerate() {
-            if flow.is_constant(input) {
-                (0..ids.rank()).for_each(|axis| flow.mark(ids, axis, Role::Parameter));
+            if ctx.is_constant(input) {
+                (0..ids.rank()).for_each(|axis| ctx.mark(ids, axis, Role::Parameter));
             }
         }
-        flow.set(0, result);
+        ctx.set(0, result);
         Ok(())
     }
 }
 
 /// Before opset 7 the second operand stands at `axis` of the first, not at its end.
-fn placed(flow: &Flow<'_, '_>, parts: &[Ids]) -> Option<Result<Ids, Protect>> {
+fn placed(ctx: &RuleContext<'_, '_>, parts: &[Ids]) -> Option<Result<Ids, Protect>> {
     let [first, second] = parts else { return None };
-    let axis = flow.int("axis", -1);
-    if flow.opset() >= 7 || flow.int("broadcast", 0) == 0 || axis < 0 {
+    let axis = ctx.int("axis", -1);
+    if ctx.opset() >= 7 || ctx.int("broadcast", 0) == 0 || axis < 0 {
         return None;
     }
     let before = usize::try_from(axis).ok().and_then(|axis| axis.checked_add(second.rank()));
@@ -129,14 +129,14 @@ fn placed(flow: &Flow<'_, '_>, parts: &[Ids]) -> Option<Result<Ids, Protect>> {
 pub(super) struct PRelu;
 
 impl Rule for PRelu {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        let (x, slope) = (flow.ids(0)?, flow.ids(1)?);
-        if flow.opset() < 7 && slope.rank() == 1 && x.rank() > 1 {
-            let lanes = flow.lanes_along(&x, 1);
-            bind_bias(flow, 1, lanes.as_deref())?;
-            flow.set(0, x);
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        let (x, slope) = (ctx.ids(0)?, ctx.ids(1)?);
+        if ctx.opset() < 7 && slope.rank() == 1 && x.rank() > 1 {
+            let channel_indices = ctx.indices_along(&x, 1);
+            bind_bias(ctx, 1, channel_indices.as_deref())?;
+            ctx.set(0, x);
             return Ok(());
         }
-        Variadic.flow(flow)
+        Variadic.propagate(ctx)
     }
 }

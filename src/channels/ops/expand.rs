@@ -4,9 +4,9 @@
 //! <https://onnx.ai/onnx/operators/onnx__Resize.html> (10, 11, 13, 18, 19), `Upsample` (7 attribute, 9 input)
 
 use super::{Rewrite, Rule};
-use crate::channels::flow::Flow;
-use crate::channels::identity::{Ids, broadcast_shape};
-use crate::channels::run::Protect;
+use crate::channels::context::RuleContext;
+use crate::channels::ids::{Ids, broadcast_shape};
+use crate::channels::propagation::Protect;
 use crate::model::axes::whole;
 use crate::model::axes::{resolve_axis, sizes};
 use crate::model::node::attribute;
@@ -14,13 +14,13 @@ use crate::model::node::attribute;
 pub(super) struct Expand;
 
 impl Rule for Expand {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        let x = flow.ids(0)?;
-        let target = flow.operand(1, "")?.and_then(|target| sizes(&target)).ok_or("its shape is missing")?;
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        let x = ctx.ids(0)?;
+        let target = ctx.operand(1, "")?.and_then(|target| sizes(&target)).ok_or("its shape is missing")?;
         let shape = broadcast_shape(&[&x.shape, &target]).ok_or("its shape does not fit its input")?;
-        // Lanes vary along axes longer than 1, and those keep their length.
+        // Channel indices vary along axes longer than 1, and those keep their length.
         let result = Ids { shape: shape.clone(), ..x.aligned(shape.len()) };
-        flow.set(0, result);
+        ctx.set(0, result);
         Ok(())
     }
 
@@ -46,10 +46,10 @@ impl Rule for Expand {
 pub(super) struct Tile;
 
 impl Rule for Tile {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        let mut x = flow.ids(0)?;
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        let mut x = ctx.ids(0)?;
         let repeats =
-            flow.operand(1, "repeats")?.and_then(|repeats| sizes(&repeats)).ok_or("its repeats are missing")?;
+            ctx.operand(1, "repeats")?.and_then(|repeats| sizes(&repeats)).ok_or("its repeats are missing")?;
         if repeats.len() != x.rank() {
             return Err("its repeats do not fit its input".into());
         }
@@ -60,7 +60,7 @@ impl Rule for Tile {
             let indices: Vec<_> = (0..count).flat_map(|_| 0..x.shape[axis]).collect();
             x = x.select(axis, &indices);
         }
-        flow.set(0, x);
+        ctx.set(0, x);
         Ok(())
     }
 }
@@ -69,18 +69,18 @@ impl Rule for Tile {
 pub(super) struct Resize;
 
 impl Rule for Resize {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        let x = flow.ids(0)?;
-        let shape = resized(flow, &x)?;
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        let x = ctx.ids(0)?;
+        let shape = resized(ctx, &x)?;
         let mut result = x.clone();
         for (axis, &size) in shape.iter().enumerate() {
             if size != x.shape[axis] {
-                flow.protect_axis(&x, axis, "it resizes this axis");
+                ctx.protect_axis(&x, axis, "it resizes this axis");
                 result.factors.retain(|factor| !factor.axes.contains(&axis));
             }
         }
         result.shape = shape;
-        flow.set(0, result);
+        ctx.set(0, result);
         Ok(())
     }
 
@@ -106,15 +106,15 @@ impl Rule for Resize {
     }
 }
 
-fn resized(flow: &Flow<'_, '_>, x: &Ids) -> Result<Vec<usize>, Protect> {
-    let axes: Vec<usize> = match flow.ints("axes").filter(|_| flow.opset() >= 18) {
+fn resized(ctx: &RuleContext<'_, '_>, x: &Ids) -> Result<Vec<usize>, Protect> {
+    let axes: Vec<usize> = match ctx.ints("axes").filter(|_| ctx.opset() >= 18) {
         Some(axes) => axes.iter().filter_map(|&axis| resolve_axis(axis, x.rank())).collect(),
         None => (0..x.rank()).collect(),
     };
     let mut shape = x.shape.clone();
-    if flow.op() == "Resize" && flow.has(3) {
-        let target = flow.operand(3, "")?.and_then(|target| sizes(&target)).ok_or("its sizes are missing")?;
-        if flow.text("keep_aspect_ratio_policy").is_some_and(|policy| policy != "stretch") {
+    if ctx.op() == "Resize" && ctx.has(3) {
+        let target = ctx.operand(3, "")?.and_then(|target| sizes(&target)).ok_or("its sizes are missing")?;
+        if ctx.text("keep_aspect_ratio_policy").is_some_and(|policy| policy != "stretch") {
             return Err("it keeps the aspect ratio".into());
         }
         for (&axis, &size) in axes.iter().zip(&target) {
@@ -122,11 +122,11 @@ fn resized(flow: &Flow<'_, '_>, x: &Ids) -> Result<Vec<usize>, Protect> {
         }
         return Ok(shape);
     }
-    let input = if flow.op() == "Upsample" || flow.opset() < 11 { 1 } else { 2 };
-    let scales = if flow.has(input) {
-        flow.floats(input).ok_or("its scales depend on the data")?
+    let input = if ctx.op() == "Upsample" || ctx.opset() < 11 { 1 } else { 2 };
+    let scales = if ctx.has(input) {
+        ctx.floats(input).ok_or("its scales depend on the data")?
     } else {
-        let listed = attribute(flow.node, "scales").ok_or("its scales are missing")?;
+        let listed = attribute(ctx.node, "scales").ok_or("its scales are missing")?;
         listed.floats.iter().map(|&scale| f64::from(scale)).collect()
     };
     for (&axis, &scale) in axes.iter().zip(&scales) {

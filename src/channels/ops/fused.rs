@@ -6,20 +6,20 @@ use super::conv::convolve;
 use super::elementwise::Variadic;
 use super::gemm::{product_of_matrices, sum_of_products};
 use super::{Rewrite, Rule};
-use crate::channels::flow::Flow;
-use crate::channels::run::Protect;
+use crate::channels::context::RuleContext;
+use crate::channels::propagation::Protect;
 
 /// `FusedConv`: a convolution, a sum with the fourth input if it is there, an activation.
 pub(super) struct FusedConv;
 
 impl Rule for FusedConv {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        let mut result = convolve(flow)?;
-        if flow.has(3) {
-            let summand = flow.ids(3)?;
-            result = flow.elementwise(&[result, summand])?;
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        let mut result = convolve(ctx)?;
+        if ctx.has(3) {
+            let summand = ctx.ids(3)?;
+            result = ctx.elementwise(&[result, summand])?;
         }
-        flow.set(0, result);
+        ctx.set(0, result);
         Ok(())
     }
 
@@ -32,9 +32,9 @@ impl Rule for FusedConv {
 pub(super) struct FusedGemm;
 
 impl Rule for FusedGemm {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        let result = sum_of_products(flow)?;
-        flow.set(0, result);
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        let result = sum_of_products(ctx)?;
+        ctx.set(0, result);
         Ok(())
     }
 }
@@ -43,12 +43,12 @@ impl Rule for FusedGemm {
 pub(super) struct FusedMatMul;
 
 impl Rule for FusedMatMul {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        if flow.int("transBatchA", 0) == 1 || flow.int("transBatchB", 0) == 1 {
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        if ctx.int("transBatchA", 0) == 1 || ctx.int("transBatchB", 0) == 1 {
             return Err("it transposes its batch".into());
         }
-        let result = product_of_matrices(flow, flow.int("transA", 0) == 1, flow.int("transB", 0) == 1)?;
-        flow.set(0, result);
+        let result = product_of_matrices(ctx, ctx.int("transA", 0) == 1, ctx.int("transB", 0) == 1)?;
+        ctx.set(0, result);
         Ok(())
     }
 }
@@ -57,12 +57,12 @@ impl Rule for FusedMatMul {
 pub(super) struct BiasedActivation;
 
 impl Rule for BiasedActivation {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        if flow.has(1) {
-            return Variadic.flow(flow);
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        if ctx.has(1) {
+            return Variadic.propagate(ctx);
         }
-        let x = flow.ids(0)?;
-        flow.set(0, x);
+        let x = ctx.ids(0)?;
+        ctx.set(0, x);
         Ok(())
     }
 }

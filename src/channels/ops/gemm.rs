@@ -5,42 +5,42 @@
 
 use super::Rule;
 use super::product::{Label, Operand, product};
-use crate::channels::flow::Flow;
-use crate::channels::identity::Ids;
-use crate::channels::lanes::Role;
-use crate::channels::run::Protect;
+use crate::channels::context::RuleContext;
+use crate::channels::ids::Ids;
+use crate::channels::indices::Role;
+use crate::channels::propagation::Protect;
 
 /// `Gemm`: `[M, K] x [K, N] + C`.
 pub(super) struct Gemm;
 
 impl Rule for Gemm {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        let result = sum_of_products(flow)?;
-        flow.set(0, result);
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        let result = sum_of_products(ctx)?;
+        ctx.set(0, result);
         Ok(())
     }
 }
 
-/// Shape and lanes of `Gemm`.
-pub(super) fn sum_of_products(flow: &mut Flow<'_, '_>) -> Result<Ids, Protect> {
+/// Shape and channel indices of `Gemm`.
+pub(super) fn sum_of_products(ctx: &mut RuleContext<'_, '_>) -> Result<Ids, Protect> {
     const M: Label = 0;
     const K: Label = 1;
     const N: Label = 2;
-    let (a, b) = (flow.ids(0)?, flow.ids(1)?);
+    let (a, b) = (ctx.ids(0)?, ctx.ids(1)?);
     if a.rank() != 2 || b.rank() != 2 {
         return Err("its operands are not matrices".into());
     }
-    let left = if flow.int("transA", 0) == 1 { vec![K, M] } else { vec![M, K] };
-    let right = if flow.int("transB", 0) == 1 { vec![N, K] } else { vec![K, N] };
+    let left = if ctx.int("transA", 0) == 1 { vec![K, M] } else { vec![M, K] };
+    let right = if ctx.int("transB", 0) == 1 { vec![N, K] } else { vec![K, N] };
     let a = Operand { input: 0, ids: a, labels: left };
     let b = Operand { input: 1, ids: b, labels: right };
-    let product = product(flow, a, b, &[M, N])?;
-    if flow.has(2) {
-        let c = flow.ids(2)?;
+    let product = product(ctx, a, b, &[M, N])?;
+    if ctx.has(2) {
+        let c = ctx.ids(2)?;
         for axis in 0..c.rank() {
-            flow.mark(&c, axis, Role::Parameter);
+            ctx.mark(&c, axis, Role::Parameter);
         }
-        return flow.elementwise(&[product, c]);
+        return ctx.elementwise(&[product, c]);
     }
     Ok(product)
 }
@@ -49,16 +49,16 @@ pub(super) fn sum_of_products(flow: &mut Flow<'_, '_>) -> Result<Ids, Protect> {
 pub(super) struct MatMul;
 
 impl Rule for MatMul {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        let result = product_of_matrices(flow, false, false)?;
-        flow.set(0, result);
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        let result = product_of_matrices(ctx, false, false)?;
+        ctx.set(0, result);
         Ok(())
     }
 }
 
-/// Shape and lanes of `MatMul`, its matrices transposed if asked.
+/// Shape and channel indices of `MatMul`, its matrices transposed if asked.
 pub(super) fn product_of_matrices(
-    flow: &mut Flow<'_, '_>,
+    ctx: &mut RuleContext<'_, '_>,
     transposed_a: bool,
     transposed_b: bool,
 ) -> Result<Ids, Protect> {
@@ -66,7 +66,7 @@ pub(super) fn product_of_matrices(
     const ROW: Label = 1;
     const COLUMN: Label = 2;
     const BATCH: Label = 3;
-    let (a, b) = (flow.ids(0)?, flow.ids(1)?);
+    let (a, b) = (ctx.ids(0)?, ctx.ids(1)?);
     if a.rank() == 0 || b.rank() == 0 {
         return Err("it multiplies a scalar".into());
     }
@@ -84,5 +84,5 @@ pub(super) fn product_of_matrices(
     let out = [batch(a.rank().max(b.rank())), row, column].concat();
     let a = Operand { input: 0, ids: a, labels: left };
     let b = Operand { input: 1, ids: b, labels: right };
-    product(flow, a, b, &out)
+    product(ctx, a, b, &out)
 }

@@ -5,18 +5,18 @@
 //! <https://onnx.ai/onnx/operators/onnx__OneHot.html> (9, 11)
 
 use super::Rule;
-use crate::channels::flow::Flow;
-use crate::channels::identity::Ids;
-use crate::channels::run::Protect;
+use crate::channels::context::RuleContext;
+use crate::channels::ids::Ids;
+use crate::channels::propagation::Protect;
 use crate::model::axes::{resolve_axis, sizes};
 
 /// `ConstantOfShape`.
 pub(super) struct Filled;
 
 impl Rule for Filled {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        let shape = flow.operand(0, "")?.and_then(|shape| sizes(&shape)).ok_or("its shape is missing")?;
-        flow.set(0, Ids::plain(shape));
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        let shape = ctx.operand(0, "")?.and_then(|shape| sizes(&shape)).ok_or("its shape is missing")?;
+        ctx.set(0, Ids::plain(shape));
         Ok(())
     }
 }
@@ -25,10 +25,10 @@ impl Rule for Filled {
 pub(super) struct Like;
 
 impl Rule for Like {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        let x = flow.ids(0)?;
-        flow.protect_all(&x, "it makes a value as large as this one");
-        flow.set(0, Ids::plain(x.shape));
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        let x = ctx.ids(0)?;
+        ctx.protect_all(&x, "it makes a value as large as this one");
+        ctx.set(0, Ids::plain(x.shape));
         Ok(())
     }
 }
@@ -37,8 +37,8 @@ impl Rule for Like {
 pub(super) struct Range;
 
 impl Rule for Range {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        let bound = |input: usize| flow.floats(input).and_then(|values| values.first().copied());
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        let bound = |input: usize| ctx.floats(input).and_then(|values| values.first().copied());
         let (Some(start), Some(limit), Some(step)) = (bound(0), bound(1), bound(2)) else {
             return Err("its bounds depend on the data".into());
         };
@@ -47,7 +47,7 @@ impl Rule for Range {
             return Err("its output is too large".into());
         }
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded just above")]
-        flow.set(0, Ids::plain(vec![count as usize]));
+        ctx.set(0, Ids::plain(vec![count as usize]));
         Ok(())
     }
 }
@@ -56,15 +56,15 @@ impl Rule for Range {
 pub(super) struct OneHot;
 
 impl Rule for OneHot {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        let indices = flow.ids(0)?;
-        let depth = flow.numbers(1).and_then(|depth| usize::try_from(*depth.first()?).ok());
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        let indices = ctx.ids(0)?;
+        let depth = ctx.numbers(1).and_then(|depth| usize::try_from(*depth.first()?).ok());
         let depth = depth.ok_or("its depth depends on the data")?;
-        let axis = resolve_axis(flow.int("axis", -1), indices.rank() + 1).ok_or("its axis is out of range")?;
-        flow.protect_all(&indices, "they are indices");
+        let axis = resolve_axis(ctx.int("axis", -1), indices.rank() + 1).ok_or("its axis is out of range")?;
+        ctx.protect_all(&indices, "they are indices");
         let mut shape = indices.shape;
         shape.insert(axis, depth);
-        flow.set(0, Ids::plain(shape));
+        ctx.set(0, Ids::plain(shape));
         Ok(())
     }
 }

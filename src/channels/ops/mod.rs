@@ -1,6 +1,6 @@
 //! Operator rules: one small file per family.
 //!
-//! A rule says how identities flow and which operands carry a channel count and must be rewritten after a cut.
+//! A rule says how channel indices ctx and which operands carry a channel count and must be rewritten after a cut.
 //! An operator without a rule needs no file: it protects what reaches it.
 
 mod attention;
@@ -28,17 +28,17 @@ mod spatial;
 mod transpose;
 
 use super::analysis::Channels;
+use super::context::RuleContext;
 use super::cut::Cut;
-use super::flow::Flow;
-use super::identity::Ids;
-use super::run::Protect;
+use super::ids::Ids;
+use super::propagation::Protect;
 use crate::model::node::is_onnx;
 use crate::proto::onnx::{AttributeProto, NodeProto, attribute_proto::AttributeType};
 
 /// What the analysis and the rewriter know of one operator family.
 pub(crate) trait Rule: Sync {
-    /// Moves and unites identities; sets every output.
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect>;
+    /// Moves and unites channel indices; sets every output.
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect>;
 
     /// Adapts attributes and operands that carry a channel count. Weights are sliced by the caller.
     fn rewrite(&self, _rewrite: &mut Rewrite<'_>) {}

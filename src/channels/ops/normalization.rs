@@ -9,39 +9,39 @@
 //! <https://onnx.ai/onnx/operators/onnx__MeanVarianceNormalization.html> (9, 13)
 
 use super::{Rewrite, Rule};
-use crate::channels::flow::Flow;
-use crate::channels::identity::Ids;
-use crate::channels::lanes::Role;
-use crate::channels::run::Protect;
+use crate::channels::context::RuleContext;
+use crate::channels::ids::Ids;
+use crate::channels::indices::Role;
+use crate::channels::propagation::Protect;
 use crate::model::axes::resolve_axis;
 use crate::model::axes::whole;
 
 pub(super) struct BatchNormalization;
 
 impl Rule for BatchNormalization {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        if flow.int("training_mode", 0) == 1 {
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        if ctx.int("training_mode", 0) == 1 {
             // Statistics of the batch itself, as some exporters write standardised weights.
-            let x = flow.ids(0)?;
+            let x = ctx.ids(0)?;
             let beside: Vec<usize> = (0..x.rank()).filter(|&axis| axis != 1).collect();
-            over_what_is_left(flow, &x, &beside);
-            for output in 1..flow.node.output.len() {
+            over_what_is_left(ctx, &x, &beside);
+            for output in 1..ctx.node.output.len() {
                 let channels = x.reduce(&beside, false);
-                flow.set(output, channels);
+                ctx.set(output, channels);
             }
         }
-        per_channel(flow, 4)
+        per_channel(ctx, 4)
     }
 }
 
 /// Statistics over `axes` are those of the channels that are left along them.
-fn over_what_is_left(flow: &mut Flow<'_, '_>, x: &Ids, axes: &[usize]) {
+fn over_what_is_left(ctx: &mut RuleContext<'_, '_>, x: &Ids, axes: &[usize]) {
     for &axis in axes {
         // Channels that vary along axis 1 too were united along it.
         let beside = x.factors.iter().filter(|factor| factor.axes.contains(&axis) && !factor.axes.contains(&1));
         let beside = Ids { shape: x.shape.clone(), factors: beside.cloned().collect(), lost: Vec::new() };
-        if flow.lanes_along(&beside, axis).is_some() {
-            flow.restrict(vec![(0, axis)], Some(axis));
+        if ctx.indices_along(&beside, axis).is_some() {
+            ctx.restrict(vec![(0, axis)], Some(axis));
         }
     }
 }
@@ -50,11 +50,11 @@ fn over_what_is_left(flow: &mut Flow<'_, '_>, x: &Ids, axes: &[usize]) {
 pub(super) struct InstanceNormalization;
 
 impl Rule for InstanceNormalization {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        let x = flow.ids(0)?;
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        let x = ctx.ids(0)?;
         // Channels may have been reshaped into the positions.
-        over_what_is_left(flow, &x, &(2..x.rank()).collect::<Vec<_>>());
-        per_channel(flow, 2)
+        over_what_is_left(ctx, &x, &(2..x.rank()).collect::<Vec<_>>());
+        per_channel(ctx, 2)
     }
 }
 
@@ -62,31 +62,34 @@ impl Rule for InstanceNormalization {
 pub(super) struct GroupNormalization;
 
 impl Rule for GroupNormalization {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        let x = flow.ids(0)?;
-        let groups = usize::try_from(flow.int("num_groups", 0)).ok().filter(|&groups| groups > 0);
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        let x = ctx.ids(0)?;
+        let groups = usize::try_from(ctx.int("num_groups", 0)).ok().filter(|&groups| groups > 0);
         let groups = groups.ok_or("num_groups is missing")?;
         if x.rank() < 2 || !x.shape[1].is_multiple_of(groups) {
             return Err("its groups do not fit its input".into());
         }
         let inside = x.shape[1] / groups;
         for axis in 2..x.rank() {
-            flow.protect_axis(&x, axis, "it normalises over this axis");
+            ctx.protect_axis(&x, axis, "it normalises over this axis");
         }
-        let lanes = flow.lanes_along(&x, 1);
-        for (number, &lane) in lanes.iter().flatten().enumerate() {
-            let first = lanes.as_ref().map_or(lane, |lanes| lanes[number / inside * inside]);
-            flow.run.lanes.unite(first, lane);
+        let channel_indices = ctx.indices_along(&x, 1);
+        for (number, &channel_index) in channel_indices.iter().flatten().enumerate() {
+            let first = channel_indices
+                .as_ref()
+                .map_or(channel_index, |channel_indices| channel_indices[number / inside * inside]);
+            ctx.run.channel_indices.unite(first, channel_index);
         }
-        let per_group: Option<Vec<_>> = lanes.as_ref().map(|lanes| lanes.iter().step_by(inside).copied().collect());
+        let per_group: Option<Vec<_>> =
+            channel_indices.as_ref().map(|channel_indices| channel_indices.iter().step_by(inside).copied().collect());
         for input in 1..=2 {
-            let parameter = flow.ids(input)?;
-            let own = flow.lanes_along(&parameter, 0);
-            let other = if parameter.shape.first() == Some(&x.shape[1]) { &lanes } else { &per_group };
-            flow.bind(other.as_deref(), own.as_deref(), "its input channels have no lanes");
-            flow.mark(&parameter, 0, Role::Parameter);
+            let parameter = ctx.ids(input)?;
+            let own = ctx.indices_along(&parameter, 0);
+            let other = if parameter.shape.first() == Some(&x.shape[1]) { &channel_indices } else { &per_group };
+            ctx.bind(other.as_deref(), own.as_deref(), "its input channels cannot be traced");
+            ctx.mark(&parameter, 0, Role::Parameter);
         }
-        flow.set(0, x);
+        ctx.set(0, x);
         Ok(())
     }
 
@@ -103,15 +106,15 @@ impl Rule for GroupNormalization {
 pub(super) struct MeanVarianceNormalization;
 
 impl Rule for MeanVarianceNormalization {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        let x = flow.ids(0)?;
-        let axes = flow.ints("axes").unwrap_or_else(|| vec![0, 2, 3]);
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        let x = ctx.ids(0)?;
+        let axes = ctx.ints("axes").unwrap_or_else(|| vec![0, 2, 3]);
         for axis in axes.into_iter().filter_map(|axis| resolve_axis(axis, x.rank())) {
-            if flow.lanes_along(&x, axis).is_some() {
-                flow.restrict(vec![(0, axis)], Some(axis));
+            if ctx.indices_along(&x, axis).is_some() {
+                ctx.restrict(vec![(0, axis)], Some(axis));
             }
         }
-        flow.set(0, x);
+        ctx.set(0, x);
         Ok(())
     }
 }
@@ -120,48 +123,48 @@ impl Rule for MeanVarianceNormalization {
 pub(super) struct LayerNormalization;
 
 impl Rule for LayerNormalization {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        let x = flow.ids(0)?;
-        let first = flow.axis(-1, x.rank())?;
-        let last = if flow.op() == "LpNormalization" { first + 1 } else { x.rank() };
-        let parameters: Vec<usize> = (1..=2).filter(|&input| flow.has(input)).collect();
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        let x = ctx.ids(0)?;
+        let first = ctx.axis(-1, x.rank())?;
+        let last = if ctx.op() == "LpNormalization" { first + 1 } else { x.rank() };
+        let parameters: Vec<usize> = (1..=2).filter(|&input| ctx.has(input)).collect();
         for axis in (first..last).filter(|&axis| x.varies(axis)) {
-            let lanes = flow.lanes_along(&x, axis);
+            let channel_indices = ctx.indices_along(&x, axis);
             let mut together = vec![(0, axis)];
             for &input in &parameters {
-                let parameter = flow.ids(input)?;
+                let parameter = ctx.ids(input)?;
                 // Scale and bias are aligned with the last axes.
                 let Some(own) = (axis + parameter.rank()).checked_sub(x.rank()) else { continue };
                 if parameter.shape[own] == 1 {
                     continue;
                 }
-                let entries = flow.lanes_along(&parameter, own);
-                flow.bind(lanes.as_deref(), entries.as_deref(), "its input channels have no lanes");
-                flow.mark(&parameter, own, Role::Parameter);
+                let entries = ctx.indices_along(&parameter, own);
+                ctx.bind(channel_indices.as_deref(), entries.as_deref(), "its input channels cannot be traced");
+                ctx.mark(&parameter, own, Role::Parameter);
                 together.push((input, own));
             }
-            flow.restrict(together, Some(axis));
+            ctx.restrict(together, Some(axis));
         }
-        for output in 1..flow.node.output.len() {
-            flow.set(output, x.reduce(&(first..last).collect::<Vec<_>>(), true));
+        for output in 1..ctx.node.output.len() {
+            ctx.set(output, x.reduce(&(first..last).collect::<Vec<_>>(), true));
         }
-        flow.set(0, x);
+        ctx.set(0, x);
         Ok(())
     }
 }
 
-fn per_channel(flow: &mut Flow<'_, '_>, parameters: usize) -> Result<(), Protect> {
-    let x = flow.ids(0)?;
+fn per_channel(ctx: &mut RuleContext<'_, '_>, parameters: usize) -> Result<(), Protect> {
+    let x = ctx.ids(0)?;
     if x.rank() < 2 {
         return Err("its input has no channel axis".into());
     }
-    let lanes = flow.lanes_along(&x, 1);
+    let channel_indices = ctx.indices_along(&x, 1);
     for input in 1..=parameters {
-        let parameter = flow.ids(input)?;
-        let own = flow.lanes_along(&parameter, 0);
-        flow.bind(lanes.as_deref(), own.as_deref(), "its input channels have no lanes");
-        flow.mark(&parameter, 0, Role::Parameter);
+        let parameter = ctx.ids(input)?;
+        let own = ctx.indices_along(&parameter, 0);
+        ctx.bind(channel_indices.as_deref(), own.as_deref(), "its input channels cannot be traced");
+        ctx.mark(&parameter, 0, Role::Parameter);
     }
-    flow.set(0, x);
+    ctx.set(0, x);
     Ok(())
 }

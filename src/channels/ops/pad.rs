@@ -3,10 +3,10 @@
 //! <https://onnx.ai/onnx/operators/onnx__Pad.html> (1, 2 attributes, 11 inputs, 13, 18 axes, 19, 21)
 
 use super::{Rewrite, Rule};
-use crate::channels::flow::Flow;
-use crate::channels::identity::Ids;
-use crate::channels::lanes::Place;
-use crate::channels::run::Protect;
+use crate::channels::context::RuleContext;
+use crate::channels::ids::Ids;
+use crate::channels::indices::Place;
+use crate::channels::propagation::Protect;
 use crate::model::axes::resolve_axis;
 use crate::model::axes::whole;
 
@@ -27,22 +27,22 @@ fn amounts(pads: &[i64], axes: Option<&[i64]>, rank: usize) -> Option<Vec<(i64, 
 }
 
 impl Rule for Pad {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        let mut x = flow.ids(0)?;
-        let pads = flow.operand(1, "pads")?.or_else(|| flow.ints("paddings")).ok_or("its pads are missing")?;
-        let axes = if flow.opset() >= 18 { flow.operand(3, "axes")? } else { None };
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        let mut x = ctx.ids(0)?;
+        let pads = ctx.operand(1, "pads")?.or_else(|| ctx.ints("paddings")).ok_or("its pads are missing")?;
+        let axes = if ctx.opset() >= 18 { ctx.operand(3, "axes")? } else { None };
         let amounts = amounts(&pads, axes.as_deref(), x.rank()).ok_or("its pads do not fit its input")?;
-        let constant = flow.text("mode").is_none_or(|mode| mode == "constant");
+        let constant = ctx.text("mode").is_none_or(|mode| mode == "constant");
         for (axis, &(before, after)) in amounts.iter().enumerate() {
             if x.varies(axis) && (before, after) != (0, 0) {
-                x = pad_channels(flow, &x, axis, (before, after), constant)?;
+                x = pad_channels(ctx, &x, axis, (before, after), constant)?;
             } else {
                 let size =
                     i64::try_from(x.shape[axis]).unwrap_or(i64::MAX).saturating_add(before).saturating_add(after);
                 x.shape[axis] = usize::try_from(size).map_err(|_| "its output would be empty")?;
             }
         }
-        flow.set(0, x);
+        ctx.set(0, x);
         Ok(())
     }
 
@@ -75,16 +75,16 @@ impl Rule for Pad {
     }
 }
 
-/// Adds channels that hold a constant: lanes of their own, cut with whatever they are united with later.
+/// Adds channels that hold a constant: channel indices of their own, cut with whatever they are united with later.
 fn pad_channels(
-    flow: &mut Flow<'_, '_>,
+    ctx: &mut RuleContext<'_, '_>,
     x: &Ids,
     axis: usize,
     (before, after): (i64, i64),
     constant: bool,
 ) -> Result<Ids, Protect> {
     if !constant {
-        flow.protect_axis(x, axis, "it repeats channels at the border");
+        ctx.protect_axis(x, axis, "it repeats channels at the border");
     }
     if before < 0 || after < 0 {
         return Err("it crops channels".into());
@@ -94,14 +94,14 @@ fn pad_channels(
     }
     let counts = [before, after].map(|amount| usize::try_from(amount).unwrap_or(0));
     // One site for both sides: what is added in front and behind is one family of channels.
-    let lanes = flow.run.lanes.site(Place::Padding, counts[0] + counts[1]);
+    let channel_indices = ctx.run.channel_indices.site(Place::Padding, counts[0] + counts[1]);
     let side = |count: usize| {
         let mut shape = x.shape.clone();
         shape[axis] = count;
         Ids::plain(shape)
     };
     let parts = [side(counts[0]), x.clone(), side(counts[1])];
-    Ok(Ids::concat(&mut flow.run.lanes, &parts, axis, |_, part, _| {
-        if part == 0 { lanes[..counts[0]].to_vec() } else { lanes[counts[0]..].to_vec() }
+    Ok(Ids::concat(&mut ctx.run.channel_indices, &parts, axis, |_, part, _| {
+        if part == 0 { channel_indices[..counts[0]].to_vec() } else { channel_indices[counts[0]..].to_vec() }
     })?)
 }

@@ -3,14 +3,14 @@
 //! A label names an axis across both operands and the result (Einstein's convention). A label of both operands that
 //! the result lacks is summed over.
 
-use crate::channels::flow::Flow;
-use crate::channels::identity::{Factor, Ids};
-use crate::channels::lanes::Role;
-use crate::channels::run::{Dim, Protect};
+use crate::channels::context::RuleContext;
+use crate::channels::ids::{Factor, Ids};
+use crate::channels::indices::Role;
+use crate::channels::propagation::{Dim, Protect};
 
 pub(super) type Label = u32;
 
-/// One operand: input of the node, its lanes, a label for each axis.
+/// One operand: input of the node, its channel indices, a label for each axis.
 pub(super) struct Operand {
     pub(super) input: usize,
     pub(super) ids: Ids,
@@ -27,8 +27,8 @@ impl Operand {
     }
 }
 
-/// Lanes of the product with the axes `out`; counts its multiply-accumulates.
-pub(super) fn product(flow: &mut Flow<'_, '_>, a: Operand, b: Operand, out: &[Label]) -> Result<Ids, Protect> {
+/// Channel indices of the product with the axes `out`; counts its multiply-accumulates.
+pub(super) fn product(ctx: &mut RuleContext<'_, '_>, a: Operand, b: Operand, out: &[Label]) -> Result<Ids, Protect> {
     let repeats = |labels: &[Label]| (1..labels.len()).any(|at| labels[..at].contains(&labels[at]));
     if repeats(&a.labels) || repeats(&b.labels) || repeats(out) {
         return Err("it takes a diagonal".into());
@@ -43,24 +43,24 @@ pub(super) fn product(flow: &mut Flow<'_, '_>, a: Operand, b: Operand, out: &[La
     let summed = |label: Label, other: &Operand| other.axis(label).is_some() && !out.contains(&label);
     let batch = |label: Label, other: &Operand| other.axis(label).is_some() && out.contains(&label);
     let (ids_a, ids_b) = (
-        whole_heads(flow, &a, |label| summed(label, &b), |label| batch(label, &b)),
-        whole_heads(flow, &b, |label| summed(label, &a), |label| batch(label, &a)),
+        whole_heads(ctx, &a, |label| summed(label, &b), |label| batch(label, &b)),
+        whole_heads(ctx, &b, |label| summed(label, &a), |label| batch(label, &a)),
     );
     let (a, b) = (Operand { ids: ids_a, ..a }, Operand { ids: ids_b, ..b });
-    let result = match (flow.is_constant(a.input), flow.is_constant(b.input)) {
-        (true, true) => both(flow, &a, &b, out, false)?,
-        (false, true) => weighted(flow, &a, &b, out),
-        (true, false) => weighted(flow, &b, &a, out),
-        (false, false) => both(flow, &a, &b, out, true)?,
+    let result = match (ctx.is_constant(a.input), ctx.is_constant(b.input)) {
+        (true, true) => both(ctx, &a, &b, out, false)?,
+        (false, true) => weighted(ctx, &a, &b, out),
+        (true, false) => weighted(ctx, &b, &a, out),
+        (false, false) => both(ctx, &a, &b, out, true)?,
     };
-    count(flow, &a, &b);
+    count(ctx, &a, &b);
     Ok(result)
 }
 
-/// Where lanes vary along a batch axis and a summed one (heads and their features), whole entries of the batch axis
+/// Where channel indices vary along a batch axis and a summed one (heads and their features), whole entries of the batch axis
 /// go together.
 fn whole_heads(
-    flow: &mut Flow<'_, '_>,
+    ctx: &mut RuleContext<'_, '_>,
     operand: &Operand,
     summed: impl Fn(Label) -> bool,
     batch: impl Fn(Label) -> bool,
@@ -71,8 +71,8 @@ fn whole_heads(
         let inner = factor.axes.iter().filter(|&&axis| summed(operand.labels[axis])).count();
         if heads.len() == 1 && inner > 0 && inner + 1 == factor.axes.len() {
             let alone = Ids { shape: ids.shape.clone(), factors: vec![factor.clone()], lost: Vec::new() };
-            if let Some(lanes) = flow.lanes_along(&alone, heads[0]) {
-                ids.set_axis(heads[0], lanes);
+            if let Some(channel_indices) = ctx.indices_along(&alone, heads[0]) {
+                ids.set_axis(heads[0], channel_indices);
             }
         } else {
             ids.factors.push(factor.clone());
@@ -82,54 +82,62 @@ fn whole_heads(
 }
 
 /// Data times a stored weight.
-fn weighted(flow: &mut Flow<'_, '_>, x: &Operand, w: &Operand, out: &[Label]) -> Ids {
+fn weighted(ctx: &mut RuleContext<'_, '_>, x: &Operand, w: &Operand, out: &[Label]) -> Ids {
     let mut result = placed(x, out, |label| x.size(label).max(w.size(label)));
     for (axis, &label) in w.labels.iter().enumerate() {
-        let lanes = flow.lanes_along(&w.ids, axis);
+        let channel_indices = ctx.indices_along(&w.ids, axis);
         match (x.axis(label), out.iter().position(|&other| other == label)) {
             (Some(data), None) => {
-                let channels = flow.lanes_along(&x.ids, data);
-                flow.bind(channels.as_deref(), lanes.as_deref(), "its summed axis has no channels");
-                flow.mark(&w.ids, axis, Role::Input);
-                if lanes.is_some() {
-                    flow.contraction(x.input, data, (w.input, axis));
+                let channels = ctx.indices_along(&x.ids, data);
+                ctx.bind(channels.as_deref(), channel_indices.as_deref(), "its summed axis has no channels");
+                ctx.mark(&w.ids, axis, Role::Input);
+                if channel_indices.is_some() {
+                    ctx.contraction(x.input, data, (w.input, axis));
                 }
             }
             (Some(data), Some(_)) if x.ids.shape[data] == w.ids.shape[axis] => {
-                let channels = flow.lanes_along(&x.ids, data);
-                flow.bind(channels.as_deref(), lanes.as_deref(), "its weight is a stack of matrices");
-                flow.mark(&w.ids, axis, Role::Parameter);
+                let channels = ctx.indices_along(&x.ids, data);
+                ctx.bind(channels.as_deref(), channel_indices.as_deref(), "its weight is a stack of matrices");
+                ctx.mark(&w.ids, axis, Role::Parameter);
             }
             (None, Some(position)) => {
-                flow.mark(&w.ids, axis, Role::Output);
-                if let Some(lanes) = lanes {
-                    result.set_axis(position, lanes);
+                ctx.mark(&w.ids, axis, Role::Output);
+                if let Some(channel_indices) = channel_indices {
+                    result.set_axis(position, channel_indices);
                 }
             }
-            _ => flow.protect(lanes.unwrap_or_default(), "it broadcasts or sums over this axis of its weight"),
+            _ => ctx.protect(channel_indices.unwrap_or_default(), "it broadcasts or sums over this axis of its weight"),
         }
     }
-    alone(flow, x, w, out);
+    alone(ctx, x, w, out);
     result
 }
 
 /// Two values of run time: what is summed over goes from both. Two stored ones (a weight kept as a product): what is
 /// summed over stays.
-fn both(flow: &mut Flow<'_, '_>, a: &Operand, b: &Operand, out: &[Label], run_time: bool) -> Result<Ids, Protect> {
+fn both(
+    ctx: &mut RuleContext<'_, '_>,
+    a: &Operand,
+    b: &Operand,
+    out: &[Label],
+    run_time: bool,
+) -> Result<Ids, Protect> {
     for (left, &label) in a.labels.iter().enumerate() {
         let Some(right) = b.axis(label).filter(|_| !out.contains(&label)) else { continue };
-        let (x, y) = (flow.lanes_along(&a.ids, left), flow.lanes_along(&b.ids, right));
+        let (x, y) = (ctx.indices_along(&a.ids, left), ctx.indices_along(&b.ids, right));
         if !run_time {
-            flow.protect(x.into_iter().chain(y).flatten().collect(), "it is summed over in a product of stored values");
+            ctx.protect(x.into_iter().chain(y).flatten().collect(), "it is summed over in a product of stored values");
         } else if x.is_some() || y.is_some() {
-            flow.bind(x.as_deref(), y.as_deref(), "one of its operands has no channels along the summed axis");
-            flow.restrict(vec![(a.input, left), (b.input, right)], None);
+            ctx.bind(x.as_deref(), y.as_deref(), "one of its operands has no channels along the summed axis");
+            ctx.restrict(vec![(a.input, left), (b.input, right)], None);
         }
     }
-    alone(flow, a, b, out);
-    alone(flow, b, a, out);
+    alone(ctx, a, b, out);
+    alone(ctx, b, a, out);
     let parts = [placed(a, out, |label| a.size(label)), placed(b, out, |label| b.size(label))];
-    let roots = |ids: &Ids| -> Vec<_> { ids.lanes().map(|lane| flow.run.lanes.find(lane)).collect() };
+    let roots = |ids: &Ids| -> Vec<_> {
+        ids.channel_indices().map(|channel_index| ctx.run.channel_indices.find(channel_index)).collect()
+    };
     let free = |own: &Operand, other: &Operand| {
         let factors = own.ids.factors.iter();
         let outer = factors.filter(|factor| {
@@ -140,21 +148,21 @@ fn both(flow: &mut Flow<'_, '_>, a: &Operand, b: &Operand, out: &[Label], run_ti
     let (left, right) = (free(a, b), free(b, a));
     let known = roots(&right);
     if roots(&left).iter().any(|root| known.contains(root)) {
-        flow.protect_all(&left, "it multiplies channels with themselves");
+        ctx.protect_all(&left, "it multiplies channels with themselves");
     }
-    flow.elementwise(&parts)
+    ctx.elementwise(&parts)
 }
 
 /// Protects what only one operand has and the result lacks.
-fn alone(flow: &mut Flow<'_, '_>, x: &Operand, other: &Operand, out: &[Label]) {
+fn alone(ctx: &mut RuleContext<'_, '_>, x: &Operand, other: &Operand, out: &[Label]) {
     for (axis, &label) in x.labels.iter().enumerate() {
         if other.axis(label).is_none() && !out.contains(&label) {
-            flow.protect_axis(&x.ids, axis, "it sums over this axis");
+            ctx.protect_axis(&x.ids, axis, "it sums over this axis");
         }
     }
 }
 
-/// The operand's lanes where the result has its axes.
+/// The operand's channel indices where the result has its axes.
 fn placed(x: &Operand, out: &[Label], size: impl Fn(Label) -> usize) -> Ids {
     let shape = out.iter().map(|&label| size(label)).collect();
     let position = |axis: usize| out.iter().position(|&label| label == x.labels[axis]);
@@ -187,7 +195,7 @@ fn placed(x: &Operand, out: &[Label], size: impl Fn(Label) -> usize) -> Ids {
 }
 
 /// Multiply-accumulates: the product of all sizes.
-fn count(flow: &mut Flow<'_, '_>, a: &Operand, b: &Operand) {
+fn count(ctx: &mut RuleContext<'_, '_>, a: &Operand, b: &Operand) {
     let mut labels: Vec<Label> = a.labels.iter().chain(&b.labels).copied().collect();
     labels.sort_unstable();
     labels.dedup();
@@ -200,5 +208,5 @@ fn count(flow: &mut Flow<'_, '_>, a: &Operand, b: &Operand) {
             left.into_iter().chain(right).max_by_key(telling)
         })
         .collect();
-    flow.macs(&[], dims);
+    ctx.macs(&[], dims);
 }

@@ -4,31 +4,31 @@
 //! <https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html> (10, 13, 19, 21)
 
 use super::Rule;
-use crate::channels::flow::Flow;
-use crate::channels::lanes::Role;
-use crate::channels::run::Protect;
+use crate::channels::context::RuleContext;
+use crate::channels::indices::Role;
+use crate::channels::propagation::Protect;
 
 pub(super) struct Quantize;
 
 impl Rule for Quantize {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        let x = flow.ids(0)?;
-        if flow.int("block_size", 0) > 0 {
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        let x = ctx.ids(0)?;
+        if ctx.int("block_size", 0) > 0 {
             return Err("blocked quantisation is not analysed".into());
         }
         for input in 1..=2 {
-            if !flow.has(input) {
+            if !ctx.has(input) {
                 continue;
             }
-            let parameter = flow.ids(input)?;
+            let parameter = ctx.ids(input)?;
             if parameter.rank() == 1 && parameter.shape[0] > 1 {
-                let axis = flow.axis(1, x.rank())?;
-                let (entries, lanes) = (flow.lanes_along(&parameter, 0), flow.lanes_along(&x, axis));
-                flow.bind(entries.as_deref(), lanes.as_deref(), "its axis has no channels");
-                flow.mark(&parameter, 0, Role::Parameter);
+                let axis = ctx.axis(1, x.rank())?;
+                let (entries, channel_indices) = (ctx.indices_along(&parameter, 0), ctx.indices_along(&x, axis));
+                ctx.bind(entries.as_deref(), channel_indices.as_deref(), "its axis has no channels");
+                ctx.mark(&parameter, 0, Role::Parameter);
             }
         }
-        flow.set(0, x);
+        ctx.set(0, x);
         Ok(())
     }
 }

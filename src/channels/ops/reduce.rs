@@ -4,8 +4,8 @@
 //! <https://onnx.ai/onnx/operators/onnx__Softmax.html> (1, 11, 13), <https://onnx.ai/onnx/operators/onnx__LRN.html>
 
 use super::Rule;
-use crate::channels::flow::Flow;
-use crate::channels::run::Protect;
+use crate::channels::context::RuleContext;
+use crate::channels::propagation::Protect;
 use crate::model::axes::resolve_axis;
 
 /// Reductions whose result over the channels that are left means what it meant over all of them.
@@ -26,28 +26,27 @@ pub(super) const WHOLE: &[&str] = &["ArgMax", "ArgMin", "ReduceLogSum", "ReduceP
 pub(super) struct Reduce;
 
 impl Rule for Reduce {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        let x = flow.ids(0)?;
-        let keep = flow.int("keepdims", 1) == 1;
-        let given =
-            if flow.op().starts_with("Arg") { Some(vec![flow.int("axis", 0)]) } else { flow.operand(1, "axes")? };
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        let x = ctx.ids(0)?;
+        let keep = ctx.int("keepdims", 1) == 1;
+        let given = if ctx.op().starts_with("Arg") { Some(vec![ctx.int("axis", 0)]) } else { ctx.operand(1, "axes")? };
         let axes: Vec<usize> = match given.filter(|axes| !axes.is_empty()) {
             Some(axes) => axes
                 .iter()
                 .map(|&axis| resolve_axis(axis, x.rank()).ok_or(Protect::from("its axis is out of range")))
                 .collect::<Result<_, _>>()?,
-            None if flow.int("noop_with_empty_axes", 0) == 1 => Vec::new(),
+            None if ctx.int("noop_with_empty_axes", 0) == 1 => Vec::new(),
             None => (0..x.rank()).collect(),
         };
-        let whole = WHOLE.contains(&flow.op());
+        let whole = WHOLE.contains(&ctx.op());
         for &axis in axes.iter().filter(|&&axis| x.varies(axis)) {
             if whole {
-                flow.protect_axis(&x, axis, "it needs every channel of this axis");
-            } else if flow.lanes_along(&x, axis).is_some() {
-                flow.restrict(vec![(0, axis)], None);
+                ctx.protect_axis(&x, axis, "it needs every channel of this axis");
+            } else if ctx.indices_along(&x, axis).is_some() {
+                ctx.restrict(vec![(0, axis)], None);
             }
         }
-        flow.set(0, x.reduce(&axes, keep));
+        ctx.set(0, x.reduce(&axes, keep));
         Ok(())
     }
 }
@@ -56,20 +55,20 @@ impl Rule for Reduce {
 pub(super) struct Normalising;
 
 impl Rule for Normalising {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        let x = flow.ids(0)?;
-        let axes: Vec<usize> = match flow.op() {
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        let x = ctx.ids(0)?;
+        let axes: Vec<usize> = match ctx.op() {
             "LRN" => vec![1],
             "CumSum" => (0..x.rank()).collect(),
             // Before opset 13 everything from `axis` on is one long vector.
-            _ if flow.opset() < 13 => (flow.axis(1, x.rank())?..x.rank()).collect(),
-            _ => vec![flow.axis(-1, x.rank())?],
+            _ if ctx.opset() < 13 => (ctx.axis(1, x.rank())?..x.rank()).collect(),
+            _ => vec![ctx.axis(-1, x.rank())?],
         };
-        let why = if flow.op() == "LRN" { "it mixes neighbouring channels" } else { "it normalises over this axis" };
+        let why = if ctx.op() == "LRN" { "it mixes neighbouring channels" } else { "it normalises over this axis" };
         for &axis in &axes {
-            flow.protect_axis(&x, axis, why);
+            ctx.protect_axis(&x, axis, why);
         }
-        flow.set(0, x);
+        ctx.set(0, x);
         Ok(())
     }
 }

@@ -4,8 +4,8 @@
 //! <https://onnx.ai/onnx/operators/onnx__Flatten.html> (1, 9, 11, 13), `Squeeze` and `Unsqueeze` (axes: input since 13)
 
 use super::{Rewrite, Rule};
-use crate::channels::flow::Flow;
-use crate::channels::run::Protect;
+use crate::channels::context::RuleContext;
+use crate::channels::propagation::Protect;
 use crate::model::axes::whole;
 use crate::model::axes::{resolve_reshape, squeezed, unsqueezed};
 use crate::model::node::int_attribute;
@@ -13,12 +13,12 @@ use crate::model::node::int_attribute;
 pub(super) struct Reshape;
 
 impl Rule for Reshape {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        let x = flow.ids(0)?;
-        let target = flow.operand(1, "shape")?.ok_or("its shape is missing")?;
-        let shape = resolve_reshape(&x.shape, &target, flow.int("allowzero", 0) == 1)
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        let x = ctx.ids(0)?;
+        let target = ctx.operand(1, "shape")?.ok_or("its shape is missing")?;
+        let shape = resolve_reshape(&x.shape, &target, ctx.int("allowzero", 0) == 1)
             .ok_or("its target does not fit its input")?;
-        flow.set(0, x.reshape(&shape)?);
+        ctx.set(0, x.reshape(&shape)?);
         Ok(())
     }
 
@@ -48,14 +48,14 @@ impl Rule for Reshape {
 pub(super) struct Flatten;
 
 impl Rule for Flatten {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        let x = flow.ids(0)?;
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        let x = ctx.ids(0)?;
         let rank = i64::try_from(x.rank()).unwrap_or(i64::MAX);
-        let axis = flow.int("axis", 1);
+        let axis = ctx.int("axis", 1);
         let axis = if axis < 0 { axis + rank } else { axis };
         let axis = usize::try_from(axis).ok().filter(|&axis| axis <= x.rank()).ok_or("its axis is out of range")?;
         let shape = [x.shape[..axis].iter().product(), x.shape[axis..].iter().product()];
-        flow.set(0, x.reshape(&shape)?);
+        ctx.set(0, x.reshape(&shape)?);
         Ok(())
     }
 }
@@ -64,15 +64,15 @@ impl Rule for Flatten {
 pub(super) struct Squeeze;
 
 impl Rule for Squeeze {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        let x = flow.ids(0)?;
-        let axes = flow.operand(1, "axes")?;
-        let shape = if flow.op() == "Squeeze" {
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        let x = ctx.ids(0)?;
+        let axes = ctx.operand(1, "axes")?;
+        let shape = if ctx.op() == "Squeeze" {
             squeezed(&x.shape, axes.as_deref())
         } else {
             unsqueezed(&x.shape, &axes.ok_or("its axes are missing")?)
         };
-        flow.set(0, x.reshape(&shape.ok_or("its axes do not fit its input")?)?);
+        ctx.set(0, x.reshape(&shape.ok_or("its axes do not fit its input")?)?);
         Ok(())
     }
 }

@@ -5,22 +5,22 @@
 //! <https://onnx.ai/onnx/operators/onnx__TopK.html> (1, 10, 11), <https://onnx.ai/onnx/operators/onnx__Trilu.html> (14)
 
 use super::Rule;
-use crate::channels::flow::Flow;
-use crate::channels::identity::Ids;
-use crate::channels::run::Protect;
+use crate::channels::context::RuleContext;
+use crate::channels::ids::Ids;
+use crate::channels::propagation::Protect;
 
 /// `ScatterND`, `ScatterElements`: the data with some places overwritten.
 pub(super) struct Scatter;
 
 impl Rule for Scatter {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        let x = flow.ids(0)?;
-        for input in 0..flow.node.input.len() {
-            if let Ok(ids) = flow.ids(input) {
-                flow.protect_all(&ids, "it writes at places that another input gives");
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        let x = ctx.ids(0)?;
+        for input in 0..ctx.node.input.len() {
+            if let Ok(ids) = ctx.ids(input) {
+                ctx.protect_all(&ids, "it writes at places that another input gives");
             }
         }
-        flow.set(0, x);
+        ctx.set(0, x);
         Ok(())
     }
 }
@@ -29,20 +29,20 @@ impl Rule for Scatter {
 pub(super) struct Collect;
 
 impl Rule for Collect {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        let (x, indices) = (flow.ids(0)?, flow.ids(1)?);
-        flow.protect_all(&x, "it reads places that another input gives");
-        flow.protect_all(&indices, "they are places to read");
-        let shape = if flow.op() == "GatherElements" {
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        let (x, indices) = (ctx.ids(0)?, ctx.ids(1)?);
+        ctx.protect_all(&x, "it reads places that another input gives");
+        ctx.protect_all(&indices, "they are places to read");
+        let shape = if ctx.op() == "GatherElements" {
             indices.shape
         } else {
-            let batch = usize::try_from(flow.int("batch_dims", 0)).map_err(|_| "batch_dims is negative")?;
+            let batch = usize::try_from(ctx.int("batch_dims", 0)).map_err(|_| "batch_dims is negative")?;
             let (&depth, outer) = indices.shape.split_last().ok_or("its indices are a scalar")?;
             let inner = batch.checked_add(depth).and_then(|first| x.shape.get(first..));
             let inner = inner.ok_or("its indices do not fit its input")?;
             [outer, inner].concat()
         };
-        flow.set(0, Ids::plain(shape));
+        ctx.set(0, Ids::plain(shape));
         Ok(())
     }
 }
@@ -51,19 +51,19 @@ impl Rule for Collect {
 pub(super) struct TopK;
 
 impl Rule for TopK {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        let x = flow.ids(0)?;
-        let axis = flow.axis(-1, x.rank())?;
-        let count = match flow.operand(1, "")? {
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        let x = ctx.ids(0)?;
+        let axis = ctx.axis(-1, x.rank())?;
+        let count = match ctx.operand(1, "")? {
             Some(count) => count.first().copied(),
-            None => Some(flow.int("k", 0)),
+            None => Some(ctx.int("k", 0)),
         };
         let count = count.and_then(|count| usize::try_from(count).ok()).ok_or("its count is missing")?;
-        flow.protect_axis(&x, axis, "it compares all of this axis");
+        ctx.protect_axis(&x, axis, "it compares all of this axis");
         let mut result = x.reduce(&[axis], true);
         result.shape[axis] = count;
-        flow.set(0, result.clone());
-        flow.set(1, result);
+        ctx.set(0, result.clone());
+        ctx.set(1, result);
         Ok(())
     }
 }
@@ -72,12 +72,12 @@ impl Rule for TopK {
 pub(super) struct Trilu;
 
 impl Rule for Trilu {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        let x = flow.ids(0)?;
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        let x = ctx.ids(0)?;
         for axis in x.rank().saturating_sub(2)..x.rank() {
-            flow.protect_axis(&x, axis, "it takes a triangle of this axis");
+            ctx.protect_axis(&x, axis, "it takes a triangle of this axis");
         }
-        flow.set(0, x);
+        ctx.set(0, x);
         Ok(())
     }
 }

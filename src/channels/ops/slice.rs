@@ -4,10 +4,10 @@
 //! <https://onnx.ai/onnx/operators/onnx__Gather.html> (1, 11, 13)
 
 use super::{Rewrite, Rule};
-use crate::channels::flow::Flow;
-use crate::channels::identity::Ids;
-use crate::channels::lanes::Role;
-use crate::channels::run::Protect;
+use crate::channels::context::RuleContext;
+use crate::channels::ids::Ids;
+use crate::channels::indices::Role;
+use crate::channels::propagation::Protect;
 use crate::model::axes::whole;
 use crate::model::axes::{resolve_axis, slice_indices};
 use crate::model::node::int_attribute;
@@ -35,12 +35,12 @@ fn bounds(
 }
 
 impl Rule for Slice {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        let mut x = flow.ids(0)?;
-        let starts = flow.operand(1, "starts")?.ok_or("its starts are missing")?;
-        let ends = flow.operand(2, "ends")?.ok_or("its ends are missing")?;
-        let axes = flow.operand(3, "axes")?;
-        let steps = flow.operand(4, "steps")?;
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        let mut x = ctx.ids(0)?;
+        let starts = ctx.operand(1, "starts")?.ok_or("its starts are missing")?;
+        let ends = ctx.operand(2, "ends")?.ok_or("its ends are missing")?;
+        let axes = ctx.operand(3, "axes")?;
+        let steps = ctx.operand(4, "steps")?;
         let bounds = bounds(&starts, &ends, axes.as_deref(), steps.as_deref(), x.rank())
             .ok_or("its bounds do not fit each other")?;
         for (start, end, axis, step) in bounds {
@@ -48,7 +48,7 @@ impl Rule for Slice {
             let indices = slice_indices(start, end, step, size).ok_or("its step is zero")?;
             x = x.select(axis, &indices);
         }
-        flow.set(0, x);
+        ctx.set(0, x);
         Ok(())
     }
 
@@ -93,32 +93,32 @@ impl Rule for Slice {
 pub(super) struct Gather;
 
 /// One index of an axis: the axis must stay as long as it is.
-fn single(flow: &mut Flow<'_, '_>, x: &Ids, axis: usize, index: usize, shape: &[usize]) -> Result<Ids, Protect> {
+fn single(ctx: &mut RuleContext<'_, '_>, x: &Ids, axis: usize, index: usize, shape: &[usize]) -> Result<Ids, Protect> {
     let (wide, alone): (Vec<_>, Vec<_>) =
         x.factors.iter().filter(|factor| factor.axes.contains(&axis)).cloned().partition(|f| f.axes.len() > 1);
     for factor in wide {
-        // Where lanes vary along other axes too (query, key and value of every head), those can be cut: each of
+        // Where channel indices vary along other axes too (query, key and value of every head), those can be cut: each of
         // their indices for all of this axis.
         let table = Ids { shape: x.shape.clone(), factors: vec![factor.clone()], lost: Vec::new() };
         let first = table.select(axis, &[0]);
         for other in 1..x.shape[axis] {
-            flow.unite_all(&first, &table.select(axis, &[other]));
+            ctx.unite_all(&first, &table.select(axis, &[other]));
         }
     }
     let taken = Ids { shape: x.shape.clone(), factors: alone, lost: Vec::new() };
-    let lanes = taken.columns(axis).map(|columns| columns[index].clone()).unwrap_or_default();
-    flow.protect(lanes, "it takes this one channel");
+    let channel_indices = taken.columns(axis).map(|columns| columns[index].clone()).unwrap_or_default();
+    ctx.protect(channel_indices, "it takes this one channel");
     let one = x.select(axis, &[index]);
     Ok(Ids { shape: shape.to_vec(), factors: one.reshape(shape)?.factors, lost: Vec::new() })
 }
 
 impl Rule for Gather {
-    fn flow(&self, flow: &mut Flow<'_, '_>) -> Result<(), Protect> {
-        let x = flow.ids(0)?;
-        let axis = flow.axis(0, x.rank())?;
-        let indices_shape = flow.ids(1)?.shape;
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        let x = ctx.ids(0)?;
+        let axis = ctx.axis(0, x.rank())?;
+        let indices_shape = ctx.ids(1)?.shape;
         let size = i64::try_from(x.shape[axis]).map_err(|_| "its input is too large")?;
-        let known = flow.numbers(1).and_then(|indices| {
+        let known = ctx.numbers(1).and_then(|indices| {
             indices
                 .into_iter()
                 .map(|index| usize::try_from(if index < 0 { index + size } else { index }).ok())
@@ -128,24 +128,24 @@ impl Rule for Gather {
         let mut shape = x.shape[..axis].to_vec();
         shape.extend(&indices_shape);
         shape.extend(&x.shape[axis + 1..]);
-        if flow.is_constant(0) && !flow.is_constant(1) {
+        if ctx.is_constant(0) && !ctx.is_constant(1) {
             // A table of vectors makes channels, as the weight of a product with one-hot rows does.
             for other in (0..x.rank()).filter(|&other| other != axis) {
-                flow.mark(&x, other, Role::Output);
+                ctx.mark(&x, other, Role::Output);
             }
         }
         let picked = match known {
             Some(indices) if indices_shape.len() == 1 => x.select(axis, &indices),
-            Some(indices) if indices_shape.is_empty() => single(flow, &x, axis, indices[0], &shape)?,
+            Some(indices) if indices_shape.is_empty() => single(ctx, &x, axis, indices[0], &shape)?,
             Some(indices) => x.select(axis, &indices).reshape(&shape)?,
             None => {
-                flow.protect_axis(&x, axis, "its indices depend on the data");
+                ctx.protect_axis(&x, axis, "its indices depend on the data");
                 let mut spread = x.reduce(&[axis], true);
                 spread.shape[axis] = indices_shape.iter().product();
                 spread.reshape(&shape)?
             }
         };
-        flow.set(0, picked);
+        ctx.set(0, picked);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Output sizes of convolutions and pools.
 
-use crate::channels::flow::Flow;
-use crate::channels::run::Protect;
+use crate::channels::context::RuleContext;
+use crate::channels::propagation::Protect;
 use crate::model::axes::sizes;
 
 /// Kernel geometry along the spatial axes.
@@ -16,8 +16,8 @@ pub(super) struct Window {
 
 impl Window {
     /// Reads the attributes; `kernel` is that of the weight where there is one.
-    pub(super) fn of(flow: &Flow<'_, '_>, kernel: Option<Vec<usize>>) -> Result<Self, Protect> {
-        let listed = |name: &str| flow.ints(name).map(|values| sizes(&values).ok_or(Protect::from("a negative size")));
+    pub(super) fn of(ctx: &RuleContext<'_, '_>, kernel: Option<Vec<usize>>) -> Result<Self, Protect> {
+        let listed = |name: &str| ctx.ints(name).map(|values| sizes(&values).ok_or(Protect::from("a negative size")));
         let kernel = match kernel {
             Some(kernel) => kernel,
             None => listed("kernel_shape").transpose()?.ok_or("kernel_shape is missing")?,
@@ -27,9 +27,9 @@ impl Window {
         let window = Self {
             strides: listed("strides").transpose()?.map_or_else(ones, Ok::<_, Protect>)?,
             dilations: listed("dilations").transpose()?.map_or_else(ones, Ok::<_, Protect>)?,
-            pads: flow.ints("pads").unwrap_or_else(|| vec![0; 2 * rank]),
-            auto_pad: flow.text("auto_pad").unwrap_or_else(|| "NOTSET".into()),
-            ceil: flow.int("ceil_mode", 0) == 1,
+            pads: ctx.ints("pads").unwrap_or_else(|| vec![0; 2 * rank]),
+            auto_pad: ctx.text("auto_pad").unwrap_or_else(|| "NOTSET".into()),
+            ceil: ctx.int("ceil_mode", 0) == 1,
             kernel,
         };
         // Windows beyond these bounds fit no tensor, and arithmetic on smaller ones cannot overflow.
@@ -77,15 +77,15 @@ impl Window {
     }
 
     /// Output sizes of the transposed convolution.
-    pub(super) fn transposed(&self, flow: &Flow<'_, '_>, input: &[usize]) -> Result<Vec<usize>, Protect> {
+    pub(super) fn transposed(&self, ctx: &RuleContext<'_, '_>, input: &[usize]) -> Result<Vec<usize>, Protect> {
         if input.len() != self.kernel.len() {
             return Err("its window attributes do not fit the rank of its input".into());
         }
-        if let Some(shape) = flow.ints("output_shape").and_then(|shape| sizes(&shape)) {
+        if let Some(shape) = ctx.ints("output_shape").and_then(|shape| sizes(&shape)) {
             let skip = shape.len().saturating_sub(input.len());
             return Ok(shape[skip..].to_vec());
         }
-        let extra = flow.ints("output_padding").and_then(|extra| sizes(&extra)).unwrap_or_default();
+        let extra = ctx.ints("output_padding").and_then(|extra| sizes(&extra)).unwrap_or_default();
         if extra.iter().any(|&size| size > 1 << 24) {
             return Err("its output padding is out of range".into());
         }

@@ -8,21 +8,21 @@ use crate::pipeline::dense::{Observed, Source};
 use crate::pipeline::options::Criteria;
 use crate::pipeline::rollback::Broken;
 use crate::pipeline::run::Run;
-use crate::pipeline::scoring::Known;
+use crate::pipeline::scoring::ClassContext;
 use crate::plan::{Plan, PlanError};
 use crate::report::{Repair, Verified};
 use crate::score::{Criterion, GroupScores};
 
 /// What is known before the first plan: one pass over the images, one score for every channel.
-pub(in crate::pipeline) struct Ready {
+pub(in crate::pipeline) struct Scored {
     pub(in crate::pipeline) source: Option<Source>,
     pub(in crate::pipeline) criterion: Box<dyn Criterion>,
     pub(in crate::pipeline) found: Option<(Observed, Classes)>,
-    pub(in crate::pipeline) known: Option<Known>,
+    pub(in crate::pipeline) known: Option<ClassContext>,
     pub(in crate::pipeline) scores: Vec<GroupScores>,
 }
 
-impl Ready {
+impl Scored {
     pub(in crate::pipeline) fn observed(&self) -> Option<&Observed> {
         self.found.as_ref().map(|(observed, _)| observed)
     }
@@ -30,7 +30,7 @@ impl Ready {
 
 /// A plan with what a person should know about it.
 #[derive(Debug, Clone)]
-pub(in crate::pipeline) struct Planned {
+pub(in crate::pipeline) struct Proposal {
     pub(in crate::pipeline) plan: Plan,
     pub(in crate::pipeline) cut: Cut,
     pub(in crate::pipeline) warnings: Vec<String>,
@@ -38,21 +38,21 @@ pub(in crate::pipeline) struct Planned {
 
 /// A pruned model, verified and compensated.
 pub(in crate::pipeline) struct Made {
-    pub(in crate::pipeline) planned: Planned,
+    pub(in crate::pipeline) planned: Proposal,
     pub(in crate::pipeline) pruned: Model,
     pub(in crate::pipeline) verification: Option<Verified>,
     pub(in crate::pipeline) compensation: Repair,
 }
 
 /// Why there is no candidate.
-pub(in crate::pipeline) enum Fault {
+pub(in crate::pipeline) enum CandidateError {
     /// Cuts of these groups do not hold; the rest is to be planned anew.
     Broken(Vec<Broken>),
     /// Anything else.
     Failed(Error),
 }
 
-impl<E: Into<Error>> From<E> for Fault {
+impl<E: Into<Error>> From<E> for CandidateError {
     fn from(error: E) -> Self {
         Self::Failed(error.into())
     }
@@ -60,7 +60,7 @@ impl<E: Into<Error>> From<E> for Fault {
 
 impl Run<'_> {
     /// Calibrates and scores.
-    pub(in crate::pipeline) fn prepare(&mut self) -> Result<Ready, Error> {
+    pub(in crate::pipeline) fn prepare(&mut self) -> Result<Scored, Error> {
         let options = self.options;
         let source = self.source(options.data.data.as_deref())?;
         let criterion = self.criterion(source.is_some())?;
@@ -69,20 +69,20 @@ impl Run<'_> {
         let observed = found.as_ref().map(|(observed, _)| observed);
         self.progress.phase("score", None);
         let scores = self.timed("score", |run| run.scorer(criterion.as_ref(), observed, known.as_ref()).scores())?;
-        Ok(Ready { source, criterion, found, known, scores })
+        Ok(Scored { source, criterion, found, known, scores })
     }
 
     /// The plan of a budget.
-    pub(in crate::pipeline) fn planned(&mut self, ready: &Ready, criteria: &Criteria) -> Result<Planned, Error> {
+    pub(in crate::pipeline) fn planned(&mut self, ready: &Scored, criteria: &Criteria) -> Result<Proposal, Error> {
         let told = self.warnings.len();
         let known = (ready.observed(), ready.known.as_ref());
         let plan = self.plan_from(ready.criterion.as_ref(), known, criteria, &ready.scores)?;
         let cut = plan.cut(&self.channels)?;
-        Ok(Planned { plan, cut, warnings: self.warnings.split_off(told) })
+        Ok(Proposal { plan, cut, warnings: self.warnings.split_off(told) })
     }
 
     /// As [`Run::planned`]; `None` where the budget leaves every channel.
-    pub(super) fn planned_if_any(&mut self, ready: &Ready, criteria: &Criteria) -> Result<Option<Planned>, Error> {
+    pub(super) fn planned_if_any(&mut self, ready: &Scored, criteria: &Criteria) -> Result<Option<Proposal>, Error> {
         match self.planned(ready, criteria) {
             Err(Error::Plan(PlanError::Nothing { .. })) => Ok(None),
             planned => planned.map(Some),
@@ -90,15 +90,15 @@ impl Run<'_> {
     }
 
     /// Slices and proves that the result is the masked original.
-    pub(super) fn proven(&mut self, planned: &Planned) -> Result<(Model, Option<Verified>), Fault> {
+    pub(super) fn proven(&mut self, planned: &Proposal) -> Result<(Model, Option<Verified>), CandidateError> {
         match self.rewrite(&planned.cut) {
-            Err(error) => Err(Fault::Broken(self.broken(&planned.plan, error)?)),
+            Err(error) => Err(CandidateError::Broken(self.broken(&planned.plan, error)?)),
             Ok(done) => Ok(done),
         }
     }
 
     /// Slices, proves that the result is the masked original, compensates and refines.
-    pub(in crate::pipeline) fn make(&mut self, ready: &Ready, planned: Planned) -> Result<Made, Fault> {
+    pub(in crate::pipeline) fn make(&mut self, ready: &Scored, planned: Proposal) -> Result<Made, CandidateError> {
         let mut made = self.make_coarse(ready, planned)?;
         if let Some(observed) = ready.observed() {
             self.finish_repair(&mut made, observed)?;
@@ -107,7 +107,7 @@ impl Run<'_> {
     }
 
     /// As [`Run::make`], without refinement.
-    pub(super) fn make_coarse(&mut self, ready: &Ready, planned: Planned) -> Result<Made, Fault> {
+    pub(super) fn make_coarse(&mut self, ready: &Scored, planned: Proposal) -> Result<Made, CandidateError> {
         let (mut pruned, verification) = self.proven(&planned)?;
         let refit = self.refitted(&mut pruned, &planned.cut, ready.observed(), self.options.compensation)?;
         Ok(Made { planned, pruned, verification, compensation: Repair { refit, refined: None } })

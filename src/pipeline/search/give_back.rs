@@ -4,7 +4,7 @@
 //! the layer that makes the channels need not hold for those that read them, so the clock decides.
 
 use super::Search;
-use super::candidate::Planned;
+use super::candidate::Proposal;
 use super::latency::Precision;
 use crate::engine::Tensor;
 use crate::error::Error;
@@ -19,7 +19,7 @@ const FREE: f64 = 0.01;
 
 impl Search<'_, '_> {
     /// `planned` with those groups whole again that take no time.
-    pub(super) fn give_back(&mut self, planned: Planned, feed: &[(String, Tensor)]) -> Result<Planned, Error> {
+    pub(super) fn give_back(&mut self, planned: Proposal, feed: &[(String, Tensor)]) -> Result<Proposal, Error> {
         let plan = &planned.plan;
         let suspects: Vec<usize> = (0..plan.groups.len())
             .filter(|&group| {
@@ -52,13 +52,13 @@ impl Search<'_, '_> {
         Ok(restored)
     }
 
-    fn restored(&self, planned: &Planned, groups: &[usize]) -> Result<Planned, Error> {
+    fn restored(&self, planned: &Proposal, groups: &[usize]) -> Result<Proposal, Error> {
         let mut plan = planned.plan.clone();
         for &group in groups {
             plan.groups[group].kept = (0..plan.groups[group].width).collect();
         }
         let cut = plan.cut(&self.run.channels)?;
-        Ok(Planned { plan, cut, warnings: planned.warnings.clone() })
+        Ok(Proposal { plan, cut, warnings: planned.warnings.clone() })
     }
 }
 

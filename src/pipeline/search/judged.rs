@@ -1,10 +1,10 @@
 //! Candidates before the judge: pruned, compensated, and compared with the dense model on held-out images.
 
 use super::Search;
-use super::candidate::{Fault, Made, Planned};
+use super::candidate::{CandidateError, Made, Proposal};
 use super::drop::{LEAST_SHARE, Test, rungs, walk};
 use crate::error::Error;
-use crate::evaluate::{Judge, VerifyError};
+use crate::evaluate::{Predictions, VerifyError};
 use crate::model::Model;
 use crate::pipeline::dense::{Source, held_out};
 use crate::pipeline::explain::describe;
@@ -15,7 +15,7 @@ use crate::report::{Loss, Tried};
 struct HeldOut {
     source: Source,
     indices: Vec<usize>,
-    dense: Judge,
+    dense: Predictions,
 }
 
 impl HeldOut {
@@ -24,13 +24,13 @@ impl HeldOut {
         let Some(path) = data.eval.as_deref() else { return Ok(None) };
         let source = Source::open(&run.model, path, data)?;
         let indices = held_out(&source, data, run.options.seed);
-        let mut found = Self { source, indices, dense: Judge::default() };
+        let mut found = Self { source, indices, dense: Predictions::default() };
         found.dense = run.timed("evaluate", |run| found.judge(run, &run.model))?;
         run.judged = Some(found.dense.clone());
         Ok(Some(found))
     }
 
-    fn judge(&self, run: &Run<'_>, model: &Model) -> Result<Judge, Error> {
+    fn judge(&self, run: &Run<'_>, model: &Model) -> Result<Predictions, Error> {
         run.progress.phase("evaluate", Some(self.indices.len() as u64));
         let (engine, data) = (run.engine.as_ref(), &run.options.data);
         self.source.judge(engine, model, &self.indices, data, run.progress, run.cancel)
@@ -40,7 +40,7 @@ impl HeldOut {
 impl Search<'_, '_> {
     /// Walks from the mildest cut to the strongest that the other bounds ask for, `last`, while the loss stays within
     /// `points`.
-    pub(super) fn walk_down(&mut self, points: f64, last: Option<&Planned>) -> Result<Made, Fault> {
+    pub(super) fn walk_down(&mut self, points: f64, last: Option<&Proposal>) -> Result<Made, CandidateError> {
         let Some(held) = HeldOut::open(self.run)? else { return self.make_last(last.cloned()) };
         let least = self.limits.macs.min(self.limits.params);
         let least = if self.limits.none() { LEAST_SHARE } else { least };
@@ -68,7 +68,7 @@ impl Search<'_, '_> {
                 loss: Some(loss),
                 accepted,
             });
-            Ok::<_, Fault>(if accepted { Test::Accepted(made) } else { Test::Refused })
+            Ok::<_, CandidateError>(if accepted { Test::Accepted(made) } else { Test::Refused })
         })?;
         let Some(made) = best else { return Err(nothing_within(points, mildest)) };
         if !all && !self.limits.none() {
@@ -80,14 +80,14 @@ impl Search<'_, '_> {
         Ok(made)
     }
 
-    fn milder(&mut self, share: f64) -> Result<Option<Planned>, Error> {
+    fn milder(&mut self, share: f64) -> Result<Option<Proposal>, Error> {
         let limits = if self.limits.none() { self.limits.at_most(share) } else { self.limits.mild(share) };
         self.plan_at(limits, self.whole_steps)
     }
 }
 
 /// Why there is no model.
-fn nothing_within(points: f64, mildest: Option<Loss>) -> Fault {
+fn nothing_within(points: f64, mildest: Option<Loss>) -> CandidateError {
     match mildest {
         None => crate::plan::PlanError::Nothing { why: "the bounds leave every channel".into() }.into(),
         Some(Loss { paired, points: loss, upper, .. }) => {

@@ -20,7 +20,7 @@ mod whole;
 pub use goals::{Goals, LatencyTarget};
 pub use sweep::sweep;
 
-pub(super) use candidate::{Fault, Made, Planned, Ready};
+pub(super) use candidate::{CandidateError, Made, Proposal, Scored};
 pub(super) use held_out::set_aside;
 pub(super) use timed::slower;
 
@@ -37,7 +37,7 @@ use crate::report::{Searched, Tried};
 /// A search under way.
 struct Search<'r, 'a> {
     run: &'r mut Run<'a>,
-    ready: &'r Ready,
+    ready: &'r Scored,
     /// Bounds of the plan; each goal that is reached narrows them.
     limits: Limits,
     /// Whether widths are raised to the end of their step.
@@ -66,7 +66,7 @@ impl Run<'_> {
     }
 
     /// The model that meets the budget and all goals, or comes as near as floors and accuracy allow, and what was tried.
-    pub(super) fn choose(&mut self, ready: &Ready) -> Result<(Made, Option<Searched>), Fault> {
+    pub(super) fn choose(&mut self, ready: &Scored) -> Result<(Made, Option<Searched>), CandidateError> {
         let goals = self.options.goals;
         if goals.is_empty() && self.tries_plans(ready) {
             return Ok((self.best_whole(ready)?, None));
@@ -87,7 +87,7 @@ impl Run<'_> {
 }
 
 impl Search<'_, '_> {
-    fn reach(&mut self, goals: Goals) -> Result<Made, Fault> {
+    fn reach(&mut self, goals: Goals) -> Result<Made, CandidateError> {
         let most = goals.size.map(|target| self.most_bytes(target)).transpose()?;
         if let Some(most) = most {
             self.fit_size(most)?;
@@ -109,7 +109,7 @@ impl Search<'_, '_> {
     }
 
     /// The candidate at the limits.
-    fn make_last(&mut self, planned: Option<Planned>) -> Result<Made, Fault> {
+    fn make_last(&mut self, planned: Option<Proposal>) -> Result<Made, CandidateError> {
         let planned = match planned {
             Some(planned) => planned,
             None => self.plan_at(self.limits, self.whole_steps)?.ok_or_else(|| {
@@ -124,14 +124,14 @@ impl Search<'_, '_> {
     }
 
     /// The plan at some limits; `None` where it leaves every channel.
-    fn plan_at(&mut self, limits: Limits, whole_steps: bool) -> Result<Option<Planned>, Error> {
+    fn plan_at(&mut self, limits: Limits, whole_steps: bool) -> Result<Option<Proposal>, Error> {
         let options = self.run.options;
         let criteria = Criteria { budget: limits.budget(), whole_steps, ..options.criteria.clone() };
         self.run.planned_if_any(self.ready, &criteria)
     }
 
     /// Whether a plan costs more than the limits allow.
-    fn exceeds(&self, planned: &Planned) -> bool {
+    fn exceeds(&self, planned: &Proposal) -> bool {
         let widths: Vec<usize> = planned.plan.groups.iter().map(|group| group.kept.len()).collect();
         let cost = &self.run.cost;
         let over = |measure, share: f64| {

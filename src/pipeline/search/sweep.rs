@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-use super::candidate::{Fault, Planned, Ready};
+use super::candidate::{CandidateError, Proposal, Scored};
 use crate::error::Error;
 use crate::pipeline::options::{Criteria, PlanFile, PruneOptions};
 use crate::pipeline::prune::{Attempt, repeat};
@@ -43,12 +43,12 @@ fn attempt(mut run: Run<'_>, shares: &[f64]) -> Result<Attempt<Swept>, Error> {
     let ready = run.prepare()?;
     match swept(&mut run, &ready, shares) {
         Ok(done) => Ok(Attempt::Done(Box::new(done))),
-        Err(Fault::Broken(found)) => Ok(Attempt::Broken(found)),
-        Err(Fault::Failed(error)) => Err(error),
+        Err(CandidateError::Broken(found)) => Ok(Attempt::Broken(found)),
+        Err(CandidateError::Failed(error)) => Err(error),
     }
 }
 
-fn swept(run: &mut Run<'_>, ready: &Ready, shares: &[f64]) -> Result<Swept, Fault> {
+fn swept(run: &mut Run<'_>, ready: &Scored, shares: &[f64]) -> Result<Swept, CandidateError> {
     let (plans, warnings) = plans(run, ready, shares)?;
     for (_, planned) in &plans {
         run.proven(planned)?;
@@ -65,10 +65,10 @@ fn swept(run: &mut Run<'_>, ready: &Ready, shares: &[f64]) -> Result<Swept, Faul
 }
 
 /// Plans with the shares that they were made for.
-type Plans = Vec<(f64, Planned)>;
+type Plans = Vec<(f64, Proposal)>;
 
 /// The plans that differ, and why some shares have none.
-fn plans(run: &mut Run<'_>, ready: &Ready, shares: &[f64]) -> Result<(Plans, Vec<String>), Error> {
+fn plans(run: &mut Run<'_>, ready: &Scored, shares: &[f64]) -> Result<(Plans, Vec<String>), Error> {
     let mut plans = Plans::new();
     let mut warnings = Vec::new();
     for &share in shares {

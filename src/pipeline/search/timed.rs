@@ -1,7 +1,7 @@
 //! Candidates under the clock: plans sliced and timed beside the dense model.
 
 use super::Search;
-use super::candidate::{Fault, Planned};
+use super::candidate::{CandidateError, Proposal};
 use super::goals::{LatencyTarget, Limits};
 use super::latency::{Found, Precision, Timing, WITHIN, between, nearest, search};
 use crate::bench::latency::{InParts, Interval, TimingOptions, percentile};
@@ -18,7 +18,7 @@ use crate::rewrite;
 
 /// A plan that was timed.
 struct Timed {
-    planned: Planned,
+    planned: Proposal,
     limits: Limits,
     precision: Precision,
     ratio: Interval,
@@ -37,7 +37,7 @@ impl Precision {
 
 impl Search<'_, '_> {
     /// Finds the plan that takes the time asked for; its limits bind the rest of the search.
-    pub(super) fn land_latency(&mut self, target: LatencyTarget) -> Result<Planned, Fault> {
+    pub(super) fn land_latency(&mut self, target: LatencyTarget) -> Result<Proposal, CandidateError> {
         let specs = input_specs(&self.run.model);
         let feed = random_inputs(&specs, &self.run.options.model.sizes, 1, self.run.options.seed);
         self.run.progress.phase("time", None);
@@ -71,7 +71,7 @@ impl Search<'_, '_> {
         }
         self.limits = chosen.limits;
         // That floors keep the multiply-accumulates above a share nobody asked for is no news.
-        let planned = Planned { warnings: Vec::new(), ..chosen.planned };
+        let planned = Proposal { warnings: Vec::new(), ..chosen.planned };
         Ok(self.give_back(planned, &feed)?)
     }
 
@@ -142,7 +142,7 @@ impl Search<'_, '_> {
                 plan.groups[*group].kept.clone_from(kept);
             }
             let cut = plan.cut(&self.run.channels)?;
-            let planned = Planned { plan, cut, warnings: Vec::new() };
+            let planned = Proposal { plan, cut, warnings: Vec::new() };
             if self.exceeds(&planned) {
                 return Ok(f64::INFINITY);
             }
@@ -166,7 +166,7 @@ impl Search<'_, '_> {
 
     /// The plan within the limits with every width at the end of its step; with the widths as they are where whole
     /// steps would exceed a limit of the user's.
-    pub(super) fn by_steps(&mut self, limits: Limits) -> Result<Option<Planned>, Error> {
+    pub(super) fn by_steps(&mut self, limits: Limits) -> Result<Option<Proposal>, Error> {
         match self.plan_at(limits, true)? {
             Some(planned) if !self.exceeds(&planned) => Ok(Some(planned)),
             None if self.limits.none() => Ok(None),

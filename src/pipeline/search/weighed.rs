@@ -1,7 +1,7 @@
 //! Candidates on the scales: files as large as asked for.
 
 use super::Search;
-use super::candidate::{Fault, Made, Planned};
+use super::candidate::{CandidateError, Made, Proposal};
 use super::goals::Limits;
 use super::size::{Weighed, fit};
 use crate::error::Error;
@@ -57,7 +57,7 @@ impl Search<'_, '_> {
     }
 
     /// Makes the candidate, and again with fewer parameters as long as its file is too large with the repair.
-    pub(super) fn make_within(&mut self, most: u64, planned: Option<Planned>) -> Result<Made, Fault> {
+    pub(super) fn make_within(&mut self, most: u64, planned: Option<Proposal>) -> Result<Made, CandidateError> {
         let mut made = self.make_last(planned)?;
         for _ in 0..REPEATS {
             let size = made.pruned.saved_bytes()?;
@@ -89,7 +89,7 @@ impl Search<'_, '_> {
         smallest.is_some_and(|smallest| smallest > most)
     }
 
-    fn weighed(&mut self, planned: &Planned, size: u64, accepted: bool) {
+    fn weighed(&mut self, planned: &Proposal, size: u64, accepted: bool) {
         self.tried.push(Tried {
             budget: describe(&planned.plan.budget),
             macs: self.run.macs_share(&planned.cut),

@@ -3,7 +3,7 @@
 
 use ndarray::ArrayD;
 
-use super::candidate::{Fault, Made, Planned, Ready};
+use super::candidate::{CandidateError, Made, Proposal, Scored};
 use crate::engine::{CompileOptions, Tensor};
 use crate::error::Error;
 use crate::evaluate::{Fidelity, input_specs};
@@ -22,14 +22,14 @@ const EVERY: usize = 2;
 
 impl Run<'_> {
     /// Whether several plans are tried.
-    pub(super) fn tries_plans(&self, ready: &Ready) -> bool {
+    pub(super) fn tries_plans(&self, ready: &Scored) -> bool {
         let images = ready.observed().is_some_and(|own| !own.batches.is_empty());
         let criteria = &self.options.criteria;
         self.options.effort == Effort::Max && images && self.allocation(criteria, images) == Allocation::Sensitivity
     }
 
     /// The plan whose repaired network is nearest to the dense one, refined.
-    pub(super) fn best_whole(&mut self, ready: &Ready) -> Result<Made, Fault> {
+    pub(super) fn best_whole(&mut self, ready: &Scored) -> Result<Made, CandidateError> {
         let plans = self.plans(ready)?;
         let Some(observed) = ready.observed() else {
             return self.make(ready, plans.into_iter().next().ok_or_else(none)?);
@@ -59,11 +59,11 @@ impl Run<'_> {
     }
 
     /// Different plans within the budget, the usual one first.
-    fn plans(&mut self, ready: &Ready) -> Result<Vec<Planned>, Error> {
+    fn plans(&mut self, ready: &Scored) -> Result<Vec<Proposal>, Error> {
         let base = &self.options.criteria;
         let powers = POWERS.iter().map(|&loss_power| Criteria { loss_power, ..base.clone() });
         let uniform = Criteria { allocation: Some(Allocation::Uniform), ..base.clone() };
-        let mut plans: Vec<Planned> = Vec::new();
+        let mut plans: Vec<Proposal> = Vec::new();
         for criteria in powers.chain([uniform]) {
             let planned = self.planned(ready, &criteria)?;
             if plans.iter().all(|other| other.plan.groups != planned.plan.groups) {

@@ -73,17 +73,17 @@ impl<'a> Linear<'a> {
 
     /// The mean over images of what `each` adds for every batch.
     fn sum(&self, each: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
-        let lanes: Vec<Vec<f32>> = (0..LANES.min(self.batches.len()))
+        let channel_indices: Vec<Vec<f32>> = (0..LANES.min(self.batches.len()))
             .into_par_iter()
-            .map(|lane| {
+            .map(|channel_index| {
                 let mut sums = vec![0.0; self.numbers.len()];
-                (lane..self.batches.len()).step_by(LANES).for_each(|index| each(index, &mut sums));
+                (channel_index..self.batches.len()).step_by(LANES).for_each(|index| each(index, &mut sums));
                 sums
             })
             .collect();
         let mut total = vec![0.0f32; self.numbers.len()];
-        for lane in &lanes {
-            total.iter_mut().zip(lane).for_each(|(total, value)| *total += value);
+        for channel_index in &channel_indices {
+            total.iter_mut().zip(channel_index).for_each(|(total, value)| *total += value);
         }
         let share = 1.0 / self.images.max(1) as f32;
         for value in &mut total {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Compensation;
 use super::moments::{Consumer, Moments, Pairs, Weight, add_bias, put};
-use crate::channels::{Channels, Cut, Tap};
+use crate::channels::{Channels, ConsumerInput, Cut};
 use crate::model::{Model, ModelError};
 
 /// Ridge relative to the mean variance of the kept channels.
@@ -56,17 +56,17 @@ pub fn refit(
     if compensation == Compensation::None {
         return Ok(report);
     }
-    // A consumer of a concatenation has a tap per group; it is refitted once, over all of them.
-    let consumers: BTreeMap<usize, &Tap> =
-        channels.groups.iter().flat_map(|group| &group.taps).map(|tap| (tap.node, tap)).collect();
-    for (&node, tap) in &consumers {
-        let Some(ids) = channels.value_ids(&tap.value) else { continue };
-        let kept = channels.kept(cut, ids, tap.axis);
-        if kept.len() == tap.size {
+    // A consumer of a concatenation has a input per group; it is refitted once, over all of them.
+    let consumers: BTreeMap<usize, &ConsumerInput> =
+        channels.groups.iter().flat_map(|group| &group.consumer_inputs).map(|input| (input.node, input)).collect();
+    for (&node, input) in &consumers {
+        let Some(ids) = channels.value_ids(&input.value) else { continue };
+        let kept = channels.kept(cut, ids, input.axis);
+        if kept.len() == input.size {
             continue;
         }
         let name = crate::model::node::node_name(&model.graph().node[node]);
-        let method = one(model, sliced, channels, cut, moments, compensation, (tap, &kept))?;
+        let method = one(model, sliced, channels, cut, moments, compensation, (input, &kept))?;
         report.consumers.push((name, method));
     }
     Ok(report)
@@ -79,28 +79,30 @@ fn one(
     cut: &Cut,
     moments: &Moments,
     compensation: Compensation,
-    (tap, kept): (&Tap, &[usize]),
+    (input, kept): (&ConsumerInput, &[usize]),
 ) -> Result<Method, ModelError> {
-    let (Some(weight), Some(read)) = (Weight::of(model, channels, tap)?, moments.consumers.get(&tap.node)) else {
+    let (Some(weight), Some(read)) = (Weight::of(model, channels, input)?, moments.consumers.get(&input.node)) else {
         return Ok(Method::None);
     };
-    let Some(target) = Target::find(model, sliced, tap).filter(|_| weight.taps == read.taps) else {
+    let Some(target) = Target::find(model, sliced, input).filter(|_| weight.kernel_size == read.kernel_size) else {
         return Ok(Method::None);
     };
-    let taps = weight.taps;
-    let outputs =
-        channels.use_ids(tap.node, tap.weight.0).map(|ids| channels.kept(cut, ids, weight.axes.0)).unwrap_or_default();
-    let cut_channels: Vec<usize> = (0..tap.size).filter(|c| kept.binary_search(c).is_err()).collect();
+    let kernel_size = weight.kernel_size;
+    let outputs = channels
+        .use_ids(input.node, input.weight.0)
+        .map(|ids| channels.kept(cut, ids, weight.axes.0))
+        .unwrap_or_default();
+    let cut_channels: Vec<usize> = (0..input.size).filter(|c| kept.binary_search(c).is_err()).collect();
     let pairs = read.pairs.as_ref().filter(|_| matches!(compensation, Compensation::Local | Compensation::Sequential));
     let blend = pairs.and_then(|pairs| regression(pairs, kept, &cut_channels));
     let method = match pairs {
-        Some(pairs) if blend.is_some() && pairs.per_channel == taps => Method::Window,
+        Some(pairs) if blend.is_some() && pairs.per_channel == kernel_size => Method::Window,
         _ if blend.is_some() => Method::Channel,
         _ => Method::Bias,
     };
     let new = blended(&weight, &outputs, kept, &cut_channels, blend.as_ref());
     let shift = bias_shift(&weight, &outputs, kept, read, &new);
-    target.store(sliced, &new, method, &shift, model.graph().node[tap.node].op_type())
+    target.store(sliced, &new, method, &shift, model.graph().node[input.node].op_type())
 }
 
 /// `A [S, R]`: the removed columns regressed on the kept ones, `(C_SS + rho I)^-1 C_SR`. A channel has one column or one
@@ -127,15 +129,15 @@ fn regression(pairs: &Pairs, kept: &[usize], cut: &[usize]) -> Option<Mat<f64>> 
 /// `W_S + sum over removed r of A_sr W_r`, in the layout of the sliced weight.
 #[allow(clippy::cast_possible_truncation, reason = "weights are stored in single precision")]
 fn blended(weight: &Weight, outputs: &[usize], kept: &[usize], cut: &[usize], blend: Option<&Mat<f64>>) -> Vec<f32> {
-    let size = (outputs.len(), kept.len(), weight.taps);
+    let size = (outputs.len(), kept.len(), weight.kernel_size);
     let mut new = vec![0.0_f32; size.0 * size.1 * size.2];
-    // Columns of a channel are blended together where the regression knows kernel positions, else tap by tap.
+    // Columns of a channel are blended together where the regression knows kernel positions, else position by position.
     let together = blend.is_some_and(|blend| blend.nrows() == size.1 * size.2);
     let (rounds, per_channel) = if together { (1, size.2) } else { (size.2, 1) };
     for round in 0..rounds {
         let at = |o: usize, channels: &[usize], column: usize| {
-            let tap = if together { column % per_channel } else { round };
-            f64::from(weight.values[weight.at(outputs[o], channels[column / per_channel], tap)])
+            let input = if together { column % per_channel } else { round };
+            f64::from(weight.values[weight.at(outputs[o], channels[column / per_channel], input)])
         };
         let mut refitted = Mat::from_fn(size.0, size.1 * per_channel, |o, column| at(o, kept, column));
         if let Some(blend) = blend {
@@ -144,8 +146,8 @@ fn blended(weight: &Weight, outputs: &[usize], kept: &[usize], cut: &[usize], bl
         }
         for o in 0..size.0 {
             for column in 0..size.1 * per_channel {
-                let tap = if together { column % per_channel } else { round };
-                new[position(weight, size, o, column / per_channel, tap)] = refitted[(o, column)] as f32;
+                let input = if together { column % per_channel } else { round };
+                new[position(weight, size, o, column / per_channel, input)] = refitted[(o, column)] as f32;
             }
         }
     }
@@ -153,32 +155,32 @@ fn blended(weight: &Weight, outputs: &[usize], kept: &[usize], cut: &[usize], bl
 }
 
 /// Index in the sliced weight.
-fn position(weight: &Weight, size: (usize, usize, usize), o: usize, s: usize, tap: usize) -> usize {
+fn position(weight: &Weight, size: (usize, usize, usize), o: usize, s: usize, input: usize) -> usize {
     let (outer, inner) = if weight.axes.0 < weight.axes.1 { (o * size.1, s) } else { (s * size.0, o) };
-    (outer + inner) * size.2 + tap
+    (outer + inner) * size.2 + input
 }
 
 /// What the mean of every output lacks: `sum over all W m - sum over kept W' m` with the mean patch `m` (7.2).
 #[allow(clippy::cast_possible_truncation, reason = "biases are stored in single precision")]
 fn bias_shift(weight: &Weight, outputs: &[usize], kept: &[usize], read: &Consumer, new: &[f32]) -> Vec<f32> {
     let count = read.count.max(1) as f64;
-    let channels = read.sums.len() / weight.taps;
-    let size = (outputs.len(), kept.len(), weight.taps);
+    let channels = read.sums.len() / weight.kernel_size;
+    let size = (outputs.len(), kept.len(), weight.kernel_size);
     outputs
         .iter()
         .enumerate()
         .map(|(o, &output)| {
             let mut shift = 0.0;
             for channel in 0..channels {
-                for tap in 0..weight.taps {
-                    let mean = read.sums[channel * weight.taps + tap] / count;
-                    shift += mean * f64::from(weight.values[weight.at(output, channel, tap)]);
+                for input in 0..weight.kernel_size {
+                    let mean = read.sums[channel * weight.kernel_size + input] / count;
+                    shift += mean * f64::from(weight.values[weight.at(output, channel, input)]);
                 }
             }
             for (s, &channel) in kept.iter().enumerate() {
-                for tap in 0..weight.taps {
-                    let mean = read.sums[channel * weight.taps + tap] / count;
-                    shift -= mean * f64::from(new[position(weight, size, o, s, tap)]);
+                for input in 0..weight.kernel_size {
+                    let mean = read.sums[channel * weight.kernel_size + input] / count;
+                    shift -= mean * f64::from(new[position(weight, size, o, s, input)]);
                 }
             }
             shift as f32
@@ -198,15 +200,15 @@ struct Target {
 
 impl Target {
     /// `None` if a weight is shared, computed, or not a stored initializer.
-    fn find(model: &Model, sliced: &Model, tap: &Tap) -> Option<Self> {
-        let name = model.graph().node[tap.node].output.first()?;
+    fn find(model: &Model, sliced: &Model, input: &ConsumerInput) -> Option<Self> {
+        let name = model.graph().node[input.node].output.first()?;
         let graph = sliced.graph();
         let node = graph.node.iter().position(|node| node.output.first() == Some(name))?;
         let alone = |name: &str| graph.node.iter().flat_map(|n| &n.input).filter(|i| *i == name).count() == 1;
         let stored =
             |name: &str| graph.initializer.iter().position(|tensor| tensor.name() == name).filter(|_| alone(name));
         let inputs = &graph.node[node].input;
-        let weight = stored(inputs.get(tap.weight.0)?)?;
+        let weight = stored(inputs.get(input.weight.0)?)?;
         let bias = inputs.get(2).filter(|name| !name.is_empty());
         Some(Self { node, weight, bias: bias.and_then(|name| stored(name)), missing: bias.is_none() })
     }

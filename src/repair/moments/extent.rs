@@ -5,7 +5,7 @@
 pub(in crate::repair) struct Extent {
     /// Channels that it reads, and kernel positions of its weight.
     pub(in crate::repair) channels: usize,
-    pub(in crate::repair) taps: usize,
+    pub(in crate::repair) kernel_size: usize,
     /// Whether products of all columns (channel, kernel position) are gathered, not those of channels alone.
     pub(in crate::repair) windows: bool,
     /// Whether products are gathered at all.
@@ -19,7 +19,7 @@ pub(in crate::repair) struct Extent {
 impl Extent {
     /// Columns per channel.
     pub(in crate::repair) fn per_channel(&self) -> usize {
-        if self.windows { self.taps } else { 1 }
+        if self.windows { self.kernel_size } else { 1 }
     }
 
     /// Bytes that the sums take.
@@ -40,7 +40,7 @@ impl Extent {
         if !self.pairs {
             return false;
         }
-        if self.windows && self.taps > 1 {
+        if self.windows && self.kernel_size > 1 {
             self.windows = false;
         } else if self.classes > 0 {
             self.classes = 0;
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     fn extent(channels: usize) -> Extent {
-        Extent { channels, taps: 9, windows: true, pairs: true, weighted: false, classes: 10 }
+        Extent { channels, kernel_size: 9, windows: true, pairs: true, weighted: false, classes: 10 }
     }
 
     #[test]

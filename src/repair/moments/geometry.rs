@@ -64,7 +64,7 @@ impl Window {
     }
 
     /// Kernel positions.
-    pub(in crate::repair) fn taps(&self) -> usize {
+    pub(in crate::repair) fn kernel_size(&self) -> usize {
         self.kernel[0] * self.kernel[1]
     }
 
@@ -73,11 +73,11 @@ impl Window {
         self.output[0] * self.output[1]
     }
 
-    /// Row and column of the input that kernel position `tap` reads for an output position; `None` in the padding.
+    /// Row and column of the input that kernel position `kernel_position` reads for an output position; `None` in the padding.
     pub(in crate::repair) fn reads(
         &self,
         position: usize,
-        tap: usize,
+        kernel_position: usize,
         height: usize,
         width: usize,
     ) -> Option<(usize, usize)> {
@@ -86,7 +86,7 @@ impl Window {
             usize::try_from(at).ok().filter(|&at| at < size)
         };
         let (y, x) = (position / self.output[1], position % self.output[1]);
-        Some((at(0, y, tap / self.kernel[1], height)?, at(1, x, tap % self.kernel[1], width)?))
+        Some((at(0, y, kernel_position / self.kernel[1], height)?, at(1, x, kernel_position % self.kernel[1], width)?))
     }
 
     /// Input indices that kernel position `k` reads along an axis; padding reads nothing.

@@ -21,7 +21,7 @@ pub(super) use self::pairs::Pairs;
 use self::sampling::{Draw, wanted_positions};
 use self::weight::columns_by_outputs;
 pub(super) use self::weight::{Weight, add_bias, put};
-use crate::channels::{Channels, Tap};
+use crate::channels::{Channels, ConsumerInput};
 use crate::model::{Model, ModelError};
 use crate::statistics::Contributions;
 
@@ -69,7 +69,7 @@ pub(super) struct Consumer {
     axis: usize,
     window: Option<Window>,
     /// Kernel positions of the weight.
-    pub(super) taps: usize,
+    pub(super) kernel_size: usize,
     /// Sum over all positions of what every (channel, kernel position) reads.
     pub(super) sums: Vec<f64>,
     /// Number of those positions.
@@ -103,17 +103,17 @@ impl Moments {
     /// # Errors
     /// If a weight cannot be read.
     pub fn new(model: &Model, channels: &Channels, options: MomentOptions) -> Result<Self, ModelError> {
-        let taps: BTreeMap<usize, &Tap> =
-            channels.groups.iter().flat_map(|group| &group.taps).map(|tap| (tap.node, tap)).collect();
-        let taps: Vec<(usize, &Tap)> = taps.into_iter().collect();
-        let read: Vec<Read> = taps.par_iter().map(|(_, tap)| Read::new(model, channels, tap)).collect();
+        let inputs: BTreeMap<usize, &ConsumerInput> =
+            channels.groups.iter().flat_map(|group| &group.consumer_inputs).map(|input| (input.node, input)).collect();
+        let inputs: Vec<(usize, &ConsumerInput)> = inputs.into_iter().collect();
+        let read: Vec<Read> = inputs.par_iter().map(|(_, input)| Read::new(model, channels, input)).collect();
         let mut extents: Vec<Extent> = read.iter().map(|own| own.extent(&options)).collect();
         let narrowed = extent::fit(&mut extents, options.memory);
-        let consumers = taps
+        let consumers = inputs
             .into_par_iter()
             .zip(read)
             .zip(extents)
-            .map(|(((node, tap), read), extent)| Ok((node, Consumer::new(model, channels, tap, (read, extent))?)))
+            .map(|(((node, input), read), extent)| Ok((node, Consumer::new(model, channels, input, (read, extent))?)))
             .collect::<Result<_, ModelError>>()?;
         Ok(Self { options, seen: 0, narrowed, consumers })
     }
@@ -165,29 +165,29 @@ struct Read {
 }
 
 impl Read {
-    fn new(model: &Model, channels: &Channels, tap: &Tap) -> Self {
-        let node = &model.graph().node[tap.node];
-        let weight = channels.use_ids(tap.node, tap.weight.0).map(|ids| ids.shape.clone()).unwrap_or_default();
+    fn new(model: &Model, channels: &Channels, input: &ConsumerInput) -> Self {
+        let node = &model.graph().node[input.node];
+        let weight = channels.use_ids(input.node, input.weight.0).map(|ids| ids.shape.clone()).unwrap_or_default();
         let output = node.output.first().and_then(|name| channels.shape(name)).unwrap_or_default();
         let window = Window::of(node, &weight, output);
-        let shape = channels.shape(&tap.value).unwrap_or_default();
-        let inside = shape.iter().product::<usize>() / tap.size.max(1);
+        let shape = channels.shape(&input.value).unwrap_or_default();
+        let inside = shape.iter().product::<usize>() / input.size.max(1);
         let positions = window.as_ref().map_or(inside, Window::positions);
-        Self { channels: tap.size, window, positions }
+        Self { channels: input.size, window, positions }
     }
 
-    fn taps(&self) -> usize {
-        self.window.as_ref().map_or(1, Window::taps)
+    fn kernel_size(&self) -> usize {
+        self.window.as_ref().map_or(1, Window::kernel_size)
     }
 
     /// What is gathered where there is room.
     fn extent(&self, options: &MomentOptions) -> Extent {
         let rows = options.images * wanted_positions(options.images, self.positions);
-        let columns = self.channels * self.taps();
+        let columns = self.channels * self.kernel_size();
         let contributing = self.channels <= MOST_CONTRIBUTING;
         Extent {
             channels: self.channels,
-            taps: self.taps(),
+            kernel_size: self.kernel_size(),
             // Fewer rows than twice the columns would fit noise.
             windows: columns <= MOST_COLUMNS && rows >= 2 * columns,
             pairs: options.products == Products::Pairs && self.channels <= MOST_CHANNELS,
@@ -198,17 +198,34 @@ impl Read {
 }
 
 impl Consumer {
-    fn new(model: &Model, channels: &Channels, tap: &Tap, (read, extent): (Read, Extent)) -> Result<Self, ModelError> {
-        let (taps, window) = (read.taps(), read.window);
+    fn new(
+        model: &Model,
+        channels: &Channels,
+        input: &ConsumerInput,
+        (read, extent): (Read, Extent),
+    ) -> Result<Self, ModelError> {
+        let (kernel_size, window) = (read.kernel_size(), read.window);
         let per_channel = extent.per_channel();
-        let pairs = extent.pairs.then(|| Pairs::new(per_channel, tap.size * per_channel));
+        let pairs = extent.pairs.then(|| Pairs::new(per_channel, input.size * per_channel));
         let classwise = match &pairs {
-            Some(pairs) if extent.classes > 0 => Classwise::new(model, channels, tap, (taps, pairs, extent.classes))?,
+            Some(pairs) if extent.classes > 0 => {
+                Classwise::new(model, channels, input, (kernel_size, pairs, extent.classes))?
+            }
             _ => None,
         };
         let weighted = pairs.as_ref().filter(|_| extent.weighted).cloned();
-        let sums = vec![0.0; tap.size * taps];
-        Ok(Self { value: tap.value.clone(), axis: tap.axis, window, taps, sums, count: 0, pairs, weighted, classwise })
+        let sums = vec![0.0; input.size * kernel_size];
+        Ok(Self {
+            value: input.value.clone(),
+            axis: input.axis,
+            window,
+            kernel_size,
+            sums,
+            count: 0,
+            pairs,
+            weighted,
+            classwise,
+        })
     }
 
     /// Adds a batch; `kinds`: class and weight of every image.
@@ -255,15 +272,15 @@ impl Classwise {
     fn new(
         model: &Model,
         channels: &Channels,
-        tap: &Tap,
-        (taps, pairs, classes): (usize, &Pairs, usize),
+        input: &ConsumerInput,
+        (kernel_size, pairs, classes): (usize, &Pairs, usize),
     ) -> Result<Option<Self>, ModelError> {
-        let fits = |weight: &Weight| weight.taps == taps && weight.data.dims[weight.axes.1] == tap.size;
-        let Some(weight) = Weight::of(model, channels, tap)?.filter(fits) else { return Ok(None) };
-        let columns = columns_by_outputs(&weight, pairs.per_channel, tap.size);
+        let fits = |weight: &Weight| weight.kernel_size == kernel_size && weight.data.dims[weight.axes.1] == input.size;
+        let Some(weight) = Weight::of(model, channels, input)?.filter(fits) else { return Ok(None) };
+        let columns = columns_by_outputs(&weight, pairs.per_channel, input.size);
         let single = Mat::from_fn(columns.nrows(), columns.ncols(), |row, column| columns[(row, column)] as f32);
         let mut weights = Mat::zeros(columns.nrows(), columns.nrows());
         matmul(weights.as_mut(), Accum::Replace, single.as_ref(), single.transpose(), 1.0, Par::Seq);
-        Ok(Some(Self { weights, sums: Contributions::new(classes, tap.size, columns.nrows()) }))
+        Ok(Some(Self { weights, sums: Contributions::new(classes, input.size, columns.nrows()) }))
     }
 }

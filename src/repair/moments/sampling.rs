@@ -58,24 +58,26 @@ impl Draw {
         rows
     }
 
-    /// Patches `[C * taps, rows]` at sampled output positions; padding reads zero.
+    /// Patches `[C * kernel_size, rows]` at sampled output positions; padding reads zero.
     pub(in crate::repair) fn patches(&self, value: &ArrayD<f32>, window: &Window) -> Mat<f64> {
         let (&[n, channels, height, width], Some(values)) = (value.shape(), value.as_slice()) else {
             return Mat::zeros(0, 0);
         };
-        let (taps, positions) = (window.taps(), window.positions());
+        let (kernel_size, positions) = (window.kernel_size(), window.positions());
         let wanted = wanted_positions(self.images, positions);
-        let mut rows = Mat::zeros(channels * taps, n * wanted);
+        let mut rows = Mat::zeros(channels * kernel_size, n * wanted);
         for image in 0..n {
             for (row, position) in self.positions(image, positions).into_iter().enumerate() {
-                let reads: Vec<(usize, usize)> = (0..taps)
-                    .filter_map(|tap| Some((tap, window.reads(position, tap, height, width)?)))
-                    .map(|(tap, (y, x))| (tap, y * width + x))
+                let reads: Vec<(usize, usize)> = (0..kernel_size)
+                    .filter_map(|kernel_position| {
+                        Some((kernel_position, window.reads(position, kernel_position, height, width)?))
+                    })
+                    .map(|(kernel_position, (y, x))| (kernel_position, y * width + x))
                     .collect();
                 for channel in 0..channels {
                     let map = &values[(image * channels + channel) * height * width..][..height * width];
-                    for &(tap, at) in &reads {
-                        rows[(channel * taps + tap, image * wanted + row)] = f64::from(map[at]);
+                    for &(kernel_position, at) in &reads {
+                        rows[(channel * kernel_size + kernel_position, image * wanted + row)] = f64::from(map[at]);
                     }
                 }
             }

@@ -1,8 +1,8 @@
 //! The weight of a consumer that can be refitted.
 
 use super::{Consumer, Moments};
-use crate::channels::run::source_tensor;
-use crate::channels::{Channels, Tap};
+use crate::channels::propagation::source_tensor;
+use crate::channels::{Channels, ConsumerInput};
 use crate::model::node::int_attribute;
 use crate::model::{DataType, Model, ModelError, TensorData};
 use crate::score::Regression;
@@ -10,67 +10,79 @@ use crate::statistics::{Centring, ClassGram};
 use crate::surgery::{Names, add_initializer};
 use faer::Mat;
 
-/// Weight of a consumer as `[O, C, taps]` with its axes named.
+/// Weight of a consumer as `[O, C, kernel_size]` with its axes named.
 pub(in crate::repair) struct Weight {
     pub(in crate::repair) data: TensorData,
     pub(in crate::repair) values: Vec<f32>,
     /// Axis of the outputs and of the summed channels.
     pub(in crate::repair) axes: (usize, usize),
-    pub(in crate::repair) taps: usize,
+    pub(in crate::repair) kernel_size: usize,
 }
 
 impl Weight {
-    /// The weight behind a tap, if least squares applies to it: an ungrouped convolution or a product with a matrix.
-    pub(in crate::repair) fn of(model: &Model, channels: &Channels, tap: &Tap) -> Result<Option<Self>, ModelError> {
-        let node = &model.graph().node[tap.node];
+    /// The weight behind a input, if least squares applies to it: an ungrouped convolution or a product with a matrix.
+    pub(in crate::repair) fn of(
+        model: &Model,
+        channels: &Channels,
+        input: &ConsumerInput,
+    ) -> Result<Option<Self>, ModelError> {
+        let node = &model.graph().node[input.node];
         let fits = match node.op_type() {
             "Conv" => int_attribute(node, "group").unwrap_or(1) == 1,
-            "Gemm" | "MatMul" => tap.weight.0 == 1,
+            "Gemm" | "MatMul" => input.weight.0 == 1,
             _ => false,
         };
-        let source = channels.source(tap.node, tap.weight.0).filter(|_| fits);
+        let source = channels.source(input.node, input.weight.0).filter(|_| fits);
         let Some(tensor) = source.and_then(|source| source_tensor(model.graph(), source)) else { return Ok(None) };
         let data = model.tensor(tensor)?;
-        let Some(values) = data.to_f32().filter(|_| data.dims.len() >= 2 && tap.weight.1 < 2) else { return Ok(None) };
-        let taps = data.dims.iter().skip(2).product();
-        Ok(Some(Self { axes: (1 - tap.weight.1, tap.weight.1), data, values, taps }))
+        let Some(values) = data.to_f32().filter(|_| data.dims.len() >= 2 && input.weight.1 < 2) else {
+            return Ok(None);
+        };
+        let kernel_size = data.dims.iter().skip(2).product();
+        Ok(Some(Self { axes: (1 - input.weight.1, input.weight.1), data, values, kernel_size }))
     }
 
-    pub(in crate::repair) fn at(&self, output: usize, channel: usize, tap: usize) -> usize {
+    pub(in crate::repair) fn at(&self, output: usize, channel: usize, position: usize) -> usize {
         let (o, c) = self.axes;
-        let [mut stride_o, mut stride_c] = [self.taps; 2];
+        let [mut stride_o, mut stride_c] = [self.kernel_size; 2];
         if o < c {
             stride_o *= self.data.dims[c];
         } else {
             stride_c *= self.data.dims[o];
         }
-        output * stride_o + channel * stride_c + tap
+        output * stride_o + channel * stride_c + position
     }
 }
 
 impl Moments {
-    /// The consumer behind a tap as a regression for second-order selection; `None` where it cannot be refitted or no
+    /// The consumer behind a input as a regression for second-order selection; `None` where it cannot be refitted or no
     /// products were gathered. Rows weigh as their classes do, if classes have weights.
     ///
     /// # Errors
     /// If the weight cannot be read.
-    pub fn regression(&self, model: &Model, channels: &Channels, tap: &Tap) -> Result<Option<Regression>, ModelError> {
-        let Some(Consumer { pairs: Some(pairs), weighted, taps, .. }) = self.consumers.get(&tap.node) else {
+    pub fn regression(
+        &self,
+        model: &Model,
+        channels: &Channels,
+        input: &ConsumerInput,
+    ) -> Result<Option<Regression>, ModelError> {
+        let Some(Consumer { pairs: Some(pairs), weighted, kernel_size, .. }) = self.consumers.get(&input.node) else {
             return Ok(None);
         };
         let pairs = weighted.as_ref().unwrap_or(pairs);
-        let Some(weight) = Weight::of(model, channels, tap)?.filter(|weight| weight.taps == *taps) else {
+        let Some(weight) = Weight::of(model, channels, input)?.filter(|weight| weight.kernel_size == *kernel_size)
+        else {
             return Ok(None);
         };
-        if pairs.rows < 2 || pairs.mass <= 0.0 || weight.data.dims[weight.axes.1] != tap.size {
+        if pairs.rows < 2 || pairs.mass <= 0.0 || weight.data.dims[weight.axes.1] != input.size {
             return Ok(None);
         }
         let columns = pairs.sum.len();
         Ok(Some(Regression {
             covariance: Mat::from_fn(columns, columns, |i, j| pairs.covariance(i, j)),
             means: (0..columns).map(|column| pairs.mean(column)).collect(),
-            weights: columns_by_outputs(&weight, pairs.per_channel, tap.size),
-            columns: tap
+            weights: columns_by_outputs(&weight, pairs.per_channel, input.size),
+            columns: input
                 .indices
                 .iter()
                 .map(|own| own.iter().flat_map(|&c| c * pairs.per_channel..(c + 1) * pairs.per_channel).collect())
@@ -78,7 +90,7 @@ impl Moments {
         }))
     }
 
-    /// Class-conditional statistics of the atoms of a tap; `None` where no contributions were gathered, or a class or
+    /// Class-conditional statistics of the pruning units of a input; `None` where no contributions were gathered, or a class or
     /// the consumer's output on it shows nothing.
     ///
     /// # Errors
@@ -87,35 +99,36 @@ impl Moments {
         &self,
         model: &Model,
         channels: &Channels,
-        tap: &Tap,
+        input: &ConsumerInput,
         centring: Centring,
     ) -> Result<Option<ClassGram>, ModelError> {
-        let Some(sums) = self.contributions(tap.node) else { return Ok(None) };
-        let Some(per_channel) = self.consumers.get(&tap.node).and_then(|own| own.pairs.as_ref()).map(|p| p.per_channel)
+        let Some(sums) = self.contributions(input.node) else { return Ok(None) };
+        let Some(per_channel) =
+            self.consumers.get(&input.node).and_then(|own| own.pairs.as_ref()).map(|p| p.per_channel)
         else {
             return Ok(None);
         };
-        let Some(weight) = Weight::of(model, channels, tap)? else { return Ok(None) };
-        let columns = columns_by_outputs(&weight, per_channel, tap.size);
-        Ok(sums.finish(columns.as_ref(), &tap.indices, centring))
+        let Some(weight) = Weight::of(model, channels, input)? else { return Ok(None) };
+        let columns = columns_by_outputs(&weight, per_channel, input.size);
+        Ok(sums.finish(columns.as_ref(), &input.indices, centring))
     }
 
-    /// Whether contributions to the outputs of a tap's node are gathered.
-    pub fn classwise(&self, tap: &Tap) -> bool {
-        self.contributions(tap.node).is_some()
+    /// Whether contributions to the outputs of a input's node are gathered.
+    pub fn classwise(&self, input: &ConsumerInput) -> bool {
+        self.contributions(input.node).is_some()
     }
 }
 
 /// `[columns, outputs]`; where columns are channels, every kernel position is an output of its own.
 pub(in crate::repair) fn columns_by_outputs(weight: &Weight, per_channel: usize, channels: usize) -> Mat<f64> {
     let outputs = weight.data.dims[weight.axes.0];
-    if per_channel == weight.taps {
-        return Mat::from_fn(channels * weight.taps, outputs, |row, output| {
-            f64::from(weight.values[weight.at(output, row / weight.taps, row % weight.taps)])
+    if per_channel == weight.kernel_size {
+        return Mat::from_fn(channels * weight.kernel_size, outputs, |row, output| {
+            f64::from(weight.values[weight.at(output, row / weight.kernel_size, row % weight.kernel_size)])
         });
     }
-    Mat::from_fn(channels, outputs * weight.taps, |channel, column| {
-        f64::from(weight.values[weight.at(column / weight.taps, channel, column % weight.taps)])
+    Mat::from_fn(channels, outputs * weight.kernel_size, |channel, column| {
+        f64::from(weight.values[weight.at(column / weight.kernel_size, channel, column % weight.kernel_size)])
     })
 }
 

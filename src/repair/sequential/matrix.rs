@@ -21,7 +21,7 @@ pub(super) struct Matrix {
     pub(super) can_shift: bool,
     data: TensorData,
     values: Vec<f32>,
-    taps: usize,
+    kernel_size: usize,
     /// What the layer's own bias is.
     own_bias: Vec<f64>,
     scale: Vec<f64>,
@@ -51,10 +51,10 @@ impl Matrix {
             Form::Product { transposed: true } => (Kind::OutputsFirst, 1),
             Form::Product { transposed: false } => (Kind::InputsFirst, 1),
         };
-        let taps: usize = data.dims[2..].iter().product();
+        let kernel_size: usize = data.dims[2..].iter().product();
         let (outputs, columns) = match kind {
-            Kind::Window => (data.dims[0], data.dims[1] * taps),
-            Kind::Transposed => (data.dims[1] * groups, data.dims[0] / groups * taps),
+            Kind::Window => (data.dims[0], data.dims[1] * kernel_size),
+            Kind::Transposed => (data.dims[1] * groups, data.dims[0] / groups * kernel_size),
             Kind::OutputsFirst => (data.dims[0], data.dims[1]),
             Kind::InputsFirst => (data.dims[1], data.dims[0]),
         };
@@ -75,7 +75,20 @@ impl Matrix {
         }
         let constants = (0..outputs).map(|o| own_bias[o] * scale[o] + shift[o]).collect();
         let can_shift = layer.chain.affine.is_some() || layer.bias != Bias::None;
-        Some(Self { groups, columns, outputs, can_shift, data, values, taps, own_bias, scale, shift, constants, kind })
+        Some(Self {
+            groups,
+            columns,
+            outputs,
+            can_shift,
+            data,
+            values,
+            kernel_size,
+            own_bias,
+            scale,
+            shift,
+            constants,
+            kind,
+        })
     }
 
     fn at(&self, group: usize, output: usize, column: usize) -> usize {
@@ -84,8 +97,8 @@ impl Matrix {
             Kind::Window | Kind::OutputsFirst => (group * each + output) * self.columns + column,
             Kind::InputsFirst => column * self.outputs + output,
             Kind::Transposed => {
-                let channel = group * (self.columns / self.taps) + column / self.taps;
-                (channel * each + output) * self.taps + column % self.taps
+                let channel = group * (self.columns / self.kernel_size) + column / self.kernel_size;
+                (channel * each + output) * self.kernel_size + column % self.kernel_size
             }
         }
     }

@@ -30,7 +30,7 @@ use rows::{Collected, Shape};
 pub(crate) use stream::{Stream, Values};
 
 /// Images and limits of the walk.
-pub struct Walk<'a> {
+pub struct Reconstruction<'a> {
     /// The model before the cut, its analysis, and the cut.
     pub dense: &'a Model,
     /// Analysis of the dense model.
@@ -76,20 +76,20 @@ pub struct LayerFit {
 
 /// What the walk did.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Walked {
+pub struct Reconstructed {
     /// Layers that were refitted, in order.
     pub layers: Vec<LayerFit>,
     /// Layers that the engine did not lead to, and what it said.
     pub left: Vec<(String, String)>,
 }
 
-impl Walk<'_> {
+impl Reconstruction<'_> {
     /// Refits `pruned`, the dense model without the channels of the cut. `each` is told the number of layers first and
     /// is called after every layer. A layer that the engine does not lead to stays as it is.
     ///
     /// # Errors
     /// On interruption.
-    pub fn refit(&self, pruned: &mut Model, each: &mut dyn FnMut(usize)) -> Result<Walked, Error> {
+    pub fn refit(&self, pruned: &mut Model, each: &mut dyn FnMut(usize)) -> Result<Reconstructed, Error> {
         let layers = layers::find(self.dense, pruned);
         each(layers.len());
         let batches = Batches::new(self.batches);
@@ -100,7 +100,7 @@ impl Walk<'_> {
             .collect();
         let mut streams =
             (Stream::new(self.dense, images.clone(), self.memory / 2), Stream::new(pruned, images, self.memory / 2));
-        let mut walked = Walked::default();
+        let mut walked = Reconstructed::default();
         for layer in &layers {
             if self.cancel.load(Ordering::Relaxed) {
                 return Err(Error::Interrupted);

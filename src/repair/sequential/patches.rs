@@ -81,7 +81,7 @@ impl Geometry {
 /// The table of what is read, for one size of the input.
 #[derive(Debug, Clone)]
 pub(super) struct Reads {
-    pub(super) taps: usize,
+    pub(super) kernel_size: usize,
     pub(super) positions: usize,
     /// Input positions of one channel.
     pub(super) area: usize,
@@ -93,7 +93,7 @@ impl Reads {
     pub(super) fn plain(positions: usize) -> Self {
         #[allow(clippy::cast_possible_truncation, reason = "positions of one image")]
         let table = (0..positions as u32).collect();
-        Self { taps: 1, positions, area: positions, table }
+        Self { kernel_size: 1, positions, area: positions, table }
     }
 
     /// For spatial sizes of the input and the output.
@@ -103,12 +103,12 @@ impl Reads {
         if input.len() != rank || output.len() != rank {
             return None;
         }
-        let (taps, positions) = (geometry.kernel.iter().product(), output.iter().product::<usize>());
+        let (kernel_size, positions) = (geometry.kernel.iter().product(), output.iter().product::<usize>());
         let begins: Vec<i64> = (0..rank).map(|axis| geometry.begin(axis, input[axis], output[axis])).collect();
-        let mut table = Vec::with_capacity(positions * taps);
+        let mut table = Vec::with_capacity(positions * kernel_size);
         for position in 0..positions {
-            for tap in 0..taps {
-                let (mut p, mut t, mut at, mut scale) = (position, tap, Some(0), 1);
+            for kernel_position in 0..kernel_size {
+                let (mut p, mut t, mut at, mut scale) = (position, kernel_position, Some(0), 1);
                 for axis in (0..rank).rev() {
                     let (o, k) = (p % output[axis], t % geometry.kernel[axis]);
                     (p, t) = (p / output[axis], t / geometry.kernel[axis]);
@@ -119,13 +119,13 @@ impl Reads {
                 table.push(at.map_or(NOTHING, |at| at as u32));
             }
         }
-        Some(Self { taps, positions, area: input.iter().product(), table })
+        Some(Self { kernel_size, positions, area: input.iter().product(), table })
     }
 
-    /// Writes the patch `[C * taps]` of a position of an image `[C, area]`; padding is zero.
+    /// Writes the patch `[C * kernel_size]` of a position of an image `[C, area]`; padding is zero.
     pub(super) fn patch(&self, image: &[f32], position: usize, to: &mut [f32]) {
-        let reads = &self.table[position * self.taps..][..self.taps];
-        for (map, own) in image.chunks_exact(self.area).zip(to.chunks_exact_mut(self.taps)) {
+        let reads = &self.table[position * self.kernel_size..][..self.kernel_size];
+        for (map, own) in image.chunks_exact(self.area).zip(to.chunks_exact_mut(self.kernel_size)) {
             for (cell, &at) in own.iter_mut().zip(reads) {
                 *cell = if at == NOTHING { 0.0 } else { map[at as usize] };
             }
@@ -164,7 +164,7 @@ mod tests {
 
     fn patch(reads: &Reads, position: usize) -> Vec<f32> {
         let image: Vec<f32> = (1..=reads.area).map(|value| value as f32).collect();
-        let mut patch = vec![-1.0; reads.taps];
+        let mut patch = vec![-1.0; reads.kernel_size];
         reads.patch(&image, position, &mut patch);
         patch
     }

@@ -59,7 +59,7 @@ impl Shape {
     }
 
     pub(super) fn columns(&self) -> usize {
-        self.channels * self.reads.taps
+        self.channels * self.reads.kernel_size
     }
 }
 

@@ -69,10 +69,10 @@ pub struct GroupClasses {
     pub lost: Vec<f64>,
     /// The class that loses most.
     pub most_at_risk: Option<usize>,
-    /// Atoms that stay.
+    /// Pruning units that stay.
     #[serde(skip)]
     pub kept: Vec<usize>,
-    /// `K x atoms`: energy of what each atom contributes to the consumers' outputs, as a share of theirs.
+    /// `K x units`: energy of what each pruning unit contributes to the consumers' outputs, as a share of theirs.
     #[serde(skip)]
     pub shares: Vec<Vec<f32>>,
 }

@@ -125,14 +125,14 @@ fn graph(out: &mut String, classwise: &Classwise, left: f64) -> Result<(), Error
 
 /// Classes by channels, those that stay to the left; what the cut takes from each class to the right.
 fn group_map(out: &mut String, classwise: &Classwise, group: &GroupClasses, top: f64) -> Result<(), Error> {
-    let atoms = group.shares.first().map_or(0, Vec::len);
-    let total = |atom: usize| group.shares.iter().map(|own| own[atom]).sum::<f32>();
-    let stays = |atom: usize| group.kept.binary_search(&atom).is_ok();
-    let mut order: Vec<usize> = (0..atoms).collect();
+    let units = group.shares.first().map_or(0, Vec::len);
+    let total = |unit: usize| group.shares.iter().map(|own| own[unit]).sum::<f32>();
+    let stays = |unit: usize| group.kept.binary_search(&unit).is_ok();
+    let mut order: Vec<usize> = (0..units).collect();
     order.sort_by(|&a, &b| stays(b).cmp(&stays(a)).then(total(b).total_cmp(&total(a))).then(a.cmp(&b)));
-    let cut = atoms - group.kept.len();
+    let cut = units - group.kept.len();
     let what =
-        if cut > 0 { format!("{} of {atoms} channels stay", group.kept.len()) } else { format!("{atoms} channels") };
+        if cut > 0 { format!("{} of {units} channels stay", group.kept.len()) } else { format!("{units} channels") };
     let title = escaped(&shorten(&group.name, 70));
     writeln!(out, "<text class=\"title\" x=\"8\" y=\"{}\">{title}</text>", top + 12.0)?;
     writeln!(out, "<text class=\"faint\" x=\"{}\" y=\"{}\" text-anchor=\"end\">{what}</text>", NAME + MAP, top + 12.0)?;
@@ -141,8 +141,8 @@ fn group_map(out: &mut String, classwise: &Classwise, group: &GroupClasses, top:
     let cell =
         |class: usize, column: usize| (BLUE, f64::from(group.shares[class][order[column]] / largest).max(0.0).sqrt());
     let (map, classes) = (top + 20.0, classwise.classes.len());
-    picture(out, (NAME, map), (MAP, ROW * classes as f64), (classes, atoms), &cell)?;
-    let border = NAME + MAP * group.kept.len() as f64 / atoms.max(1) as f64;
+    picture(out, (NAME, map), (MAP, ROW * classes as f64), (classes, units), &cell)?;
+    let border = NAME + MAP * group.kept.len() as f64 / units.max(1) as f64;
     if cut > 0 {
         let end = map + ROW * classes as f64;
         writeln!(out, "<path class=\"line\" stroke-dasharray=\"4 3\" d=\"M{border:.1} {map}V{end}\"/>")?;

@@ -4,7 +4,7 @@ use ndarray::{Array2, Array3};
 
 use super::*;
 use crate::score::{Criterion, Mixture, NAMES, SglpIb, StlpIb, by_name};
-use crate::statistics::TapFeatures;
+use crate::statistics::InputFeatures;
 
 const IMAGES: usize = 60;
 const CLASSES: usize = 3;
@@ -15,14 +15,14 @@ fn noise(index: usize) -> f32 {
     ((mixed ^ (mixed >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 40) as f32 / (1 << 23) as f32 - 1.0
 }
 
-/// Atoms 0, 1, 2 tell one class each, 3 is constant, the rest is noise.
-fn tap(width: usize) -> TapFeatures {
+/// Pruning units 0, 1, 2 tell one class each, 3 is constant, the rest is noise.
+fn consumer_input(width: usize) -> InputFeatures {
     let features = Array3::from_shape_fn((IMAGES, width, 4), |(i, j, a)| match j {
         3 => 0.5,
         _ if j < 3 && i % CLASSES == j => 2.0 + 0.3 * noise(i * 977 + j * 31 + a),
         _ => noise(i * 977 + j * 31 + a),
     });
-    TapFeatures { features }
+    InputFeatures { features }
 }
 
 fn outputs() -> Array2<f32> {
@@ -38,14 +38,14 @@ fn responses() -> (Responses, Relatedness) {
     (Responses::from_labels(&labels, CLASSES).unwrap(), Relatedness::from_outputs(outputs().view()))
 }
 
-fn run(criterion: &dyn Criterion, taps: &[TapFeatures], consumer: &Array2<f32>) -> GroupScores {
+fn run(criterion: &dyn Criterion, consumer_inputs: &[InputFeatures], consumer: &Array2<f32>) -> GroupScores {
     let (responses, related) = responses();
     let input = GroupInput {
         name: "group",
         width: consumer.nrows(),
         producer_weights: vec![consumer.view()],
         consumer_weights: vec![consumer.view()],
-        taps,
+        consumer_inputs,
         responses: Some(&responses),
         relatedness: Some(&related),
         ..GroupInput::default()
@@ -55,11 +55,11 @@ fn run(criterion: &dyn Criterion, taps: &[TapFeatures], consumer: &Array2<f32>) 
 
 #[test]
 fn channels_that_tell_a_class_come_first_and_dead_ones_last() {
-    let (taps, consumer) = ([tap(12)], Array2::from_elem((12, 3), 1.0));
+    let (consumer_inputs, consumer) = ([consumer_input(12)], Array2::from_elem((12, 3), 1.0));
     for literal in [false, true] {
         let options = if literal { LassoOptions::literal() } else { LassoOptions::default() };
         for criterion in [&SglpIb { options } as &dyn Criterion, &StlpIb { options }, &crate::score::Apib { options }] {
-            let result = run(criterion, &taps, &consumer);
+            let result = run(criterion, &consumer_inputs, &consumer);
             let noise = result.scores[4..].iter().copied().fold(0.0, f64::max);
             assert!(result.scores[..3].iter().all(|&score| score > noise), "{} {:?}", criterion.name(), result.scores);
             assert_eq!(result.scores[3], 0.0);
@@ -74,26 +74,27 @@ fn channels_that_tell_a_class_come_first_and_dead_ones_last() {
 fn energy_counts_what_the_consumers_read() {
     let mut consumer = Array2::from_elem((12, 3), 1.0);
     consumer.row_mut(1).fill(0.0);
-    let result = run(&StlpIb::default(), &[tap(12)], &consumer);
+    let result = run(&StlpIb::default(), &[consumer_input(12)], &consumer);
     assert_eq!(result.scores[1], 0.0);
     assert!(result.path.unwrap().dead.contains(&1));
 }
 
 #[test]
 fn all_atoms_dead_scores_zero() {
-    let taps = [TapFeatures { features: Array3::from_elem((IMAGES, 2, 4), 1.0) }];
-    let result = run(&StlpIb::default(), &taps, &Array2::from_elem((2, 1), 1.0));
+    let consumer_inputs = [InputFeatures { features: Array3::from_elem((IMAGES, 2, 4), 1.0) }];
+    let result = run(&StlpIb::default(), &consumer_inputs, &Array2::from_elem((2, 1), 1.0));
     assert_eq!(result.scores, [0.0, 0.0]);
 }
 
 #[test]
 fn threads_do_not_change_any_bit() {
-    let (taps, consumer) = ([tap(40), tap(40)], Array2::from_shape_fn((40, 3), |(j, k)| 1.0 + noise(j * 3 + k)));
+    let (consumer_inputs, consumer) =
+        ([consumer_input(40), consumer_input(40)], Array2::from_shape_fn((40, 3), |(j, k)| 1.0 + noise(j * 3 + k)));
     let options = LassoOptions::literal();
     for criterion in [&StlpIb { options } as &dyn Criterion, &SglpIb::default(), &StlpIb::default()] {
         let with = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| run(criterion, &taps, &consumer))
+            pool.install(|| run(criterion, &consumer_inputs, &consumer))
         };
         assert_eq!(with(1), with(2));
     }

@@ -15,7 +15,7 @@ use crate::{engine, survives};
 type Middle = fn(&mut Builder, &str) -> (String, usize);
 
 enum Expect {
-    /// The first convolution's channels can be cut, in so many atoms.
+    /// The first convolution's channels can be cut, in so many pruning units.
     Free(usize),
     /// They stay, and the reason says this.
     Stays(&'static str),
@@ -61,16 +61,16 @@ fn judge(middle: Middle, opset: i64, expect: &Expect) -> Option<Result<(), Strin
             let reasons: Vec<String> =
                 coupled.iter().flat_map(|coupled| &coupled.reasons).map(ToString::to_string).collect();
             let said = reasons.iter().any(|reason| reason.contains(why));
-            if !said || coupled.iter().all(|coupled| coupled.atom.is_some()) {
+            if !said || coupled.iter().all(|coupled| coupled.unit.is_some()) {
                 return Some(Err(format!("expected to stay: {why}; found {reasons:?}")));
             }
         }
-        Free(atoms) => {
-            let found: std::collections::BTreeSet<_> = coupled.iter().filter_map(|coupled| coupled.atom).collect();
-            if found.len() != *atoms {
-                return Some(Err(format!("{} atoms, expected {atoms}: {:?}", found.len(), channels.protected)));
+        Free(units) => {
+            let found: std::collections::BTreeSet<_> = coupled.iter().filter_map(|coupled| coupled.unit).collect();
+            if found.len() != *units {
+                return Some(Err(format!("{} units, expected {units}: {:?}", found.len(), channels.protected)));
             }
-            for coupled in coupled.iter().filter(|coupled| *atoms > 1 && coupled.atom.is_some()) {
+            for coupled in coupled.iter().filter(|coupled| *units > 1 && coupled.unit.is_some()) {
                 if let Err(why) = survives(engine.as_ref(), &model, &channels, &coupled.cut, 1) {
                     return Some(Err(why));
                 }

@@ -23,7 +23,7 @@ pub(super) fn make(site: &Site<'_>) -> Option<Made> {
         return None;
     }
     let window = Window::of(site, [kh, kw])?;
-    let layout = Layout { groups, outputs: outputs / groups, inputs: channels * window.taps(), bias };
+    let layout = Layout { groups, outputs: outputs / groups, inputs: channels * window.consumer_inputs(), bias };
     Some(Made::new(Conv { window, layout, channels, batch }, &[0]))
 }
 
@@ -81,11 +81,14 @@ impl Conv {
         self.parts(|group, x, y| {
             let (planes, out) = (&input[x], &mut output[y]);
             if self.is_depthwise() {
-                let taps = &weights[self.layout.range(group)];
+                let consumer_inputs = &weights[self.layout.range(group)];
                 let stride = self.window.strides[1];
-                self.window.runs(|tap, to, from, count| {
+                self.window.runs(|consumer_input, to, from, count| {
                     let source = planes[from..].iter().step_by(stride);
-                    out[to..to + count].iter_mut().zip(source).for_each(|(y, x)| *y += taps[tap] * x);
+                    out[to..to + count]
+                        .iter_mut()
+                        .zip(source)
+                        .for_each(|(y, x)| *y += consumer_inputs[consumer_input] * x);
                 });
                 return;
             }
@@ -126,9 +129,9 @@ impl Conv {
             }
             if self.is_depthwise() {
                 let stride = self.window.strides[1];
-                self.window.runs(|tap, to, from, count| {
+                self.window.runs(|consumer_input, to, from, count| {
                     let source = planes[from..].iter().step_by(stride);
-                    sums[tap] += ups[to..to + count].iter().zip(source).map(|(u, x)| u * x).sum::<f32>();
+                    sums[consumer_input] += ups[to..to + count].iter().zip(source).map(|(u, x)| u * x).sum::<f32>();
                 });
                 return;
             }
@@ -148,11 +151,11 @@ impl Conv {
         self.parts(|group, x, y| {
             let (planes, ups) = (&mut out[x], &cotangent[y]);
             if self.is_depthwise() {
-                let taps = &weights[self.layout.range(group)];
+                let consumer_inputs = &weights[self.layout.range(group)];
                 let stride = self.window.strides[1];
-                self.window.runs(|tap, to, from, count| {
+                self.window.runs(|consumer_input, to, from, count| {
                     let target = planes[from..].iter_mut().step_by(stride);
-                    target.zip(&ups[to..to + count]).for_each(|(x, u)| *x += taps[tap] * u);
+                    target.zip(&ups[to..to + count]).for_each(|(x, u)| *x += consumer_inputs[consumer_input] * u);
                 });
                 return;
             }

@@ -19,7 +19,7 @@ pub(super) fn make(site: &Site<'_>) -> Option<Made> {
     let mut inside = vec![0usize; window.positions()];
     window.runs(|_, out, _, count| inside[out..out + count].iter_mut().for_each(|number| *number += 1));
     // Windows that reach over the padding in `ceil_mode` count less; the comparison with the engine finds them.
-    let count = |&inside: &usize| if padded { window.taps() } else { inside };
+    let count = |&inside: &usize| if padded { window.consumer_inputs() } else { inside };
     let shares = inside.iter().map(|inside| 1.0 / count(inside).max(1) as f32).collect();
     Some(Made::new(AveragePool { window, shares, input, output }, &[0]))
 }

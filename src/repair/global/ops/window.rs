@@ -53,7 +53,7 @@ impl Window {
         Some(Self { input, output, kernel, strides, dilations, before })
     }
 
-    pub(super) fn taps(&self) -> usize {
+    pub(super) fn consumer_inputs(&self) -> usize {
         self.kernel[0] * self.kernel[1]
     }
 
@@ -71,21 +71,22 @@ impl Window {
         self.kernel == [1, 1] && self.strides == [1, 1] && self.before == [0, 0] && self.input == self.output
     }
 
-    /// The input coordinate along `axis` of a tap at an output coordinate, if it is inside.
-    pub(super) fn source(&self, axis: usize, output: usize, tap: usize) -> Option<usize> {
-        let at = (output * self.strides[axis] + tap * self.dilations[axis]).checked_sub(self.before[axis])?;
+    /// The input coordinate along `axis` of a consumer_input at an output coordinate, if it is inside.
+    pub(super) fn source(&self, axis: usize, output: usize, consumer_input: usize) -> Option<usize> {
+        let at =
+            (output * self.strides[axis] + consumer_input * self.dilations[axis]).checked_sub(self.before[axis])?;
         (at < self.input[axis]).then_some(at)
     }
 
-    /// Output columns for which `tap` is inside, and the input column of the first.
-    fn columns(&self, tap: usize) -> (usize, usize, usize) {
-        let inside = |column: &usize| self.source(1, *column, tap).is_some();
+    /// Output columns for which `consumer_input` is inside, and the input column of the first.
+    fn columns(&self, consumer_input: usize) -> (usize, usize, usize) {
+        let inside = |column: &usize| self.source(1, *column, consumer_input).is_some();
         let first = (0..self.output[1]).find(inside).unwrap_or(self.output[1]);
         let end = (first..self.output[1]).find(|column| !inside(column)).unwrap_or(self.output[1]);
-        (first, end, self.source(1, first.min(self.output[1].saturating_sub(1)), tap).unwrap_or(0))
+        (first, end, self.source(1, first.min(self.output[1].saturating_sub(1)), consumer_input).unwrap_or(0))
     }
 
-    /// Calls `each(row of taps, output start, input start, count)` for every run of a row that lies inside.
+    /// Calls `each(row of consumer_inputs, output start, input start, count)` for every run of a row that lies inside.
     pub(super) fn runs(&self, mut each: impl FnMut(usize, usize, usize, usize)) {
         for tap_column in 0..self.kernel[1] {
             let (first, end, start) = self.columns(tap_column);
@@ -103,13 +104,15 @@ impl Window {
         }
     }
 
-    /// Writes the windows of `channels` planes: `columns` is `[channels * taps, positions]`, zero outside the image.
+    /// Writes the windows of `channels` planes: `columns` is `[channels * consumer_inputs, positions]`, zero outside the image.
     pub(super) fn gather(&self, planes: &[f32], columns: &mut [f32]) {
-        let (taps, positions, stride) = (self.taps(), self.positions(), self.strides[1]);
+        let (consumer_inputs, positions, stride) = (self.consumer_inputs(), self.positions(), self.strides[1]);
         columns.fill(0.0);
-        for (plane, block) in planes.chunks_exact(self.area()).zip(columns.chunks_exact_mut(taps * positions)) {
-            self.runs(|tap, out, from, count| {
-                let target = &mut block[tap * positions + out..][..count];
+        for (plane, block) in
+            planes.chunks_exact(self.area()).zip(columns.chunks_exact_mut(consumer_inputs * positions))
+        {
+            self.runs(|consumer_input, out, from, count| {
+                let target = &mut block[consumer_input * positions + out..][..count];
                 if stride == 1 {
                     target.copy_from_slice(&plane[from..from + count]);
                 } else {
@@ -122,10 +125,12 @@ impl Window {
 
     /// The transpose of [`Window::gather`]: adds windows to planes.
     pub(super) fn scatter(&self, columns: &[f32], planes: &mut [f32]) {
-        let (taps, positions, stride) = (self.taps(), self.positions(), self.strides[1]);
-        for (plane, block) in planes.chunks_exact_mut(self.area()).zip(columns.chunks_exact(taps * positions)) {
-            self.runs(|tap, out, from, count| {
-                let source = &block[tap * positions + out..][..count];
+        let (consumer_inputs, positions, stride) = (self.consumer_inputs(), self.positions(), self.strides[1]);
+        for (plane, block) in
+            planes.chunks_exact_mut(self.area()).zip(columns.chunks_exact(consumer_inputs * positions))
+        {
+            self.runs(|consumer_input, out, from, count| {
+                let source = &block[consumer_input * positions + out..][..count];
                 if stride == 1 {
                     plane[from..from + count].iter_mut().zip(source).for_each(|(target, source)| *target += source);
                 } else {

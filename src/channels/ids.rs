@@ -1,36 +1,36 @@
-//! Identity tensors: which lane stands at which place of a value.
+//! Identity tensors: which channel index stands at which place of a value.
 //!
-//! A value of shape `[N, C, H, W]` has one lane per channel and nothing that varies along the other axes, so only
-//! the axes along which lanes vary are stored (a [`Factor`]). A weight `[O, I, kh, kw]` has two independent
+//! A value of shape `[N, C, H, W]` has one channel index per channel and nothing that varies along the other axes, so only
+//! the axes along which channel indices vary are stored (a [`Factor`]). A weight `[O, I, kh, kw]` has two independent
 //! factors, one over axis 0 and one over axis 1. Data movement is executed on every factor with the index
 //! arithmetic of the numbers.
 
 use std::sync::Arc;
 
-use super::lanes::{LaneId, Lanes};
+use super::indices::{ChannelIndex, ChannelIndices};
 
 /// No identity tensor is materialised beyond this many elements.
 const MOST_ELEMENTS: usize = 1 << 24;
 
-/// Lanes that vary together along some axes of a value.
+/// Channel indices that vary together along some axes of a value.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Factor {
     /// Ascending; never an axis of size 1.
     pub(crate) axes: Vec<usize>,
     /// Row-major over `axes`.
-    pub(crate) ids: Arc<Vec<LaneId>>,
+    pub(crate) ids: Arc<Vec<ChannelIndex>>,
 }
 
-/// Shape and lanes of a value.
+/// Shape and channel indices of a value.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Ids {
     pub(crate) shape: Vec<usize>,
     pub(crate) factors: Vec<Factor>,
-    /// Lanes that no axis shows any more: what is left is one channel, or one channel repeated. They must stay.
-    pub(crate) lost: Vec<LaneId>,
+    /// Channel indices that no axis shows any more: what is left is one channel, or one channel repeated. They must stay.
+    pub(crate) lost: Vec<ChannelIndex>,
 }
 
-/// An axis longer than this has no lanes that anybody would cut.
+/// An axis longer than this has no channel indices that anybody would cut.
 const LONGEST_AXIS: usize = 1 << 22;
 
 /// Values with more elements than this are beyond any engine.
@@ -44,7 +44,7 @@ pub(crate) fn is_tractable(shape: &[usize]) -> bool {
         && shape.iter().filter(|&&size| size > 0).try_fold(1usize, |all, &size| all.checked_mul(size)).is_some()
 }
 
-/// The movement is not expressible on identities; the caller protects what reaches it.
+/// The movement is not expressible on channel indices; the caller protects what reaches it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unsupported(pub(crate) String);
 
@@ -58,7 +58,7 @@ impl Factor {
     }
 
     /// Ids over `axes` (a superset of the factor's, ascending), repeated along the others.
-    fn spread(&self, axes: &[usize], shape: &[usize]) -> Result<Vec<LaneId>, Unsupported> {
+    fn spread(&self, axes: &[usize], shape: &[usize]) -> Result<Vec<ChannelIndex>, Unsupported> {
         if axes == self.axes {
             return Ok(self.ids.to_vec());
         }
@@ -85,7 +85,7 @@ impl Factor {
     }
 
     /// The factor without the axes along which its ids do not vary; `None` if none is left or there is nothing.
-    fn compressed(axes: Vec<usize>, shape: &[usize], mut ids: Vec<LaneId>) -> Option<Self> {
+    fn compressed(axes: Vec<usize>, shape: &[usize], mut ids: Vec<ChannelIndex>) -> Option<Self> {
         if ids.is_empty() {
             return None;
         }
@@ -110,20 +110,20 @@ impl Factor {
 }
 
 impl Ids {
-    /// A value without lanes.
+    /// A value without channel indices.
     pub(crate) fn plain(shape: Vec<usize>) -> Self {
         Self { shape, factors: Vec::new(), lost: Vec::new() }
     }
 
-    /// A value whose lanes vary along one axis only.
-    pub(crate) fn along(shape: Vec<usize>, axis: usize, ids: Vec<LaneId>) -> Self {
+    /// A value whose channel indices vary along one axis only.
+    pub(crate) fn along(shape: Vec<usize>, axis: usize, ids: Vec<ChannelIndex>) -> Self {
         let mut value = Self::plain(shape);
         value.set_axis(axis, ids);
         value
     }
 
-    /// Adds a factor along one axis. Axes of size 1 carry no lanes.
-    pub(crate) fn set_axis(&mut self, axis: usize, ids: Vec<LaneId>) {
+    /// Adds a factor along one axis. Axes of size 1 carry no channel indices.
+    pub(crate) fn set_axis(&mut self, axis: usize, ids: Vec<ChannelIndex>) {
         if self.shape[axis] > 1 && ids.len() == self.shape[axis] {
             self.factors.push(Factor { axes: vec![axis], ids: Arc::new(ids) });
         }
@@ -143,19 +143,19 @@ impl Ids {
         self.factors.iter().any(|factor| factor.axes.contains(&axis))
     }
 
-    /// All lanes, with repetitions.
-    pub(crate) fn lanes(&self) -> impl Iterator<Item = LaneId> + '_ {
+    /// All channel indices, with repetitions.
+    pub(crate) fn channel_indices(&self) -> impl Iterator<Item = ChannelIndex> + '_ {
         self.factors.iter().flat_map(|factor| factor.ids.iter().copied())
     }
 
-    /// Lanes of the factors that vary along `axis`.
-    pub(crate) fn lanes_on(&self, axis: usize) -> Vec<LaneId> {
+    /// Channel indices of the factors that vary along `axis`.
+    pub(crate) fn indices_on(&self, axis: usize) -> Vec<ChannelIndex> {
         self.factors.iter().filter(|f| f.axes.contains(&axis)).flat_map(|f| f.ids.iter().copied()).collect()
     }
 
-    /// For every index along `axis` the lanes that stand there; `None` if nothing varies along it.
-    pub(crate) fn columns(&self, axis: usize) -> Option<Vec<Vec<LaneId>>> {
-        let mut columns: Option<Vec<Vec<LaneId>>> = None;
+    /// For every index along `axis` the channel indices that stand there; `None` if nothing varies along it.
+    pub(crate) fn columns(&self, axis: usize) -> Option<Vec<Vec<ChannelIndex>>> {
+        let mut columns: Option<Vec<Vec<ChannelIndex>>> = None;
         for factor in self.factors.iter().filter(|factor| factor.axes.contains(&axis)) {
             let columns = columns.get_or_insert_with(|| vec![Vec::new(); self.shape[axis]]);
             let (size, inner) = factor.split_at(axis, &self.shape);
@@ -166,15 +166,15 @@ impl Ids {
         columns
     }
 
-    /// One lane for every index along `axis`, after uniting all that share an index.
-    pub(crate) fn axis_lanes(&self, lanes: &mut Lanes, axis: usize) -> Option<Vec<LaneId>> {
+    /// One channel index for every index along `axis`, after uniting all that share an index.
+    pub(crate) fn axis_indices(&self, channel_indices: &mut ChannelIndices, axis: usize) -> Option<Vec<ChannelIndex>> {
         let columns = self.columns(axis)?;
         Some(
             columns
                 .into_iter()
                 .map(|column| {
                     for pair in column.windows(2) {
-                        lanes.unite(pair[0], pair[1]);
+                        channel_indices.unite(pair[0], pair[1]);
                     }
                     column[0]
                 })
@@ -251,12 +251,12 @@ impl Ids {
         result
     }
 
-    /// Values laid one after the other along `axis`; every part must vary along `axis` or have `missing` lanes.
+    /// Values laid one after the other along `axis`; every part must vary along `axis` or have `missing` channel indices.
     pub(crate) fn concat(
-        lanes: &mut Lanes,
+        channel_indices: &mut ChannelIndices,
         parts: &[Self],
         axis: usize,
-        mut missing: impl FnMut(&mut Lanes, usize, usize) -> Vec<LaneId>,
+        mut missing: impl FnMut(&mut ChannelIndices, usize, usize) -> Vec<ChannelIndex>,
     ) -> Result<Self, Unsupported> {
         let mut shape = parts[0].shape.clone();
         shape[axis] = parts.iter().map(|part| part.shape[axis]).sum();
@@ -269,7 +269,7 @@ impl Ids {
                 lost: part.lost.clone(),
             })
             .collect();
-        let mut result = unite_elementwise(lanes, &aside, |_, _| {})?;
+        let mut result = unite_elementwise(channel_indices, &aside, |_, _| {})?;
         result.shape.clone_from(&shape);
         if parts.iter().any(|part| part.varies(axis)) {
             let mut axes: Vec<usize> = vec![axis];
@@ -282,7 +282,9 @@ impl Ids {
             for (number, part) in parts.iter().enumerate() {
                 let factor = match part.factors.iter().find(|factor| factor.axes.contains(&axis)) {
                     Some(factor) => factor.clone(),
-                    None => Factor { axes: vec![axis], ids: Arc::new(missing(lanes, number, part.shape[axis])) },
+                    None => {
+                        Factor { axes: vec![axis], ids: Arc::new(missing(channel_indices, number, part.shape[axis])) }
+                    }
                 };
                 pieces.push((factor.spread(&axes, &part.shape)?, part.shape[axis]));
             }
@@ -299,7 +301,7 @@ impl Ids {
         Ok(result)
     }
 
-    /// The value without the given axes (sizes become 1 if `keep`, else the axes go). Their lanes are dropped.
+    /// The value without the given axes (sizes become 1 if `keep`, else the axes go). Their channel indices are dropped.
     pub(crate) fn reduce(&self, axes: &[usize], keep: bool) -> Self {
         let shape = self.shape.iter().enumerate().map(|(a, &size)| if axes.contains(&a) { 1 } else { size }).collect();
         let factors = self.factors.iter().filter(|f| !f.axes.iter().any(|axis| axes.contains(axis))).cloned().collect();
@@ -336,7 +338,7 @@ impl Ids {
     }
 
     /// Adds a factor as far as its ids vary; one that does not vary at all is lost.
-    fn take(&mut self, axes: Vec<usize>, ids: Vec<LaneId>) {
+    fn take(&mut self, axes: Vec<usize>, ids: Vec<ChannelIndex>) {
         let first = ids.first().copied();
         match Factor::compressed(axes, &self.shape, ids) {
             Some(factor) => self.factors.push(factor),
@@ -372,13 +374,13 @@ pub(crate) fn broadcast_shape(shapes: &[&[usize]]) -> Option<Vec<usize>> {
         .collect()
 }
 
-/// Unites the lanes that meet when values are combined element by element, with broadcasting.
+/// Unites the channel indices that meet when values are combined element by element, with broadcasting.
 ///
-/// `stuck` is told the lanes that meet an axis of another operand along which nothing may be cut.
+/// `stuck` is told the channel indices that meet an axis of another operand along which nothing may be cut.
 pub(crate) fn unite_elementwise(
-    lanes: &mut Lanes,
+    channel_indices: &mut ChannelIndices,
     parts: &[Ids],
-    mut stuck: impl FnMut(&mut Lanes, &[LaneId]),
+    mut stuck: impl FnMut(&mut ChannelIndices, &[ChannelIndex]),
 ) -> Result<Ids, Unsupported> {
     let shapes: Vec<&[usize]> = parts.iter().map(|part| part.shape.as_slice()).collect();
     let Some(shape) = broadcast_shape(&shapes) else {
@@ -396,7 +398,7 @@ pub(crate) fn unite_elementwise(
             if held {
                 // Nothing along these axes can be cut from here on, so that no later node need keep it apart: positions
                 // of a stored embedding are folded into batches and channels.
-                stuck(lanes, &factor.ids);
+                stuck(channel_indices, &factor.ids);
                 continue;
             }
             let mut merged = false;
@@ -410,7 +412,7 @@ pub(crate) fn unite_elementwise(
                 axes.dedup();
                 let (a, b) = (known.spread(&axes, &shape)?, factor.spread(&axes, &shape)?);
                 for (&a, &b) in a.iter().zip(&b) {
-                    lanes.unite(a, b);
+                    channel_indices.unite(a, b);
                 }
                 if factor.axes.len() < known.axes.len() {
                     *known = factor.clone();

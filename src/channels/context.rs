@@ -1,8 +1,10 @@
-//! What a rule sees and sets: one node during the identity run.
+//! What a rule sees and sets: one node during the dependency propagation.
 
-use super::identity::{Ids, is_tractable, unite_elementwise};
-use super::lanes::{LaneId, Place, Role};
-use super::run::{Contraction, Dim, MacTerm, Protect, Restriction, Run, Source, Use, Value, distinct, operator_reason};
+use super::ids::{Ids, is_tractable, unite_elementwise};
+use super::indices::{ChannelIndex, Place, Role};
+use super::propagation::{
+    Contraction, Dim, MacTerm, Propagation, Protect, Restriction, Source, Use, Value, distinct, operator_reason,
+};
 use crate::model::axes::resolve_axis;
 use crate::model::node::{int_attribute, ints_attribute, text_attribute};
 use crate::model::{DataType, TensorData};
@@ -13,13 +15,13 @@ use crate::proto::onnx::{NodeProto, TensorProto};
 const LEAST_TIED: usize = 1024;
 
 /// One node during the run: what its rule sees and sets.
-pub(crate) struct Flow<'a, 'm> {
-    pub(crate) run: &'a mut Run<'m>,
+pub(crate) struct RuleContext<'a, 'm> {
+    pub(crate) run: &'a mut Propagation<'m>,
     pub(crate) index: usize,
     pub(crate) node: &'m NodeProto,
 }
 
-impl Flow<'_, '_> {
+impl RuleContext<'_, '_> {
     pub(crate) fn op(&self) -> &str {
         self.node.op_type()
     }
@@ -50,7 +52,7 @@ impl Flow<'_, '_> {
         self.node.input.get(input).and_then(|name| self.run.values.get(name)).is_some_and(|value| value.constant)
     }
 
-    /// Shape and lanes of an input. Reading a stored weight gives it lanes of its own for this use.
+    /// Shape and channel indices of an input. Reading a stored weight gives it channel indices of its own for this use.
     pub(crate) fn ids(&mut self, input: usize) -> Result<Ids, Protect> {
         let name = self.node.input.get(input).filter(|name| !name.is_empty()).ok_or("a required input is missing")?;
         let value = self.run.values.get(name).ok_or("an input that no node produces")?;
@@ -68,8 +70,8 @@ impl Flow<'_, '_> {
         let mut ids = Ids::plain(ids.shape);
         for axis in 0..ids.rank() {
             if ids.shape[axis] > 1 {
-                let lanes = self.run.lanes.site(Place::Constant { use_id, axis }, ids.shape[axis]);
-                ids.set_axis(axis, lanes);
+                let channel_indices = self.run.channel_indices.site(Place::Constant { use_id, axis }, ids.shape[axis]);
+                ids.set_axis(axis, channel_indices);
             }
         }
         self.tie(input, source, &ids);
@@ -130,46 +132,51 @@ impl Flow<'_, '_> {
         }
     }
 
-    /// Freezes lanes with this node's reason.
-    pub(crate) fn protect(&mut self, lanes: Vec<LaneId>, why: &str) {
+    /// Pins channel indices with this node's reason.
+    pub(crate) fn protect(&mut self, channel_indices: Vec<ChannelIndex>, why: &str) {
         let reason = operator_reason(self.node, why);
-        for lane in distinct(lanes) {
-            let fixed = self.run.lanes.sites()[self.run.lanes.site_of(lane).0 as usize].place == Place::Fixed;
+        for channel_index in distinct(channel_indices) {
+            let fixed = self.run.channel_indices.sites()[self.run.channel_indices.site_of(channel_index).0 as usize]
+                .place
+                == Place::Fixed;
             if !fixed {
-                self.run.lanes.freeze(lane, &reason);
+                self.run.channel_indices.pin(channel_index, &reason);
             }
         }
     }
 
-    /// Gives an axis that nobody may cut lanes of its own, with this node's reason.
-    pub(crate) fn frozen_axis(&mut self, ids: &mut Ids, axis: usize, why: &str) {
+    /// Gives an axis that nobody may cut channel indices of its own, with this node's reason.
+    pub(crate) fn pinned_axis(&mut self, ids: &mut Ids, axis: usize, why: &str) {
         let reason = operator_reason(self.node, why);
-        let lanes = self.run.lanes.site(Place::Fixed, ids.shape[axis]);
-        for &lane in &lanes {
-            self.run.lanes.freeze(lane, &reason);
+        let channel_indices = self.run.channel_indices.site(Place::Fixed, ids.shape[axis]);
+        for &channel_index in &channel_indices {
+            self.run.channel_indices.pin(channel_index, &reason);
         }
-        ids.set_axis(axis, lanes);
+        ids.set_axis(axis, channel_indices);
     }
 
     pub(crate) fn protect_axis(&mut self, ids: &Ids, axis: usize, why: &str) {
-        self.protect(ids.lanes_on(axis), why);
+        self.protect(ids.indices_on(axis), why);
     }
 
     pub(crate) fn protect_all(&mut self, ids: &Ids, why: &str) {
-        self.protect(ids.lanes().collect(), why);
+        self.protect(ids.channel_indices().collect(), why);
     }
 
-    /// The value with lanes along `axis` alone. What shares an index is united; what varies along other axes only is
-    /// frozen, since the node mixes there.
+    /// The value with channel indices along `axis` alone. What shares an index is united; what varies along other axes only is
+    /// pinned, since the node mixes there.
     pub(crate) fn along_only(&mut self, ids: &Ids, axis: usize, why: &str) -> Ids {
-        let stuck: Vec<LaneId> =
+        let stuck: Vec<ChannelIndex> =
             ids.factors.iter().filter(|f| !f.axes.contains(&axis)).flat_map(|f| f.ids.iter().copied()).collect();
         self.protect(stuck, why);
-        let lanes = self.lanes_along(ids, axis);
-        lanes.map_or_else(|| Ids::plain(ids.shape.clone()), |lanes| Ids::along(ids.shape.clone(), axis, lanes))
+        let channel_indices = self.indices_along(ids, axis);
+        channel_indices.map_or_else(
+            || Ids::plain(ids.shape.clone()),
+            |channel_indices| Ids::along(ids.shape.clone(), axis, channel_indices),
+        )
     }
 
-    /// As [`Flow::along_only`] for axis 1 of what works on every entry of the batch alone: lanes along the batch (channels
+    /// As [`RuleContext::along_only`] for axis 1 of what works on every entry of the batch alone: channel indices along the batch (channels
     /// that were folded into it) stay where they are.
     pub(crate) fn along_channels(&mut self, ids: &Ids, why: &str) -> Ids {
         let (batch, rest): (Vec<_>, Vec<_>) = ids.factors.iter().cloned().partition(|factor| factor.axes == [0]);
@@ -179,22 +186,22 @@ impl Flow<'_, '_> {
         result
     }
 
-    /// One lane per index along `axis`; `None` if nothing varies along it.
-    pub(crate) fn lanes_along(&mut self, ids: &Ids, axis: usize) -> Option<Vec<LaneId>> {
-        ids.axis_lanes(&mut self.run.lanes, axis)
+    /// One channel index per index along `axis`; `None` if nothing varies along it.
+    pub(crate) fn indices_along(&mut self, ids: &Ids, axis: usize) -> Option<Vec<ChannelIndex>> {
+        ids.axis_indices(&mut self.run.channel_indices, axis)
     }
 
-    /// Unites index by index; a side without lanes freezes the other.
-    pub(crate) fn bind(&mut self, a: Option<&[LaneId]>, b: Option<&[LaneId]>, why: &str) {
+    /// Unites index by index; a side without channel indices pins the other.
+    pub(crate) fn bind(&mut self, a: Option<&[ChannelIndex]>, b: Option<&[ChannelIndex]>, why: &str) {
         match (a, b) {
             (Some(a), Some(b)) if a.len() == b.len() => {
                 for (&a, &b) in a.iter().zip(b) {
-                    self.run.lanes.unite(a, b);
+                    self.run.channel_indices.unite(a, b);
                 }
             }
             (a, b) => {
-                let lanes = a.into_iter().chain(b).flatten().copied().collect();
-                self.protect(lanes, why);
+                let channel_indices = a.into_iter().chain(b).flatten().copied().collect();
+                self.protect(channel_indices, why);
             }
         }
     }
@@ -203,22 +210,22 @@ impl Flow<'_, '_> {
     pub(crate) fn unite_all(&mut self, a: &Ids, b: &Ids) {
         for (one, other) in a.factors.iter().zip(&b.factors) {
             for (&one, &other) in one.ids.iter().zip(other.ids.iter()) {
-                self.run.lanes.unite(one, other);
+                self.run.channel_indices.unite(one, other);
             }
         }
     }
 
     /// Says what the node does along an axis, to every stored tensor that an index of it comes from.
     pub(crate) fn mark(&mut self, ids: &Ids, axis: usize, role: Role) {
-        self.run.lanes.mark(&ids.lanes_on(axis), role, self.index);
+        self.run.channel_indices.mark(&ids.indices_on(axis), role, self.index);
     }
 
     /// Combines inputs element by element.
     pub(crate) fn elementwise(&mut self, parts: &[Ids]) -> Result<Ids, Protect> {
         let reason = operator_reason(self.node, "its channels meet an axis of another operand that has none");
-        let ids = unite_elementwise(&mut self.run.lanes, parts, |lanes, stuck| {
-            for lane in distinct(stuck.to_vec()) {
-                lanes.freeze(lane, &reason);
+        let ids = unite_elementwise(&mut self.run.channel_indices, parts, |channel_indices, stuck| {
+            for channel_index in distinct(stuck.to_vec()) {
+                channel_indices.pin(channel_index, &reason);
             }
         })?;
         Ok(ids)

@@ -1,9 +1,9 @@
-//! The identity run: nodes in topological order, each by its rule.
+//! The dependency propagation: nodes in topological order, each by its rule.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::identity::{Ids, Unsupported, is_tractable};
-use super::lanes::{LaneId, Lanes, Place, Reason};
+use super::ids::{Ids, Unsupported, is_tractable};
+use super::indices::{ChannelIndex, ChannelIndices, Place, Reason};
 use super::numbers::{Call, Numbers};
 use super::ops;
 use crate::model::node::tensor_info;
@@ -21,7 +21,7 @@ pub(crate) enum Source {
     Node(usize),
 }
 
-/// One input of one node that reads a constant. Lanes belong to uses, so that shared tensors are cut independently.
+/// One input of one node that reads a constant. Channel indices belong to uses, so that shared tensors are cut independently.
 #[derive(Debug, Clone)]
 pub(crate) struct Use {
     pub(crate) node: usize,
@@ -30,7 +30,7 @@ pub(crate) struct Use {
     pub(crate) ids: Ids,
 }
 
-/// A sum over channels in a node with a constant weight: where cut lanes stop.
+/// A sum over channels in a node with a constant weight: where cut channel indices stop.
 #[derive(Debug, Clone)]
 pub(crate) struct Contraction {
     pub(crate) node: usize,
@@ -53,7 +53,7 @@ pub(crate) struct Restriction {
     pub(crate) output_axis: Option<usize>,
 }
 
-/// Size of one factor of a node's multiply-accumulates: an axis, and the lanes along it.
+/// Size of one factor of a node's multiply-accumulates: an axis, and the channel indices along it.
 #[derive(Debug, Clone)]
 pub(crate) struct Dim {
     pub(crate) ids: Ids,
@@ -166,11 +166,11 @@ pub struct Opaque {
 }
 
 /// State of the run.
-pub(crate) struct Run<'m> {
+pub(crate) struct Propagation<'m> {
     pub(crate) model: &'m Model,
     pub(crate) graph: &'m GraphProto,
     pub(crate) opset: i64,
-    pub(crate) lanes: Lanes,
+    pub(crate) channel_indices: ChannelIndices,
     pub(crate) values: HashMap<String, Value>,
     pub(crate) uses: Vec<Use>,
     pub(crate) uses_at: HashMap<(usize, usize), usize>,
@@ -183,14 +183,14 @@ pub(crate) struct Run<'m> {
     pub(crate) opaque_nodes: HashSet<usize>,
 }
 
-impl<'m> Run<'m> {
+impl<'m> Propagation<'m> {
     /// Runs the whole graph.
     pub(crate) fn new(model: &'m Model, sizes: &Sizes) -> Self {
-        let mut run = Run {
+        let mut run = Propagation {
             model,
             graph: model.graph(),
             opset: model.opset("").unwrap_or(1),
-            lanes: Lanes::default(),
+            channel_indices: ChannelIndices::default(),
             values: HashMap::new(),
             uses: Vec::new(),
             uses_at: HashMap::new(),
@@ -238,7 +238,7 @@ impl<'m> Run<'m> {
         self.values.insert(name.to_owned(), value);
     }
 
-    /// A value nobody may cut: frozen lanes along every axis but the first.
+    /// A value nobody may cut: pinned channel indices along every axis but the first.
     fn fixed(&mut self, shape: Vec<usize>, reason: &Reason) -> Option<Ids> {
         if !is_tractable(&shape) {
             return None;
@@ -246,11 +246,11 @@ impl<'m> Run<'m> {
         let mut ids = Ids::plain(shape);
         for axis in 1..ids.rank() {
             if ids.shape[axis] > 1 {
-                let lanes = self.lanes.site(Place::Fixed, ids.shape[axis]);
-                for &lane in &lanes {
-                    self.lanes.freeze(lane, reason);
+                let channel_indices = self.channel_indices.site(Place::Fixed, ids.shape[axis]);
+                for &channel_index in &channel_indices {
+                    self.channel_indices.pin(channel_index, reason);
                 }
-                ids.set_axis(axis, lanes);
+                ids.set_axis(axis, channel_indices);
             }
         }
         Some(ids)
@@ -273,7 +273,7 @@ impl<'m> Run<'m> {
             return;
         }
         let outcome = match ops::rule(node) {
-            Some(rule) => rule.flow(&mut super::flow::Flow { run: self, index, node }),
+            Some(rule) => rule.propagate(&mut super::context::RuleContext { run: self, index, node }),
             None => Err(Protect::from(ops::why_not(node))),
         };
         if let Err(Protect(why)) = outcome {
@@ -346,7 +346,7 @@ impl<'m> Run<'m> {
         .evaluate()
     }
 
-    /// Freezes everything that reaches the node, the values its subgraphs capture included.
+    /// Pins everything that reaches the node, the values its subgraphs capture included.
     fn opaque_node(&mut self, index: usize, why: &str, declared: &HashMap<&str, Vec<usize>>, sizes: &Sizes) {
         let node = &self.graph.node[index];
         let reason = operator_reason(node, why);
@@ -357,14 +357,14 @@ impl<'m> Run<'m> {
         let mut names: Vec<String> = node.input.clone();
         names.extend(captured(node));
         for name in names {
-            let lanes: Vec<LaneId> = self
+            let channel_indices: Vec<ChannelIndex> = self
                 .values
                 .get(&name)
                 .and_then(|value| value.ids.as_ref())
-                .map(|i| i.lanes().collect())
+                .map(|i| i.channel_indices().collect())
                 .unwrap_or_default();
-            for lane in distinct(lanes) {
-                self.lanes.freeze(lane, &reason);
+            for channel_index in distinct(channel_indices) {
+                self.channel_indices.pin(channel_index, &reason);
             }
         }
         for (number, name) in node.output.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
@@ -392,7 +392,7 @@ impl<'m> Run<'m> {
             }
             let opset_import = self.model.proto().opset_import.clone();
             let part = Model::from_proto(ModelProto { graph: Some(graph), opset_import, ..ModelProto::default() });
-            for term in Run::new(&part, sizes).macs {
+            for term in Propagation::new(&part, sizes).macs {
                 let size = term.dims.iter().map(|dim| dim.size() as u64).fold(term.constant, u64::saturating_mul);
                 total = total.saturating_add(size);
             }
@@ -404,14 +404,14 @@ impl<'m> Run<'m> {
     fn finish(&mut self) {
         for output in &self.graph.output {
             let reason = Reason::GraphOutput(output.name().to_owned());
-            let lanes: Vec<LaneId> = self
+            let channel_indices: Vec<ChannelIndex> = self
                 .values
                 .get(output.name())
                 .and_then(|value| value.ids.as_ref())
-                .map(|ids| ids.lanes().collect())
+                .map(|ids| ids.channel_indices().collect())
                 .unwrap_or_default();
-            for lane in distinct(lanes) {
-                self.lanes.freeze(lane, &reason);
+            for channel_index in distinct(channel_indices) {
+                self.channel_indices.pin(channel_index, &reason);
             }
         }
     }
@@ -442,10 +442,10 @@ pub(crate) fn source_tensor(graph: &GraphProto, source: Source) -> Option<&Tenso
     }
 }
 
-pub(crate) fn distinct(mut lanes: Vec<LaneId>) -> Vec<LaneId> {
-    lanes.sort_unstable();
-    lanes.dedup();
-    lanes
+pub(crate) fn distinct(mut channel_indices: Vec<ChannelIndex>) -> Vec<ChannelIndex> {
+    channel_indices.sort_unstable();
+    channel_indices.dedup();
+    channel_indices
 }
 
 pub(crate) fn operator_reason(node: &NodeProto, why: &str) -> Reason {
