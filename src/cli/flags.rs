@@ -53,7 +53,7 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Show which channels go together, which can be cut, and who protects the others
     Inspect(Inspect),
-    /// Predictions every channel and write the scores, without pruning
+    /// Score every channel and write the scores, without pruning
     Score(Box<Score>),
     /// Apply a plan to the model it was made for; the same plan gives the same bytes
     Apply(Apply),

@@ -15,7 +15,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let mut model = Model::load(Path::new("model.onnx"), &LoadOptions::default())?;
 //! let mut graph = Graph::of(&mut model);
-//! // Reconstruction: every HardSwish becomes a Relu.
+//! // Walk: every HardSwish becomes a Relu.
 //! for index in graph.walk() {
 //!     let node = graph.node(index).clone();
 //!     if node.op_type() == "HardSwish" {

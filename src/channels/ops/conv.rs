@@ -3,7 +3,6 @@
 //! <https://onnx.ai/onnx/operators/onnx__Conv.html> (1, 11, 22),
 //! <https://onnx.ai/onnx/operators/onnx__ConvTranspose.html> (1, 11, 22)
 
-use super::spatial::Window;
 use super::{Rewrite, Rule};
 use crate::channels::context::RuleContext;
 use crate::channels::ids::Ids;
@@ -11,6 +10,7 @@ use crate::channels::indices::{ChannelIndex, Role};
 use crate::channels::propagation::{Dim, Protect};
 use crate::model::axes::whole;
 use crate::model::node::int_attribute;
+use crate::ops::window::Window;
 
 /// `Conv`: weight `[O, I / groups, k...]`.
 pub(super) struct Conv;
@@ -43,7 +43,7 @@ pub(super) fn convolve(ctx: &mut RuleContext<'_, '_>) -> Result<Ids, Protect> {
         return Err(run_time_weight(ctx, &x, &w));
     }
     let mut shape = vec![x.shape[0], w.shape[0]];
-    shape.extend(Window::of(ctx, Some(w.shape[2..].to_vec()))?.output(&x.shape[2..])?);
+    shape.extend(Window::of(ctx.node, Some(&w.shape[2..]))?.output(&x.shape[2..])?);
     let (wo, wi) = (ctx.indices_along(&w, 0), ctx.indices_along(&w, 1));
     let x = ctx.along_channels(&x, MIXES);
     let xc = ctx.indices_along(&x, 1);
@@ -82,7 +82,7 @@ impl Rule for ConvTranspose {
             return Err(run_time_weight(ctx, &x, &w));
         }
         let mut shape = vec![x.shape[0], w.shape[1] * groups];
-        shape.extend(Window::of(ctx, Some(w.shape[2..].to_vec()))?.transposed(ctx, &x.shape[2..])?);
+        shape.extend(Window::of(ctx.node, Some(&w.shape[2..]))?.output(&x.shape[2..])?);
         let (wi, wo) = (ctx.indices_along(&w, 0), ctx.indices_along(&w, 1));
         let x = ctx.along_channels(&x, MIXES);
         let xc = ctx.indices_along(&x, 1);

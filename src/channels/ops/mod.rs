@@ -24,7 +24,6 @@ mod reshape;
 mod sample;
 mod scatter;
 mod slice;
-mod spatial;
 mod transpose;
 
 use super::analysis::Channels;

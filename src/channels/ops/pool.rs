@@ -5,9 +5,9 @@
 //! <https://onnx.ai/onnx/operators/onnx__GlobalAveragePool.html> (1, 22)
 
 use super::Rule;
-use super::spatial::Window;
 use crate::channels::context::RuleContext;
 use crate::channels::propagation::Protect;
+use crate::ops::window::Window;
 
 pub(super) struct Pool;
 
@@ -21,7 +21,7 @@ impl Rule for Pool {
         let x = ctx.along_channels(&x, "it mixes positions");
         let mut result = x.reduce(&spatial, true);
         if !ctx.op().starts_with("Global") {
-            let sizes = Window::of(ctx, None)?.output(&x.shape[2..])?;
+            let sizes = Window::of(ctx.node, None)?.output(&x.shape[2..])?;
             result.shape[2..].copy_from_slice(&sizes);
         }
         if ctx.node.output.len() > 1 {

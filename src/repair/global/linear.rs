@@ -10,7 +10,7 @@ use super::ops::Array;
 use super::program::{Program, Trace};
 
 /// Parts whose sums are formed apart and added in order, so that results do not depend on the number of threads.
-const LANES: usize = 8;
+const PARTS: usize = 8;
 
 /// Batches from which the preconditioner is made.
 const FACTOR_IMAGES: usize = 48;
@@ -73,17 +73,17 @@ impl<'a> Linear<'a> {
 
     /// The mean over images of what `each` adds for every batch.
     fn sum(&self, each: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
-        let channel_indices: Vec<Vec<f32>> = (0..LANES.min(self.batches.len()))
+        let parts: Vec<Vec<f32>> = (0..PARTS.min(self.batches.len()))
             .into_par_iter()
-            .map(|channel_index| {
+            .map(|part| {
                 let mut sums = vec![0.0; self.numbers.len()];
-                (channel_index..self.batches.len()).step_by(LANES).for_each(|index| each(index, &mut sums));
+                (part..self.batches.len()).step_by(PARTS).for_each(|index| each(index, &mut sums));
                 sums
             })
             .collect();
         let mut total = vec![0.0f32; self.numbers.len()];
-        for channel_index in &channel_indices {
-            total.iter_mut().zip(channel_index).for_each(|(total, value)| *total += value);
+        for part in &parts {
+            total.iter_mut().zip(part).for_each(|(total, value)| *total += value);
         }
         let share = 1.0 / self.images.max(1) as f32;
         for value in &mut total {

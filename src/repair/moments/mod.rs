@@ -2,7 +2,6 @@
 //! channel contributes to their outputs, class by class (`classwise.md` C1).
 
 mod extent;
-mod geometry;
 mod pairs;
 mod sampling;
 mod weight;
@@ -12,17 +11,18 @@ use std::collections::BTreeMap;
 use faer::Mat;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Par};
-use ndarray::{ArrayD, Axis};
+use ndarray::{ArrayD, ArrayViewD, Axis};
 use rayon::prelude::*;
 
 use self::extent::Extent;
-use self::geometry::Window;
 pub(super) use self::pairs::Pairs;
 use self::sampling::{Draw, wanted_positions};
 use self::weight::columns_by_outputs;
 pub(super) use self::weight::{Weight, add_bias, put};
 use crate::channels::{Channels, ConsumerInput};
 use crate::model::{Model, ModelError};
+use crate::ops::window::{PlacedWindow, Window};
+use crate::proto::onnx::NodeProto;
 use crate::statistics::Contributions;
 
 /// Columns (channel, kernel position) above which only channels are regressed on channels: 42 MB of products.
@@ -67,7 +67,7 @@ pub enum Products {
 pub(super) struct Consumer {
     value: String,
     axis: usize,
-    window: Option<Window>,
+    window: Option<PlacedWindow>,
     /// Kernel positions of the weight.
     pub(super) kernel_size: usize,
     /// Sum over all positions of what every (channel, kernel position) reads.
@@ -160,7 +160,7 @@ impl Moments {
 /// How a consumer reads.
 struct Read {
     channels: usize,
-    window: Option<Window>,
+    window: Option<PlacedWindow>,
     positions: usize,
 }
 
@@ -169,15 +169,15 @@ impl Read {
         let node = &model.graph().node[input.node];
         let weight = channels.use_ids(input.node, input.weight.0).map(|ids| ids.shape.clone()).unwrap_or_default();
         let output = node.output.first().and_then(|name| channels.shape(name)).unwrap_or_default();
-        let window = Window::of(node, &weight, output);
+        let window = placed(node, &weight, (channels.shape(&input.value).unwrap_or_default(), output));
         let shape = channels.shape(&input.value).unwrap_or_default();
         let inside = shape.iter().product::<usize>() / input.size.max(1);
-        let positions = window.as_ref().map_or(inside, Window::positions);
+        let positions = window.as_ref().map_or(inside, PlacedWindow::positions);
         Self { channels: input.size, window, positions }
     }
 
     fn kernel_size(&self) -> usize {
-        self.window.as_ref().map_or(1, Window::kernel_size)
+        self.window.as_ref().map_or(1, PlacedWindow::kernel_size)
     }
 
     /// What is gathered where there is room.
@@ -195,6 +195,31 @@ impl Read {
             classes: options.classes.filter(|_| contributing).unwrap_or(0),
         }
     }
+}
+
+/// The window of a convolution over two axes whose padding is explicit; `None` for everything else.
+fn placed(node: &NodeProto, weight: &[usize], (input, output): (&[usize], &[usize])) -> Option<PlacedWindow> {
+    let (4, 4, 4, "Conv") = (weight.len(), input.len(), output.len(), node.op_type()) else { return None };
+    Window::of(node, Some(&weight[2..])).ok()?.place(&input[2..], &output[2..])
+}
+
+/// Adds, for every channel and kernel position, the sum over output positions of what is read: `[C, kernel_size]`. Returns
+/// the number of output positions over the batch.
+fn add_sums(window: &PlacedWindow, x: &ArrayViewD<'_, f32>, sums: &mut [f64]) -> usize {
+    let (Some(values), Some(&n), Some(&channels)) = (x.as_slice(), x.shape().first(), x.shape().get(1)) else {
+        return 0;
+    };
+    let (area, own) = (window.area(), window.sums());
+    if values.len() != n * channels * area {
+        return 0;
+    }
+    // Channels are independent, so the sums do not depend on the number of threads.
+    sums.par_chunks_mut(window.kernel_size()).enumerate().for_each(|(channel, sums)| {
+        for image in 0..n {
+            own.add(&values[(image * channels + channel) * area..][..area], sums);
+        }
+    });
+    n * window.positions()
 }
 
 impl Consumer {
@@ -231,7 +256,7 @@ impl Consumer {
     /// Adds a batch; `kinds`: class and weight of every image.
     fn add(&mut self, value: &ArrayD<f32>, draw: &Draw, kinds: &[(usize, f64)]) {
         if let Some(window) = &self.window {
-            self.count += window.add_sums(&value.view(), &mut self.sums);
+            self.count += add_sums(window, &value.view(), &mut self.sums);
         } else {
             // Without a window (or with one that is not followed) borders count like the rest.
             for (channel, slice) in value.axis_iter(Axis(self.axis)).enumerate() {

@@ -6,7 +6,7 @@ use rand::seq::index::sample;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use super::geometry::Window;
+use crate::ops::window::PlacedWindow;
 
 /// Rows (image, position) that enter one problem at most.
 const MOST_ROWS: usize = 40_000;
@@ -59,23 +59,20 @@ impl Draw {
     }
 
     /// Patches `[C * kernel_size, rows]` at sampled output positions; padding reads zero.
-    pub(in crate::repair) fn patches(&self, value: &ArrayD<f32>, window: &Window) -> Mat<f64> {
-        let (&[n, channels, height, width], Some(values)) = (value.shape(), value.as_slice()) else {
+    pub(in crate::repair) fn patches(&self, value: &ArrayD<f32>, window: &PlacedWindow) -> Mat<f64> {
+        let (Some(&n), Some(&channels), Some(values)) = (value.shape().first(), value.shape().get(1), value.as_slice())
+        else {
             return Mat::zeros(0, 0);
         };
-        let (kernel_size, positions) = (window.kernel_size(), window.positions());
+        let (kernel_size, positions, area) = (window.kernel_size(), window.positions(), window.area());
         let wanted = wanted_positions(self.images, positions);
         let mut rows = Mat::zeros(channels * kernel_size, n * wanted);
         for image in 0..n {
             for (row, position) in self.positions(image, positions).into_iter().enumerate() {
-                let reads: Vec<(usize, usize)> = (0..kernel_size)
-                    .filter_map(|kernel_position| {
-                        Some((kernel_position, window.reads(position, kernel_position, height, width)?))
-                    })
-                    .map(|(kernel_position, (y, x))| (kernel_position, y * width + x))
-                    .collect();
+                let reads: Vec<(usize, usize)> =
+                    (0..kernel_size).filter_map(|k| Some((k, window.reads(position, k)?))).collect();
                 for channel in 0..channels {
-                    let map = &values[(image * channels + channel) * height * width..][..height * width];
+                    let map = &values[(image * channels + channel) * area..][..area];
                     for &(kernel_position, at) in &reads {
                         rows[(channel * kernel_size + kernel_position, image * wanted + row)] = f64::from(map[at]);
                     }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::chain::{Chain, Readers};
-use super::patches::Geometry;
 use crate::model::node::{float_attribute, int_attribute};
 use crate::model::{Model, TensorData};
+use crate::ops::window::Window;
 use crate::proto::onnx::NodeProto;
 use crate::surgery::{captured, topological_order};
 
@@ -29,7 +29,7 @@ pub(super) struct Layer {
 #[derive(Debug)]
 pub(super) enum Form {
     /// `[O, C / groups, kernel]`, or `[C, O / groups, kernel]` if transposed.
-    Window(Geometry),
+    Window { window: Window, groups: usize },
     /// `[K, O]`, or `[O, K]` if transposed; the input's last axis is summed.
     Product { transposed: bool },
 }
@@ -49,7 +49,7 @@ impl Layer {
     /// Groups of channels that do not see each other.
     pub(super) fn groups(&self) -> usize {
         match &self.form {
-            Form::Window(geometry) => geometry.groups,
+            Form::Window { groups, .. } => *groups,
             Form::Product { .. } => 1,
         }
     }
@@ -57,7 +57,7 @@ impl Layer {
     /// Channel axis of the output, counted from the end where that is negative.
     pub(super) fn axis(&self, rank: usize) -> usize {
         match self.form {
-            Form::Window(_) => 1,
+            Form::Window { .. } => 1,
             Form::Product { .. } => rank - 1,
         }
     }
@@ -99,7 +99,7 @@ fn layer(model: &Model, readers: &Readers, index: usize) -> Option<Layer> {
         (None, _) => Bias::Missing,
     };
     let (input, output) = (node.input.first()?.clone(), node.output.first()?.clone());
-    let from_end = if matches!(form, Form::Window(_)) { data.dims.len() - 1 } else { 1 };
+    let from_end = if matches!(form, Form::Window { .. }) { data.dims.len() - 1 } else { 1 };
     let chain = Chain::after(model, readers, &output, from_end);
     if bias == Bias::None && node.input.get(2).is_some_and(|name| !name.is_empty()) && chain.affine.is_none() {
         // A bias that others read too cannot be shifted.
@@ -111,7 +111,11 @@ fn layer(model: &Model, readers: &Readers, index: usize) -> Option<Layer> {
 fn form(node: &NodeProto, weight: &TensorData) -> Option<Form> {
     let float = |name: &str| float_attribute(node, name).unwrap_or(1.0);
     match node.op_type() {
-        "Conv" | "ConvTranspose" if weight.dims.len() > 2 => Geometry::of(node, &weight.dims[2..]).map(Form::Window),
+        "Conv" | "ConvTranspose" if weight.dims.len() > 2 => {
+            let groups =
+                usize::try_from(int_attribute(node, "group").unwrap_or(1)).ok().filter(|groups| *groups > 0)?;
+            Some(Form::Window { window: Window::of(node, Some(&weight.dims[2..])).ok()?, groups })
+        }
         "Gemm" if float("alpha").to_bits() == 1.0_f32.to_bits() && float("beta").to_bits() == 1.0_f32.to_bits() => {
             let transposed = int_attribute(node, "transB").unwrap_or(0) != 0;
             (int_attribute(node, "transA").unwrap_or(0) == 0).then_some(Form::Product { transposed })

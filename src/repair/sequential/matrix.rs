@@ -46,8 +46,8 @@ impl Matrix {
         let data = model.tensor(&graph.initializer[layer.weight]).ok()?;
         let values = data.to_f32()?;
         let (kind, groups) = match &layer.form {
-            Form::Window(geometry) if geometry.transposed => (Kind::Transposed, geometry.groups),
-            Form::Window(geometry) => (Kind::Window, geometry.groups),
+            Form::Window { window, groups } if window.is_transposed() => (Kind::Transposed, *groups),
+            Form::Window { groups, .. } => (Kind::Window, *groups),
             Form::Product { transposed: true } => (Kind::OutputsFirst, 1),
             Form::Product { transposed: false } => (Kind::InputsFirst, 1),
         };

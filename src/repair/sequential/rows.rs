@@ -44,7 +44,7 @@ impl Shape {
             return None;
         }
         let (reads, channels, of, last) = match &layer.form {
-            Form::Window(geometry) => (Reads::of(geometry, &x[2..], &target[2..])?, x[1], target[1], false),
+            Form::Window { window, .. } => (Reads::of(window, &x[2..], &target[2..])?, x[1], target[1], false),
             Form::Product { .. } => {
                 let axis = x.len() - 1;
                 let inner: usize = x[1..axis].iter().product();

@@ -1,4 +1,4 @@
-//! Convolution over two axes, grouped and depthwise ones too.
+//! Convolution over any number of axes, grouped and depthwise ones too.
 //!
 //! <https://onnx.ai/onnx/operators/onnx__Conv.html> (opset 1, 11, 22)
 
@@ -7,12 +7,12 @@ use faer::{Accum, Mat, MatMut, MatRef, Par};
 
 use super::super::blocks::{Affine, Layout, Stored, add_moments, kept_input};
 use super::super::site::Site;
-use super::window::Window;
-use super::{Array, At, Keeps, Made, Operator, array, elements};
+use super::{Array, At, Keeps, Made, Operator, array, elements, placed};
+use crate::ops::window::PlacedWindow;
 
 pub(super) fn make(site: &Site<'_>) -> Option<Made> {
     let weight = site.floats(1)?;
-    let &[outputs, channels, kh, kw] = weight.shape() else { return None };
+    let &[outputs, channels, ref kernel @ ..] = weight.shape() else { return None };
     let groups = usize::try_from(site.int("group").unwrap_or(1)).ok().filter(|&groups| groups > 0)?;
     let (&[batch, c, ..], &[_, o, ..]) = (site.shape(0)?, site.output_shape(0)?) else { return None };
     if weight.is_empty() || outputs % groups != 0 || channels * groups != c || outputs != o {
@@ -22,13 +22,13 @@ pub(super) fn make(site: &Site<'_>) -> Option<Made> {
     if bias && site.floats(2)?.len() != outputs {
         return None;
     }
-    let window = Window::of(site, [kh, kw])?;
-    let layout = Layout { groups, outputs: outputs / groups, inputs: channels * window.consumer_inputs(), bias };
+    let window = placed(site, Some(kernel))?;
+    let layout = Layout { groups, outputs: outputs / groups, inputs: channels * window.kernel_size(), bias };
     Some(Made::new(Conv { window, layout, channels, batch }, &[0]))
 }
 
 struct Conv {
-    window: Window,
+    window: PlacedWindow,
     layout: Layout,
     /// Input channels of one group.
     channels: usize,
@@ -81,14 +81,12 @@ impl Conv {
         self.parts(|group, x, y| {
             let (planes, out) = (&input[x], &mut output[y]);
             if self.is_depthwise() {
-                let consumer_inputs = &weights[self.layout.range(group)];
-                let stride = self.window.strides[1];
-                self.window.runs(|consumer_input, to, from, count| {
-                    let source = planes[from..].iter().step_by(stride);
-                    out[to..to + count]
-                        .iter_mut()
-                        .zip(source)
-                        .for_each(|(y, x)| *y += consumer_inputs[consumer_input] * x);
+                let kernel = &weights[self.layout.range(group)];
+                let stride = self.window.stride();
+                self.window.segments(|own| {
+                    let source = planes[own.input..].iter().step_by(stride);
+                    let target = out[own.output..own.output + own.count].iter_mut();
+                    target.zip(source).for_each(|(y, x)| *y += kernel[own.kernel_position] * x);
                 });
                 return;
             }
@@ -109,9 +107,12 @@ impl Conv {
         out
     }
 
+    fn shape(&self, channels: usize, spatial: &[usize]) -> Vec<usize> {
+        [&[self.batch, channels], spatial].concat()
+    }
+
     fn shaped(&self, elements: Vec<f32>) -> Option<Array> {
-        let [h, w] = self.window.output;
-        array(&[self.batch, self.layout.groups * self.layout.outputs, h, w], elements)
+        array(&self.shape(self.layout.groups * self.layout.outputs, self.window.output()), elements)
     }
 
     /// Sums of cotangents times windows, and of cotangents.
@@ -128,10 +129,11 @@ impl Conv {
                 biases.iter_mut().zip(planes).for_each(|(bias, plane)| *bias += plane.iter().sum::<f32>());
             }
             if self.is_depthwise() {
-                let stride = self.window.strides[1];
-                self.window.runs(|consumer_input, to, from, count| {
-                    let source = planes[from..].iter().step_by(stride);
-                    sums[consumer_input] += ups[to..to + count].iter().zip(source).map(|(u, x)| u * x).sum::<f32>();
+                let stride = self.window.stride();
+                self.window.segments(|own| {
+                    let source = planes[own.input..].iter().step_by(stride);
+                    let ups = ups[own.output..own.output + own.count].iter();
+                    sums[own.kernel_position] += ups.zip(source).map(|(u, x)| u * x).sum::<f32>();
                 });
                 return;
             }
@@ -151,11 +153,12 @@ impl Conv {
         self.parts(|group, x, y| {
             let (planes, ups) = (&mut out[x], &cotangent[y]);
             if self.is_depthwise() {
-                let consumer_inputs = &weights[self.layout.range(group)];
-                let stride = self.window.strides[1];
-                self.window.runs(|consumer_input, to, from, count| {
-                    let target = planes[from..].iter_mut().step_by(stride);
-                    target.zip(&ups[to..to + count]).for_each(|(x, u)| *x += consumer_inputs[consumer_input] * u);
+                let kernel = &weights[self.layout.range(group)];
+                let stride = self.window.stride();
+                self.window.segments(|own| {
+                    let target = planes[own.input..].iter_mut().step_by(stride);
+                    let ups = &ups[own.output..own.output + own.count];
+                    target.zip(ups).for_each(|(x, u)| *x += kernel[own.kernel_position] * u);
                 });
                 return;
             }
@@ -209,8 +212,8 @@ impl Operator for Conv {
         if wanted != [true] {
             return vec![None];
         }
-        let [h, w] = self.window.input;
-        vec![array(&[self.batch, self.layout.groups * self.channels, h, w], self.back(at.numbers, up))]
+        let shape = self.shape(self.layout.groups * self.channels, self.window.input());
+        vec![array(&shape, self.back(at.numbers, up))]
     }
 
     fn affine(&self) -> Option<&dyn Affine> {

@@ -13,13 +13,13 @@ mod normalization;
 mod pool;
 mod reduce;
 mod unary;
-mod window;
 
 use ndarray::ArrayD;
 
 use super::blocks::Affine;
 use super::site::Site;
 use crate::model::node::is_onnx;
+use crate::ops::window::{PlacedWindow, Window};
 use crate::proto::onnx::NodeProto;
 
 /// Values of one batch, in row-major order.
@@ -163,4 +163,14 @@ pub(super) fn array(shape: &[usize], elements: Vec<f32>) -> Option<Array> {
 /// The elements; empty for an array that is not in row-major order, which is never made here.
 pub(super) fn elements(array: &Array) -> &[f32] {
     array.as_slice().unwrap_or_default()
+}
+
+/// The window of a convolution (`kernel`: the spatial shape of its weight) or pool. The output's size is the engine's, which
+/// settles `ceil_mode`.
+pub(super) fn placed(site: &Site<'_>, kernel: Option<&[usize]>) -> Option<PlacedWindow> {
+    let (input, output) = (site.shape(0)?, site.output_shape(0)?);
+    if input.len() < 3 || output.len() != input.len() {
+        return None;
+    }
+    Window::of(site.node, kernel).ok()?.place(&input[2..], &output[2..])
 }

@@ -4,28 +4,26 @@
 //! <https://onnx.ai/onnx/operators/onnx__AveragePool.html> (opset 1, 7, 10, 11, 19, 22)
 
 use super::super::site::Site;
-use super::window::Window;
-use super::{Array, At, Keeps, Made, Operator, array, elements};
+use super::{Array, At, Keeps, Made, Operator, array, elements, placed};
+use crate::ops::window::{PlacedWindow, Segment};
 
 pub(super) fn make(site: &Site<'_>) -> Option<Made> {
-    let kernel = site.ints("kernel_shape")?;
-    let &[kh, kw] = kernel.as_slice() else { return None };
-    let window = Window::of(site, [usize::try_from(kh).ok()?, usize::try_from(kw).ok()?])?;
+    let window = placed(site, None)?;
     let (input, output) = (site.shape(0)?.to_vec(), site.output_shape(0)?.to_vec());
     if site.node.op_type() == "MaxPool" {
         return Some(Made::new(MaxPool { window, input, output }, &[0]));
     }
     let padded = site.int("count_include_pad").unwrap_or(0) != 0;
     let mut inside = vec![0usize; window.positions()];
-    window.runs(|_, out, _, count| inside[out..out + count].iter_mut().for_each(|number| *number += 1));
+    window.segments(|own| inside[own.output..own.output + own.count].iter_mut().for_each(|number| *number += 1));
     // Windows that reach over the padding in `ceil_mode` count less; the comparison with the engine finds them.
-    let count = |&inside: &usize| if padded { window.consumer_inputs() } else { inside };
+    let count = |&inside: &usize| if padded { window.kernel_size() } else { inside };
     let shares = inside.iter().map(|inside| 1.0 / count(inside).max(1) as f32).collect();
     Some(Made::new(AveragePool { window, shares, input, output }, &[0]))
 }
 
 struct AveragePool {
-    window: Window,
+    window: PlacedWindow,
     /// Share of each number in the mean, position by position.
     shares: Vec<f32>,
     input: Vec<usize>,
@@ -39,10 +37,10 @@ impl Operator for AveragePool {
 
     fn forward(&self, inputs: &[&Array], _numbers: &[f32]) -> Option<Array> {
         let mut out = vec![0.0; self.output.iter().product()];
-        let (area, stride) = (self.window.area(), self.window.strides[1]);
+        let (area, stride) = (self.window.area(), self.window.stride());
         let planes = elements(inputs.first()?).chunks_exact(area.max(1));
         for (plane, out) in planes.zip(out.chunks_exact_mut(self.shares.len().max(1))) {
-            self.window.runs(|_, to, from, count| {
+            self.window.segments(|Segment { output: to, input: from, count, .. }| {
                 let source = plane[from..].iter().step_by(stride);
                 out[to..to + count].iter_mut().zip(source).for_each(|(sum, value)| *sum += value);
             });
@@ -60,10 +58,10 @@ impl Operator for AveragePool {
             return vec![None];
         }
         let mut out = vec![0.0; self.input.iter().product()];
-        let stride = self.window.strides[1];
+        let stride = self.window.stride();
         let ups = elements(cotangent).chunks_exact(self.shares.len().max(1));
         for (plane, up) in out.chunks_exact_mut(self.window.area().max(1)).zip(ups) {
-            self.window.runs(|_, to, from, count| {
+            self.window.segments(|Segment { output: to, input: from, count, .. }| {
                 let target = plane[from..].iter_mut().step_by(stride);
                 let source = up[to..to + count].iter().zip(&self.shares[to..to + count]);
                 target.zip(source).for_each(|(target, (value, share))| *target += value * share);
@@ -74,7 +72,7 @@ impl Operator for AveragePool {
 }
 
 struct MaxPool {
-    window: Window,
+    window: PlacedWindow,
     input: Vec<usize>,
     output: Vec<usize>,
 }
@@ -82,12 +80,12 @@ struct MaxPool {
 impl MaxPool {
     /// For every output of all planes the index of the largest input; the first of equals.
     fn largest(&self, input: &Array) -> Vec<usize> {
-        let (area, positions, stride) = (self.window.area(), self.window.positions(), self.window.strides[1]);
+        let (area, positions, stride) = (self.window.area(), self.window.positions(), self.window.stride());
         let mut found = vec![usize::MAX; self.output.iter().product()];
         let values = elements(input);
         for (number, best) in found.chunks_exact_mut(positions.max(1)).enumerate() {
             let offset = number * area;
-            self.window.runs(|_, to, from, count| {
+            self.window.segments(|Segment { output: to, input: from, count, .. }| {
                 for (step, best) in best[to..to + count].iter_mut().enumerate() {
                     let index = offset + from + step * stride;
                     if *best == usize::MAX

@@ -1,0 +1,8 @@
+//! What an ONNX operator is, in one place: windows, linear maps, scale and shift, scalar functions, where constants are
+//! stored, and which family an operator belongs to.
+//!
+//! The analysis, the repair, the derivatives and the reports ask here; none of them reads a window's attributes, a stored
+//! weight or an activation's parameters on its own. [`table`] says of every operator what is supported;
+//! `onnx-prune operators` prints it.
+
+pub(crate) mod window;

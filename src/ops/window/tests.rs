@@ -1,0 +1,98 @@
+use super::*;
+use crate::proto::onnx::AttributeProto;
+
+fn node(op: &str, ints: &[(&str, &[i64])], auto_pad: &str) -> NodeProto {
+    let mut attribute: Vec<AttributeProto> = ints
+        .iter()
+        .map(|(name, values)| AttributeProto {
+            name: Some((*name).into()),
+            ints: values.to_vec(),
+            ..AttributeProto::default()
+        })
+        .collect();
+    if !auto_pad.is_empty() {
+        let text = Some(auto_pad.as_bytes().to_vec().into());
+        attribute.push(AttributeProto { name: Some("auto_pad".into()), s: text, ..AttributeProto::default() });
+    }
+    NodeProto { op_type: Some(op.into()), attribute, ..NodeProto::default() }
+}
+
+fn placed(node: &NodeProto, kernel: &[usize], input: &[usize]) -> PlacedWindow {
+    let window = Window::of(node, Some(kernel)).unwrap();
+    window.place(input, &window.output(input).unwrap()).unwrap()
+}
+
+/// What a position reads of an image that counts from 1; 0 is the padding.
+fn patch(window: &PlacedWindow, position: usize) -> Vec<usize> {
+    (0..window.kernel_size()).map(|k| window.reads(position, k).map_or(0, |at| at + 1)).collect()
+}
+
+#[test]
+fn windows_with_stride_padding_and_dilation() {
+    let own = node("Conv", &[("strides", &[2, 1]), ("pads", &[1, 0, 0, 0]), ("dilations", &[1, 2])], "");
+    // 4 x 5 image, kernel 2 x 2: rows 2o - 1 + {0, 1}, columns o + {0, 2}.
+    let window = placed(&own, &[2, 2], &[4, 5]);
+    assert_eq!(window.output(), [2, 3]);
+    assert_eq!(patch(&window, 0), [0, 0, 1, 3]);
+    assert_eq!(patch(&window, 5), [8, 10, 13, 15]);
+}
+
+#[test]
+fn transposed_windows_read_where_the_stride_divides() {
+    // y[o] = sum over k of w[k] x[(o - k) / 2].
+    let window = placed(&node("ConvTranspose", &[("strides", &[2])], ""), &[3], &[3]);
+    assert_eq!(window.output(), [7]);
+    let found: Vec<Vec<usize>> = (0..7).map(|o| patch(&window, o)).collect();
+    assert_eq!(found[0], [1, 0, 0]);
+    assert_eq!(found[2], [2, 0, 1]);
+    assert_eq!(found[3], [0, 2, 0]);
+    assert_eq!(found[6], [0, 0, 3]);
+}
+
+#[test]
+fn same_puts_the_odd_padding_where_it_says() {
+    // 4 positions with stride 2 and kernel 3: 2 outputs, one position of padding in all.
+    let upper = placed(&node("Conv", &[("strides", &[2])], "SAME_UPPER"), &[3], &[4]);
+    let lower = placed(&node("Conv", &[("strides", &[2])], "SAME_LOWER"), &[3], &[4]);
+    assert_eq!((patch(&upper, 0), patch(&upper, 1)), (vec![1, 2, 3], vec![3, 4, 0]));
+    assert_eq!((patch(&lower, 0), patch(&lower, 1)), (vec![0, 1, 2], vec![2, 3, 4]));
+    let valid = placed(&node("Conv", &[("pads", &[1, 1])], "VALID"), &[3], &[4]);
+    assert_eq!((valid.output(), patch(&valid, 0)), (&[2][..], vec![1, 2, 3]));
+}
+
+#[test]
+fn segments_and_sums_agree_with_single_reads() {
+    for (kernel, input, attributes) in [
+        (vec![3], vec![7], vec![("strides", vec![2]), ("pads", vec![1, 2])]),
+        (vec![3, 2], vec![5, 6], vec![("strides", vec![1, 2]), ("pads", vec![1, 0, 1, 1]), ("dilations", vec![2, 1])]),
+        (vec![2, 3, 2], vec![3, 5, 4], vec![("pads", vec![0, 1, 1, 1, 0, 0]), ("strides", vec![1, 2, 1])]),
+    ] {
+        let ints: Vec<(&str, &[i64])> = attributes.iter().map(|(name, values)| (*name, values.as_slice())).collect();
+        let window = placed(&node("Conv", &ints, ""), &kernel, &input);
+        let plane: Vec<f32> = (0..window.area()).map(|at| at as f32 + 1.0).collect();
+        let mut columns = vec![0.0; window.kernel_size() * window.positions()];
+        window.gather(&plane, &mut columns);
+        let mut sums = vec![0.0; window.kernel_size()];
+        window.sums().add(&plane, &mut sums);
+        for (k, row) in columns.chunks_exact(window.positions()).enumerate() {
+            let read: Vec<f32> =
+                (0..window.positions()).map(|o| window.reads(o, k).map_or(0.0, |at| plane[at])).collect();
+            assert_eq!(row, read);
+            assert_eq!(sums[k], read.iter().map(|&value| f64::from(value)).sum::<f64>());
+        }
+    }
+}
+
+#[test]
+fn the_adjoint_of_a_transposed_convolution_reads_what_it_writes() {
+    let own = node("ConvTranspose", &[("strides", &[2, 1]), ("pads", &[1, 0, 0, 1]), ("dilations", &[1, 2])], "");
+    let window = placed(&own, &[3, 2], &[3, 4]);
+    let adjoint = window.adjoint().unwrap();
+    for k in 0..window.kernel_size() {
+        for o in 0..window.positions() {
+            let writers: Vec<usize> = (0..adjoint.positions()).filter(|&x| adjoint.reads(x, k) == Some(o)).collect();
+            assert_eq!(window.reads(o, k).into_iter().collect::<Vec<_>>(), writers);
+        }
+    }
+    assert!(adjoint.adjoint().is_none());
+}
