@@ -6,7 +6,9 @@ use super::cut::Cut;
 use super::groups::{self, Group, Protected};
 use super::ids::Ids;
 use super::indices::{ChannelIndex, ChannelIndices, Reason, Role};
-use super::propagation::{self, Dim, MacTerm, Opaque, Propagation, Restriction, Sizes, Source, Use, operator_reason};
+use super::propagation::{
+    self, ConstantId, Dim, MacTerm, Opaque, Propagation, Restriction, Sizes, Use, operator_reason,
+};
 use crate::model::Model;
 use crate::model::node::node_name;
 use crate::proto::onnx::NodeProto;
@@ -266,7 +268,7 @@ impl Channels {
         &self.uses
     }
 
-    pub(crate) fn source(&self, node: usize, input: usize) -> Option<Source> {
+    pub(crate) fn source(&self, node: usize, input: usize) -> Option<ConstantId> {
         self.uses_at.get(&(node, input)).map(|&id| self.uses[id].source)
     }
 

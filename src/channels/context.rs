@@ -3,7 +3,7 @@
 use super::ids::{Ids, is_tractable, unite_elementwise};
 use super::indices::{ChannelIndex, Place, Role};
 use super::propagation::{
-    Contraction, Dim, MacTerm, Propagation, Protect, Restriction, Source, Use, Value, distinct, operator_reason,
+    ConstantId, Contraction, Dim, MacTerm, Propagation, Protect, Restriction, Use, Value, distinct, operator_reason,
 };
 use crate::model::axes::resolve_axis;
 use crate::model::node::{int_attribute, ints_attribute, text_attribute};
@@ -82,7 +82,7 @@ impl RuleContext<'_, '_> {
 
     /// A large weight that several nodes of one kind read (a head over every level of a pyramid) is cut for all of them
     /// alike: a copy for each would make the file larger than it was.
-    fn tie(&mut self, input: usize, source: Source, ids: &Ids) {
+    fn tie(&mut self, input: usize, source: ConstantId, ids: &Ids) {
         if ids.rank() < 2 || ids.elements() < LEAST_TIED {
             return;
         }

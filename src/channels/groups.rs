@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::analysis::Channels;
 use super::indices::{ChannelIndex, Place, Reason, Role, SiteId};
-use super::propagation::{Contraction, Propagation, Source};
+use super::propagation::{ConstantId, Contraction, Propagation};
 use crate::model::node::node_name;
 
 /// Number of a group in [`Channels::groups`].
@@ -303,8 +303,8 @@ impl Channels {
     pub fn tensor_name(&self, model: &crate::model::Model, slices: &Slices) -> Option<String> {
         let name = model.graph().node.get(slices.node)?.input.get(slices.input)?;
         Some(match self.source(slices.node, slices.input)? {
-            Source::Initializer(index) => model.graph().initializer.get(index)?.name().to_owned(),
-            Source::Node(_) => name.clone(),
+            ConstantId::Initializer(index) => model.graph().initializer.get(index)?.name().to_owned(),
+            ConstantId::Node(_) => name.clone(),
         })
     }
 }

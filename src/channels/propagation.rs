@@ -9,24 +9,16 @@ use super::ops;
 use crate::model::node::tensor_info;
 use crate::model::node::{attribute, int_attribute, ints_attribute, is_onnx, node_name};
 use crate::model::{DataType, Model};
+pub(crate) use crate::ops::constant::{ConstantId, tensor as source_tensor};
 use crate::proto::onnx::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 use crate::surgery::{captured, topological_order};
-
-/// Where a constant is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Source {
-    /// Index into the graph's initializers.
-    Initializer(usize),
-    /// Index of a `Constant` node with a tensor `value`.
-    Node(usize),
-}
 
 /// One input of one node that reads a constant. Channel indices belong to uses, so that shared tensors are cut independently.
 #[derive(Debug, Clone)]
 pub(crate) struct Use {
     pub(crate) node: usize,
     pub(crate) input: usize,
-    pub(crate) source: Source,
+    pub(crate) source: ConstantId,
     pub(crate) ids: Ids,
 }
 
@@ -83,7 +75,7 @@ pub(crate) struct Value {
     /// `None`: nothing is known, not even the shape.
     pub(crate) ids: Option<Ids>,
     pub(crate) numbers: Option<Numbers>,
-    pub(crate) source: Option<Source>,
+    pub(crate) source: Option<ConstantId>,
     /// Depends on constants only.
     pub(crate) constant: bool,
 }
@@ -217,7 +209,7 @@ impl<'m> Propagation<'m> {
 
     fn start(&mut self, sizes: &Sizes) {
         for (index, tensor) in self.graph.initializer.iter().enumerate() {
-            self.constant(tensor.name(), tensor, Source::Initializer(index));
+            self.constant(tensor.name(), tensor, ConstantId::Initializer(index));
         }
         for input in &self.graph.input {
             if self.values.contains_key(input.name()) {
@@ -229,7 +221,7 @@ impl<'m> Propagation<'m> {
         }
     }
 
-    fn constant(&mut self, name: &str, tensor: &TensorProto, source: Source) {
+    fn constant(&mut self, name: &str, tensor: &TensorProto, source: ConstantId) {
         let shape: Vec<usize> = tensor.dims.iter().map(|&dim| usize::try_from(dim).unwrap_or(0)).collect();
         let small = shape.iter().try_fold(1usize, |all, &size| all.checked_mul(size)).is_some_and(|n| n <= 4096);
         let numbers = small.then(|| self.model.tensor(tensor).ok()).flatten().and_then(|d| Numbers::from_tensor(&d));
@@ -298,7 +290,7 @@ impl<'m> Propagation<'m> {
             value.numbers = match attribute.name() {
                 "value" => {
                     if let Some(tensor) = &attribute.t {
-                        self.constant(name, tensor, Source::Node(index));
+                        self.constant(name, tensor, ConstantId::Node(index));
                         return;
                     }
                     None
@@ -417,7 +409,7 @@ impl<'m> Propagation<'m> {
     }
 
     /// The tensor of a source.
-    pub(crate) fn tensor(&self, source: Source) -> Option<&'m TensorProto> {
+    pub(crate) fn tensor(&self, source: ConstantId) -> Option<&'m TensorProto> {
         source_tensor(self.graph, source)
     }
 }
@@ -432,14 +424,6 @@ fn promised(node: &NodeProto, output: usize, sizes: &Sizes) -> Option<Vec<usize>
         _ => return None,
     };
     sizes.of(own)
-}
-
-/// The tensor of a source in `graph`.
-pub(crate) fn source_tensor(graph: &GraphProto, source: Source) -> Option<&TensorProto> {
-    match source {
-        Source::Initializer(index) => graph.initializer.get(index),
-        Source::Node(index) => attribute(graph.node.get(index)?, "value")?.t.as_ref(),
-    }
 }
 
 pub(crate) fn distinct(mut channel_indices: Vec<ChannelIndex>) -> Vec<ChannelIndex> {

@@ -5,4 +5,8 @@
 //! weight or an activation's parameters on its own. [`table`] says of every operator what is supported;
 //! `onnx-prune operators` prints it.
 
+pub(crate) mod constant;
+pub(crate) mod linear;
+pub(crate) mod normalization;
+pub(crate) mod scalar;
 pub(crate) mod window;

@@ -3,6 +3,7 @@
 //! Bias correction (7.2), least squares over whole windows (7.4) or over channels (7.3) where windows are too large, from
 //! moments of the dense model's activations, gathered in the calibration pass. A consumer that cannot be refitted keeps its weights, and the report says so.
 
+mod draws;
 pub mod global;
 mod local;
 mod moments;

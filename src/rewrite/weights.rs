@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::RewriteError;
 use crate::channels::indices::{Place, Role};
-use crate::channels::propagation::{Source, Use, source_tensor};
+use crate::channels::propagation::{ConstantId, Use, source_tensor};
 use crate::channels::{Channels, Cut};
 use crate::model::{Model, TensorData};
 use crate::proto::onnx::GraphProto;
@@ -84,7 +84,7 @@ fn replace(
     mut wish: impl FnMut(&Use) -> Wish,
     change: impl Fn(&TensorData, usize, &[usize]) -> Option<TensorData>,
 ) -> Result<(), RewriteError> {
-    let mut by_source: BTreeMap<Source, BTreeMap<Wish, Vec<(usize, usize)>>> = BTreeMap::new();
+    let mut by_source: BTreeMap<ConstantId, BTreeMap<Wish, Vec<(usize, usize)>>> = BTreeMap::new();
     for read in channels.uses() {
         let wanted = wish(read);
         by_source.entry(read.source).or_default().entry(wanted).or_default().push((read.node, read.input));
@@ -93,8 +93,8 @@ fn replace(
     for (source, wishes) in by_source {
         let Some(tensor) = source_tensor(model.graph(), source) else { continue };
         let name = match source {
-            Source::Initializer(_) => tensor.name().to_owned(),
-            Source::Node(index) => model.graph().node[index].output[0].clone(),
+            ConstantId::Initializer(_) => tensor.name().to_owned(),
+            ConstantId::Node(index) => model.graph().node[index].output[0].clone(),
         };
         let readers = counts.get(&name).copied().unwrap_or(0);
         let mut copies: Vec<(String, TensorData)> = Vec::new();
@@ -133,10 +133,10 @@ fn replace(
 }
 
 /// Replaces a stored tensor where it stands, keeping its name, doc string and metadata.
-fn store(graph: &mut GraphProto, source: Source, data: &TensorData) {
+fn store(graph: &mut GraphProto, source: ConstantId, data: &TensorData) {
     let tensor = match source {
-        Source::Initializer(index) => graph.initializer.get_mut(index),
-        Source::Node(index) => graph.node.get_mut(index).and_then(|node| {
+        ConstantId::Initializer(index) => graph.initializer.get_mut(index),
+        ConstantId::Node(index) => graph.node.get_mut(index).and_then(|node| {
             node.attribute.iter_mut().find(|attribute| attribute.name() == "value").and_then(|value| value.t.as_mut())
         }),
     };

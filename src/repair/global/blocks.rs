@@ -6,6 +6,8 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par};
 
 use super::ops::{Array, At};
+use crate::ops::linear::LinearMap;
+use crate::ops::normalization::Statistics;
 
 /// Shape of a node's adjustable numbers: for each group a matrix `[outputs, inputs]` in row-major order, one group after
 /// the other, then a bias for every output of every group.
@@ -46,12 +48,10 @@ impl Layout {
 /// How a node's tensors hold its numbers.
 #[derive(Debug, Clone)]
 pub(super) enum Stored {
-    /// As in [`Layout`].
-    Rows,
-    /// The matrix transposed, times `alpha` and the bias times `beta` in use.
-    Scaled { transposed: bool, alpha: f32, beta: f32 },
-    /// Scale and shift of a normalisation by `mean` and `deviation` of every channel.
-    Normalised { mean: Vec<f32>, deviation: Vec<f32> },
+    /// A weight and a bias.
+    Linear(LinearMap),
+    /// Gamma and beta of a normalisation.
+    Normalised(Statistics),
 }
 
 impl Stored {
@@ -64,53 +64,41 @@ impl Stored {
             return None;
         }
         let bias = bias.unwrap_or_default();
-        Some(match self {
-            Self::Rows => [weight, bias].concat(),
-            Self::Scaled { transposed, alpha, beta } => {
-                let mut numbers = transpose(weight, layout, *transposed);
+        match self {
+            Self::Linear(map) => {
+                let mut numbers = map.layout.rows(weight);
                 for value in &mut numbers {
-                    *value *= alpha;
+                    *value *= map.alpha;
                 }
-                numbers.extend(bias.iter().map(|value| value * beta));
-                numbers
+                numbers.extend(bias.iter().map(|value| value * map.beta));
+                Some(numbers)
             }
-            Self::Normalised { mean, deviation } => {
-                let mut numbers: Vec<f32> = weight.iter().zip(deviation).map(|(w, d)| w / d).collect();
-                let shifts: Vec<f32> = bias.iter().zip(mean).zip(&numbers).map(|((b, m), w)| b - m * w).collect();
-                numbers.extend(shifts);
-                numbers
-            }
-        })
+            Self::Normalised(statistics) => Some(single(&statistics.fold(weight, bias)?.concat())),
+        }
     }
 
     /// Weight and bias to store.
     pub(super) fn store(&self, layout: &Layout, numbers: &[f32]) -> (Vec<f32>, Vec<f32>) {
         let (weight, bias) = numbers.split_at(layout.weights());
         match self {
-            Self::Rows => (weight.to_vec(), bias.to_vec()),
-            Self::Scaled { transposed, alpha, beta } => {
-                let back = Layout { outputs: layout.inputs, inputs: layout.outputs, ..*layout };
-                let mut weight = transpose(weight, &back, *transposed);
+            Self::Linear(map) => {
+                let mut weight = map.layout.elements(weight);
                 for value in &mut weight {
-                    *value /= alpha;
+                    *value /= map.alpha;
                 }
-                (weight, bias.iter().map(|value| value / beta).collect())
+                (weight, bias.iter().map(|value| value / map.beta).collect())
             }
-            Self::Normalised { mean, deviation } => (
-                weight.iter().zip(deviation).map(|(w, d)| w * d).collect(),
-                bias.iter().zip(mean).zip(weight).map(|((b, m), w)| b + m * w).collect(),
-            ),
+            Self::Normalised(statistics) => {
+                let [gamma, beta] = statistics.unfold(weight, bias);
+                (single(&gamma), single(&beta))
+            }
         }
     }
 }
 
-/// `[outputs, inputs]` from `[inputs, outputs]` if `transposed`, else as it is.
-fn transpose(weight: &[f32], layout: &Layout, transposed: bool) -> Vec<f32> {
-    if !transposed {
-        return weight.to_vec();
-    }
-    let (outputs, inputs) = (layout.outputs, layout.inputs);
-    (0..outputs * inputs).map(|index| weight[(index % inputs) * outputs + index / inputs]).collect()
+#[allow(clippy::cast_possible_truncation, reason = "weights are stored in single precision")]
+fn single(values: &[f64]) -> Vec<f32> {
+    values.iter().map(|value| *value as f32).collect()
 }
 
 /// An operator that multiplies its input with adjustable matrices.

@@ -8,7 +8,7 @@ use super::site::Site;
 use super::survey::Survey;
 use crate::model::Model;
 use crate::model::node::node_name;
-use crate::proto::onnx::{NodeProto, TensorProto};
+use crate::ops::constant::{Constants, put_floats};
 use crate::surgery::references;
 
 /// Largest difference from the engine's value, relative to the largest number, for a step to be believed.
@@ -348,38 +348,15 @@ fn agrees(computed: &Array, expected: &Array) -> bool {
 
 /// Writes numbers back to where the file keeps them; `false` if a tensor is not found or of another type.
 pub(super) fn write_back(model: &mut Model, blocks: &[Block], numbers: &[f32]) -> bool {
+    let constants = Constants::of(model.graph());
+    let mut put = |name: &str, values: &[f32]| constants.find(name).is_some_and(|id| put_floats(model, id, values));
     let mut done = true;
     for block in blocks {
         let (weight, bias) = block.stored.store(&block.layout, &numbers[block.range.clone()]);
-        done &= put(model, &block.weight, &weight);
+        done &= put(&block.weight, &weight);
         if let Some(name) = &block.bias {
-            done &= put(model, name, &bias);
+            done &= put(name, &bias);
         }
     }
     done
-}
-
-fn put(model: &mut Model, name: &str, values: &[f32]) -> bool {
-    let new = |tensor: &TensorProto| model.tensor(tensor).ok()?.with_f32(values);
-    let data = model.graph().initializer.iter().find(|tensor| tensor.name() == name).map(new);
-    let data = data.or_else(|| constant(&model.graph().node, name).map(new)).flatten();
-    let Some(data) = data else { return false };
-    let graph = model.graph_mut();
-    let place = graph.initializer.iter_mut().find(|tensor| tensor.name() == name);
-    let place = place.or_else(|| {
-        let node =
-            graph.node.iter_mut().find(|node| node.op_type() == "Constant" && node.output.iter().any(|o| o == name))?;
-        node.attribute.iter_mut().find_map(|attribute| attribute.t.as_mut())
-    });
-    place
-        .map(|tensor| {
-            let new = data.to_proto(tensor.name());
-            *tensor = new;
-        })
-        .is_some()
-}
-
-fn constant<'a>(nodes: &'a [NodeProto], name: &str) -> Option<&'a TensorProto> {
-    let node = nodes.iter().find(|node| node.op_type() == "Constant" && node.output.iter().any(|o| o == name))?;
-    node.attribute.iter().find_map(|attribute| attribute.t.as_ref())
 }

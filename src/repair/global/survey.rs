@@ -8,7 +8,7 @@ use super::site::Constants;
 use crate::Error;
 use crate::engine::{CompileOptions, Engine, Tensor};
 use crate::model::Model;
-use crate::model::node::attribute;
+use crate::ops::constant::{self, tensor};
 use crate::proto::onnx::NodeProto;
 use crate::surgery::{captured, topological_order};
 
@@ -35,6 +35,7 @@ pub(super) fn survey(
 ) -> Result<Survey, Error> {
     let graph = model.graph();
     let order = topological_order(graph);
+    let stored = constant::Constants::of(graph);
     let mut constants = Constants::default();
     for tensor in &graph.initializer {
         constants.add_stored(tensor.name(), &model.tensor(tensor)?);
@@ -44,10 +45,10 @@ pub(super) fn survey(
     let mut computed: HashSet<&str> = HashSet::new();
     for &index in &order {
         let node = &graph.node[index];
-        if let Some(tensor) =
-            attribute(node, "value").and_then(|own| own.t.as_ref()).filter(|_| node.op_type() == "Constant")
-        {
-            constants.add_stored(&node.output[0], &model.tensor(tensor)?);
+        if let Some(own) = node.output.first().and_then(|name| stored.find(name)) {
+            if let Some(own) = tensor(graph, own) {
+                constants.add_stored(&node.output[0], &model.tensor(own)?);
+            }
             continue;
         }
         let inner = captured(node);

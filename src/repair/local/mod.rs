@@ -9,9 +9,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Compensation;
-use super::moments::{Consumer, Moments, Pairs, Weight, add_bias, put};
+use super::moments::{Consumer, Moments, Pairs, Weight};
 use crate::channels::{Channels, ConsumerInput, Cut};
+use crate::model::node::node_name;
 use crate::model::{Model, ModelError};
+use crate::ops::constant::{ConstantId, Constants, add_bias, add_floats, put_floats};
+use crate::ops::linear::{Bias, MatrixLayout, WEIGHT};
 
 /// Ridge relative to the mean variance of the kept channels.
 const RIDGE: f64 = 1e-3;
@@ -56,7 +59,7 @@ pub fn refit(
     if compensation == Compensation::None {
         return Ok(report);
     }
-    // A consumer of a concatenation has a input per group; it is refitted once, over all of them.
+    // A consumer of a concatenation has an input per group; it is refitted once, over all of them.
     let consumers: BTreeMap<usize, &ConsumerInput> =
         channels.groups.iter().flat_map(|group| &group.consumer_inputs).map(|input| (input.node, input)).collect();
     for (&node, input) in &consumers {
@@ -65,44 +68,29 @@ pub fn refit(
         if kept.len() == input.size {
             continue;
         }
-        let name = crate::model::node::node_name(&model.graph().node[node]);
-        let method = one(model, sliced, channels, cut, moments, compensation, (input, &kept))?;
-        report.consumers.push((name, method));
+        let method = match (Weight::of(model, channels, input)?, moments.consumers.get(&node)) {
+            (Some(weight), Some(read)) if weight.kernel_size == read.kernel_size => {
+                let ids = channels.use_ids(node, input.weight.0);
+                let outputs = ids.map(|ids| channels.kept(cut, ids, weight.output_axis)).unwrap_or_default();
+                let removed = (0..input.size).filter(|c| kept.binary_search(c).is_err()).collect();
+                Reader { input, weight, read, outputs, kept: &kept, removed }.refit(model, sliced, compensation)
+            }
+            _ => Method::None,
+        };
+        report.consumers.push((node_name(&model.graph().node[node]), method));
     }
     Ok(report)
 }
 
-fn one(
-    model: &Model,
-    sliced: &mut Model,
-    channels: &Channels,
-    cut: &Cut,
-    moments: &Moments,
-    compensation: Compensation,
-    (input, kept): (&ConsumerInput, &[usize]),
-) -> Result<Method, ModelError> {
-    let (Some(weight), Some(read)) = (Weight::of(model, channels, input)?, moments.consumers.get(&input.node)) else {
-        return Ok(Method::None);
-    };
-    let Some(target) = Target::find(model, sliced, input).filter(|_| weight.kernel_size == read.kernel_size) else {
-        return Ok(Method::None);
-    };
-    let kernel_size = weight.kernel_size;
-    let outputs = channels
-        .use_ids(input.node, input.weight.0)
-        .map(|ids| channels.kept(cut, ids, weight.axes.0))
-        .unwrap_or_default();
-    let cut_channels: Vec<usize> = (0..input.size).filter(|c| kept.binary_search(c).is_err()).collect();
-    let pairs = read.pairs.as_ref().filter(|_| matches!(compensation, Compensation::Local | Compensation::Sequential));
-    let blend = pairs.and_then(|pairs| regression(pairs, kept, &cut_channels));
-    let method = match pairs {
-        Some(pairs) if blend.is_some() && pairs.per_channel == kernel_size => Method::Window,
-        _ if blend.is_some() => Method::Channel,
-        _ => Method::Bias,
-    };
-    let new = blended(&weight, &outputs, kept, &cut_channels, blend.as_ref());
-    let shift = bias_shift(&weight, &outputs, kept, read, &new);
-    target.store(sliced, &new, method, &shift, model.graph().node[input.node].op_type())
+/// One consumer and what is left of the channels that it reads.
+struct Reader<'a> {
+    input: &'a ConsumerInput,
+    weight: Weight,
+    read: &'a Consumer,
+    /// Outputs and channels that are left, and channels that are not.
+    outputs: Vec<usize>,
+    kept: &'a [usize],
+    removed: Vec<usize>,
 }
 
 /// `A [S, R]`: the removed columns regressed on the kept ones, `(C_SS + rho I)^-1 C_SR`. A channel has one column or one
@@ -126,129 +114,125 @@ fn regression(pairs: &Pairs, kept: &[usize], cut: &[usize]) -> Option<Mat<f64>> 
     finite.then_some(blend)
 }
 
-/// `W_S + sum over removed r of A_sr W_r`, in the layout of the sliced weight.
-#[allow(clippy::cast_possible_truncation, reason = "weights are stored in single precision")]
-fn blended(weight: &Weight, outputs: &[usize], kept: &[usize], cut: &[usize], blend: Option<&Mat<f64>>) -> Vec<f32> {
-    let size = (outputs.len(), kept.len(), weight.kernel_size);
-    let mut new = vec![0.0_f32; size.0 * size.1 * size.2];
-    // Columns of a channel are blended together where the regression knows kernel positions, else position by position.
-    let together = blend.is_some_and(|blend| blend.nrows() == size.1 * size.2);
-    let (rounds, per_channel) = if together { (1, size.2) } else { (size.2, 1) };
-    for round in 0..rounds {
-        let at = |o: usize, channels: &[usize], column: usize| {
-            let input = if together { column % per_channel } else { round };
-            f64::from(weight.values[weight.at(outputs[o], channels[column / per_channel], input)])
+impl Reader<'_> {
+    /// Solves, and writes into the sliced model.
+    fn refit(&self, model: &Model, sliced: &mut Model, compensation: Compensation) -> Method {
+        let Some(target) = Target::find(model, sliced, self) else { return Method::None };
+        let products = matches!(compensation, Compensation::Local | Compensation::Sequential);
+        let pairs = self.read.pairs.as_ref().filter(|_| products);
+        let blend = pairs.and_then(|pairs| regression(pairs, self.kept, &self.removed));
+        let method = match pairs {
+            Some(pairs) if blend.is_some() && pairs.per_channel == self.weight.kernel_size => Method::Window,
+            _ if blend.is_some() => Method::Channel,
+            _ => Method::Bias,
         };
-        let mut refitted = Mat::from_fn(size.0, size.1 * per_channel, |o, column| at(o, kept, column));
-        if let Some(blend) = blend {
-            let removed = Mat::from_fn(size.0, cut.len() * per_channel, |o, column| at(o, cut, column));
-            matmul(refitted.as_mut(), Accum::Add, removed.as_ref(), blend.transpose(), 1.0, Par::Seq);
-        }
-        for o in 0..size.0 {
-            for column in 0..size.1 * per_channel {
-                let input = if together { column % per_channel } else { round };
-                new[position(weight, size, o, column / per_channel, input)] = refitted[(o, column)] as f32;
+        let new = self.blended(blend.as_ref());
+        let shift = self.bias_shift(&new);
+        target.store(sliced, &new, &shift, method)
+    }
+
+    /// The layout of the sliced weight.
+    fn sliced(&self) -> MatrixLayout {
+        self.weight.map.layout.resized(self.outputs.len(), self.kept.len())
+    }
+
+    /// `W_S + sum over removed r of A_sr W_r`, in the layout of the sliced weight.
+    #[allow(clippy::cast_possible_truncation, reason = "weights are stored in single precision")]
+    fn blended(&self, blend: Option<&Mat<f64>>) -> Vec<f32> {
+        let (outputs, layout, kernel_size) = (self.outputs.len(), self.sliced(), self.weight.kernel_size);
+        let mut new = vec![0.0_f32; layout.len()];
+        // Columns of a channel are blended together where the regression knows kernel positions, else position by
+        // position.
+        let together = blend.is_some_and(|blend| blend.nrows() == self.kept.len() * kernel_size);
+        let (rounds, per_channel) = if together { (1, kernel_size) } else { (kernel_size, 1) };
+        for round in 0..rounds {
+            let position = |column: usize| if together { column % per_channel } else { round };
+            let at = |o: usize, channels: &[usize], column: usize| {
+                self.weight.at(self.outputs[o], channels[column / per_channel], position(column))
+            };
+            let columns = self.kept.len() * per_channel;
+            let mut refitted = Mat::from_fn(outputs, columns, |o, column| at(o, self.kept, column));
+            if let Some(blend) = blend {
+                let removed = self.removed.len() * per_channel;
+                let removed = Mat::from_fn(outputs, removed, |o, column| at(o, &self.removed, column));
+                matmul(refitted.as_mut(), Accum::Add, removed.as_ref(), blend.transpose(), 1.0, Par::Seq);
+            }
+            for o in 0..outputs {
+                for column in 0..columns {
+                    let own = column / per_channel * kernel_size + position(column);
+                    new[layout.at(0, o, own)] = refitted[(o, column)] as f32;
+                }
             }
         }
+        new
     }
-    new
-}
 
-/// Index in the sliced weight.
-fn position(weight: &Weight, size: (usize, usize, usize), o: usize, s: usize, input: usize) -> usize {
-    let (outer, inner) = if weight.axes.0 < weight.axes.1 { (o * size.1, s) } else { (s * size.0, o) };
-    (outer + inner) * size.2 + input
-}
-
-/// What the mean of every output lacks: `sum over all W m - sum over kept W' m` with the mean patch `m` (7.2).
-#[allow(clippy::cast_possible_truncation, reason = "biases are stored in single precision")]
-fn bias_shift(weight: &Weight, outputs: &[usize], kept: &[usize], read: &Consumer, new: &[f32]) -> Vec<f32> {
-    let count = read.count.max(1) as f64;
-    let channels = read.sums.len() / weight.kernel_size;
-    let size = (outputs.len(), kept.len(), weight.kernel_size);
-    outputs
-        .iter()
-        .enumerate()
-        .map(|(o, &output)| {
+    /// What the mean of every output lacks: `sum over all W m - sum over kept W' m` with the mean patch `m` (7.2).
+    #[allow(clippy::cast_possible_truncation, reason = "biases are stored in single precision")]
+    fn bias_shift(&self, new: &[f32]) -> Vec<f32> {
+        let (layout, kernel_size, read) = (self.sliced(), self.weight.kernel_size, self.read);
+        let count = read.count.max(1) as f64;
+        let channels = read.sums.len() / kernel_size;
+        let mean = |channel: usize, position: usize| read.sums[channel * kernel_size + position] / count;
+        let scale = f64::from(self.weight.map.alpha) / f64::from(self.weight.map.beta);
+        let lacking = |(o, &output): (usize, &usize)| {
             let mut shift = 0.0;
             for channel in 0..channels {
-                for input in 0..weight.kernel_size {
-                    let mean = read.sums[channel * weight.kernel_size + input] / count;
-                    shift += mean * f64::from(weight.values[weight.at(output, channel, input)]);
+                for position in 0..kernel_size {
+                    shift += mean(channel, position) * self.weight.at(output, channel, position);
                 }
             }
-            for (s, &channel) in kept.iter().enumerate() {
-                for input in 0..weight.kernel_size {
-                    let mean = read.sums[channel * weight.kernel_size + input] / count;
-                    shift -= mean * f64::from(new[position(weight, size, o, s, input)]);
+            for (s, &channel) in self.kept.iter().enumerate() {
+                for position in 0..kernel_size {
+                    let weight = f64::from(new[layout.at(0, o, s * kernel_size + position)]);
+                    shift -= mean(channel, position) * weight;
                 }
             }
-            shift as f32
-        })
-        .collect()
+            (shift * scale) as f32
+        };
+        self.outputs.iter().enumerate().map(lacking).collect()
+    }
 }
 
 /// Where the new weights go in the sliced model.
 struct Target {
     node: usize,
-    weight: usize,
-    /// The bias initializer, if there is one of its own.
-    bias: Option<usize>,
-    /// Whether there is no bias at all.
-    missing: bool,
+    weight: ConstantId,
+    bias: Bias,
 }
 
 impl Target {
-    /// `None` if a weight is shared, computed, or not a stored initializer.
-    fn find(model: &Model, sliced: &Model, input: &ConsumerInput) -> Option<Self> {
-        let name = model.graph().node[input.node].output.first()?;
+    /// `None` if a weight is shared or computed.
+    fn find(model: &Model, sliced: &Model, reader: &Reader<'_>) -> Option<Self> {
+        let name = model.graph().node[reader.input.node].output.first()?;
         let graph = sliced.graph();
         let node = graph.node.iter().position(|node| node.output.first() == Some(name))?;
-        let alone = |name: &str| graph.node.iter().flat_map(|n| &n.input).filter(|i| *i == name).count() == 1;
-        let stored =
-            |name: &str| graph.initializer.iter().position(|tensor| tensor.name() == name).filter(|_| alone(name));
-        let inputs = &graph.node[node].input;
-        let weight = stored(inputs.get(input.weight.0)?)?;
-        let bias = inputs.get(2).filter(|name| !name.is_empty());
-        Some(Self { node, weight, bias: bias.and_then(|name| stored(name)), missing: bias.is_none() })
+        let constants = Constants::of(graph);
+        let weight = constants.read_once(graph.node[node].input.get(WEIGHT)?)?;
+        Some(Self { node, weight, bias: reader.weight.map.bias(&graph.node[node], &constants) })
     }
 
-    fn store(
-        &self,
-        sliced: &mut Model,
-        new: &[f32],
-        method: Method,
-        shift: &[f32],
-        op: &str,
-    ) -> Result<Method, ModelError> {
+    fn store(&self, sliced: &mut Model, new: &[f32], shift: &[f32], method: Method) -> Method {
         let changed = method != Method::Bias;
-        let biased = match (self.bias, self.missing, op) {
-            (Some(bias), ..) => {
-                let old = sliced.tensor(&sliced.graph().initializer[bias])?;
-                let sum: Option<Vec<f32>> = old.to_f32().map(|values| {
-                    let broadcast = |o: usize| values[if values.len() == 1 { 0 } else { o }];
-                    shift.iter().enumerate().map(|(o, shift)| broadcast(o) + shift).collect()
-                });
-                let data = sum.filter(|sum| sum.len() == old.len()).and_then(|sum| old.with_f32(&sum));
-                data.is_some_and(|data| {
-                    put(sliced, bias, &data);
-                    true
-                })
-            }
-            (None, true, "Conv" | "Gemm") => {
+        let biased = shift.iter().all(|own| own.is_finite()) && self.shift(sliced, shift);
+        if !biased && !changed {
+            return Method::None;
+        }
+        if changed && !put_floats(sliced, self.weight, new) {
+            return Method::None;
+        }
+        method
+    }
+
+    /// Adds to the bias; false where there is no place for it.
+    fn shift(&self, sliced: &mut Model, shift: &[f32]) -> bool {
+        match self.bias {
+            Bias::Stored(id) => add_floats(sliced, id, shift),
+            Bias::Missing => {
                 add_bias(sliced, self.node, self.weight, shift);
                 true
             }
-            _ => false,
-        };
-        if !biased && !changed {
-            return Ok(Method::None);
+            Bias::Fixed | Bias::Unsupported => false,
         }
-        if changed {
-            let old = sliced.tensor(&sliced.graph().initializer[self.weight])?;
-            let Some(data) = old.with_f32(new) else { return Ok(Method::None) };
-            put(sliced, self.weight, &data);
-        }
-        Ok(method)
     }
 }

@@ -17,8 +17,8 @@ use rayon::prelude::*;
 use self::extent::Extent;
 pub(super) use self::pairs::Pairs;
 use self::sampling::{Draw, wanted_positions};
+pub(super) use self::weight::Weight;
 use self::weight::columns_by_outputs;
-pub(super) use self::weight::{Weight, add_bias, put};
 use crate::channels::{Channels, ConsumerInput};
 use crate::model::{Model, ModelError};
 use crate::ops::window::{PlacedWindow, Window};
@@ -300,7 +300,7 @@ impl Classwise {
         input: &ConsumerInput,
         (kernel_size, pairs, classes): (usize, &Pairs, usize),
     ) -> Result<Option<Self>, ModelError> {
-        let fits = |weight: &Weight| weight.kernel_size == kernel_size && weight.data.dims[weight.axes.1] == input.size;
+        let fits = |weight: &Weight| weight.kernel_size == kernel_size && weight.channels() == input.size;
         let Some(weight) = Weight::of(model, channels, input)?.filter(fits) else { return Ok(None) };
         let columns = columns_by_outputs(&weight, pairs.per_channel, input.size);
         let single = Mat::from_fn(columns.nrows(), columns.ncols(), |row, column| columns[(row, column)] as f32);

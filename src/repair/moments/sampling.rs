@@ -2,11 +2,9 @@
 
 use faer::Mat;
 use ndarray::{ArrayD, Axis};
-use rand::seq::index::sample;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
 
 use crate::ops::window::PlacedWindow;
+use crate::repair::draws;
 
 /// Rows (image, position) that enter one problem at most.
 const MOST_ROWS: usize = 40_000;
@@ -30,11 +28,7 @@ pub(in crate::repair) struct Draw {
 
 impl Draw {
     fn positions(&self, image: usize, positions: usize) -> Vec<usize> {
-        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        rng.set_stream((self.first + image) as u64);
-        let mut picked = sample(&mut rng, positions, wanted_positions(self.images, positions)).into_vec();
-        picked.sort_unstable();
-        picked
+        draws::positions(self.seed, self.first + image, positions, wanted_positions(self.images, positions))
     }
 
     /// Channel vectors `[C, rows]` at sampled positions of the value; a row's values lie side by side.

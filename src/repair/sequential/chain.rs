@@ -2,25 +2,27 @@
 
 use std::collections::HashMap;
 
-use crate::model::node::{attribute, float_attribute};
 use crate::model::{Model, TensorData};
+use crate::ops::constant::{ConstantId, Constants};
+use crate::ops::normalization::{BETA, GAMMA, Statistics};
+use crate::ops::scalar::Function;
 use crate::proto::onnx::{GraphProto, NodeProto};
 use crate::surgery::captured;
 
-/// Who makes and who reads the values of a graph.
+/// Who makes and who reads the values of a graph, and where its constants are.
 #[derive(Debug)]
 pub(super) struct Readers {
-    makers: HashMap<String, usize>,
+    producers: HashMap<String, usize>,
     /// Nodes that read a value; a graph output or a subgraph counts as one that nobody knows.
     of: HashMap<String, Vec<Option<usize>>>,
-    initializers: HashMap<String, usize>,
+    pub(super) constants: Constants,
 }
 
 impl Readers {
     pub(super) fn of(graph: &GraphProto) -> Self {
-        let (mut makers, mut of) = (HashMap::new(), HashMap::<String, Vec<Option<usize>>>::new());
+        let (mut producers, mut of) = (HashMap::new(), HashMap::<String, Vec<Option<usize>>>::new());
         for (index, node) in graph.node.iter().enumerate() {
-            makers.extend(node.output.iter().map(|name| (name.clone(), index)));
+            producers.extend(node.output.iter().map(|name| (name.clone(), index)));
             for name in node.input.iter().filter(|name| !name.is_empty()) {
                 of.entry(name.clone()).or_default().push(Some(index));
             }
@@ -31,18 +33,11 @@ impl Readers {
         for output in &graph.output {
             of.entry(output.name().to_owned()).or_default().push(None);
         }
-        let initializers = graph.initializer.iter().enumerate().map(|(at, t)| (t.name().to_owned(), at)).collect();
-        Self { makers, of, initializers }
+        Self { producers, of, constants: Constants::of(graph) }
     }
 
-    pub(super) fn maker(&self, value: &str) -> Option<usize> {
-        self.makers.get(value).copied()
-    }
-
-    /// The initializer of that name, if one node reads it once.
-    pub(super) fn stored_alone(&self, name: &str) -> Option<usize> {
-        let alone = self.of.get(name).is_some_and(|readers| readers.len() == 1);
-        self.initializers.get(name).copied().filter(|_| alone)
+    pub(super) fn producer(&self, value: &str) -> Option<usize> {
+        self.producers.get(value).copied()
     }
 
     /// The node that alone reads a value.
@@ -73,8 +68,8 @@ pub(super) struct Chain {
 pub(super) struct Affine {
     pub(super) scale: Vec<f64>,
     pub(super) shift: Vec<f64>,
-    /// The initializer to whose elements a shift can be added.
-    pub(super) bias: usize,
+    /// The constant to whose elements a shift can be added.
+    pub(super) bias: ConstantId,
 }
 
 impl Chain {
@@ -88,9 +83,14 @@ impl Chain {
         {
             (affine, scaled) = (Some(found), name.clone());
         }
-        let mut chain =
-            Self { affine, sum: None, shortcut: None, bounds: [None, bounds(model, follows(&scaled))], scaled };
-        let constant = |name: &String| readers.initializers.contains_key(name) || readers.maker(name).is_none();
+        let mut chain = Self {
+            affine,
+            sum: None,
+            shortcut: None,
+            bounds: [None, bounds(model, readers, follows(&scaled))],
+            scaled,
+        };
+        let constant = |name: &String| readers.constants.find(name).is_some() || readers.producer(name).is_none();
         if let Some(node) = follows(&chain.scaled).filter(|node| node.op_type() == "Add")
             && let [a, b] = &node.input[..]
             && let Some(sum) = node.output.first()
@@ -98,7 +98,7 @@ impl Chain {
             let other = if *a == chain.scaled { b } else { a };
             if !constant(other) && *other != chain.scaled {
                 chain.shortcut = Some(other.clone());
-                chain.bounds[0] = bounds(model, follows(sum));
+                chain.bounds[0] = bounds(model, readers, follows(sum));
                 chain.sum = Some(sum.clone());
             }
         }
@@ -121,27 +121,17 @@ impl Chain {
 
 /// Batch normalisation with stored parameters.
 fn normalised(model: &Model, readers: &Readers, node: &NodeProto) -> Option<Affine> {
-    let one = node.output.iter().filter(|name| !name.is_empty()).count() == 1;
-    if node.op_type() != "BatchNormalization" || !one {
-        return None;
-    }
-    let values = |at: usize| -> Option<Vec<f64>> {
-        let index = *readers.initializers.get(node.input.get(at)?)?;
-        let values = model.tensor(&model.graph().initializer[index]).ok()?.to_f32()?;
-        Some(values.into_iter().map(f64::from).collect())
-    };
-    let (gamma, beta, mean, variance) = (values(1)?, values(2)?, values(3)?, values(4)?);
-    let epsilon = f64::from(float_attribute(node, "epsilon").unwrap_or(1e-5));
-    let scale: Vec<f64> = gamma.iter().zip(&variance).map(|(g, v)| g / (v + epsilon).sqrt()).collect();
-    let shift = beta.iter().zip(&mean).zip(&scale).map(|((b, m), s)| b - m * s).collect();
-    Some(Affine { scale, shift, bias: readers.stored_alone(node.input.get(2)?)? })
+    let values = |input: usize| readers.constants.floats(model, node.input.get(input)?);
+    let [scale, shift] = Statistics::of(node, values)?.fold(&values(GAMMA)?, &values(BETA)?)?;
+    Some(Affine { scale, shift, bias: readers.constants.read_once(node.input.get(BETA)?)? })
 }
 
 /// A stored vector that is added to every position.
 fn biased(model: &Model, readers: &Readers, node: &NodeProto, from_end: usize) -> Option<Affine> {
     let (a, b) = (node.input.first()?, node.input.get(1)?);
-    let bias = readers.stored_alone(a).or_else(|| readers.stored_alone(b)).filter(|_| node.op_type() == "Add")?;
-    let data = model.tensor(&model.graph().initializer[bias]).ok()?;
+    let alone = |name: &String| readers.constants.read_once(name).map(|id| (name.clone(), id));
+    let (name, bias) = alone(a).or_else(|| alone(b)).filter(|_| node.op_type() == "Add")?;
+    let data = readers.constants.data(model, &name)?;
     let per_channel = per_channel(&data, from_end);
     let shift: Vec<f64> = data.to_f32()?.into_iter().map(f64::from).collect();
     per_channel.then(|| Affine { scale: vec![1.0; shift.len()], shift, bias })
@@ -154,28 +144,8 @@ fn per_channel(data: &TensorData, from_end: usize) -> bool {
 }
 
 /// Range outside which the reader of a value hides differences.
-fn bounds(model: &Model, node: Option<&NodeProto>) -> Option<(f32, f32)> {
+fn bounds(model: &Model, readers: &Readers, node: Option<&NodeProto>) -> Option<(f32, f32)> {
     let node = node?;
-    match node.op_type() {
-        "Relu" => Some((0.0, f32::INFINITY)),
-        "Clip" => {
-            let limit = |at: usize, name: &str, open: f32| match node.input.get(at).filter(|name| !name.is_empty()) {
-                Some(input) => scalar(model, input),
-                None => Some(float_attribute(node, name).unwrap_or(open)),
-            };
-            Some((limit(1, "min", f32::NEG_INFINITY)?, limit(2, "max", f32::INFINITY)?))
-        }
-        _ => None,
-    }
-}
-
-/// A stored scalar, or that of a `Constant` node.
-fn scalar(model: &Model, name: &str) -> Option<f32> {
-    let graph = model.graph();
-    let stored = graph.initializer.iter().find(|tensor| tensor.name() == name);
-    let made = || {
-        let node = graph.node.iter().find(|node| node.output.first().is_some_and(|output| output == name))?;
-        attribute(node, "value").and_then(|a| a.t.as_ref()).filter(|_| node.op_type() == "Constant")
-    };
-    model.tensor(stored.or_else(made)?).ok()?.to_f32()?.first().copied()
+    let scalar = |input: usize| readers.constants.floats(model, node.input.get(input)?)?.first().copied();
+    Function::of(node, scalar)?.bounds()
 }

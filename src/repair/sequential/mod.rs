@@ -134,13 +134,13 @@ impl Reconstruction<'_> {
         }
         let solve = |group: usize| -> Option<Solution> {
             let (weights, bias) = matrix.problem(group);
-            let (fit, hold) = rows.group(group, matrix.groups);
+            let (fit, hold) = rows.group(group, matrix.layout.groups);
             let intercept = matrix.can_shift;
             Problem { fit, hold, weights, bias, intercept, bounds: layer.chain.bounds() }.solve()
         };
         let solutions: Vec<Option<Solution>> = {
             use rayon::prelude::*;
-            (0..matrix.groups).into_par_iter().map(solve).collect()
+            (0..matrix.layout.groups).into_par_iter().map(solve).collect()
         };
         let spread = rows.spread(layer.chain.bounds());
         let mut total = [0.0; 3];
@@ -153,7 +153,7 @@ impl Reconstruction<'_> {
         let first = solutions.iter().flatten().next();
         Ok(first.map(|first| LayerFit {
             name: layer.name.clone(),
-            columns: matrix.columns,
+            columns: matrix.layout.columns,
             rows: rows.count(),
             shortcut: layer.chain.shortcut.is_some(),
             activation: layer.chain.bounds().is_some(),
@@ -186,7 +186,7 @@ impl Reconstruction<'_> {
         let outputs = self.channels.shape(&layer.output).unwrap_or_default();
         let channels = outputs.get(layer.axis(outputs.len().max(1))).copied().unwrap_or(1);
         let positions = outputs.iter().product::<usize>() / channels.max(1);
-        let columns = matrix::Matrix::of(pruned, layer).map_or(0, |matrix| matrix.columns);
+        let columns = matrix::Matrix::of(pruned, layer).map_or(0, |matrix| matrix.layout.columns);
         self.images.max(rows::images_for(columns, positions))
     }
 
@@ -218,7 +218,7 @@ impl Reconstruction<'_> {
             if rows.is_none() {
                 let shape = Shape::of(layer, x.shape(), aim.shape(), &kept, size);
                 let Some(shape) = shape else { return Ok(None) };
-                let groups = layer.groups();
+                let groups = layer.map.layout.groups;
                 let columns = shape.columns() / groups;
                 rows = Some(Collected::new(
                     shape,

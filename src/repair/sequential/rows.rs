@@ -4,11 +4,12 @@ use faer::MatRef;
 use rayon::prelude::*;
 
 use super::fit::Rows;
-use super::layers::{Form, Layer};
+use super::layers::Layer;
 use super::matrix::Matrix;
-use super::patches::{Reads, positions};
+use super::patches::Reads;
 use super::stream::single;
 use crate::engine::Tensor;
+use crate::repair::draws::positions;
 
 /// Rows of one problem: so many per weight of an output, within these bounds.
 const ROWS_PER_COLUMN: usize = 128;
@@ -43,9 +44,9 @@ impl Shape {
         if x.first() != Some(&batch) || target.first() != Some(&batch) || x.len() < 2 || x.len() != target.len() {
             return None;
         }
-        let (reads, channels, of, last) = match &layer.form {
-            Form::Window { window, .. } => (Reads::of(window, &x[2..], &target[2..])?, x[1], target[1], false),
-            Form::Product { .. } => {
+        let (reads, channels, of, last) = match &layer.map.window {
+            Some(window) => (Reads::of(window, &x[2..], &target[2..])?, x[1], target[1], false),
+            None => {
                 let axis = x.len() - 1;
                 let inner: usize = x[1..axis].iter().product();
                 if x[1..axis] != target[1..axis] {
@@ -158,7 +159,8 @@ impl Collected {
 
     /// Whether the rows are those of these weights.
     pub(super) fn fits(&self, matrix: &Matrix) -> bool {
-        self.shape.columns() == matrix.columns * matrix.groups && self.shape.outputs == matrix.outputs
+        self.shape.columns() == matrix.layout.columns * matrix.layout.groups
+            && self.shape.outputs == matrix.layout.outputs
     }
 
     /// Rows of a group: to fit on, and held out.

@@ -8,28 +8,30 @@ use faer::{Accum, Mat, MatMut, MatRef, Par};
 use super::super::blocks::{Affine, Layout, Stored, add_moments, kept_input};
 use super::super::site::Site;
 use super::{Array, At, Keeps, Made, Operator, array, elements, placed};
+use crate::ops::linear::{BIAS, LinearMap, WEIGHT};
 use crate::ops::window::PlacedWindow;
 
 pub(super) fn make(site: &Site<'_>) -> Option<Made> {
-    let weight = site.floats(1)?;
-    let &[outputs, channels, ref kernel @ ..] = weight.shape() else { return None };
-    let groups = usize::try_from(site.int("group").unwrap_or(1)).ok().filter(|&groups| groups > 0)?;
-    let (&[batch, c, ..], &[_, o, ..]) = (site.shape(0)?, site.output_shape(0)?) else { return None };
-    if weight.is_empty() || outputs % groups != 0 || channels * groups != c || outputs != o {
+    let weight = site.floats(WEIGHT)?.shape();
+    let map = LinearMap::of(site.node, weight)?;
+    let (batch, c, o) = (*site.shape(0)?.first()?, *site.shape(0)?.get(1)?, *site.output_shape(0)?.get(1)?);
+    let (groups, channels) = (map.layout.groups, map.layout.channels());
+    if map.layout.len() == 0 || channels * groups != c || map.layout.outputs != o {
         return None;
     }
-    let bias = site.name(2).is_some();
-    if bias && site.floats(2)?.len() != outputs {
+    let bias = site.name(BIAS).is_some();
+    if bias && site.floats(BIAS)?.len() != o {
         return None;
     }
-    let window = placed(site, Some(kernel))?;
-    let layout = Layout { groups, outputs: outputs / groups, inputs: channels * window.kernel_size(), bias };
-    Some(Made::new(Conv { window, layout, channels, batch }, &[0]))
+    let window = placed(site, Some(&weight[2..]))?;
+    let layout = Layout { groups, outputs: o / groups, inputs: map.layout.columns, bias };
+    Some(Made::new(Conv { window, layout, stored: Stored::Linear(map), channels, batch }, &[0]))
 }
 
 struct Conv {
     window: PlacedWindow,
     layout: Layout,
+    stored: Stored,
     /// Input channels of one group.
     channels: usize,
     batch: usize,
@@ -227,7 +229,7 @@ impl Affine for Conv {
     }
 
     fn stored(&self) -> &Stored {
-        &Stored::Rows
+        &self.stored
     }
 
     fn input_moments(&self, input: &Array, group: usize, moments: &mut Mat<f32>, sums: &mut [f32]) -> usize {

@@ -9,27 +9,24 @@ use faer::{Accum, Mat, MatMut, MatRef, Par};
 use super::super::blocks::{Affine, Layout, Stored, add_moments, kept_input};
 use super::super::site::Site;
 use super::{Array, At, Keeps, Made, Operator, array, elements};
+use crate::ops::linear::{BIAS, LinearMap, WEIGHT};
 
 pub(super) fn make(site: &Site<'_>) -> Option<Made> {
-    let (weight, input, output) = (site.floats(1)?, site.shape(0)?, site.output_shape(0)?);
-    let &[rows, columns] = weight.shape() else { return None };
-    let gemm = site.node.op_type() == "Gemm";
-    let flag = |name: &str| gemm && site.int(name).unwrap_or(0) != 0;
-    let factor = |name: &str| if gemm { site.float(name).unwrap_or(1.0) } else { 1.0 };
-    let (alpha, beta) = (factor("alpha"), factor("beta"));
-    let bias = gemm && site.name(2).is_some();
-    let (outputs, inputs) = if flag("transB") { (rows, columns) } else { (columns, rows) };
-    let few = alpha.abs() < f32::MIN_POSITIVE || beta.abs() < f32::MIN_POSITIVE;
-    if flag("transA") || few || input.last() != Some(&inputs) || inputs == 0 || outputs == 0 {
+    let (weight, input, output) = (site.floats(WEIGHT)?, site.shape(0)?, site.output_shape(0)?);
+    let map = LinearMap::of(site.node, weight.shape())?;
+    let (outputs, inputs) = (map.layout.outputs, map.layout.columns);
+    let few = |factor: f32| factor.abs() < f32::MIN_POSITIVE;
+    if few(map.alpha) || few(map.beta) || input.last() != Some(&inputs) || inputs == 0 || outputs == 0 {
         return None;
     }
-    if bias && site.floats(2)?.len() != outputs {
+    let bias = map.takes_bias && site.name(BIAS).is_some();
+    if bias && site.floats(BIAS)?.len() != outputs {
         return None;
     }
     let layout = Layout { groups: 1, outputs, inputs, bias };
-    let stored = Stored::Scaled { transposed: !flag("transB"), alpha, beta };
-    let count = input.iter().product::<usize>() / inputs;
-    Some(Made::new(Gemm { layout, stored, rows: count, input: input.to_vec(), output: output.to_vec() }, &[0]))
+    let rows = input.iter().product::<usize>() / inputs;
+    let stored = Stored::Linear(map);
+    Some(Made::new(Gemm { layout, stored, rows, input: input.to_vec(), output: output.to_vec() }, &[0]))
 }
 
 struct Gemm {

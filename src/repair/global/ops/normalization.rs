@@ -7,25 +7,19 @@ use faer::Mat;
 use super::super::blocks::{Affine, Layout, Stored, kept_input};
 use super::super::site::Site;
 use super::{Array, At, Keeps, Made, Operator, array, elements};
+use crate::ops::normalization::{BETA, GAMMA, Statistics};
 
 pub(super) fn make(site: &Site<'_>) -> Option<Made> {
     let shape = site.shape(0)?;
     let channels = *shape.get(1)?;
-    if site.int("training_mode").unwrap_or(0) != 0
-        || (1..5).any(|input| site.floats(input).map(Array::len) != Some(channels))
-    {
-        return None;
-    }
-    let epsilon = site.float("epsilon").unwrap_or(1e-5);
-    let mean = elements(site.floats(3)?).to_vec();
-    let deviation: Vec<f32> = elements(site.floats(4)?).iter().map(|variance| (variance + epsilon).sqrt()).collect();
-    if deviation.iter().any(|value| value.is_nan() || *value <= 0.0) {
+    let statistics = Statistics::of(site.node, |input| Some(elements(site.floats(input)?).to_vec()))?;
+    let fits = |input: usize| site.floats(input).map(Array::len) == Some(channels);
+    if statistics.len() != channels || !fits(GAMMA) || !fits(BETA) {
         return None;
     }
     let layout = Layout { groups: channels, outputs: 1, inputs: 1, bias: true };
     let area = shape.iter().skip(2).product();
-    let operator =
-        Normalization { layout, stored: Stored::Normalised { mean, deviation }, area, shape: shape.to_vec() };
+    let operator = Normalization { layout, stored: Stored::Normalised(statistics), area, shape: shape.to_vec() };
     Some(Made::new(operator, &[0]))
 }
 

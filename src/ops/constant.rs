@@ -1,0 +1,170 @@
+//! Where constants are stored, who reads them, and how they are written back.
+//!
+//! A constant is an initializer or the tensor of a `Constant` node:
+//! <https://onnx.ai/onnx/repo-docs/IR.html#initializers>, <https://onnx.ai/onnx/operators/onnx__Constant.html>
+
+use std::collections::HashMap;
+
+use crate::model::node::{attribute, is_onnx};
+use crate::model::{DataType, Model, TensorData};
+use crate::proto::onnx::{GraphProto, TensorProto};
+use crate::surgery::{Names, add_initializer, references};
+
+/// Where a constant is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum ConstantId {
+    /// Index into the graph's initializers.
+    Initializer(usize),
+    /// Index of a `Constant` node with a tensor `value`.
+    Node(usize),
+}
+
+/// The stored tensor.
+pub(crate) fn tensor(graph: &GraphProto, id: ConstantId) -> Option<&TensorProto> {
+    match id {
+        ConstantId::Initializer(index) => graph.initializer.get(index),
+        ConstantId::Node(index) => attribute(graph.node.get(index)?, "value")?.t.as_ref(),
+    }
+}
+
+/// The constants of a graph by the name of their value.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Constants {
+    ids: HashMap<String, ConstantId>,
+    readers: HashMap<String, usize>,
+}
+
+impl Constants {
+    /// All constants of the main graph.
+    pub(crate) fn of(graph: &GraphProto) -> Self {
+        let mut ids = HashMap::new();
+        for (index, node) in graph.node.iter().enumerate().filter(|(_, node)| node.op_type() == "Constant") {
+            let stored = is_onnx(node) && attribute(node, "value").is_some_and(|own| own.t.is_some());
+            if let Some(name) = node.output.first().filter(|_| stored) {
+                ids.insert(name.clone(), ConstantId::Node(index));
+            }
+        }
+        for (index, tensor) in graph.initializer.iter().enumerate() {
+            ids.insert(tensor.name().to_owned(), ConstantId::Initializer(index));
+        }
+        Self { ids, readers: references(graph) }
+    }
+
+    /// Where the constant of that name is stored.
+    pub(crate) fn find(&self, name: &str) -> Option<ConstantId> {
+        self.ids.get(name).copied()
+    }
+
+    /// Where the constant of that name is stored, if it is read once: then it can be changed without side effects.
+    pub(crate) fn read_once(&self, name: &str) -> Option<ConstantId> {
+        self.find(name).filter(|_| self.readers.get(name) == Some(&1))
+    }
+
+    /// All names, in no order, and where they are stored.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, ConstantId)> {
+        self.ids.iter().map(|(name, id)| (name.as_str(), *id))
+    }
+
+    /// Content of the constant of that name.
+    pub(crate) fn data(&self, model: &Model, name: &str) -> Option<TensorData> {
+        model.tensor(tensor(model.graph(), self.find(name)?)?).ok()
+    }
+
+    /// Numbers of the constant of that name, if it is of a floating-point type.
+    pub(crate) fn floats(&self, model: &Model, name: &str) -> Option<Vec<f32>> {
+        self.data(model, name)?.to_f32()
+    }
+}
+
+/// Stores other content in place of a constant.
+pub(crate) fn put(model: &mut Model, id: ConstantId, data: &TensorData) {
+    let graph = model.graph_mut();
+    let place = match id {
+        ConstantId::Initializer(index) => graph.initializer.get_mut(index),
+        ConstantId::Node(index) => graph
+            .node
+            .get_mut(index)
+            .and_then(|node| node.attribute.iter_mut().find(|own| own.name() == "value")?.t.as_mut()),
+    };
+    if let Some(place) = place {
+        *place = data.to_proto(place.name.as_deref().unwrap_or_default());
+    }
+}
+
+/// Stores other numbers in place of a constant, in its element type; false if it is not found or of another size or kind.
+pub(crate) fn put_floats(model: &mut Model, id: ConstantId, values: &[f32]) -> bool {
+    let Some(old) = tensor(model.graph(), id).and_then(|stored| model.tensor(stored).ok()) else { return false };
+    let Some(data) = old.with_f32(values) else { return false };
+    put(model, id, &data);
+    true
+}
+
+/// Adds to the numbers of a constant; false if it is not found or of another size or kind.
+#[allow(clippy::cast_possible_truncation, reason = "biases are stored in single precision")]
+pub(crate) fn add_floats<T: Copy + Into<f64>>(model: &mut Model, id: ConstantId, more: &[T]) -> bool {
+    let Some(old) = tensor(model.graph(), id).and_then(|stored| model.tensor(stored).ok()) else { return false };
+    let Some(values) = old.to_f32().filter(|values| values.len() == more.len()) else { return false };
+    let sum = values.iter().zip(more).map(|(value, more)| (f64::from(*value) + (*more).into()) as f32);
+    let sum: Vec<f32> = sum.collect();
+    put_floats(model, id, &sum)
+}
+
+/// Gives a node the bias `[O]` at input 2 that it lacks, in the element type of its weight.
+pub(crate) fn add_bias(model: &mut Model, node: usize, weight: ConstantId, bias: &[f32]) {
+    let stored = tensor(model.graph(), weight);
+    let like = stored.and_then(|weight| DataType::try_from(weight.data_type()).ok());
+    let name = model.graph().node[node].input.get(1).cloned().unwrap_or_default();
+    let name = Names::of(model.graph()).fresh(&format!("{name}_bias"));
+    let plain = TensorData::from_f32(vec![bias.len()], bias);
+    let like = like.and_then(|dtype| TensorData { dtype, ..plain.clone() }.with_f32(bias));
+    add_initializer(model, &name, &like.unwrap_or(plain));
+    let node = &mut model.graph_mut().node[node];
+    node.input.resize(2, String::new());
+    node.input.push(name);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::onnx::{AttributeProto, ModelProto, NodeProto};
+
+    fn model() -> Model {
+        let value = TensorData::from_f32(vec![2], &[1.0, 2.0]).to_proto("");
+        let attribute = AttributeProto { name: Some("value".into()), t: Some(value), ..AttributeProto::default() };
+        let constant = NodeProto {
+            op_type: Some("Constant".into()),
+            output: vec!["c".into()],
+            attribute: vec![attribute],
+            ..NodeProto::default()
+        };
+        let reader = |inputs: [&str; 2]| NodeProto {
+            op_type: Some("Add".into()),
+            input: inputs.map(str::to_owned).to_vec(),
+            output: vec!["y".into()],
+            ..NodeProto::default()
+        };
+        let graph = GraphProto {
+            node: vec![constant, reader(["x", "c"]), reader(["w", "w"])],
+            initializer: vec![TensorData::from_f32(vec![1], &[3.0]).to_proto("w")],
+            ..GraphProto::default()
+        };
+        Model::from_proto(ModelProto { graph: Some(graph), ..ModelProto::default() })
+    }
+
+    #[test]
+    fn initializers_and_constant_nodes_are_one() {
+        let mut model = model();
+        let constants = Constants::of(model.graph());
+        assert_eq!(constants.find("c"), Some(ConstantId::Node(0)));
+        assert_eq!(constants.read_once("c"), Some(ConstantId::Node(0)));
+        assert_eq!((constants.find("w"), constants.read_once("w")), (Some(ConstantId::Initializer(0)), None));
+        assert_eq!(constants.find("x"), None);
+        for (name, more) in [("c", vec![0.5, 1.5]), ("w", vec![-1.0])] {
+            assert!(add_floats(&mut model, constants.find(name).unwrap(), &more));
+        }
+        assert_eq!(constants.floats(&model, "c"), Some(vec![1.5, 3.5]));
+        assert_eq!(constants.floats(&model, "w"), Some(vec![2.0]));
+        assert!(!add_floats(&mut model, ConstantId::Node(0), &[1.0]));
+        assert!(!put_floats(&mut model, ConstantId::Initializer(7), &[1.0]));
+    }
+}

@@ -1,0 +1,202 @@
+//! Functions of one number: value, slope, and the range outside which differences of the input do not show.
+//!
+//! <https://onnx.ai/onnx/operators/index.html>; the defaults of attributes are the specification's.
+
+use crate::model::node::float_attribute;
+use crate::proto::onnx::NodeProto;
+
+/// A function of one number.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Function {
+    /// The number, times the slope where it is negative.
+    Leaky(f32),
+    Clip(f32, f32),
+    Sigmoid,
+    HardSigmoid(f32, f32),
+    HardSwish,
+    Swish(f32),
+    Tanh,
+    Elu(f32),
+    Softplus,
+    Abs,
+    Scale(f32),
+    Sqrt,
+    Exp,
+}
+
+fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+impl Function {
+    /// The function of a node; `constant` gives the number of a scalar input. `None` if the operator is none of these, or
+    /// a parameter is not constant.
+    pub(crate) fn of(node: &NodeProto, constant: impl Fn(usize) -> Option<f32>) -> Option<Self> {
+        let float = |name: &str, default: f32| float_attribute(node, name).unwrap_or(default);
+        // Bounds of `Clip` are attributes before opset 11 and inputs since.
+        let bound = |attribute: &str, input: usize, default: f32| match node.input.get(input).filter(|n| !n.is_empty())
+        {
+            Some(_) => constant(input),
+            None => Some(float(attribute, default)),
+        };
+        Some(match node.op_type() {
+            "Relu" => Self::Leaky(0.0),
+            "LeakyRelu" => Self::Leaky(float("alpha", 0.01)),
+            "PRelu" => Self::Leaky(constant(1)?),
+            "Clip" => Self::Clip(bound("min", 1, f32::NEG_INFINITY)?, bound("max", 2, f32::INFINITY)?),
+            "Sigmoid" => Self::Sigmoid,
+            "HardSigmoid" => Self::HardSigmoid(float("alpha", 0.2), float("beta", 0.5)),
+            "HardSwish" => Self::HardSwish,
+            "Swish" => Self::Swish(float("alpha", 1.0)),
+            "Tanh" => Self::Tanh,
+            "Elu" => Self::Elu(float("alpha", 1.0)),
+            "Softplus" => Self::Softplus,
+            "Abs" => Self::Abs,
+            "Neg" => Self::Scale(-1.0),
+            "Sqrt" => Self::Sqrt,
+            "Exp" => Self::Exp,
+            _ => return None,
+        })
+    }
+
+    /// Bounds below and above which all inputs give the same output, if there are any.
+    pub(crate) fn bounds(self) -> Option<(f32, f32)> {
+        match self {
+            Self::Leaky(slope) if slope.to_bits() == 0.0_f32.to_bits() => Some((0.0, f32::INFINITY)),
+            Self::Clip(low, high) => Some((low, high)),
+            _ => None,
+        }
+    }
+
+    /// Whether the slope can be told from the output.
+    pub(crate) fn slope_follows_from_output(self) -> bool {
+        match self {
+            Self::Leaky(slope) => slope >= 0.0,
+            // Inside the bounds a clipped number is itself.
+            Self::Clip(..) => true,
+            _ => false,
+        }
+    }
+}
+
+impl Function {
+    /// The value at `x`.
+    pub(crate) fn value(self, x: f32) -> f32 {
+        match self {
+            Self::Leaky(slope) => {
+                if x > 0.0 {
+                    x
+                } else {
+                    slope * x
+                }
+            }
+            Self::Clip(low, high) => x.max(low).min(high),
+            Self::Sigmoid => sigmoid(x),
+            Self::HardSigmoid(a, b) => (a * x + b).clamp(0.0, 1.0),
+            Self::HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
+            Self::Swish(a) => x * sigmoid(a * x),
+            Self::Tanh => x.tanh(),
+            Self::Elu(a) => {
+                if x > 0.0 {
+                    x
+                } else {
+                    a * x.exp_m1()
+                }
+            }
+            Self::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
+            Self::Abs => x.abs(),
+            Self::Scale(a) => a * x,
+            Self::Sqrt => x.sqrt(),
+            Self::Exp => x.exp(),
+        }
+    }
+
+    /// The derivative at `x`; at a corner one of the two.
+    pub(crate) fn slope(self, x: f32) -> f32 {
+        let inside = |inside: bool, slope: f32| if inside { slope } else { 0.0 };
+        match self {
+            Self::Leaky(slope) => {
+                if x > 0.0 {
+                    1.0
+                } else {
+                    slope
+                }
+            }
+            Self::Clip(low, high) => inside(x > low && x < high, 1.0),
+            Self::Sigmoid => sigmoid(x) * (1.0 - sigmoid(x)),
+            Self::HardSigmoid(a, b) => inside((0.0..1.0).contains(&(a * x + b)), a),
+            Self::HardSwish => {
+                if x >= 3.0 {
+                    1.0
+                } else {
+                    inside(x > -3.0, x / 3.0 + 0.5)
+                }
+            }
+            Self::Swish(a) => sigmoid(a * x) * (1.0 + a * x * (1.0 - sigmoid(a * x))),
+            Self::Tanh => 1.0 - x.tanh().powi(2),
+            Self::Elu(a) => {
+                if x > 0.0 {
+                    1.0
+                } else {
+                    a * x.exp()
+                }
+            }
+            Self::Softplus => sigmoid(x),
+            Self::Abs => {
+                if x > 0.0 {
+                    1.0
+                } else {
+                    -1.0
+                }
+            }
+            Self::Scale(a) => a,
+            Self::Sqrt => inside(x > 0.0, 0.5 / x.sqrt()),
+            Self::Exp => x.exp(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slopes_are_differences_of_values() {
+        let all = [
+            Function::Leaky(0.0),
+            Function::Leaky(0.3),
+            Function::Clip(-0.5, 1.5),
+            Function::Sigmoid,
+            Function::HardSigmoid(0.2, 0.5),
+            Function::HardSwish,
+            Function::Swish(1.3),
+            Function::Tanh,
+            Function::Elu(0.7),
+            Function::Softplus,
+            Function::Abs,
+            Function::Scale(-1.0),
+            Function::Exp,
+        ];
+        for function in all {
+            // No corner lies within half a step of these.
+            for x in [-4.03_f32, -1.21, -0.33, 0.27, 1.13, 2.41, 4.07] {
+                let difference = (function.value(x + 0.01) - function.value(x - 0.01)) / 0.02;
+                let slope = function.slope(x);
+                assert!((difference - slope).abs() <= 2e-3 * slope.abs().max(1.0), "{function:?} at {x}: {slope}");
+            }
+        }
+        assert!((Function::Sqrt.slope(4.0) - 0.25).abs() < 1e-6);
+    }
+
+    #[test]
+    fn bounds_hide_what_is_outside() {
+        for function in [Function::Leaky(0.0), Function::Clip(-0.5, 1.5)] {
+            let (low, high) = function.bounds().unwrap();
+            for (x, other) in [(low - 1.0, low - 3.0), (high + 1.0, high + 2.0)] {
+                assert_eq!(function.value(x).to_bits(), function.value(other).to_bits());
+            }
+        }
+        assert_eq!(Function::Leaky(0.1).bounds(), None);
+        assert_eq!(Function::Tanh.bounds(), None);
+    }
+}
