@@ -49,7 +49,7 @@ mod error;
 pub mod evaluate;
 mod explain;
 pub mod model;
-mod ops;
+pub mod ops;
 pub mod pipeline;
 pub mod plan;
 pub mod proto;

@@ -8,6 +8,7 @@ use super::budget_flags::BudgetFlags;
 use super::check_flags::Check;
 use super::criterion_flags::CriterionFlags;
 use super::generated::{Completions, Man, Schema};
+use super::operators::Operators;
 use super::other_flags::{Apply, Bench, Inspect, Score, Setup, Verify};
 use super::output_flags::OutputFlags;
 use super::parse;
@@ -63,6 +64,8 @@ pub(super) enum Command {
     Check(Box<Check>),
     /// Time a model, or two in turn
     Bench(Bench),
+    /// Show what is done with which operator: dependencies, cost, repair, derivatives
+    Operators(Operators),
     /// Show which engines and providers work, and how to install what is missing
     Setup(Setup),
     /// Print a completion script for a shell
@@ -470,7 +473,19 @@ mod tests {
     #[test]
     fn help_of_every_command() {
         insta::assert_snapshot!("help", help(None));
-        for name in ["inspect", "score", "apply", "verify", "check", "bench", "setup", "completions", "man", "schema"] {
+        for name in [
+            "inspect",
+            "score",
+            "apply",
+            "verify",
+            "check",
+            "bench",
+            "operators",
+            "setup",
+            "completions",
+            "man",
+            "schema",
+        ] {
             insta::assert_snapshot!(format!("help_{name}"), help(Some(name)));
         }
     }

@@ -10,6 +10,7 @@ mod exit;
 mod flags;
 mod generated;
 mod memory;
+mod operators;
 mod other_flags;
 mod output_flags;
 mod parse;

@@ -2,11 +2,14 @@
 //! stored, and which family an operator belongs to.
 //!
 //! The analysis, the repair, the derivatives and the reports ask here; none of them reads a window's attributes, a stored
-//! weight or an activation's parameters on its own. [`table`] says of every operator what is supported;
+//! weight or an activation's parameters on its own. [`OPERATORS`] says of every operator what is supported;
 //! `onnx-prune operators` prints it.
 
 pub(crate) mod constant;
 pub(crate) mod linear;
 pub(crate) mod normalization;
 pub(crate) mod scalar;
+mod table;
 pub(crate) mod window;
+
+pub use table::{Family, OPERATORS, Operator, Refit, markdown, operator};

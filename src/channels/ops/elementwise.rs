@@ -1,6 +1,6 @@
 //! Elementwise operators, with broadcasting.
 //!
-//! <https://onnx.ai/onnx/operators/index.html>: every operator named here applies one function to each element;
+//! <https://onnx.ai/onnx/operators/index.html>: every operator of these families applies one function to each element;
 //! their opset history changes types and the place of operands, never the shape rule.
 
 use super::Rule;
@@ -11,75 +11,6 @@ use crate::channels::indices::Role;
 use crate::channels::propagation::Protect;
 
 /// One data operand; further operands (bounds of `Clip`) are scalars.
-pub(super) const UNARY: &[&str] = &[
-    "Abs",
-    "Acos",
-    "Acosh",
-    "Asin",
-    "Asinh",
-    "Atan",
-    "Atanh",
-    "Ceil",
-    "Celu",
-    "Clip",
-    "Cos",
-    "Cosh",
-    "Elu",
-    "Erf",
-    "Exp",
-    "Floor",
-    "Gelu",
-    "HardSigmoid",
-    "HardSwish",
-    "IsInf",
-    "IsNaN",
-    "LeakyRelu",
-    "Log",
-    "Mish",
-    "Neg",
-    "Not",
-    "Reciprocal",
-    "Relu",
-    "Round",
-    "Selu",
-    "Shrink",
-    "Sigmoid",
-    "Sign",
-    "Sin",
-    "Sinh",
-    "Softplus",
-    "Softsign",
-    "Sqrt",
-    "Swish",
-    "Tan",
-    "Tanh",
-    "ThresholdedRelu",
-];
-
-/// Operands of equal rank that broadcast.
-pub(super) const VARIADIC: &[&str] = &[
-    "Add",
-    "And",
-    "BitShift",
-    "Div",
-    "Equal",
-    "Greater",
-    "GreaterOrEqual",
-    "Less",
-    "LessOrEqual",
-    "Max",
-    "Mean",
-    "Min",
-    "Mod",
-    "Mul",
-    "Or",
-    "Pow",
-    "Sub",
-    "Sum",
-    "Where",
-    "Xor",
-];
-
 pub(super) struct Unary;
 
 impl Rule for Unary {
@@ -90,6 +21,7 @@ impl Rule for Unary {
     }
 }
 
+/// Operands that broadcast.
 pub(super) struct Variadic;
 
 impl Rule for Variadic {

@@ -31,7 +31,7 @@ use super::context::RuleContext;
 use super::cut::Cut;
 use super::ids::Ids;
 use super::propagation::Protect;
-use crate::model::node::is_onnx;
+use crate::ops::{Family, operator};
 use crate::proto::onnx::{AttributeProto, NodeProto, attribute_proto::AttributeType};
 
 /// What the analysis and the rewriter know of one operator family.
@@ -45,63 +45,54 @@ pub(crate) trait Rule: Sync {
 
 /// The rule for a node, if its operator is understood.
 pub(crate) fn rule(node: &NodeProto) -> Option<&'static dyn Rule> {
-    if node.domain() == "com.microsoft" {
-        return Some(match node.op_type() {
-            "FusedConv" => &fused::FusedConv,
-            "FusedGemm" => &fused::FusedGemm,
-            "FusedMatMul" => &fused::FusedMatMul,
-            "Gelu" | "QuickGelu" | "FastGelu" | "BiasGelu" => &fused::BiasedActivation,
-            _ => return None,
-        });
-    }
-    if !is_onnx(node) {
-        return None;
-    }
-    Some(match node.op_type() {
-        "Conv" => &conv::Conv,
-        "ConvTranspose" => &conv::ConvTranspose,
-        "Gemm" => &gemm::Gemm,
-        "MatMul" => &gemm::MatMul,
-        "Einsum" => &einsum::Einsum,
-        "BatchNormalization" => &normalization::BatchNormalization,
-        "InstanceNormalization" => &normalization::InstanceNormalization,
-        "GroupNormalization" => &normalization::GroupNormalization,
-        "LayerNormalization" | "RMSNormalization" | "LpNormalization" => &normalization::LayerNormalization,
-        "PRelu" => &elementwise::PRelu,
-        op if elementwise::UNARY.contains(&op) => &elementwise::Unary,
-        op if elementwise::VARIADIC.contains(&op) => &elementwise::Variadic,
-        "Identity" | "Dropout" | "Cast" | "CastLike" => &passing::Passing,
-        "MaxPool" | "AveragePool" | "LpPool" | "GlobalAveragePool" | "GlobalMaxPool" | "GlobalLpPool" => &pool::Pool,
-        "Concat" => &concat::Concat,
-        "Split" => &concat::Split,
-        "Slice" => &slice::Slice,
-        "Gather" => &slice::Gather,
-        "Pad" => &pad::Pad,
-        "Transpose" => &transpose::Transpose,
-        "DepthToSpace" | "SpaceToDepth" => &transpose::DepthToSpace,
-        "Reshape" => &reshape::Reshape,
-        "Flatten" => &reshape::Flatten,
-        "Squeeze" | "Unsqueeze" => &reshape::Squeeze,
-        "Expand" => &expand::Expand,
-        "Tile" => &expand::Tile,
-        "Resize" | "Upsample" => &expand::Resize,
-        op if reduce::REDUCTIONS.contains(&op) || reduce::WHOLE.contains(&op) => &reduce::Reduce,
-        "Softmax" | "LogSoftmax" | "Hardmax" | "LRN" | "CumSum" => &reduce::Normalising,
-        "MeanVarianceNormalization" => &normalization::MeanVarianceNormalization,
-        "ScatterND" | "ScatterElements" | "Scatter" => &scatter::Scatter,
-        "GatherElements" | "GatherND" => &scatter::Collect,
-        "TopK" => &scatter::TopK,
-        "Trilu" => &scatter::Trilu,
-        "ConstantOfShape" => &generate::Filled,
-        "EyeLike" | "RandomNormalLike" | "RandomUniformLike" => &generate::Like,
-        "Range" => &generate::Range,
-        "OneHot" => &generate::OneHot,
-        "RoiAlign" => &sample::RoiAlign,
-        "GridSample" => &sample::GridSample,
-        "Attention" => &attention::Attention,
-        "LSTM" | "GRU" | "RNN" => &recurrent::Recurrent,
-        "QuantizeLinear" | "DequantizeLinear" => &quantize::Quantize,
-        _ => return None,
+    Some(match operator(node)?.family {
+        Family::Conv => &conv::Conv,
+        Family::ConvTranspose => &conv::ConvTranspose,
+        Family::Gemm => &gemm::Gemm,
+        Family::MatMul => &gemm::MatMul,
+        Family::Einsum => &einsum::Einsum,
+        Family::BatchNormalization => &normalization::BatchNormalization,
+        Family::InstanceNormalization => &normalization::InstanceNormalization,
+        Family::GroupNormalization => &normalization::GroupNormalization,
+        Family::LayerNormalization => &normalization::LayerNormalization,
+        Family::MeanVarianceNormalization => &normalization::MeanVarianceNormalization,
+        Family::Scalar => &elementwise::Unary,
+        Family::PRelu => &elementwise::PRelu,
+        Family::Broadcast => &elementwise::Variadic,
+        Family::Identity => &passing::Passing,
+        Family::Pool => &pool::Pool,
+        Family::Concat => &concat::Concat,
+        Family::Split => &concat::Split,
+        Family::Slice => &slice::Slice,
+        Family::Gather => &slice::Gather,
+        Family::Pad => &pad::Pad,
+        Family::Transpose => &transpose::Transpose,
+        Family::DepthToSpace => &transpose::DepthToSpace,
+        Family::Reshape => &reshape::Reshape,
+        Family::Flatten => &reshape::Flatten,
+        Family::Squeeze => &reshape::Squeeze,
+        Family::Expand => &expand::Expand,
+        Family::Tile => &expand::Tile,
+        Family::Resize => &expand::Resize,
+        Family::Reduce => &reduce::Reduce,
+        Family::Softmax => &reduce::Normalising,
+        Family::Scatter => &scatter::Scatter,
+        Family::GatherElements => &scatter::Collect,
+        Family::TopK => &scatter::TopK,
+        Family::Trilu => &scatter::Trilu,
+        Family::ConstantOfShape => &generate::Filled,
+        Family::Like => &generate::Like,
+        Family::Range => &generate::Range,
+        Family::OneHot => &generate::OneHot,
+        Family::RoiAlign => &sample::RoiAlign,
+        Family::GridSample => &sample::GridSample,
+        Family::Attention => &attention::Attention,
+        Family::Recurrent => &recurrent::Recurrent,
+        Family::Quantize => &quantize::Quantize,
+        Family::FusedConv => &fused::FusedConv,
+        Family::FusedGemm => &fused::FusedGemm,
+        Family::FusedMatMul => &fused::FusedMatMul,
+        Family::BiasedActivation => &fused::BiasedActivation,
     })
 }
 

@@ -8,21 +8,10 @@ use crate::channels::context::RuleContext;
 use crate::channels::propagation::Protect;
 use crate::model::axes::resolve_axis;
 
-/// Reductions whose result over the channels that are left means what it meant over all of them.
-pub(super) const REDUCTIONS: &[&str] = &[
-    "ReduceL1",
-    "ReduceL2",
-    "ReduceLogSumExp",
-    "ReduceMax",
-    "ReduceMean",
-    "ReduceMin",
-    "ReduceSum",
-    "ReduceSumSquare",
-];
-
 /// Reductions that need every channel: indices count them, a product or the logarithm of a sum loses its scale.
-pub(super) const WHOLE: &[&str] = &["ArgMax", "ArgMin", "ReduceLogSum", "ReduceProd"];
+const WHOLE: &[&str] = &["ArgMax", "ArgMin", "ReduceLogSum", "ReduceProd"];
 
+/// Other reductions over the channels that are left mean what they meant over all of them.
 pub(super) struct Reduce;
 
 impl Rule for Reduce {

@@ -18,8 +18,8 @@ use ndarray::ArrayD;
 
 use super::blocks::Affine;
 use super::site::Site;
-use crate::model::node::is_onnx;
 use crate::ops::window::{PlacedWindow, Window};
+use crate::ops::{Family, operator};
 use crate::proto::onnx::NodeProto;
 
 /// Values of one batch, in row-major order.
@@ -84,74 +84,36 @@ impl Made {
     }
 }
 
-/// Whether there are rules for a node's operator.
+/// Whether there are derivatives of a node's operator.
 pub(super) fn is_known(node: &NodeProto) -> bool {
-    const KNOWN: &[&str] = &[
-        "Conv",
-        "Gemm",
-        "MatMul",
-        "BatchNormalization",
-        "Add",
-        "Sub",
-        "Mul",
-        "Div",
-        "Concat",
-        "MaxPool",
-        "AveragePool",
-        "GlobalAveragePool",
-        "ReduceMean",
-        "ReduceSum",
-        "Pad",
-        "Slice",
-        "Transpose",
-        "Reshape",
-        "Flatten",
-        "Squeeze",
-        "Unsqueeze",
-        "Identity",
-        "Dropout",
-        "Expand",
-        "Split",
-        "Cast",
-        "Relu",
-        "LeakyRelu",
-        "PRelu",
-        "Clip",
-        "Sigmoid",
-        "HardSigmoid",
-        "HardSwish",
-        "Swish",
-        "Tanh",
-        "Elu",
-        "Softplus",
-        "Abs",
-        "Neg",
-        "Sqrt",
-        "Exp",
-    ];
-    is_onnx(node) && KNOWN.contains(&node.op_type())
+    operator(node).is_some_and(|own| own.derivative)
 }
 
 /// The operator for output `output` of a node, or `None` where it is not known or its form is not.
 pub(super) fn make(site: &Site<'_>, output: usize) -> Option<Made> {
-    if !is_known(site.node) {
+    let family = operator(site.node).filter(|own| own.derivative)?.family;
+    if output > 0 && family != Family::Split {
         return None;
     }
-    let op = site.node.op_type();
-    if output > 0 && op != "Split" {
-        return None;
-    }
-    match op {
-        "Conv" => conv::make(site),
-        "Gemm" | "MatMul" => gemm::make(site),
-        "BatchNormalization" => normalization::make(site),
-        "Add" | "Sub" | "Mul" | "Div" => binary::make(site),
-        "Concat" => concat::make(site),
-        "MaxPool" | "AveragePool" => pool::make(site),
-        "GlobalAveragePool" | "ReduceMean" | "ReduceSum" => reduce::make(site),
-        "Pad" | "Slice" | "Transpose" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze" | "Identity" | "Dropout"
-        | "Expand" | "Split" | "Cast" => moving::make(site, output),
-        _ => unary::make(site),
+    match family {
+        Family::Conv => conv::make(site),
+        Family::Gemm | Family::MatMul => gemm::make(site),
+        Family::BatchNormalization => normalization::make(site),
+        Family::Broadcast => binary::make(site),
+        Family::Concat => concat::make(site),
+        Family::Pool if site.node.op_type() != "GlobalAveragePool" => pool::make(site),
+        Family::Pool | Family::Reduce => reduce::make(site),
+        Family::Scalar | Family::PRelu => unary::make(site),
+        Family::Pad
+        | Family::Slice
+        | Family::Transpose
+        | Family::Reshape
+        | Family::Flatten
+        | Family::Squeeze
+        | Family::Identity
+        | Family::Expand
+        | Family::Split => moving::make(site, output),
+        _ => None,
     }
 }
 

@@ -1,0 +1,326 @@
+//! Every operator that is understood, one line each: its family, and what the tool does with it.
+//!
+//! A family shares a dependency rule (`channels/ops`) and, where [`Operator::derivative`] says so, a derivative
+//! (`repair/global/ops`). An operator that is not listed protects the channels that reach it.
+
+use serde::Serialize;
+
+use crate::model::node::is_onnx;
+use crate::proto::onnx::NodeProto;
+
+/// Operators with one dependency rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "each is named after its operator or what its operators have in common")]
+pub enum Family {
+    Conv,
+    ConvTranspose,
+    Gemm,
+    MatMul,
+    Einsum,
+    BatchNormalization,
+    InstanceNormalization,
+    GroupNormalization,
+    LayerNormalization,
+    MeanVarianceNormalization,
+    /// A function of every element: [`crate::ops::scalar`] has value and slope where there is a derivative.
+    Scalar,
+    /// Like `Scalar` with a slope for every channel.
+    PRelu,
+    /// Operands that broadcast.
+    Broadcast,
+    /// The input as it is.
+    Identity,
+    Pool,
+    Concat,
+    Split,
+    Slice,
+    Gather,
+    Pad,
+    Transpose,
+    DepthToSpace,
+    Reshape,
+    Flatten,
+    Squeeze,
+    Expand,
+    Tile,
+    Resize,
+    /// Reductions over axes.
+    Reduce,
+    /// Operators whose output at one index depends on all of an axis.
+    Softmax,
+    Scatter,
+    GatherElements,
+    TopK,
+    Trilu,
+    ConstantOfShape,
+    Like,
+    Range,
+    OneHot,
+    RoiAlign,
+    GridSample,
+    Attention,
+    Recurrent,
+    Quantize,
+    FusedConv,
+    FusedGemm,
+    FusedMatMul,
+    BiasedActivation,
+}
+
+/// Which solvers refit the operator's weight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Refit {
+    /// It has none that is refitted.
+    None,
+    /// Layer after layer.
+    Sequential,
+    /// As a consumer alone, where it has no groups, and layer after layer.
+    LocalAndSequential,
+}
+
+/// What is known of an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Operator {
+    /// Operator type.
+    pub name: &'static str,
+    /// Its domain; empty for that of ONNX.
+    pub domain: &'static str,
+    /// Operators with the same dependency rule.
+    pub family: Family,
+    /// Whether its multiply-accumulates are counted; what has none costs nothing in a budget.
+    pub macs: bool,
+    /// Which solvers refit its weight.
+    pub refit: Refit,
+    /// Whether the global repair passes through it.
+    pub derivative: bool,
+}
+
+const MICROSOFT: &str = "com.microsoft";
+
+const fn op(name: &'static str, family: Family) -> Operator {
+    Operator { name, domain: "", family, macs: false, refit: Refit::None, derivative: false }
+}
+
+impl Operator {
+    const fn macs(self) -> Self {
+        Self { macs: true, ..self }
+    }
+
+    const fn refit(self, refit: Refit) -> Self {
+        Self { refit, ..self.macs() }
+    }
+
+    const fn derivative(self) -> Self {
+        Self { derivative: true, ..self }
+    }
+
+    const fn fused(self) -> Self {
+        Self { domain: MICROSOFT, ..self }
+    }
+}
+
+/// A function of every element without a derivative.
+const fn scalar(name: &'static str) -> Operator {
+    op(name, Family::Scalar)
+}
+
+/// All operators, family by family.
+pub const OPERATORS: &[Operator] = &[
+    op("Conv", Family::Conv).refit(Refit::LocalAndSequential).derivative(),
+    op("ConvTranspose", Family::ConvTranspose).refit(Refit::Sequential),
+    op("Gemm", Family::Gemm).refit(Refit::LocalAndSequential).derivative(),
+    op("MatMul", Family::MatMul).refit(Refit::LocalAndSequential).derivative(),
+    op("Einsum", Family::Einsum).macs(),
+    op("BatchNormalization", Family::BatchNormalization).derivative(),
+    op("InstanceNormalization", Family::InstanceNormalization),
+    op("GroupNormalization", Family::GroupNormalization),
+    op("LayerNormalization", Family::LayerNormalization),
+    op("RMSNormalization", Family::LayerNormalization),
+    op("LpNormalization", Family::LayerNormalization),
+    op("MeanVarianceNormalization", Family::MeanVarianceNormalization),
+    scalar("Abs").derivative(),
+    scalar("Acos"),
+    scalar("Acosh"),
+    scalar("Asin"),
+    scalar("Asinh"),
+    scalar("Atan"),
+    scalar("Atanh"),
+    scalar("Ceil"),
+    scalar("Celu"),
+    scalar("Clip").derivative(),
+    scalar("Cos"),
+    scalar("Cosh"),
+    scalar("Elu").derivative(),
+    scalar("Erf"),
+    scalar("Exp").derivative(),
+    scalar("Floor"),
+    scalar("Gelu"),
+    scalar("HardSigmoid").derivative(),
+    scalar("HardSwish").derivative(),
+    scalar("IsInf"),
+    scalar("IsNaN"),
+    scalar("LeakyRelu").derivative(),
+    scalar("Log"),
+    scalar("Mish"),
+    scalar("Neg").derivative(),
+    scalar("Not"),
+    scalar("Reciprocal"),
+    scalar("Relu").derivative(),
+    scalar("Round"),
+    scalar("Selu"),
+    scalar("Shrink"),
+    scalar("Sigmoid").derivative(),
+    scalar("Sign"),
+    scalar("Sin"),
+    scalar("Sinh"),
+    scalar("Softplus").derivative(),
+    scalar("Softsign"),
+    scalar("Sqrt").derivative(),
+    scalar("Swish").derivative(),
+    scalar("Tan"),
+    scalar("Tanh").derivative(),
+    scalar("ThresholdedRelu"),
+    op("PRelu", Family::PRelu).derivative(),
+    op("Add", Family::Broadcast).derivative(),
+    op("And", Family::Broadcast),
+    op("BitShift", Family::Broadcast),
+    op("Div", Family::Broadcast).derivative(),
+    op("Equal", Family::Broadcast),
+    op("Greater", Family::Broadcast),
+    op("GreaterOrEqual", Family::Broadcast),
+    op("Less", Family::Broadcast),
+    op("LessOrEqual", Family::Broadcast),
+    op("Max", Family::Broadcast),
+    op("Mean", Family::Broadcast),
+    op("Min", Family::Broadcast),
+    op("Mod", Family::Broadcast),
+    op("Mul", Family::Broadcast).derivative(),
+    op("Or", Family::Broadcast),
+    op("Pow", Family::Broadcast),
+    op("Sub", Family::Broadcast).derivative(),
+    op("Sum", Family::Broadcast),
+    op("Where", Family::Broadcast),
+    op("Xor", Family::Broadcast),
+    op("Identity", Family::Identity).derivative(),
+    op("Dropout", Family::Identity).derivative(),
+    op("Cast", Family::Identity).derivative(),
+    op("CastLike", Family::Identity),
+    op("MaxPool", Family::Pool).derivative(),
+    op("AveragePool", Family::Pool).derivative(),
+    op("LpPool", Family::Pool),
+    op("GlobalAveragePool", Family::Pool).derivative(),
+    op("GlobalMaxPool", Family::Pool),
+    op("GlobalLpPool", Family::Pool),
+    op("Concat", Family::Concat).derivative(),
+    op("Split", Family::Split).derivative(),
+    op("Slice", Family::Slice).derivative(),
+    op("Gather", Family::Gather),
+    op("Pad", Family::Pad).derivative(),
+    op("Transpose", Family::Transpose).derivative(),
+    op("DepthToSpace", Family::DepthToSpace),
+    op("SpaceToDepth", Family::DepthToSpace),
+    op("Reshape", Family::Reshape).derivative(),
+    op("Flatten", Family::Flatten).derivative(),
+    op("Squeeze", Family::Squeeze).derivative(),
+    op("Unsqueeze", Family::Squeeze).derivative(),
+    op("Expand", Family::Expand).derivative(),
+    op("Tile", Family::Tile),
+    op("Resize", Family::Resize),
+    op("Upsample", Family::Resize),
+    op("ReduceL1", Family::Reduce),
+    op("ReduceL2", Family::Reduce),
+    op("ReduceLogSumExp", Family::Reduce),
+    op("ReduceMax", Family::Reduce),
+    op("ReduceMean", Family::Reduce).derivative(),
+    op("ReduceMin", Family::Reduce),
+    op("ReduceSum", Family::Reduce).derivative(),
+    op("ReduceSumSquare", Family::Reduce),
+    op("ReduceLogSum", Family::Reduce),
+    op("ReduceProd", Family::Reduce),
+    op("ArgMax", Family::Reduce),
+    op("ArgMin", Family::Reduce),
+    op("Softmax", Family::Softmax),
+    op("LogSoftmax", Family::Softmax),
+    op("Hardmax", Family::Softmax),
+    op("LRN", Family::Softmax),
+    op("CumSum", Family::Softmax),
+    op("ScatterND", Family::Scatter),
+    op("ScatterElements", Family::Scatter),
+    op("Scatter", Family::Scatter),
+    op("GatherElements", Family::GatherElements),
+    op("GatherND", Family::GatherElements),
+    op("TopK", Family::TopK),
+    op("Trilu", Family::Trilu),
+    op("ConstantOfShape", Family::ConstantOfShape),
+    op("EyeLike", Family::Like),
+    op("RandomNormalLike", Family::Like),
+    op("RandomUniformLike", Family::Like),
+    op("Range", Family::Range),
+    op("OneHot", Family::OneHot),
+    op("RoiAlign", Family::RoiAlign),
+    op("GridSample", Family::GridSample),
+    op("Attention", Family::Attention).macs(),
+    op("LSTM", Family::Recurrent).macs(),
+    op("GRU", Family::Recurrent).macs(),
+    op("RNN", Family::Recurrent).macs(),
+    op("QuantizeLinear", Family::Quantize),
+    op("DequantizeLinear", Family::Quantize),
+    op("FusedConv", Family::FusedConv).fused().macs(),
+    op("FusedGemm", Family::FusedGemm).fused().macs(),
+    op("FusedMatMul", Family::FusedMatMul).fused().macs(),
+    op("Gelu", Family::BiasedActivation).fused(),
+    op("QuickGelu", Family::BiasedActivation).fused(),
+    op("FastGelu", Family::BiasedActivation).fused(),
+    op("BiasGelu", Family::BiasedActivation).fused(),
+];
+
+/// What is known of a node's operator.
+pub fn operator(node: &NodeProto) -> Option<&'static Operator> {
+    let domain = if is_onnx(node) { "" } else { node.domain() };
+    OPERATORS.iter().find(|own| own.name == node.op_type() && own.domain == domain)
+}
+
+/// The table as Markdown.
+pub fn markdown() -> String {
+    let mut out = String::from(
+        "| operator | dependency rule | MACs counted | weight refitted | derivative |\n|---|---|---|---|---|\n",
+    );
+    for own in OPERATORS {
+        let name = if own.domain.is_empty() { own.name.to_owned() } else { format!("{}.{}", own.domain, own.name) };
+        let refit = match own.refit {
+            Refit::None => "",
+            Refit::Sequential => "sequential",
+            Refit::LocalAndSequential => "local, sequential",
+        };
+        let yes = |is: bool| if is { "yes" } else { "" };
+        let family = own.family;
+        out += &format!("| {name} | {family:?} | {} | {refit} | {} |\n", yes(own.macs), yes(own.derivative));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::scalar::Function;
+
+    #[test]
+    fn every_operator_is_listed_once() {
+        for (at, own) in OPERATORS.iter().enumerate() {
+            let twin = OPERATORS[..at].iter().find(|other| other.name == own.name && other.domain == own.domain);
+            assert_eq!(twin, None);
+        }
+    }
+
+    #[test]
+    fn scalar_functions_are_those_with_a_derivative() {
+        for own in OPERATORS.iter().filter(|own| own.family == Family::Scalar) {
+            let node = NodeProto { op_type: Some(own.name.into()), ..NodeProto::default() };
+            assert_eq!(Function::of(&node, |_| Some(0.5)).is_some(), own.derivative, "{}", own.name);
+        }
+    }
+}
