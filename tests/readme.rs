@@ -1,4 +1,6 @@
-//! Every command of the README runs as it stands there, in a folder that holds the files it names.
+//! Every command of the README and of the pages under `docs/` runs as it stands there, in a folder that holds the files
+//! it names.
+#![cfg(unix)]
 #![allow(
     missing_docs,
     clippy::pedantic,
@@ -15,34 +17,56 @@ use std::path::Path;
 
 use support::{onnx_prune, text};
 
+/// Pages with commands, and how many each has at least: fewer would mean that they are not found any more.
+const PAGES: [(&str, usize); 7] = [
+    ("README.md", 2),
+    ("docs/guide.md", 10),
+    ("docs/budgets.md", 3),
+    ("docs/check.md", 3),
+    ("docs/criteria.md", 2),
+    ("docs/formats.md", 2),
+    ("docs/settings.md", 2),
+];
+
+/// Models and images that are not in the repository: what they are called in the examples, and where they lie.
+const SHARED: [(&str, &str); 5] = [
+    ("models/cifar10_resnet20.onnx", "resnet20.onnx"),
+    ("data/cifar10_sample", "cifar"),
+    ("models/imagenet_mobilenet_v2.onnx", "mobilenet_v2.onnx"),
+    ("data/imagenette_train", "train"),
+    ("data/imagenet_wnids.txt", "wnids.txt"),
+];
+
 /// The program's part of every command line in an indented block.
-fn commands() -> Vec<String> {
-    let readme = std::fs::read_to_string(support::root().join("README.md")).unwrap();
+fn commands(page: &str) -> Vec<String> {
+    let page = std::fs::read_to_string(support::root().join(page)).unwrap();
     let starts = ["    onnx-prune ", "    cargo run --release -- "];
     let own = |line: &str| starts.iter().find_map(|start| line.strip_prefix(start)).map(ToOwned::to_owned);
-    readme.lines().filter_map(own).collect()
+    page.lines().filter_map(own).collect()
 }
 
 /// Shorter work where a command leaves its extent open: the commands are tried, not their figures.
 fn shortened(line: &str) -> Vec<String> {
     let mut words: Vec<String> = line.split_whitespace().map(ToOwned::to_owned).collect();
-    match words[0].as_str() {
-        "check" if !line.contains("--time") => words.extend(["--time".into(), "0.5".into()]),
-        "setup" | "score" | "inspect" | "schema" | "man" | "completions" | "check" => {}
-        _ => words.extend(["--effort", "fast", "--force", "--samples", "40"].map(ToOwned::to_owned)),
+    let more: &[&str] = match words[0].as_str() {
+        "check" if !line.contains("--time ") => &["--time", "0.5"],
+        model if model.ends_with(".onnx") => &["--effort", "fast", "--force", "--samples", "40"],
+        _ => &[],
+    };
+    words.extend(more.iter().map(|&word| word.to_owned()));
+    if line.contains("--eval ") {
+        words.extend(["--eval-samples", "100"].map(ToOwned::to_owned));
     }
     words
 }
 
-#[cfg(unix)]
 fn link(from: &Path, to: &Path) {
     std::fs::create_dir_all(to.parent().unwrap()).unwrap();
     std::os::unix::fs::symlink(from, to).unwrap();
 }
 
-#[test]
-#[cfg(unix)]
-fn every_command_of_the_readme_runs() {
+/// Runs the commands of a page one after the other in a folder of their own.
+fn run_all(page: &str) {
     let folder = tempfile::tempdir().unwrap();
     let (root, at) = (support::root(), |name: &str| folder.path().join(name));
     std::fs::create_dir(at("models")).unwrap();
@@ -52,47 +76,73 @@ fn every_command_of_the_readme_runs() {
     for (from, to) in [("train", "calib"), ("eval", "eval"), ("", "calibration")] {
         link(&root.join("calibration").join(from), &at(to));
     }
-    let shared = support::shared("every_command_of_the_readme_runs: the examples with CIFAR-10 and ImageNet");
+    let all = commands(page);
+    let needs_shared = |line: &str| SHARED.iter().any(|(_, name)| line.starts_with(name));
+    let shared = all.iter().any(|line| needs_shared(line)).then(|| support::shared(&format!("{page}: some commands")));
+    let shared = shared.flatten();
     if let Some(shared) = &shared {
         let shared = shared.canonicalize().unwrap();
-        for (from, to) in [
-            ("models/cifar10_resnet20.onnx", "resnet20.onnx"),
-            ("data/cifar10_sample", "cifar"),
-            ("models/imagenet_mobilenet_v2.onnx", "mobilenet_v2.onnx"),
-            ("data/imagenette_train", "train"),
-            ("data/imagenet_wnids.txt", "wnids.txt"),
-        ] {
-            link(&shared.join(from), &at(to));
-        }
+        SHARED.iter().for_each(|(from, to)| link(&shared.join(from), &at(to)));
     }
-    let made = onnx_prune(
-        &[
-            "model.onnx",
-            "--data",
-            "calib",
-            "--samples",
-            "40",
-            "--effort",
-            "fast",
-            "--target-macs",
-            "0.9",
-            "--no-timing",
-        ],
-        folder.path(),
-    );
+    let first = "model.onnx --data calib --samples 40 --effort fast --target-macs 0.9 --no-timing";
+    let made = onnx_prune(&first.split(' ').collect::<Vec<_>>(), folder.path());
     assert!(made.status.success(), "{}", text(&made.stderr));
-    let all = commands();
-    assert!(all.len() >= 6, "{all:?}");
-    for line in all {
-        let files = ["resnet20.onnx", "mobilenet_v2.onnx"];
-        if shared.is_none() && files.iter().any(|name| line.contains(name)) {
-            continue;
-        }
-        let words = shortened(&line);
+    for line in all.iter().filter(|line| shared.is_some() || !needs_shared(line)) {
+        let words = shortened(line);
         let run = onnx_prune(&words.iter().map(String::as_str).collect::<Vec<_>>(), folder.path());
         let code = run.status.code();
         // A check may find that a bound is exceeded.
         let done = code == Some(0) || line.starts_with("check") && code == Some(1);
-        assert!(done, "{line}: {code:?} {}{}", text(&run.stdout), text(&run.stderr));
+        assert!(done, "{page}: {line}: {code:?} {}{}", text(&run.stdout), text(&run.stderr));
     }
+}
+
+#[test]
+fn every_page_with_commands_is_known() {
+    let folder = std::fs::read_dir(support::root().join("docs")).unwrap();
+    let names = folder.map(|entry| format!("docs/{}", entry.unwrap().file_name().to_string_lossy()));
+    for page in names.filter(|name| name.ends_with(".md")).chain(["README.md".to_owned()]) {
+        let least = PAGES.iter().find(|own| own.0 == page).map_or(0, |own| own.1);
+        let found = commands(&page).len();
+        assert!(found >= least && (found == 0 || least > 0), "{page} has {found} commands, {least} are expected");
+    }
+}
+
+/// What a newcomer types first, in a fresh clone.
+#[test]
+fn the_readme_starts_with_a_run_and_a_check_of_what_it_wrote() {
+    let all = commands("README.md");
+    assert_eq!(all[0], "models/fashion_resnet.onnx --data calibration/train --eval calibration/eval");
+    assert!(all[1].starts_with("check models/fashion_resnet.onnx models/fashion_resnet.pruned.onnx "), "{}", all[1]);
+}
+
+#[test]
+fn every_command_of_the_readme_runs() {
+    run_all("README.md");
+}
+
+#[test]
+fn every_command_of_the_guide_runs() {
+    run_all("docs/guide.md");
+}
+
+#[test]
+fn every_command_about_budgets_runs() {
+    run_all("docs/budgets.md");
+}
+
+#[test]
+fn every_command_about_the_check_runs() {
+    run_all("docs/check.md");
+}
+
+#[test]
+fn every_command_about_criteria_runs() {
+    run_all("docs/criteria.md");
+}
+
+#[test]
+fn every_command_about_formats_and_settings_runs() {
+    run_all("docs/formats.md");
+    run_all("docs/settings.md");
 }

@@ -1,0 +1,196 @@
+//! The documentation holds together: links lead somewhere, flags are those of the program, and the words are the field's.
+#![allow(
+    missing_docs,
+    clippy::pedantic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::string_slice,
+    reason = "tests"
+)]
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use support::{onnx_prune, root, text};
+
+/// Files below a folder with one of the endings, in order.
+fn files(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path, endings));
+        } else if endings.iter().any(|ending| path.to_string_lossy().ends_with(ending)) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// README and the pages under `docs/`.
+fn pages() -> Vec<PathBuf> {
+    let mut pages = files(&root().join("docs"), &[".md"]);
+    pages.push(root().join("README.md"));
+    pages
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap()
+}
+
+fn name(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap_or(path).to_string_lossy().into_owned()
+}
+
+/// Lines of a page outside of fenced blocks.
+fn prose(page: &str) -> impl Iterator<Item = &str> {
+    let mut fenced = false;
+    page.lines().filter(move |line| {
+        let fence = line.starts_with("```");
+        fenced ^= fence;
+        !fenced && !fence
+    })
+}
+
+/// Headings without their marks.
+fn headings(page: &str) -> Vec<String> {
+    let heading = |line: &str| line.starts_with('#').then(|| line.trim_start_matches('#').trim().to_owned());
+    prose(page).filter_map(heading).collect()
+}
+
+/// Section numbers such as `4` and `4.2` that a page has.
+fn sections(page: &str) -> BTreeSet<String> {
+    let number = |heading: String| heading.split(' ').next().filter(|word| is_number(word)).map(ToOwned::to_owned);
+    headings(page).into_iter().filter_map(number).collect()
+}
+
+fn is_number(word: &str) -> bool {
+    let parts: Vec<&str> = word.split('.').collect();
+    parts.len() <= 2 && parts.iter().all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// All sections of the method, and the page that each is on.
+fn method() -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    for path in files(&root().join("docs/method"), &[".md"]) {
+        for section in sections(&read(&path)) {
+            let before = all.insert(section.clone(), name(&path));
+            assert_eq!(before, None, "{section} is on {} too", name(&path));
+        }
+    }
+    all
+}
+
+#[test]
+fn sections_are_on_the_pages_that_the_index_names() {
+    let index = read(&root().join("docs/method.md"));
+    let rows: Vec<&str> = index.lines().filter(|line| line.starts_with("| ") && line.contains("](method/")).collect();
+    for (section, page) in method() {
+        let chapter = section.split('.').next().unwrap();
+        let link = format!("]({})", page.strip_prefix("docs/").unwrap());
+        let listed = |row: &&&str| row.contains(&link) && row.split(['|', ',']).any(|cell| starts(cell, chapter));
+        assert!(rows.iter().any(|row| listed(&row)), "the index does not lead from {chapter} to {page}");
+    }
+}
+
+fn starts(cell: &str, number: &str) -> bool {
+    cell.trim_start().strip_prefix(number).is_some_and(|rest| rest.starts_with(' '))
+}
+
+/// GitHub's anchor of a heading.
+fn anchor(heading: &str) -> String {
+    let keeps = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+    heading.to_lowercase().chars().filter(keeps).collect::<String>().replace(' ', "-")
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut count = 0;
+    let others = ["ARCHITECTURE.md", "CONTRIBUTING.md"].map(|name| root().join(name));
+    for path in pages().into_iter().chain(others) {
+        for target in read(&path).split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if target.contains("://") {
+                continue;
+            }
+            let (file, part) = target.split_once('#').unwrap_or((target, ""));
+            let file = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
+            assert!(file.is_file(), "{} links to {target}", name(&path));
+            let known = part.is_empty() || headings(&read(&file)).iter().any(|heading| anchor(heading) == part);
+            assert!(known, "{} links to {target}", name(&path));
+            count += 1;
+        }
+    }
+    assert!(count > 20, "only {count} links were found");
+}
+
+/// `--flag` words of a text.
+fn flags(text: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (at, _) in text.match_indices("--") {
+        let word: String = text[at + 2..].chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
+        let apart = text[..at].chars().next_back().is_none_or(|c| c.is_whitespace() || "`([|/{".contains(c));
+        if apart && !word.is_empty() && !word.starts_with('-') {
+            found.insert(format!("--{word}"));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_flag_of_the_documentation_is_one_of_the_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let help = |words: &[&str]| text(&onnx_prune(words, folder.path()).stdout);
+    let first = help(&["--help"]);
+    let mut known = flags(&first);
+    let commands = first.split("Commands:").nth(1).unwrap().lines().skip(1).map_while(|line| {
+        let word = line.strip_prefix("  ")?.split_whitespace().next()?;
+        Some(word.to_owned())
+    });
+    for command in commands.filter(|command| command != "help") {
+        known.extend(flags(&help(&[&command, "--help"])));
+    }
+    assert!(known.len() > 60, "{known:?}");
+    for path in pages() {
+        // Those of other programs.
+        let page = read(&path);
+        let own: String = page.lines().filter(|line| !is_of_another(line)).collect::<Vec<_>>().join("\n");
+        for flag in flags(&own) {
+            assert!(known.contains(&flag), "{} names {flag}", name(&path));
+        }
+    }
+}
+
+fn is_of_another(line: &str) -> bool {
+    ["cargo test", "cargo bench", "cargo install", "cargo doc", "cargo run"].iter().any(|other| line.contains(other))
+}
+
+#[test]
+fn the_readme_is_one_screen_and_pages_are_short() {
+    assert!(read(&root().join("README.md")).lines().count() <= 66);
+    for path in pages() {
+        assert!(read(&path).lines().count() <= 450, "{}", name(&path));
+    }
+}
+
+/// Words of the code's past that a reader who knows ONNX and PyTorch cannot know.
+const PRIVATE: &[&str] = &[
+    "atom", "atoms", "lane", "lanes", "freeze", "freezes", "frozen", "tap", "taps", "judge", "judges", "judged",
+    "walk", "walks", "walked", "road", "roads", "house", "houses", "room", "rooms", "keeper", "weighed",
+];
+
+#[test]
+fn the_words_are_those_of_the_field() {
+    for path in pages() {
+        for line in prose(&read(&path)) {
+            let words = line.split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase);
+            for word in words {
+                assert!(!PRIVATE.contains(&word.as_str()), "{}: `{word}` in: {line}", name(&path));
+            }
+        }
+    }
+}
