@@ -236,15 +236,59 @@ impl WindowSums {
     }
 }
 
-/// Output positions of a row that read consecutive input positions, `stride` apart.
+/// Output positions of a row, evenly spaced, that read evenly spaced input positions of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Segment {
     pub(crate) kernel_position: usize,
     /// First output position.
-    pub(crate) output: usize,
+    output: usize,
+    output_step: usize,
     /// Input position that it reads.
-    pub(crate) input: usize,
-    pub(crate) count: usize,
+    input: usize,
+    input_step: usize,
+    count: usize,
+}
+
+impl Segment {
+    /// Output positions and the input positions that they read.
+    pub(crate) fn pairs(self) -> impl Iterator<Item = (usize, usize)> {
+        (0..self.count).map(move |step| (self.output + step * self.output_step, self.input + step * self.input_step))
+    }
+
+    /// Calls `each` with every output position's number and what it reads of the input.
+    pub(crate) fn pull<T>(self, outputs: &mut [T], inputs: &[f32], mut each: impl FnMut(&mut T, f32)) {
+        if self.output_step == 1 && self.input_step == 1 {
+            let targets = outputs[self.output..self.output + self.count].iter_mut();
+            targets.zip(&inputs[self.input..self.input + self.count]).for_each(|(own, read)| each(own, *read));
+            return;
+        }
+        let sources = inputs[self.input..].iter().step_by(self.input_step);
+        if self.output_step == 1 {
+            let targets = outputs[self.output..self.output + self.count].iter_mut();
+            targets.zip(sources).for_each(|(own, read)| each(own, *read));
+        } else {
+            let targets = outputs[self.output..].iter_mut().step_by(self.output_step).take(self.count);
+            targets.zip(sources).for_each(|(own, read)| each(own, *read));
+        }
+    }
+
+    /// The transpose of [`Segment::pull`]: calls `each` with every input position's number and that of its output.
+    pub(crate) fn push(self, outputs: &[f32], inputs: &mut [f32], mut each: impl FnMut(&mut f32, f32)) {
+        let back = Self {
+            output: self.input,
+            output_step: self.input_step,
+            input: self.output,
+            input_step: self.output_step,
+            ..self
+        };
+        back.pull(inputs, outputs, |own, read| each(own, read));
+    }
+
+    /// Calls `each` with every output position's number and that of the input which it reads.
+    pub(crate) fn both(self, outputs: &[f32], inputs: &[f32], mut each: impl FnMut(f32, f32)) {
+        let outputs = outputs[self.output..].iter().step_by(self.output_step).take(self.count);
+        outputs.zip(inputs[self.input..].iter().step_by(self.input_step)).for_each(|(own, read)| each(*own, *read));
+    }
 }
 
 impl PlacedWindow {
@@ -271,11 +315,6 @@ impl PlacedWindow {
     /// Number of input positions.
     pub(crate) fn area(&self) -> usize {
         self.input.iter().product()
-    }
-
-    /// Stride along the last axis.
-    pub(crate) fn stride(&self) -> usize {
-        self.strides.last().copied().unwrap_or(1)
     }
 
     /// Whether every window is one position, in the order of the image.
@@ -328,23 +367,26 @@ impl PlacedWindow {
         }
     }
 
-    /// Calls `each` for every run of a row of the output that lies inside the image. Not for transposed convolutions.
+    /// Calls `each` for all that one row of the output reads of one row of the input at one kernel position.
     pub(crate) fn segments(&self, mut each: impl FnMut(Segment)) {
         let last = self.kernel.len() - 1;
-        let (width, columns) = (self.output[last], self.kernel[last]);
+        let (width, columns, stride) = (self.output[last], self.kernel[last], self.strides[last]);
+        let (output_step, input_step) = if self.transposed { (stride, 1) } else { (1, stride) };
         for column in 0..columns {
             let inside = |o: &usize| self.source(last, *o, column).is_some();
-            let first = (0..width).find(inside).unwrap_or(width);
-            let end = (first..width).find(|o| !inside(o)).unwrap_or(width);
-            let Some(start) = self.source(last, first.min(width - 1), column).filter(|_| end > first) else { continue };
+            let Some(first) = (0..width).find(inside) else { continue };
+            let count = (first..width).step_by(output_step).take_while(inside).count();
+            let Some(start) = self.source(last, first, column) else { continue };
             for outer in 0..self.kernel_size() / columns {
                 for row in 0..self.positions() / width {
                     if let Some(from) = self.source_of(last, row, outer) {
                         each(Segment {
                             kernel_position: outer * columns + column,
                             output: row * width + first,
+                            output_step,
                             input: from * self.input[last] + start,
-                            count: end - first,
+                            input_step,
+                            count,
                         });
                     }
                 }
@@ -352,51 +394,30 @@ impl PlacedWindow {
         }
     }
 
-    /// Writes the windows of `channels` planes: `columns` is `[channels * kernel_size, positions]`, zero in the padding.
+    /// Writes the windows of `channels` planes: `columns` is `[channels * kernel_size, positions]`, zero where nothing is
+    /// read.
     pub(crate) fn gather(&self, planes: &[f32], columns: &mut [f32]) {
-        let (positions, stride) = (self.positions(), self.stride());
+        let positions = self.positions();
         let block = self.kernel_size() * positions;
         columns.fill(0.0);
         for (plane, block) in planes.chunks_exact(self.area()).zip(columns.chunks_exact_mut(block)) {
             self.segments(|own| {
-                let target = &mut block[own.kernel_position * positions + own.output..][..own.count];
-                if stride == 1 {
-                    target.copy_from_slice(&plane[own.input..own.input + own.count]);
-                } else {
-                    let source = plane[own.input..].iter().step_by(stride);
-                    target.iter_mut().zip(source).for_each(|(target, source)| *target = *source);
-                }
+                let row = &mut block[own.kernel_position * positions..][..positions];
+                own.pull(row, plane, |target, read| *target = read);
             });
         }
     }
 
     /// The transpose of [`PlacedWindow::gather`]: adds windows to planes.
     pub(crate) fn scatter(&self, columns: &[f32], planes: &mut [f32]) {
-        let (positions, stride) = (self.positions(), self.stride());
+        let positions = self.positions();
         let block = self.kernel_size() * positions;
         for (plane, block) in planes.chunks_exact_mut(self.area()).zip(columns.chunks_exact(block)) {
             self.segments(|own| {
-                let source = &block[own.kernel_position * positions + own.output..][..own.count];
-                if stride == 1 {
-                    let target = plane[own.input..own.input + own.count].iter_mut();
-                    target.zip(source).for_each(|(target, source)| *target += source);
-                } else {
-                    let target = plane[own.input..].iter_mut().step_by(stride);
-                    target.zip(source).for_each(|(target, source)| *target += source);
-                }
+                let row = &block[own.kernel_position * positions..][..positions];
+                own.push(row, plane, |target, more| *target += more);
             });
         }
-    }
-
-    /// The window of the transpose: a transposed convolution adds to the positions of its output what this convolution
-    /// over its output reads. `None` if it is no transposed convolution.
-    pub(crate) fn adjoint(&self) -> Option<Self> {
-        self.transposed.then(|| Self {
-            input: self.output.clone(),
-            output: self.input.clone(),
-            transposed: false,
-            ..self.clone()
-        })
     }
 }
 

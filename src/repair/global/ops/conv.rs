@@ -1,6 +1,8 @@
 //! Convolution over any number of axes, grouped and depthwise ones too.
 //!
-//! <https://onnx.ai/onnx/operators/onnx__Conv.html> (opset 1, 11, 22)
+//! <https://onnx.ai/onnx/operators/onnx__Conv.html> (opset 1, 11, 22),
+//! <https://onnx.ai/onnx/operators/onnx__ConvTranspose.html> (opset 1, 11, 22): an output position of a transposed
+//! convolution reads those input positions that its stride leads to.
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
@@ -84,12 +86,7 @@ impl Conv {
             let (planes, out) = (&input[x], &mut output[y]);
             if self.is_depthwise() {
                 let kernel = &weights[self.layout.range(group)];
-                let stride = self.window.stride();
-                self.window.segments(|own| {
-                    let source = planes[own.input..].iter().step_by(stride);
-                    let target = out[own.output..own.output + own.count].iter_mut();
-                    target.zip(source).for_each(|(y, x)| *y += kernel[own.kernel_position] * x);
-                });
+                self.window.segments(|own| own.pull(out, planes, |y, x| *y += kernel[own.kernel_position] * x));
                 return;
             }
             let out = MatMut::from_row_major_slice_mut(out, self.layout.outputs, positions);
@@ -131,11 +128,10 @@ impl Conv {
                 biases.iter_mut().zip(planes).for_each(|(bias, plane)| *bias += plane.iter().sum::<f32>());
             }
             if self.is_depthwise() {
-                let stride = self.window.stride();
                 self.window.segments(|own| {
-                    let source = planes[own.input..].iter().step_by(stride);
-                    let ups = ups[own.output..own.output + own.count].iter();
-                    sums[own.kernel_position] += ups.zip(source).map(|(u, x)| u * x).sum::<f32>();
+                    let mut sum = 0.0;
+                    own.both(ups, planes, |u, x| sum += u * x);
+                    sums[own.kernel_position] += sum;
                 });
                 return;
             }
@@ -156,12 +152,7 @@ impl Conv {
             let (planes, ups) = (&mut out[x], &cotangent[y]);
             if self.is_depthwise() {
                 let kernel = &weights[self.layout.range(group)];
-                let stride = self.window.stride();
-                self.window.segments(|own| {
-                    let target = planes[own.input..].iter_mut().step_by(stride);
-                    let ups = &ups[own.output..own.output + own.count];
-                    target.zip(ups).for_each(|(x, u)| *x += kernel[own.kernel_position] * u);
-                });
+                self.window.segments(|own| own.push(ups, planes, |x, u| *x += kernel[own.kernel_position] * u));
                 return;
             }
             let up = MatRef::from_row_major_slice(ups, self.layout.outputs, positions);

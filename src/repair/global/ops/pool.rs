@@ -5,7 +5,7 @@
 
 use super::super::site::Site;
 use super::{Array, At, Keeps, Made, Operator, array, elements, placed};
-use crate::ops::window::{PlacedWindow, Segment};
+use crate::ops::window::PlacedWindow;
 
 pub(super) fn make(site: &Site<'_>) -> Option<Made> {
     let window = placed(site, None)?;
@@ -15,7 +15,7 @@ pub(super) fn make(site: &Site<'_>) -> Option<Made> {
     }
     let padded = site.int("count_include_pad").unwrap_or(0) != 0;
     let mut inside = vec![0usize; window.positions()];
-    window.segments(|own| inside[own.output..own.output + own.count].iter_mut().for_each(|number| *number += 1));
+    window.segments(|own| own.pairs().for_each(|(output, _)| inside[output] += 1));
     // Windows that reach over the padding in `ceil_mode` count less; the comparison with the engine finds them.
     let count = |&inside: &usize| if padded { window.kernel_size() } else { inside };
     let shares = inside.iter().map(|inside| 1.0 / count(inside).max(1) as f32).collect();
@@ -37,13 +37,9 @@ impl Operator for AveragePool {
 
     fn forward(&self, inputs: &[&Array], _numbers: &[f32]) -> Option<Array> {
         let mut out = vec![0.0; self.output.iter().product()];
-        let (area, stride) = (self.window.area(), self.window.stride());
-        let planes = elements(inputs.first()?).chunks_exact(area.max(1));
+        let planes = elements(inputs.first()?).chunks_exact(self.window.area());
         for (plane, out) in planes.zip(out.chunks_exact_mut(self.shares.len().max(1))) {
-            self.window.segments(|Segment { output: to, input: from, count, .. }| {
-                let source = plane[from..].iter().step_by(stride);
-                out[to..to + count].iter_mut().zip(source).for_each(|(sum, value)| *sum += value);
-            });
+            self.window.segments(|own| own.pull(out, plane, |sum, value| *sum += value));
             out.iter_mut().zip(&self.shares).for_each(|(sum, share)| *sum *= share);
         }
         array(&self.output, out)
@@ -58,14 +54,10 @@ impl Operator for AveragePool {
             return vec![None];
         }
         let mut out = vec![0.0; self.input.iter().product()];
-        let stride = self.window.stride();
         let ups = elements(cotangent).chunks_exact(self.shares.len().max(1));
-        for (plane, up) in out.chunks_exact_mut(self.window.area().max(1)).zip(ups) {
-            self.window.segments(|Segment { output: to, input: from, count, .. }| {
-                let target = plane[from..].iter_mut().step_by(stride);
-                let source = up[to..to + count].iter().zip(&self.shares[to..to + count]);
-                target.zip(source).for_each(|(target, (value, share))| *target += value * share);
-            });
+        for (plane, up) in out.chunks_exact_mut(self.window.area()).zip(ups) {
+            let shared: Vec<f32> = up.iter().zip(&self.shares).map(|(value, share)| value * share).collect();
+            self.window.segments(|own| own.push(&shared, plane, |target, value| *target += value));
         }
         vec![array(&self.input, out)]
     }
@@ -80,14 +72,14 @@ struct MaxPool {
 impl MaxPool {
     /// For every output of all planes the index of the largest input; the first of equals.
     fn largest(&self, input: &Array) -> Vec<usize> {
-        let (area, positions, stride) = (self.window.area(), self.window.positions(), self.window.stride());
+        let (area, positions) = (self.window.area(), self.window.positions());
         let mut found = vec![usize::MAX; self.output.iter().product()];
         let values = elements(input);
         for (number, best) in found.chunks_exact_mut(positions.max(1)).enumerate() {
             let offset = number * area;
-            self.window.segments(|Segment { output: to, input: from, count, .. }| {
-                for (step, best) in best[to..to + count].iter_mut().enumerate() {
-                    let index = offset + from + step * stride;
+            self.window.segments(|own| {
+                for (output, input) in own.pairs() {
+                    let (index, best) = (offset + input, &mut best[output]);
                     if *best == usize::MAX
                         || values[index] > values[*best]
                         || (values[index] >= values[*best] && index < *best)
