@@ -106,6 +106,11 @@ const fn op(name: &'static str, family: Family) -> Operator {
 }
 
 impl Operator {
+    /// Whether it has weights that a repair adjusts.
+    pub fn has_weights(&self) -> bool {
+        self.refit != Refit::None || self.family == Family::BatchNormalization
+    }
+
     const fn macs(self) -> Self {
         Self { macs: true, ..self }
     }
@@ -131,7 +136,7 @@ const fn scalar(name: &'static str) -> Operator {
 /// All operators, family by family.
 pub const OPERATORS: &[Operator] = &[
     op("Conv", Family::Conv).refit(Refit::LocalAndSequential).derivative(),
-    op("ConvTranspose", Family::ConvTranspose).refit(Refit::Sequential),
+    op("ConvTranspose", Family::ConvTranspose).refit(Refit::Sequential).derivative(),
     op("Gemm", Family::Gemm).refit(Refit::LocalAndSequential).derivative(),
     op("MatMul", Family::MatMul).refit(Refit::LocalAndSequential).derivative(),
     op("Einsum", Family::Einsum).macs(),

@@ -9,6 +9,7 @@ use super::survey::Survey;
 use crate::model::Model;
 use crate::model::node::node_name;
 use crate::ops::constant::{Constants, put_floats};
+use crate::ops::operator;
 use crate::surgery::references;
 
 /// Largest difference from the engine's value, relative to the largest number, for a step to be believed.
@@ -84,7 +85,7 @@ impl Program {
                     program.left_out.extend(why.filter(|_| output == 0).map(|why| (node_name(node), why)));
                 }
             }
-            let weighted = matches!(node.op_type(), "Conv" | "Gemm" | "MatMul" | "BatchNormalization");
+            let weighted = operator(node).is_some_and(|own| own.derivative && own.has_weights());
             if reads_blocked && weighted {
                 program.left_out.push((node_name(node), "it comes after an operator that is not computed here".into()));
             }

@@ -131,6 +131,7 @@ fn cases() -> Vec<(&'static str, Graph)> {
     let conv = |dims: &[usize], attributes: &[(&str, Is<'_>)]| {
         images().weight("w", dims).weight("b", &dims[..1]).node("Conv", &["m", "w", "b"], "y", attributes)
     };
+    let flat_maps = || images().ints("s", &[0, 4, -1]).node("Reshape", &["m", "s"], "f", &[]);
     let flat = || images().node("Flatten", &["m"], "f", &[]);
     let two = |op: &str| {
         images().weight("w2", &[4, 3, 1, 1]).node("Conv", &["x", "w2"], "n", &[]).node(op, &["m", "n"], "y", &[])
@@ -164,6 +165,28 @@ fn cases() -> Vec<(&'static str, Graph)> {
                 "y",
                 &[("transB", Is::Int(1)), ("alpha", Is::Float(0.5))],
             ),
+        ),
+        (
+            "transposed convolution",
+            images().weight("w", &[4, 2, 3, 2]).weight("b", &[4]).node(
+                "ConvTranspose",
+                &["m", "w", "b"],
+                "y",
+                &[("strides", Is::Ints(&[2, 1])), ("pads", Is::Ints(&[1, 0, 0, 1])), ("group", Is::Int(2))],
+            ),
+        ),
+        (
+            "transposed convolution over one axis",
+            flat_maps().weight("w", &[4, 5, 4]).node(
+                "ConvTranspose",
+                &["f", "w"],
+                "y",
+                &[("strides", Is::Ints(&[3])), ("auto_pad", Is::Text("SAME_LOWER"))],
+            ),
+        ),
+        (
+            "convolution over one axis",
+            flat_maps().weight("w", &[5, 4, 3]).node("Conv", &["f", "w"], "y", &[("dilations", Is::Ints(&[2]))]),
         ),
         ("gemm, plain", flat().weight("w", &[168, 5]).node("Gemm", &["f", "w"], "y", &[])),
         ("matmul", images().weight("w", &[6, 5]).node("MatMul", &["m", "w"], "y", &[])),

@@ -96,7 +96,7 @@ pub(super) fn make(site: &Site<'_>, output: usize) -> Option<Made> {
         return None;
     }
     match family {
-        Family::Conv => conv::make(site),
+        Family::Conv | Family::ConvTranspose => conv::make(site),
         Family::Gemm | Family::MatMul => gemm::make(site),
         Family::BatchNormalization => normalization::make(site),
         Family::Broadcast => binary::make(site),
