@@ -18,10 +18,16 @@ pub(crate) enum Function {
     Tanh,
     Elu(f32),
     Softplus,
+    /// `x tanh(softplus(x))`.
+    Mish,
     Abs,
     Scale(f32),
     Sqrt,
     Exp,
+}
+
+fn softplus(x: f32) -> f32 {
+    x.max(0.0) + (-x.abs()).exp().ln_1p()
 }
 
 fn sigmoid(x: f32) -> f32 {
@@ -53,6 +59,7 @@ impl Function {
             "Softplus" => Self::Softplus,
             "Abs" => Self::Abs,
             "Neg" => Self::Scale(-1.0),
+            "Mish" => Self::Mish,
             "Sqrt" => Self::Sqrt,
             "Exp" => Self::Exp,
             _ => return None,
@@ -103,7 +110,8 @@ impl Function {
                     a * x.exp_m1()
                 }
             }
-            Self::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
+            Self::Softplus => softplus(x),
+            Self::Mish => x * softplus(x).tanh(),
             Self::Abs => x.abs(),
             Self::Scale(a) => a * x,
             Self::Sqrt => x.sqrt(),
@@ -142,6 +150,10 @@ impl Function {
                 }
             }
             Self::Softplus => sigmoid(x),
+            Self::Mish => {
+                let tanh = softplus(x).tanh();
+                tanh + x * (1.0 - tanh * tanh) * sigmoid(x)
+            }
             Self::Abs => {
                 if x > 0.0 {
                     1.0
@@ -173,6 +185,7 @@ mod tests {
             Function::Tanh,
             Function::Elu(0.7),
             Function::Softplus,
+            Function::Mish,
             Function::Abs,
             Function::Scale(-1.0),
             Function::Exp,

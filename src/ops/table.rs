@@ -170,7 +170,7 @@ pub const OPERATORS: &[Operator] = &[
     scalar("IsNaN"),
     scalar("LeakyRelu").derivative(),
     scalar("Log"),
-    scalar("Mish"),
+    scalar("Mish").derivative(),
     scalar("Neg").derivative(),
     scalar("Not"),
     scalar("Reciprocal"),
