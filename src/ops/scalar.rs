@@ -2,7 +2,7 @@
 //!
 //! <https://onnx.ai/onnx/operators/index.html>; the defaults of attributes are the specification's.
 
-use crate::model::node::float_attribute;
+use crate::model::node::{float_attribute, text_attribute};
 use crate::proto::onnx::NodeProto;
 
 /// A function of one number.
@@ -20,6 +20,11 @@ pub(crate) enum Function {
     Softplus,
     /// `x tanh(softplus(x))`.
     Mish,
+    Erf,
+    /// `x (1 + erf(x / sqrt(2))) / 2`.
+    Gelu,
+    /// Its approximation by a hyperbolic tangent.
+    GeluTanh,
     Abs,
     Scale(f32),
     Sqrt,
@@ -28,6 +33,18 @@ pub(crate) enum Function {
 
 fn softplus(x: f32) -> f32 {
     x.max(0.0) + (-x.abs()).exp().ln_1p()
+}
+
+/// Distribution function of the standard normal distribution.
+fn normal(x: f32) -> f32 {
+    0.5 * (1.0 + libm::erff(x * std::f32::consts::FRAC_1_SQRT_2))
+}
+
+/// Constants of the approximation (<https://onnx.ai/onnx/operators/onnx__Gelu.html>): `sqrt(2 / pi)`, and of the cube.
+const GELU: [f32; 2] = [0.797_884_6, 0.044_715];
+
+fn gelu_argument(x: f32) -> f32 {
+    GELU[0] * (x + GELU[1] * x * x * x)
 }
 
 fn sigmoid(x: f32) -> f32 {
@@ -60,6 +77,11 @@ impl Function {
             "Abs" => Self::Abs,
             "Neg" => Self::Scale(-1.0),
             "Mish" => Self::Mish,
+            "Erf" => Self::Erf,
+            "Gelu" => match text_attribute(node, "approximate") {
+                Some("tanh") => Self::GeluTanh,
+                _ => Self::Gelu,
+            },
             "Sqrt" => Self::Sqrt,
             "Exp" => Self::Exp,
             _ => return None,
@@ -112,6 +134,9 @@ impl Function {
             }
             Self::Softplus => softplus(x),
             Self::Mish => x * softplus(x).tanh(),
+            Self::Erf => libm::erff(x),
+            Self::Gelu => x * normal(x),
+            Self::GeluTanh => 0.5 * x * (1.0 + gelu_argument(x).tanh()),
             Self::Abs => x.abs(),
             Self::Scale(a) => a * x,
             Self::Sqrt => x.sqrt(),
@@ -150,6 +175,12 @@ impl Function {
                 }
             }
             Self::Softplus => sigmoid(x),
+            Self::Erf => std::f32::consts::FRAC_2_SQRT_PI * (-x * x).exp(),
+            Self::Gelu => normal(x) + x * (-0.5 * x * x).exp() / std::f32::consts::TAU.sqrt(),
+            Self::GeluTanh => {
+                let tanh = gelu_argument(x).tanh();
+                0.5 * (1.0 + tanh) + 0.5 * x * (1.0 - tanh * tanh) * GELU[0] * (1.0 + 3.0 * GELU[1] * x * x)
+            }
             Self::Mish => {
                 let tanh = softplus(x).tanh();
                 tanh + x * (1.0 - tanh * tanh) * sigmoid(x)
@@ -185,6 +216,9 @@ mod tests {
             Function::Tanh,
             Function::Elu(0.7),
             Function::Softplus,
+            Function::Erf,
+            Function::Gelu,
+            Function::GeluTanh,
             Function::Mish,
             Function::Abs,
             Function::Scale(-1.0),

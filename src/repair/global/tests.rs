@@ -208,6 +208,7 @@ fn cases() -> Vec<(&'static str, Graph)> {
         ("tanh", unary("Tanh", &[])),
         ("elu", unary("Elu", &[])),
         ("softplus", unary("Softplus", &[])),
+        ("erf", unary("Erf", &[])),
         ("add", two("Add")),
         ("sub", two("Sub")),
         ("mul", two("Mul")),
