@@ -57,6 +57,17 @@ pub enum Error {
     Interrupted,
 }
 
+impl From<crate::repair::RepairError> for Error {
+    fn from(error: crate::repair::RepairError) -> Self {
+        use crate::repair::RepairError;
+        match error {
+            RepairError::Model(error) => error.into(),
+            RepairError::Engine(error) => error.into(),
+            RepairError::Interrupted => Self::Interrupted,
+        }
+    }
+}
+
 impl Error {
     /// The class of this error.
     pub fn kind(&self) -> ErrorKind {

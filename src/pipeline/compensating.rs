@@ -130,7 +130,7 @@ impl Run<'_> {
         let least_draw = if self.options.refine.is_some() { 1 } else { options.least_draw };
         let options = RefineOptions { least_draw, seconds, ..options };
         let teacher = Teacher { model: &self.model, kept: self.left(cut) };
-        match refine(&teacher, pruned, self.engine.as_ref(), &images, &options, self.cancel) {
+        match refine(&teacher, pruned, self.engine.as_ref(), &images, &options, self.cancel).map_err(Error::from) {
             Ok(refined) => Ok(Some(refined)),
             Err(Error::Engine(why)) => {
                 self.notes.push(format!("the weights were not refined: {why}"));

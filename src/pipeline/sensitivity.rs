@@ -16,7 +16,7 @@ use crate::engine::{Engine, Tensor};
 use crate::error::Error;
 use crate::evaluate::{Fidelity, input_specs};
 use crate::plan::{Curve, choose};
-use crate::repair::{Compensation, Stream, Values, refit};
+use crate::repair::{ActivationCache, BatchRange, Compensation, Values, refit};
 use crate::rewrite;
 use crate::score::Criterion;
 use crate::surgery::topological_order;
@@ -68,7 +68,7 @@ impl Curves<'_> {
         let (points, images) = (scaled(POINTS), scaled(IMAGES));
         let Some(batches) = self.images(images) else { return Ok(curves) };
         self.progress.phase("sensitivity", Some(movable as u64));
-        let mut stream = Stream::new(model, batches, self.memory);
+        let mut stream = ActivationCache::new(model, batches, self.memory);
         let outputs: Vec<String> = model.graph().output.iter().map(|output| output.name().to_owned()).collect();
         let dense = answers(&stream, &outputs, model, self.engine)?;
         let nodes = topological_order(model.graph());
@@ -79,7 +79,7 @@ impl Curves<'_> {
         order.sort_unstable();
         for (place, group) in order {
             let all = stream.batches();
-            stream.advance(model, self.engine, nodes[place], (all, all))?;
+            stream.advance(model, self.engine, nodes[place], BatchRange { least: all, most: all })?;
             let mut widths = widths(channels.groups[group].width(), self.least[group].unwrap_or(1), points);
             for width in widths.drain(..) {
                 if self.cancel.load(Ordering::Relaxed) {
@@ -98,7 +98,7 @@ impl Curves<'_> {
         &self,
         group: usize,
         width: usize,
-        (stream, outputs, dense): (&Stream, &[String], &[Vec<ArrayD<f32>>]),
+        (stream, outputs, dense): (&ActivationCache, &[String], &[Vec<ArrayD<f32>>]),
     ) -> Result<f64, Error> {
         let (model, channels) = (self.scorer.model, self.scorer.channels);
         let kept: Vec<Vec<usize>> = channels
@@ -156,7 +156,7 @@ impl Curves<'_> {
 
 /// Outputs of a model that starts from what a stream holds, batch by batch.
 fn answers(
-    stream: &Stream,
+    stream: &ActivationCache,
     outputs: &[String],
     model: &crate::model::Model,
     engine: &dyn Engine,

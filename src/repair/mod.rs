@@ -4,15 +4,17 @@
 //! moments of the dense model's activations, gathered in the calibration pass. A consumer that cannot be refitted keeps its weights, and the report says so.
 
 mod draws;
+mod error;
 pub mod global;
 mod local;
 mod moments;
 mod sequential;
 
+pub use error::RepairError;
 pub use local::{Method, Refit, refit};
 pub use moments::{MomentOptions, Moments, Products};
+pub(crate) use sequential::{ActivationCache, BatchRange, Values};
 pub use sequential::{LayerFit, Reconstructed, Reconstruction};
-pub(crate) use sequential::{Stream, Values};
 
 use serde::{Deserialize, Serialize};
 

@@ -8,12 +8,12 @@ use super::images::{Images, Pick};
 use super::objective::Batch;
 use super::ops::Array;
 use super::program::Program;
-use crate::Error;
 use crate::engine::{CompileOptions, Engine, EngineError, Session, Tensor};
 use crate::model::{DataType, Model};
 use crate::proto::onnx::TensorProto;
 use crate::proto::onnx::tensor_shape_proto::dimension::Value as Size;
 use crate::proto::onnx::type_proto::Value as Kind;
+use crate::repair::RepairError;
 
 /// The only graph input of a model: its name and the batch size that it fixes, if it does. `None` if there are several
 /// or it does not take single-precision numbers.
@@ -66,7 +66,7 @@ impl Dense {
         program: &Program,
         candidates: &[usize],
         first: &Array,
-    ) -> Result<Option<Self>, Error> {
+    ) -> Result<Option<Self>, RepairError> {
         let dense = teacher.model;
         let Some((input, _)) = single_input(dense) else { return Ok(None) };
         let names: HashSet<&str> =
@@ -105,7 +105,12 @@ impl Dense {
     }
 
     /// Batches of `size` picked images with the dense model's values; images that do not fill a batch are left out.
-    pub(super) fn batches(&mut self, images: &Images<'_>, picks: &[Pick], size: usize) -> Result<Vec<Batch>, Error> {
+    pub(super) fn batches(
+        &mut self,
+        images: &Images<'_>,
+        picks: &[Pick],
+        size: usize,
+    ) -> Result<Vec<Batch>, RepairError> {
         picks
             .chunks_exact(size.max(1))
             .map(|picks| {

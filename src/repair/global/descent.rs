@@ -15,7 +15,7 @@ use super::linear::{Linear, errors};
 use super::objective::{Batch, Target};
 use super::options::RefineOptions;
 use super::program::Program;
-use crate::Error;
+use crate::repair::RepairError;
 
 /// Share of the best length that a step takes at first; with the momentum a draw counts for about as much as one and a
 /// half full steps. Twice as much was worse, a third was slower.
@@ -57,7 +57,7 @@ impl<'a> Draws<'a> {
         Self { teacher, images, fit, count, size, rng: ChaCha8Rng::seed_from_u64(seed) }
     }
 
-    fn next(&mut self) -> Result<Vec<Batch>, Error> {
+    fn next(&mut self) -> Result<Vec<Batch>, RepairError> {
         let picks = self.images.draw(&self.fit, self.count, &mut self.rng);
         self.teacher.batches(self.images, &picks, self.size)
     }
@@ -108,7 +108,7 @@ impl<'a> Descent<'a> {
     }
 
     /// One round; whether it was kept. `go_on` is asked before every step.
-    pub(super) fn round(&mut self, draws: &mut Draws<'_>, go_on: &dyn Fn() -> bool) -> Result<bool, Error> {
+    pub(super) fn round(&mut self, draws: &mut Draws<'_>, go_on: &dyn Fn() -> bool) -> Result<bool, RepairError> {
         let progress = self.rounds as f64 / self.options.rounds.max(1) as f64;
         let fading = 0.5 * (1.0 + (progress * std::f64::consts::PI).cos());
         let share = self.share * (LAST_SHARE + (1.0 - LAST_SHARE) * fading);

@@ -13,9 +13,9 @@ use super::ops;
 use super::options::{RefineOptions, Refined, Stop};
 use super::program::{Program, write_back};
 use super::survey::survey;
-use crate::Error;
 use crate::engine::Engine;
 use crate::model::Model;
+use crate::repair::RepairError;
 
 /// Every so many images one is held out.
 const HELD_OUT: usize = 5;
@@ -44,7 +44,7 @@ pub fn refine(
     images: &[ArrayD<f32>],
     options: &RefineOptions,
     cancel: &AtomicBool,
-) -> Result<Refined, Error> {
+) -> Result<Refined, RepairError> {
     let begin = Instant::now();
     let images = Images::new(images);
     let mut work = match prepare(teacher, pruned, engine, &images)? {
@@ -133,7 +133,7 @@ fn prepare(
     pruned: &Model,
     engine: &dyn Engine,
     images: &Images<'_>,
-) -> Result<Result<Work, Refined>, Error> {
+) -> Result<Result<Work, Refined>, RepairError> {
     let nothing = |why: &str| Refined { left_out: vec![("model".into(), why.into())], ..Refined::default() };
     let Some((input, fixed)) = single_input(pruned) else {
         return Ok(Err(nothing("it has not one input of single-precision numbers")));

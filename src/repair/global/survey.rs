@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use ndarray::ArrayD;
 
 use super::site::Constants;
-use crate::Error;
 use crate::engine::{CompileOptions, Engine, Tensor};
 use crate::model::Model;
 use crate::ops::constant::{self, tensor};
 use crate::proto::onnx::NodeProto;
+use crate::repair::RepairError;
 use crate::surgery::{captured, topological_order};
 
 /// Operators whose output depends on the shape of the input alone.
@@ -32,7 +32,7 @@ pub(super) fn survey(
     input: &str,
     batch: &ArrayD<f32>,
     wanted: &dyn Fn(&NodeProto) -> bool,
-) -> Result<Survey, Error> {
+) -> Result<Survey, RepairError> {
     let graph = model.graph();
     let order = topological_order(graph);
     let stored = constant::Constants::of(graph);

@@ -5,13 +5,13 @@
 //! lacks, and what a following `Relu` or `Clip` hides does not count. Errors are corrected where they arise and not
 //! passed on. Only what is alive at one place is kept of both models.
 
+mod cache;
 mod chain;
 mod fit;
 mod layers;
 mod matrix;
 mod patches;
 mod rows;
-mod stream;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,12 +22,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::channels::{Channels, Cut};
 use crate::engine::{Engine, Tensor};
-use crate::error::Error;
 use crate::model::Model;
+use crate::repair::RepairError;
+pub(crate) use cache::{ActivationCache, BatchRange, Values};
 use fit::{Problem, Solution};
 use layers::Layer;
-use rows::{Collected, Shape};
-pub(crate) use stream::{Stream, Values};
+use rows::{Collected, RowLimits, Shape};
 
 /// Images and limits of the walk.
 pub struct Reconstruction<'a> {
@@ -89,7 +89,7 @@ impl Reconstruction<'_> {
     ///
     /// # Errors
     /// On interruption.
-    pub fn refit(&self, pruned: &mut Model, each: &mut dyn FnMut(usize)) -> Result<Reconstructed, Error> {
+    pub fn refit(&self, pruned: &mut Model, each: &mut dyn FnMut(usize)) -> Result<Reconstructed, RepairError> {
         let layers = layers::find(self.dense, pruned);
         each(layers.len());
         let batches = Batches::new(self.batches);
@@ -98,21 +98,23 @@ impl Reconstruction<'_> {
             .iter()
             .map(|&batch| BTreeMap::from([(self.input.to_owned(), Arc::clone(&self.batches[batch]))]))
             .collect();
-        let mut streams =
-            (Stream::new(self.dense, images.clone(), self.memory / 2), Stream::new(pruned, images, self.memory / 2));
-        let mut walked = Reconstructed::default();
+        let mut caches = Caches {
+            dense: ActivationCache::new(self.dense, images.clone(), self.memory / 2),
+            pruned: ActivationCache::new(pruned, images, self.memory / 2),
+        };
+        let mut done = Reconstructed::default();
         for layer in &layers {
             if self.cancel.load(Ordering::Relaxed) {
-                return Err(Error::Interrupted);
+                return Err(RepairError::Interrupted);
             }
-            match self.layer(pruned, layer, &batches, &mut streams) {
-                Ok(fit) => walked.layers.extend(fit),
-                Err(Error::Engine(error)) => walked.left.push((layer.name.clone(), error.to_string())),
+            match self.layer(pruned, layer, &batches, &mut caches) {
+                Ok(fit) => done.layers.extend(fit),
+                Err(RepairError::Engine(error)) => done.left.push((layer.name.clone(), error.to_string())),
                 Err(error) => return Err(error),
             }
             each(0);
         }
-        Ok(walked)
+        Ok(done)
     }
 
     fn layer(
@@ -120,14 +122,15 @@ impl Reconstruction<'_> {
         pruned: &mut Model,
         layer: &Layer,
         batches: &Batches,
-        (dense, own): &mut (Stream, Stream),
-    ) -> Result<Option<LayerFit>, Error> {
+        caches: &mut Caches,
+    ) -> Result<Option<LayerFit>, RepairError> {
         let made = |node: &crate::proto::onnx::NodeProto| node.output.contains(&layer.output);
         let Some(twin) = self.dense.graph().node.iter().position(made) else { return Ok(None) };
         let most = batches.holding(self.wanted_images(pruned, layer));
-        let held = self.advance((pruned, layer.node), twin, (batches.least, most), (dense, own))?;
+        let ends = [twin, layer.node];
+        let held = self.advance(pruned, ends, BatchRange { least: batches.least, most }, caches)?;
         let looked_at: Vec<(usize, usize)> = batches.first(held);
-        let Some(rows) = self.collect(pruned, layer, &looked_at, (dense, own))? else { return Ok(None) };
+        let Some(rows) = self.collect(pruned, layer, &looked_at, caches)? else { return Ok(None) };
         let Some(mut matrix) = matrix::Matrix::of(pruned, layer) else { return Ok(None) };
         if !rows.fits(&matrix) {
             return Ok(None);
@@ -162,21 +165,23 @@ impl Reconstruction<'_> {
         }))
     }
 
-    /// Both streams up to a layer, side by side where memory holds all batches; the number of batches that both hold.
+    /// Both caches up to a layer, side by side where memory holds all batches; the number of batches that both hold.
+    /// `ends`: the layer's node in the dense and in the pruned model.
     fn advance(
         &self,
-        (pruned, node): (&Model, usize),
-        twin: usize,
-        (least, most): (usize, usize),
-        (dense, own): (&mut Stream, &mut Stream),
-    ) -> Result<usize, Error> {
-        if dense.batches() < most {
-            let held = dense.advance(self.dense, self.engine, twin, (least, most))?;
-            return Ok(own.advance(pruned, self.engine, node, (least, held))?.min(held));
+        pruned: &Model,
+        ends: [usize; 2],
+        batches: BatchRange,
+        caches: &mut Caches,
+    ) -> Result<usize, RepairError> {
+        let Caches { dense, pruned: own } = caches;
+        if dense.batches() < batches.most {
+            let held = dense.advance(self.dense, self.engine, ends[0], batches)?;
+            return Ok(own.advance(pruned, self.engine, ends[1], BatchRange { most: held, ..batches })?.min(held));
         }
         let (dense, own) = rayon::join(
-            || dense.advance(self.dense, self.engine, twin, (least, most)),
-            || own.advance(pruned, self.engine, node, (least, most)),
+            || dense.advance(self.dense, self.engine, ends[0], batches),
+            || own.advance(pruned, self.engine, ends[1], batches),
         );
         Ok(dense?.min(own?))
     }
@@ -197,20 +202,21 @@ impl Reconstruction<'_> {
         pruned: &Model,
         layer: &Layer,
         batches: &[(usize, usize)],
-        (dense, own): (&Stream, &Stream),
-    ) -> Result<Option<Collected>, Error> {
+        caches: &Caches,
+    ) -> Result<Option<Collected>, RepairError> {
         let target = layer.chain.target().to_owned();
         let Some(ids) = self.channels.value_ids(&target) else { return Ok(None) };
         let kept = self.channels.kept(self.cut, ids, layer.axis(ids.rank()));
         let mut wanted = vec![layer.input.clone()];
         wanted.extend(layer.chain.shortcut.clone());
+        let Caches { dense, pruned: own } = caches;
         let mut aims = dense.segment(self.dense, self.engine, &[target])?;
         let mut reads = own.segment(pruned, self.engine, &wanted)?;
         let images: usize = batches.iter().map(|&(_, images)| images).sum();
         let mut rows: Option<Collected> = None;
         for (batch, &(first, size)) in batches.iter().enumerate() {
             if self.cancel.load(Ordering::Relaxed) {
-                return Err(Error::Interrupted);
+                return Err(RepairError::Interrupted);
             }
             let (aim, read) = rayon::join(|| dense.run(&mut aims, batch), || own.run(&mut reads, batch));
             let (aim, read) = (aim?, read?);
@@ -220,13 +226,9 @@ impl Reconstruction<'_> {
                 let Some(shape) = shape else { return Ok(None) };
                 let groups = layer.map.layout.groups;
                 let columns = shape.columns() / groups;
-                rows = Some(Collected::new(
-                    shape,
-                    columns,
-                    (images, self.rows),
-                    layer.chain.shortcut.is_some(),
-                    self.seed,
-                ));
+                let limits = RowLimits { images, memory: self.rows };
+                let shortcut = layer.chain.shortcut.is_some();
+                rows = Some(Collected::new(shape, columns, limits, shortcut, self.seed));
             }
             let Some(collected) = &mut rows else { return Ok(None) };
             if !collected.add(first, x, aim, read.get(1).map(AsRef::as_ref)) {
@@ -235,6 +237,12 @@ impl Reconstruction<'_> {
         }
         Ok(rows)
     }
+}
+
+/// Activations of both models at one place.
+struct Caches {
+    dense: ActivationCache,
+    pruned: ActivationCache,
 }
 
 /// Images that are looked at in any case.

@@ -3,11 +3,11 @@
 use faer::MatRef;
 use rayon::prelude::*;
 
+use super::cache::single;
 use super::fit::Rows;
 use super::layers::Layer;
 use super::matrix::Matrix;
 use super::patches::Reads;
-use super::stream::single;
 use crate::engine::Tensor;
 use crate::repair::draws::positions;
 
@@ -73,6 +73,13 @@ pub(super) fn images_for(columns: usize, positions: usize) -> usize {
     rows_for(columns).div_ceil(positions.clamp(1, MOST_POSITIONS))
 }
 
+/// Images that rows come from, and bytes that rows may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RowLimits {
+    pub(super) images: usize,
+    pub(super) memory: u64,
+}
+
 #[derive(Default)]
 struct Part {
     x: Vec<f32>,
@@ -91,12 +98,12 @@ pub(super) struct Collected {
 }
 
 impl Collected {
-    /// `columns`: weights per output; `memory`: bytes that the rows may take.
-    pub(super) fn new(shape: Shape, columns: usize, (images, memory): (usize, u64), shortcut: bool, seed: u64) -> Self {
+    /// `columns`: weights per output;
+    pub(super) fn new(shape: Shape, columns: usize, limits: RowLimits, shortcut: bool, seed: u64) -> Self {
         let bytes = 4 * (shape.columns() + 3 * shape.outputs) as u64;
-        let most = usize::try_from(memory / bytes.max(1)).unwrap_or(usize::MAX);
+        let most = usize::try_from(limits.memory / bytes.max(1)).unwrap_or(usize::MAX);
         let rows = rows_for(columns).min(most);
-        let wanted = LEAST_POSITIONS.max(rows / images.max(1)).min(shape.reads.positions);
+        let wanted = LEAST_POSITIONS.max(rows / limits.images.max(1)).min(shape.reads.positions);
         Self { shape, wanted, shortcut, seed, fit: Part::default(), hold: Part::default() }
     }
 
@@ -165,7 +172,7 @@ impl Collected {
 
     /// Rows of a group: to fit on, and held out.
     pub(super) fn group(&self, group: usize, groups: usize) -> (Rows<'_>, Rows<'_>) {
-        let of = |part| Part::rows(part, &self.shape, (group, groups));
+        let of = |part| Part::rows(part, &self.shape, group, groups);
         (of(&self.fit), of(&self.hold))
     }
 
@@ -185,7 +192,7 @@ impl Collected {
 }
 
 impl Part {
-    fn rows(&self, shape: &Shape, (group, groups): (usize, usize)) -> Rows<'_> {
+    fn rows(&self, shape: &Shape, group: usize, groups: usize) -> Rows<'_> {
         let n = self.target.len() / shape.outputs.max(1);
         let of = |values, height: usize| {
             let all = MatRef::from_column_major_slice(values, height, n);

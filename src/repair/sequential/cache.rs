@@ -9,17 +9,17 @@ use half::vec::HalfFloatVecExt as _;
 use ndarray::ArrayD;
 
 use crate::engine::{CompileOptions, Engine, EngineError, Session, Tensor};
-use crate::error::Error;
 use crate::model::node::tensor_info;
 use crate::model::{DataType, Model};
 use crate::proto::onnx::GraphProto;
+use crate::repair::RepairError;
 use crate::surgery::{captured, extract, topological_order};
 
 /// Values of one batch, `[N, ...]` each, by name.
 pub(crate) type Values = BTreeMap<String, Arc<Tensor>>;
 
 /// A model and what is alive in it at one place, batch by batch.
-pub(crate) struct Stream {
+pub(crate) struct ActivationCache {
     order: Vec<usize>,
     /// Values that depend on the images.
     variable: HashSet<String>,
@@ -31,6 +31,13 @@ pub(crate) struct Stream {
     live: Vec<BTreeMap<String, Held>>,
     /// Bytes that `live` may hold.
     limit: u64,
+}
+
+/// How many batches are to be held.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BatchRange {
+    pub(crate) least: usize,
+    pub(crate) most: usize,
 }
 
 /// A value that is kept.
@@ -80,7 +87,7 @@ fn doubled(array: &ArrayD<half::f16>) -> ArrayD<f32> {
     all.unwrap_or_else(|| array.mapv(half::f16::to_f32))
 }
 
-impl Stream {
+impl ActivationCache {
     /// Before the first node. `batches`: the graph's inputs.
     pub(crate) fn new(model: &Model, batches: Vec<Values>, limit: u64) -> Self {
         let graph = model.graph();
@@ -126,9 +133,9 @@ impl Stream {
         model: &Model,
         engine: &dyn Engine,
         node: usize,
-        (least, most): (usize, usize),
-    ) -> Result<usize, Error> {
-        let most = most.min(self.inputs.len());
+        batches: BatchRange,
+    ) -> Result<usize, RepairError> {
+        let BatchRange { least, most } = BatchRange { most: batches.most.min(self.inputs.len()), ..batches };
         let place = self.order.iter().position(|&index| index == node).filter(|&place| place > self.done);
         let Some(place) = place.filter(|_| most > 0) else { return Ok(self.live.len().min(most)) };
         let names = self.alive(model.graph(), place);
@@ -170,7 +177,7 @@ impl Stream {
     ///
     /// # Errors
     /// If the engine does not accept the part of the model in between.
-    pub(crate) fn segment(&self, model: &Model, engine: &dyn Engine, names: &[String]) -> Result<Segment, Error> {
+    pub(crate) fn segment(&self, model: &Model, engine: &dyn Engine, names: &[String]) -> Result<Segment, RepairError> {
         let first = self.live.first().into_iter().flatten();
         let known = first.map(|(name, held)| (name.clone(), held.element_type())).collect();
         Ok(Segment::new(model, engine, &known, names)?)
