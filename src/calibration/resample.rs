@@ -8,32 +8,32 @@ use super::preprocess::Interpolation;
 /// Fraction bits of a weight: 32 bits less 8 of the pixel and 2 of headroom (`PRECISION_BITS`).
 const PRECISION_BITS: u32 = 32 - 8 - 2;
 
-/// Resizes interleaved pixels `[height, width, channels]` to `[to.1, to.0, channels]`; `from` and `to` are
-/// `(width, height)` in pixels, all at least 1.
+/// Resizes interleaved pixels `[height, width, channels]` to `[to[1], to[0], channels]`; `from` and `to` are
+/// `[width, height]` in pixels, all at least 1.
 ///
 /// A side that keeps its length is left alone, as Pillow does.
 pub(crate) fn resize(
     data: &[u8],
-    from: (usize, usize),
-    to: (usize, usize),
+    from: [usize; 2],
+    to: [usize; 2],
     channels: usize,
     interpolation: Interpolation,
 ) -> Vec<u8> {
-    let across = |data: &[u8]| horizontal(data, from.0, channels, &Kernel::new(from.0, to.0, interpolation));
-    let down = |data: &[u8], width| vertical(data, width * channels, &Kernel::new(from.1, to.1, interpolation));
-    match (from.0 == to.0, from.1 == to.1) {
+    let across = |data: &[u8]| horizontal(data, from[0], channels, &Kernel::new(from[0], to[0], interpolation));
+    let down = |data: &[u8], width| vertical(data, width * channels, &Kernel::new(from[1], to[1], interpolation));
+    match (from[0] == to[0], from[1] == to[1]) {
         (true, true) => data.to_vec(),
         (false, true) => across(data),
-        (true, false) => down(data, from.0),
-        (false, false) if vertical_first(from, to) => across(&down(data, from.0)),
-        (false, false) => down(&across(data), to.0),
+        (true, false) => down(data, from[0]),
+        (false, false) if vertical_first(from, to) => across(&down(data, from[0])),
+        (false, false) => down(&across(data), to[0]),
     }
 }
 
 /// Pillow's order since 13.0: the vertical pass goes first where it drops more than twice as many rows as the
 /// horizontal one drops columns. Earlier versions start with the horizontal pass; the results differ by one level.
-fn vertical_first(from: (usize, usize), to: (usize, usize)) -> bool {
-    from.1 > to.1 && from.1 - to.1 > 2 * from.0.saturating_sub(to.0)
+fn vertical_first(from: [usize; 2], to: [usize; 2]) -> bool {
+    from[1] > to[1] && from[1] - to[1] > 2 * from[0].saturating_sub(to[0])
 }
 
 /// The weights of every output position along one side.
@@ -227,7 +227,7 @@ mod tests {
             (6, 6, 1, 6, 2, Interpolation::Bicubic, &[71, 117, 130, 108, 161, 128, 150, 140, 112, 162, 96, 176]),
         ];
         for &(w, h, c, to_w, to_h, interpolation, expected) in cases {
-            let found = resize(&picture(w, h, c), (w, h), (to_w, to_h), c, interpolation);
+            let found = resize(&picture(w, h, c), [w, h], [to_w, to_h], c, interpolation);
             assert_eq!(found, expected, "{w}x{h}x{c} to {to_w}x{to_h} {interpolation:?}");
         }
     }
@@ -246,7 +246,7 @@ mod tests {
             (33, 97, 1, 32, 32, Interpolation::Bicubic, 0x42a7_5973_4dc5_f0fa),
         ];
         for (w, h, c, to_w, to_h, interpolation, expected) in cases {
-            let found = resize(&picture(w, h, c), (w, h), (to_w, to_h), c, interpolation);
+            let found = resize(&picture(w, h, c), [w, h], [to_w, to_h], c, interpolation);
             assert_eq!(found.len(), to_w * to_h * c);
             assert_eq!(fnv1a(&found), expected, "{w}x{h}x{c} to {to_w}x{to_h} {interpolation:?}");
         }
@@ -255,6 +255,6 @@ mod tests {
     #[test]
     fn same_size_changes_nothing() {
         let data = picture(6, 5, 3);
-        assert_eq!(resize(&data, (6, 5), (6, 5), 3, Interpolation::Bicubic), data);
+        assert_eq!(resize(&data, [6, 5], [6, 5], 3, Interpolation::Bicubic), data);
     }
 }

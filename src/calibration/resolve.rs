@@ -33,9 +33,9 @@ pub(crate) fn resolve(shape: &[Option<usize>], options: &PreprocessOptions) -> R
     let size = size(height, width, options)?;
     let scale = scale(options)?;
     let (mean, std) = normalization(color, scale, options)?;
-    let resize = options.resize.unwrap_or_else(|| default_resize(size, options.crop));
+    let resize = options.resize.unwrap_or_else(|| default_resize([size.0, size.1], options.crop));
     let crop = options.crop.unwrap_or(if resize == Resize::Exact { Crop::None } else { Crop::Center });
-    check_resize(resize, size)?;
+    check_resize(resize, [size.0, size.1])?;
     let interpolation = options.interpolation.unwrap_or(Interpolation::Bilinear);
     Ok(Preprocess { size, resize, crop, interpolation, mean, std, scale, color, layout })
 }
@@ -148,7 +148,7 @@ fn per_channel(setting: &'static str, given: &[f32], channels: usize) -> Result<
 }
 
 /// The longer target side decides, so that the crop fits into portrait and landscape images alike.
-fn default_resize((height, width): (usize, usize), crop: Option<Crop>) -> Resize {
+fn default_resize([height, width]: [usize; 2], crop: Option<Crop>) -> Resize {
     let side = height.max(width);
     match crop {
         Some(Crop::None) => Resize::Exact,
@@ -157,7 +157,7 @@ fn default_resize((height, width): (usize, usize), crop: Option<Crop>) -> Resize
     }
 }
 
-fn check_resize(resize: Resize, (height, width): (usize, usize)) -> Result<(), CalibrationError> {
+fn check_resize(resize: Resize, [height, width]: [usize; 2]) -> Result<(), CalibrationError> {
     let help = "make the shorter side at least as long as the model's input";
     match resize {
         Resize::Short(side) if side < height.min(width) => Err(CalibrationError::setting(

@@ -58,7 +58,7 @@ fn crop(pixels: Pixels, preprocess: &Preprocess) -> Result<Pixels, String> {
         let what = if preprocess.crop == Crop::None { "is not" } else { "is smaller than" };
         return Err(format!("{to_height}x{to_width} after resizing {what} the model's {height}x{width}"));
     }
-    let (from, to) = ((pixels.width, pixels.height), (to_width, to_height));
+    let (from, to) = ([pixels.width, pixels.height], [to_width, to_height]);
     let resized = resize(&pixels.data, from, to, pixels.channels, preprocess.interpolation);
     let (top, left) = (margin(to_height, height), margin(to_width, width));
     let stride = to_width * pixels.channels;

@@ -231,17 +231,18 @@ impl RuleContext<'_, '_> {
         Ok(ids)
     }
 
-    pub(crate) fn contraction(&mut self, input: usize, axis: usize, weight: (usize, usize)) {
+    /// Says that the node sums over `axis` of an input and over `weight_axis` of the weight at input `weight`.
+    pub(crate) fn contraction(&mut self, input: usize, axis: usize, weight: usize, weight_axis: usize) {
         self.run.contractions.push(Contraction {
             node: self.index,
             value: self.node.input[input].clone(),
             axis,
-            weight: weight.0,
-            weight_axis: weight.1,
+            weight,
+            weight_axis,
         });
-        if !self.run.uses_at.contains_key(&(self.index, weight.0)) {
+        if !self.run.uses_at.contains_key(&(self.index, weight)) {
             // The weight is computed from stored ones, which are not zero where it is.
-            self.restrict(vec![(input, axis), weight], None);
+            self.restrict(vec![(input, axis), (weight, weight_axis)], None);
         }
     }
 

@@ -24,7 +24,8 @@ impl<'a> BoundRun<'a> {
     pub(super) fn new(
         session: &'a mut OrtSession,
         inputs: &[(&str, &Tensor)],
-        (outputs, device): (&[String], Device),
+        outputs: &[String],
+        device: Device,
     ) -> ort::Result<Self> {
         let mut binding = session.create_binding()?;
         for (name, tensor) in inputs {

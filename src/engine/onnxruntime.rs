@@ -151,7 +151,7 @@ impl Session for Running {
     }
 
     fn bind<'a>(&'a mut self, inputs: &'a [(&'a str, &'a Tensor)]) -> Result<Box<dyn Bound + 'a>, EngineError> {
-        let bound = BoundRun::new(&mut self.session, inputs, (&self.outputs, self.device));
+        let bound = BoundRun::new(&mut self.session, inputs, &self.outputs, self.device);
         let bound = bound.map_err(|error| EngineError::Run { engine: NAME.into(), why: error.to_string() })?;
         Ok(Box::new(bound))
     }

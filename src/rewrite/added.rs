@@ -3,6 +3,7 @@
 //! Everything else goes by the index of a node in the original graph, so new nodes are appended until the end and put
 //! in their places then.
 
+use super::InputPlace;
 use crate::model::{Model, TensorData};
 use crate::proto::onnx::{AttributeProto, NodeProto, attribute_proto::AttributeType};
 use crate::surgery::{Names, add_initializer};
@@ -42,11 +43,12 @@ impl Added {
     pub(super) fn gather_before(
         &mut self,
         model: &mut Model,
-        (node, input): (usize, usize),
+        place: InputPlace,
         axis: usize,
         indices: &[i64],
         names: &mut Names,
     ) {
+        let InputPlace { node, input } = place;
         let read = model.graph().node[node].input[input].clone();
         let output = names.fresh(&format!("{read}_kept"));
         let gather = gather(model, &read, &output, axis, indices, names);

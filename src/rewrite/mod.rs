@@ -22,6 +22,13 @@ use crate::surgery::{Names, references};
 use added::Added;
 use operands::Required;
 
+/// An input of a node.
+#[derive(Debug, Clone, Copy)]
+struct InputPlace {
+    node: usize,
+    input: usize,
+}
+
 /// Why a cut cannot be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use super::InputPlace;
 use super::RewriteError;
 use super::added::Added;
 use crate::channels::{AnalyseOptions, Channels, small_values};
@@ -49,8 +50,8 @@ pub(super) fn adapt(
         if wanted.shape.as_ref().is_some_and(|shape| shape.iter().product::<usize>() != wanted.values.len()) {
             return Err(wanted.error(model));
         }
-        let place = (wanted.node, wanted.input);
-        let name = result.graph().node[place.0].input[place.1].clone();
+        let place = InputPlace { node: wanted.node, input: wanted.input };
+        let name = result.graph().node[place.node].input[place.input].clone();
         match stored(model, &name) {
             Some(old) => {
                 let data = like(&old, wanted.dims(Some(&old.dims)), &wanted.values);
@@ -58,7 +59,7 @@ pub(super) fn adapt(
             }
             None if name.is_empty() => {
                 let data = TensorData::from_i64(wanted.dims(None), &wanted.values);
-                let name = format!("{}_operand", node_name(&result.graph().node[place.0]));
+                let name = format!("{}_operand", node_name(&result.graph().node[place.node]));
                 replace(result, place, &name, &data, names);
             }
             None => computed.push(wanted),
@@ -182,7 +183,7 @@ fn like(old: &TensorData, dims: Vec<usize>, values: &[i64]) -> TensorData {
 }
 
 /// Gives one input of one node a stored operand, in place if nobody else reads it.
-fn replace(result: &mut Model, (node, input): (usize, usize), name: &str, data: &TensorData, names: &mut Names) {
+fn replace(result: &mut Model, place: InputPlace, name: &str, data: &TensorData, names: &mut Names) {
     let counts: HashMap<String, usize> = references(result.graph());
     let alone = counts.get(name) == Some(&1);
     let graph = result.graph_mut();
@@ -192,5 +193,5 @@ fn replace(result: &mut Model, (node, input): (usize, usize), name: &str, data: 
     }
     let fresh = names.fresh(&if counts.contains_key(name) { format!("{name}_pruned") } else { name.to_owned() });
     add_initializer(result, &fresh, data);
-    result.graph_mut().node[node].input[input] = fresh;
+    result.graph_mut().node[place.node].input[place.input] = fresh;
 }

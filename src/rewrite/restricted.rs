@@ -1,5 +1,6 @@
 //! Masking what combines channels without weights: it sees only the channels that stay.
 
+use super::InputPlace;
 use super::added::Added;
 use crate::channels::{Channels, Cut};
 use crate::model::Model;
@@ -18,7 +19,7 @@ pub(super) fn mask(model: &Model, result: &mut Model, channels: &Channels, cut: 
             let Some(ids) = channels.use_ids(restriction.node, input).or_else(named) else { continue };
             let left = channels.kept(cut, ids, axis);
             if left.len() < ids.shape[axis] {
-                added.gather_before(result, (restriction.node, input), axis, &whole(&left), names);
+                added.gather_before(result, InputPlace { node: restriction.node, input }, axis, &whole(&left), names);
                 kept = Some((left, ids.shape[axis]));
             }
         }

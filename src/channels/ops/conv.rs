@@ -53,7 +53,7 @@ pub(super) fn convolve(ctx: &mut RuleContext<'_, '_>) -> Result<Ids, Protect> {
     if !depthwise {
         ctx.mark(&w, 1, Role::Input);
         if wi.is_some() {
-            ctx.contraction(0, 1, (1, 1));
+            ctx.contraction(0, 1, 1, 1);
         }
     }
     bind_bias(ctx, 2, wo.as_deref())?;
@@ -99,7 +99,7 @@ impl Rule for ConvTranspose {
             ctx.mark(&w, 0, Role::Input);
             ctx.mark(&w, 1, Role::Output);
             if wi.is_some() {
-                ctx.contraction(0, 1, (1, 0));
+                ctx.contraction(0, 1, 1, 0);
             }
             wo.as_ref().map(|wo| wo.repeat(groups))
         };

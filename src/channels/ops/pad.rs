@@ -35,7 +35,7 @@ impl Rule for Pad {
         let constant = ctx.text("mode").is_none_or(|mode| mode == "constant");
         for (axis, &(before, after)) in amounts.iter().enumerate() {
             if x.varies(axis) && (before, after) != (0, 0) {
-                x = pad_channels(ctx, &x, axis, (before, after), constant)?;
+                x = pad_channels(ctx, &x, axis, [before, after], constant)?;
             } else {
                 let size =
                     i64::try_from(x.shape[axis]).unwrap_or(i64::MAX).saturating_add(before).saturating_add(after);
@@ -80,19 +80,19 @@ fn pad_channels(
     ctx: &mut RuleContext<'_, '_>,
     x: &Ids,
     axis: usize,
-    (before, after): (i64, i64),
+    pads: [i64; 2],
     constant: bool,
 ) -> Result<Ids, Protect> {
     if !constant {
         ctx.protect_axis(x, axis, "it repeats channels at the border");
     }
-    if before < 0 || after < 0 {
+    if pads.iter().any(|&amount| amount < 0) {
         return Err("it crops channels".into());
     }
-    if before.max(after) > 1 << 20 {
+    if pads.iter().any(|&amount| amount > 1 << 20) {
         return Err("its pads are out of range".into());
     }
-    let counts = [before, after].map(|amount| usize::try_from(amount).unwrap_or(0));
+    let counts = pads.map(|amount| usize::try_from(amount).unwrap_or(0));
     // One site for both sides: what is added in front and behind is one family of channels.
     let channel_indices = ctx.run.channel_indices.site(Place::Padding, counts[0] + counts[1]);
     let side = |count: usize| {

@@ -92,7 +92,7 @@ fn weighted(ctx: &mut RuleContext<'_, '_>, x: &Operand, w: &Operand, out: &[Labe
                 ctx.bind(channels.as_deref(), channel_indices.as_deref(), "its summed axis has no channels");
                 ctx.mark(&w.ids, axis, Role::Input);
                 if channel_indices.is_some() {
-                    ctx.contraction(x.input, data, (w.input, axis));
+                    ctx.contraction(x.input, data, w.input, axis);
                 }
             }
             (Some(data), Some(_)) if x.ids.shape[data] == w.ids.shape[axis] => {

@@ -28,7 +28,7 @@ impl Rule for Recurrent {
         ctx.bind(features.as_deref(), summed.as_deref(), "its input features cannot be traced");
         ctx.mark(&w, 2, Role::Input);
         if summed.is_some() {
-            ctx.contraction(0, 2, (1, 2));
+            ctx.contraction(0, 2, 1, 2);
         }
         let gates = ctx.indices_along(&w, 1);
         ctx.mark(&w, 1, Role::Output);
@@ -44,12 +44,12 @@ impl Rule for Recurrent {
         let steps = x.shape[0].saturating_mul(x.shape[1]);
         ctx.macs(&[steps], vec![Dim::of(&w, 0), Dim::of(&w, 1), Dim::of(&w, 2)]);
         ctx.macs(&[steps], vec![Dim::of(&r, 0), Dim::of(&r, 1), Dim::of(&r, 2)]);
-        outputs(ctx, &x, (w.shape[0], r.shape[2]));
+        outputs(ctx, &x, w.shape[0], r.shape[2]);
         Ok(())
     }
 }
 
-fn outputs(ctx: &mut RuleContext<'_, '_>, x: &Ids, (directions, hidden): (usize, usize)) {
+fn outputs(ctx: &mut RuleContext<'_, '_>, x: &Ids, directions: usize, hidden: usize) {
     let batch_first = ctx.int("layout", 0) == 1;
     let (seq, batch) = if batch_first { (x.shape[1], x.shape[0]) } else { (x.shape[0], x.shape[1]) };
     let y = if batch_first { vec![batch, seq, directions, hidden] } else { vec![seq, directions, batch, hidden] };

@@ -128,7 +128,8 @@ impl Dense {
 }
 
 /// Whether the indices that are left lead from one shape to the other.
-fn leaves(from: &[usize], (axis, indices): &Left, to: &[usize]) -> bool {
+fn leaves(from: &[usize], left: &Left, to: &[usize]) -> bool {
+    let (axis, indices) = left;
     let Some(&size) = from.get(*axis).filter(|_| from.len() == to.len()) else { return false };
     let same = (0..from.len()).all(|other| other == *axis || from[other] == to[other]);
     same && to[*axis] == indices.len() && indices.iter().all(|&index| index < size)

@@ -47,7 +47,7 @@ impl Factors {
                 let step = program.steps.iter().find(|step| step.block == Some(index));
                 let affine = step.and_then(|step| Some((step.operator.affine()?, *step.inputs.first()?)));
                 let sides = |group| match affine {
-                    Some((affine, input)) => sides(affine, (input, index, group), traces, images, ridge),
+                    Some((affine, input)) => sides(affine, BlockGroup { input, block: index, group }, traces, images, ridge),
                     None => (Inverse::none(), Inverse::none()),
                 };
                 (0..block.layout.groups).map(sides).collect()
@@ -151,10 +151,18 @@ fn product(left: MatRef<'_, f32>, right: MatRef<'_, f32>) -> Mat<f32> {
     out
 }
 
+/// A group of a block, and the value that it reads.
+#[derive(Clone, Copy)]
+struct BlockGroup {
+    input: usize,
+    block: usize,
+    group: usize,
+}
+
 /// Both sides of one group: of its inputs, with the constant that stands for the bias, and of its outputs.
 fn sides(
     affine: &dyn Affine,
-    (input, block, group): (usize, usize, usize),
+    side: BlockGroup,
     traces: &[(&Trace, Watched)],
     images: usize,
     ridge: f64,
@@ -166,9 +174,9 @@ fn sides(
     let mut sums = vec![0.0f32; layout.inputs];
     let mut rows = 0;
     for (trace, watched) in traces {
-        let (Some(read), Some(cotangent)) = (&trace.arrays[input], &watched[block]) else { continue };
-        rows += affine.input_moments(read, group, &mut inputs, &mut sums);
-        affine.output_moments(cotangent, group, &mut outputs);
+        let (Some(read), Some(cotangent)) = (&trace.arrays[side.input], &watched[side.block]) else { continue };
+        rows += affine.input_moments(read, side.group, &mut inputs, &mut sums);
+        affine.output_moments(cotangent, side.group, &mut outputs);
     }
     let share = 1.0 / rows.max(1) as f64;
     // A constant input stands for the bias.

@@ -113,7 +113,7 @@ impl Moments {
             .into_par_iter()
             .zip(read)
             .zip(extents)
-            .map(|(((node, input), read), extent)| Ok((node, Consumer::new(model, channels, input, (read, extent))?)))
+            .map(|(((node, input), read), extent)| Ok((node, Consumer::new(model, channels, input, read, extent)?)))
             .collect::<Result<_, ModelError>>()?;
         Ok(Self { options, seen: 0, narrowed, consumers })
     }
@@ -169,7 +169,7 @@ impl Read {
         let node = &model.graph().node[input.node];
         let weight = channels.use_ids(input.node, input.weight.0).map(|ids| ids.shape.clone()).unwrap_or_default();
         let output = node.output.first().and_then(|name| channels.shape(name)).unwrap_or_default();
-        let window = placed(node, &weight, (channels.shape(&input.value).unwrap_or_default(), output));
+        let window = placed(node, &weight, channels.shape(&input.value).unwrap_or_default(), output);
         let shape = channels.shape(&input.value).unwrap_or_default();
         let inside = shape.iter().product::<usize>() / input.size.max(1);
         let positions = window.as_ref().map_or(inside, PlacedWindow::positions);
@@ -197,9 +197,11 @@ impl Read {
     }
 }
 
-/// The window of a convolution over two axes whose padding is explicit; `None` for everything else.
-fn placed(node: &NodeProto, weight: &[usize], (input, output): (&[usize], &[usize])) -> Option<PlacedWindow> {
-    let (4, 4, 4, "Conv") = (weight.len(), input.len(), output.len(), node.op_type()) else { return None };
+/// The window of a convolution; `None` for everything else.
+fn placed(node: &NodeProto, weight: &[usize], input: &[usize], output: &[usize]) -> Option<PlacedWindow> {
+    if node.op_type() != "Conv" || weight.len() < 3 || input.len() < 3 || output.len() < 3 {
+        return None;
+    }
     Window::of(node, Some(&weight[2..])).ok()?.place(&input[2..], &output[2..])
 }
 
@@ -227,14 +229,21 @@ impl Consumer {
         model: &Model,
         channels: &Channels,
         input: &ConsumerInput,
-        (read, extent): (Read, Extent),
+        read: Read,
+        extent: Extent,
     ) -> Result<Self, ModelError> {
         let (kernel_size, window) = (read.kernel_size(), read.window);
         let per_channel = extent.per_channel();
         let pairs = extent.pairs.then(|| Pairs::new(per_channel, input.size * per_channel));
         let classwise = match &pairs {
             Some(pairs) if extent.classes > 0 => {
-                Classwise::new(model, channels, input, (kernel_size, pairs, extent.classes))?
+                match Weight::of(model, channels, input)? {
+                    Some(weight) if weight.kernel_size == kernel_size && weight.channels() == input.size => {
+                        Some(Classwise::new(&weight, pairs, extent.classes))
+                    }
+                    // The weight cannot be seen as a matrix.
+                    _ => None,
+                }
             }
             _ => None,
         };
@@ -292,20 +301,13 @@ impl Consumer {
 }
 
 impl Classwise {
-    /// `None` if the consumer's weight cannot be seen as a matrix.
     #[allow(clippy::cast_possible_truncation, reason = "weights are stored in single precision")]
-    fn new(
-        model: &Model,
-        channels: &Channels,
-        input: &ConsumerInput,
-        (kernel_size, pairs, classes): (usize, &Pairs, usize),
-    ) -> Result<Option<Self>, ModelError> {
-        let fits = |weight: &Weight| weight.kernel_size == kernel_size && weight.channels() == input.size;
-        let Some(weight) = Weight::of(model, channels, input)?.filter(fits) else { return Ok(None) };
-        let columns = columns_by_outputs(&weight, pairs.per_channel, input.size);
+    fn new(weight: &Weight, pairs: &Pairs, classes: usize) -> Self {
+        let channels = weight.channels();
+        let columns = columns_by_outputs(weight, pairs.per_channel, channels);
         let single = Mat::from_fn(columns.nrows(), columns.ncols(), |row, column| columns[(row, column)] as f32);
         let mut weights = Mat::zeros(columns.nrows(), columns.nrows());
         matmul(weights.as_mut(), Accum::Replace, single.as_ref(), single.transpose(), 1.0, Par::Seq);
-        Ok(Some(Self { weights, sums: Contributions::new(classes, input.size, columns.nrows()) }))
+        Self { weights, sums: Contributions::new(classes, channels, columns.nrows()) }
     }
 }

@@ -178,7 +178,7 @@ impl Rows<'_> {
     }
 
     /// The target without the shortcut, moved to the prediction wherever an activation hides the difference.
-    fn majorised(&self, predicted: &Mat<f32>, (low, high): (f32, f32)) -> Mat<f32> {
+    fn majorised(&self, predicted: &Mat<f32>, [low, high]: [f32; 2]) -> Mat<f32> {
         Mat::from_fn(self.target.nrows(), self.target.ncols(), |o, row| {
             let (wanted, shortcut) = (self.target[(o, row)], self.shortcut(o, row));
             let found = predicted[(o, row)] + shortcut;
@@ -262,37 +262,28 @@ impl Problem<'_> {
         let covariance = moments.covariance(&means);
         let factor = factor(&covariance, ridge)?;
         let solved = |aim: &dyn Fn(&Rows<'_>) -> Mat<f32>| {
-            let mut target = (Mat::zeros(means.len(), self.bias.len()), vec![0.0; self.bias.len()]);
+            let (mut product, mut sums) = (Mat::zeros(means.len(), self.bias.len()), vec![0.0; self.bias.len()]);
             for rows in rows {
                 let more = cross(rows.x, aim(rows).as_ref());
-                target.0 += &more.0;
-                target.1.iter_mut().zip(&more.1).for_each(|(sum, more)| *sum += more);
+                product += &more.0;
+                sums.iter_mut().zip(&more.1).for_each(|(sum, more)| *sum += more);
             }
-            self.solved(&factor, (&covariance, &means, moments.n), &target)
+            let averages: Vec<f64> = sums.iter().map(|sum| sum / moments.n).collect();
+            // Weights are drawn to those so far: `W = W0 + (C + rho I)^-1 (C_xz - C W0)`.
+            let own = &covariance * &self.weights;
+            let right = Mat::from_fn(product.nrows(), product.ncols(), |i, o| {
+                product[(i, o)] / moments.n - means[i] * averages[o] - own[(i, o)]
+            });
+            let weights = &self.weights + factor.solve(&right);
+            (weights.clone(), self.centred(&weights, &means, &averages))
         };
         let mut found = solved(&|rows| rows.own());
         if let Some(bounds) = self.bounds {
             for _ in 0..rounds {
-                found = solved(&|rows| rows.majorised(&predict(rows.x, &found.0, &found.1), bounds));
+                found = solved(&|rows| rows.majorised(&predict(rows.x, &found.0, &found.1), [bounds.0, bounds.1]));
             }
         }
         Some(found)
-    }
-
-    /// Weights drawn to those so far, `W = W0 + (C + rho I)^-1 (C_xz - C W0)`, and constants.
-    fn solved(
-        &self,
-        factor: &Llt<f64>,
-        (covariance, means, n): (&Mat<f64>, &[f64], f64),
-        (product, sums): &(Mat<f64>, Vec<f64>),
-    ) -> (Mat<f64>, Vec<f64>) {
-        let averages: Vec<f64> = sums.iter().map(|sum| sum / n).collect();
-        let own = covariance * &self.weights;
-        let right = Mat::from_fn(product.nrows(), product.ncols(), |i, o| {
-            product[(i, o)] / n - means[i] * averages[o] - own[(i, o)]
-        });
-        let weights = &self.weights + factor.solve(&right);
-        (weights.clone(), self.centred(&weights, means, &averages))
     }
 
     /// Constants that make the means right.
