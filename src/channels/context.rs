@@ -1,6 +1,7 @@
 //! What a rule sees and sets: one node during the dependency propagation.
 
-use super::ids::{Ids, is_tractable, unite_elementwise};
+use super::factor::is_tractable;
+use super::ids::{Ids, unite_elementwise};
 use super::indices::{ChannelIndex, Place, Role};
 use super::propagation::{
     ConstantId, Contraction, Dim, MacTerm, Propagation, Protect, Restriction, Use, Value, distinct, operator_reason,

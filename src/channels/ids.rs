@@ -1,4 +1,4 @@
-//! Identity tensors: which channel index stands at which place of a value.
+//! Channel indices of values: which channel index stands at which place of a value.
 //!
 //! A value of shape `[N, C, H, W]` has one channel index per channel and nothing that varies along the other axes, so only
 //! the axes along which channel indices vary are stored (a [`Factor`]). A weight `[O, I, kh, kw]` has two independent
@@ -7,19 +7,8 @@
 
 use std::sync::Arc;
 
+use super::factor::{Factor, Unsupported, for_each_index, segments, unsupported};
 use super::indices::{ChannelIndex, ChannelIndices};
-
-/// No identity tensor is materialised beyond this many elements.
-const MOST_ELEMENTS: usize = 1 << 24;
-
-/// Channel indices that vary together along some axes of a value.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Factor {
-    /// Ascending; never an axis of size 1.
-    pub(crate) axes: Vec<usize>,
-    /// Row-major over `axes`.
-    pub(crate) ids: Arc<Vec<ChannelIndex>>,
-}
 
 /// Shape and channel indices of a value.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -28,85 +17,6 @@ pub(crate) struct Ids {
     pub(crate) factors: Vec<Factor>,
     /// Channel indices that no axis shows any more: what is left is one channel, or one channel repeated. They must stay.
     pub(crate) lost: Vec<ChannelIndex>,
-}
-
-/// An axis longer than this has no channel indices that anybody would cut.
-const LONGEST_AXIS: usize = 1 << 22;
-
-/// Values with more elements than this are beyond any engine.
-const LARGEST_VALUE: usize = 1 << 36;
-
-/// Whether a shape is of a size that arithmetic on it cannot overflow and lists along its axes can be held.
-pub(crate) fn is_tractable(shape: &[usize]) -> bool {
-    shape.iter().all(|&size| size <= LONGEST_AXIS)
-        && shape.iter().try_fold(1usize, |all, &size| all.checked_mul(size)).is_some_and(|all| all <= LARGEST_VALUE)
-        // Zero sizes hide the others from the product.
-        && shape.iter().filter(|&&size| size > 0).try_fold(1usize, |all, &size| all.checked_mul(size)).is_some()
-}
-
-/// The movement is not expressible on channel indices; the caller protects what reaches it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Unsupported(pub(crate) String);
-
-fn unsupported<T>(why: &str) -> Result<T, Unsupported> {
-    Err(Unsupported(why.to_owned()))
-}
-
-impl Factor {
-    fn sizes(&self, shape: &[usize]) -> Vec<usize> {
-        self.axes.iter().map(|&axis| shape[axis]).collect()
-    }
-
-    /// Ids over `axes` (a superset of the factor's, ascending), repeated along the others.
-    fn spread(&self, axes: &[usize], shape: &[usize]) -> Result<Vec<ChannelIndex>, Unsupported> {
-        if axes == self.axes {
-            return Ok(self.ids.to_vec());
-        }
-        let total = axes.iter().try_fold(1usize, |all, &axis| all.checked_mul(shape[axis]));
-        let Some(total) = total.filter(|&total| total <= MOST_ELEMENTS) else {
-            return unsupported("the identity tensor would be too large");
-        };
-        let mut strides = vec![0; axes.len()];
-        let mut stride = 1;
-        for &axis in self.axes.iter().rev() {
-            let Some(at) = axes.iter().position(|&other| other == axis) else {
-                return unsupported("axes do not contain the factor");
-            };
-            strides[at] = stride;
-            stride *= shape[axis];
-        }
-        let sizes: Vec<_> = axes.iter().map(|&axis| shape[axis]).collect();
-        let mut out = Vec::with_capacity(total);
-        for_each_index(&sizes, |index| {
-            let at: usize = index.iter().zip(&strides).map(|(i, s)| i * s).sum();
-            out.push(self.ids[at]);
-        });
-        Ok(out)
-    }
-
-    /// The factor without the axes along which its ids do not vary; `None` if none is left or there is nothing.
-    fn compressed(axes: Vec<usize>, shape: &[usize], mut ids: Vec<ChannelIndex>) -> Option<Self> {
-        if ids.is_empty() {
-            return None;
-        }
-        let mut kept = axes;
-        let mut position = 0;
-        while position < kept.len() {
-            let outer: usize = kept[..position].iter().map(|&axis| shape[axis]).product();
-            let size = shape[kept[position]];
-            let inner: usize = kept[position + 1..].iter().map(|&axis| shape[axis]).product();
-            let at = |o: usize, i: usize| (o * size + i) * inner;
-            let constant = (0..outer)
-                .all(|o| (1..size).all(|i| ids[at(o, i)..at(o, i) + inner] == ids[at(o, 0)..at(o, 0) + inner]));
-            if constant {
-                ids = (0..outer).flat_map(|o| ids[at(o, 0)..at(o, 0) + inner].to_vec()).collect();
-                kept.remove(position);
-            } else {
-                position += 1;
-            }
-        }
-        (!kept.is_empty()).then(|| Self { axes: kept, ids: Arc::new(ids) })
-    }
 }
 
 impl Ids {
@@ -347,13 +257,6 @@ impl Ids {
     }
 }
 
-impl Factor {
-    /// Size of `axis` and number of elements per index of it, in this factor's layout.
-    fn split_at(&self, axis: usize, shape: &[usize]) -> (usize, usize) {
-        (shape[axis], self.axes.iter().filter(|&&other| other > axis).map(|&other| shape[other]).product())
-    }
-}
-
 /// The shape that `shapes` broadcast to (numpy rules); `None` if they do not.
 pub(crate) fn broadcast_shape(shapes: &[&[usize]]) -> Option<Vec<usize>> {
     let rank = shapes.iter().map(|shape| shape.len()).max()?;
@@ -425,58 +328,6 @@ pub(crate) fn unite_elementwise(
     }
     let lost = parts.iter().flat_map(|part| part.lost.iter().copied()).collect();
     Ok(Ids { shape, factors, lost })
-}
-
-/// Calls `f` with every index of a row-major array of the given sizes.
-fn for_each_index(sizes: &[usize], mut f: impl FnMut(&[usize])) {
-    if sizes.contains(&0) {
-        return;
-    }
-    let mut index = vec![0; sizes.len()];
-    loop {
-        f(&index);
-        let mut axis = sizes.len();
-        loop {
-            if axis == 0 {
-                return;
-            }
-            axis -= 1;
-            index[axis] += 1;
-            if index[axis] < sizes[axis] {
-                break;
-            }
-            index[axis] = 0;
-        }
-    }
-}
-
-/// Splits two shapes with equal products into the shortest runs of axes with equal products.
-fn segments(from: &[usize], to: &[usize]) -> Vec<(Vec<usize>, Vec<usize>)> {
-    let mut result = Vec::new();
-    let (mut i, mut j) = (0, 0);
-    while i < from.len() || j < to.len() {
-        let (i0, j0) = (i, j);
-        let (mut a, mut b) = (1, 1);
-        if i < from.len() {
-            a *= from[i];
-            i += 1;
-        }
-        if j < to.len() {
-            b *= to[j];
-            j += 1;
-        }
-        while a != b {
-            if (a < b && i < from.len()) || j >= to.len() {
-                a *= from[i];
-                i += 1;
-            } else {
-                b *= to[j];
-                j += 1;
-            }
-        }
-        result.push(((i0..i).collect(), (j0..j).collect()));
-    }
-    result
 }
 
 #[cfg(test)]

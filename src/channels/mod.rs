@@ -46,6 +46,7 @@ mod context;
 mod cost;
 mod coupled;
 mod cut;
+mod factor;
 mod groups;
 pub(crate) mod ids;
 pub(crate) mod indices;

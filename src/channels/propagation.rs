@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::ids::{Ids, Unsupported, is_tractable};
+use super::factor::{Unsupported, is_tractable};
+use super::ids::Ids;
 use super::indices::{ChannelIndex, ChannelIndices, Place, Reason};
 use super::numbers::{Call, Numbers};
 use super::ops;

@@ -4,7 +4,8 @@
 //! the result lacks is summed over.
 
 use crate::channels::context::RuleContext;
-use crate::channels::ids::{Factor, Ids};
+use crate::channels::factor::Factor;
+use crate::channels::ids::Ids;
 use crate::channels::indices::Role;
 use crate::channels::propagation::{Dim, Protect};
 

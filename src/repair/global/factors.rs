@@ -47,7 +47,9 @@ impl Factors {
                 let step = program.steps.iter().find(|step| step.block == Some(index));
                 let affine = step.and_then(|step| Some((step.operator.affine()?, *step.inputs.first()?)));
                 let sides = |group| match affine {
-                    Some((affine, input)) => sides(affine, BlockGroup { input, block: index, group }, traces, images, ridge),
+                    Some((affine, input)) => {
+                        sides(affine, BlockGroup { input, block: index, group }, traces, images, ridge)
+                    }
                     None => (Inverse::none(), Inverse::none()),
                 };
                 (0..block.layout.groups).map(sides).collect()
