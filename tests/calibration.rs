@@ -1,8 +1,18 @@
 //! Calibration on real images: counts, labels, and tensors equal to those of Pillow and NumPy.
 //!
-//! The images lie in `../shared/data`; where they or Python with Pillow are missing, tests are skipped by name.
+//! The images lie in `../shared/data`; where they or Python with Pillow are missing, tests are skipped.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests are tests")]
+#![allow(
+    missing_docs,
+    clippy::pedantic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test binary"
+)]
+
+mod support;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,13 +24,8 @@ use onnx_prune::calibration::{
     Resize, for_each_batch, sample,
 };
 
-fn data(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(name);
-    if !path.exists() {
-        println!("skipped: there is no {name}");
-        return None;
-    }
-    Some(path)
+fn data(test: &str, name: &str) -> Option<PathBuf> {
+    support::shared_part(test, &format!("data/{name}"))
 }
 
 fn open(path: &Path, classes: Option<PathBuf>) -> Dataset {
@@ -66,14 +71,9 @@ np.save(out, np.ascontiguousarray(np.stack(tensors)))
 ";
 
 /// Runs a script, or gives `None` where Python or Pillow is missing.
-fn python(script: &str, arguments: &[String]) -> Option<()> {
-    let ready =
-        Command::new("python3").args(["-c", "import numpy, PIL"]).output().is_ok_and(|out| out.status.success());
-    if !ready {
-        println!("skipped: python3 with numpy and Pillow cannot be run");
-        return None;
-    }
-    let output = Command::new("python3").arg("-c").arg(script).args(arguments).output().unwrap();
+fn python(test: &str, script: &str, arguments: &[String]) -> Option<()> {
+    let python = support::python(test, "numpy, PIL")?;
+    let output = Command::new(python).arg("-c").arg(script).args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Some(())
 }
@@ -96,7 +96,7 @@ impl Case {
     }
 
     /// What Pillow and NumPy make of the same files.
-    fn reference(&self, root: &Path, dataset: &Dataset, indices: &[usize]) -> Option<ArrayD<f32>> {
+    fn reference(&self, test: &str, root: &Path, dataset: &Dataset, indices: &[usize]) -> Option<ArrayD<f32>> {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("out.npy");
         let mut arguments: Vec<String> = vec![out.display().to_string()];
@@ -104,7 +104,7 @@ impl Case {
         arguments.extend(numbers.iter().map(ToString::to_string));
         arguments.push(self.interpolation.to_string());
         arguments.extend(indices.iter().map(|&i| root.join(dataset.name(i)).display().to_string()));
-        python(REFERENCE, &arguments)?;
+        python(test, REFERENCE, &arguments)?;
         Some(ndarray_npy::read_npy(out).unwrap())
     }
 }
@@ -123,8 +123,9 @@ fn cases() -> Vec<Case> {
 
 #[test]
 fn counts_and_labels_of_class_folders() {
+    const TEST: &str = "counts_and_labels_of_class_folders";
     let (Some(cifar), Some(val), Some(train)) =
-        (data("cifar10_sample/test"), data("imagenet_val"), data("imagenette_train"))
+        (data(TEST, "cifar10_sample/test"), data(TEST, "imagenet_val"), data(TEST, "imagenette_train"))
     else {
         return;
     };
@@ -133,13 +134,13 @@ fn counts_and_labels_of_class_folders() {
     assert_eq!((cifar.class_names()[0].as_str(), cifar.label(0)), ("airplane", Some(0)));
     assert_eq!((cifar.class_names()[9].as_str(), cifar.label(199)), ("truck", Some(9)));
 
-    let classes = data("imagenet_wnids.txt");
+    let classes = data(TEST, "imagenet_wnids.txt");
     let val = open(&val, classes.clone());
     assert_eq!((val.len(), val.label(0), val.class_names().len()), (500, Some(0), 1000));
     assert!(val.name(499).starts_with("n03888257"));
     assert_eq!(val.label(499).map(|label| val.class_names()[label].as_str()), Some("parachute"));
     assert_eq!(open(&train, classes.clone()).len(), 1000);
-    if let Some(all) = data("imagenet1000") {
+    if let Some(all) = data(TEST, "imagenet1000") {
         let all = open(&all, classes);
         let labels: Vec<_> = (0..all.len()).map(|i| all.label(i).unwrap()).collect();
         assert_eq!(labels, (0..1000).collect::<Vec<_>>());
@@ -148,14 +149,16 @@ fn counts_and_labels_of_class_folders() {
 
 #[test]
 fn a_folder_of_splits_points_to_them() {
-    let Some(path) = data("cifar10_sample") else { return };
+    const TEST: &str = "a_folder_of_splits_points_to_them";
+    let Some(path) = data(TEST, "cifar10_sample") else { return };
     let error = Dataset::open(&path, &DatasetOptions::default()).unwrap_err();
     assert!(onnx_prune::Error::from(error).render().contains("test, train"));
 }
 
 #[test]
 fn samples_are_balanced_and_repeatable() {
-    let Some(path) = data("imagenette_train") else { return };
+    const TEST: &str = "samples_are_balanced_and_repeatable";
+    let Some(path) = data(TEST, "imagenette_train") else { return };
     let dataset = open(&path, None);
     let chosen = sample(&dataset, Some(256), 0);
     let mut per_class = [0; 10];
@@ -169,11 +172,12 @@ fn samples_are_balanced_and_repeatable() {
 
 #[test]
 fn lossless_images_give_the_very_tensors_of_pillow() {
-    let Some(path) = data("cifar10_sample/test") else { return };
+    const TEST: &str = "lossless_images_give_the_very_tensors_of_pillow";
+    let Some(path) = data(TEST, "cifar10_sample/test") else { return };
     let dataset = open(&path, None);
     let indices = sample(&dataset, Some(40), 0);
     for case in cases() {
-        let Some(expected) = case.reference(&path, &dataset, &indices) else { return };
+        let Some(expected) = case.reference(TEST, &path, &dataset, &indices) else { return };
         let found = tensors(&dataset, &indices, &case.preprocess());
         assert!(found == expected, "{}", case.preprocess().describe());
     }
@@ -182,7 +186,8 @@ fn lossless_images_give_the_very_tensors_of_pillow() {
 /// Photographs of many sizes, kept as PNG so that only resizing, cropping and normalising can differ.
 #[test]
 fn photographs_give_the_very_tensors_of_pillow() {
-    let Some(path) = data("imagenet1000") else { return };
+    const TEST: &str = "photographs_give_the_very_tensors_of_pillow";
+    let Some(path) = data(TEST, "imagenet1000") else { return };
     let photos = open(&path, None);
     let folder = tempfile::tempdir().unwrap();
     let script = "import sys\nfrom PIL import Image\nfor i, path in enumerate(sys.argv[2:]):\n    \
@@ -190,14 +195,14 @@ fn photographs_give_the_very_tensors_of_pillow() {
     let mut arguments = vec![folder.path().display().to_string()];
     let chosen = sample(&photos, Some(40), 0);
     arguments.extend(chosen.iter().map(|&i| path.join(photos.name(i)).display().to_string()));
-    if python(script, &arguments).is_none() {
+    if python(TEST, script, &arguments).is_none() {
         return;
     }
     let dataset = open(folder.path(), None);
     let indices: Vec<usize> = (0..dataset.len()).collect();
     assert_eq!(indices.len(), 40);
     for case in cases() {
-        let Some(expected) = case.reference(folder.path(), &dataset, &indices) else { return };
+        let Some(expected) = case.reference(TEST, folder.path(), &dataset, &indices) else { return };
         let found = tensors(&dataset, &indices, &case.preprocess());
         assert!(found == expected, "{}", case.preprocess().describe());
     }
@@ -207,11 +212,12 @@ fn photographs_give_the_very_tensors_of_pillow() {
 /// values, far less on average. Normalised, one level is 1 / 255 / 0.225 or 0.0174.
 #[test]
 fn jpegs_are_close_to_pillow() {
-    let Some(path) = data("imagenet_val") else { return };
-    let dataset = open(&path, data("imagenet_wnids.txt"));
+    const TEST: &str = "jpegs_are_close_to_pillow";
+    let Some(path) = data(TEST, "imagenet_val") else { return };
+    let dataset = open(&path, data(TEST, "imagenet_wnids.txt"));
     let indices = sample(&dataset, None, 0);
     let case = Case { size: (224, 224), short: Some(256), interpolation: Interpolation::Bilinear };
-    let Some(expected) = case.reference(&path, &dataset, &indices) else { return };
+    let Some(expected) = case.reference(TEST, &path, &dataset, &indices) else { return };
     let found = tensors(&dataset, &indices, &case.preprocess());
     assert_eq!(found.shape(), [500, 3, 224, 224]);
     let level = 1.0 / 255.0 / 0.225;
@@ -255,18 +261,19 @@ rgb.save(out + '/close/progressive.jpg', quality=95, subsampling=0, progressive=
 
 #[test]
 fn unusual_files_are_read_as_pillow_reads_them() {
+    const TEST: &str = "unusual_files_are_read_as_pillow_reads_them";
     let folder = tempfile::tempdir().unwrap();
     for name in ["exact", "close"] {
         std::fs::create_dir(folder.path().join(name)).unwrap();
     }
-    if python(UNUSUAL, &[folder.path().display().to_string()]).is_none() {
+    if python(TEST, UNUSUAL, &[folder.path().display().to_string()]).is_none() {
         return;
     }
     let case = Case { size: (24, 24), short: None, interpolation: Interpolation::Bilinear };
     let dataset = open(folder.path(), None);
     assert_eq!(dataset.class_names(), ["close", "exact"]);
     for i in 0..dataset.len() {
-        let expected = case.reference(folder.path(), &dataset, &[i]).unwrap();
+        let expected = case.reference(TEST, folder.path(), &dataset, &[i]).unwrap();
         let found = tensors(&dataset, &[i], &case.preprocess());
         let levels = (&found - &expected).mapv(f32::abs).fold(0.0_f32, |a, &b| a.max(b)) * 255.0 * 0.225;
         let allowed = if dataset.name(i).starts_with("exact") { 0.0 } else { 5.0 };
@@ -276,13 +283,14 @@ fn unusual_files_are_read_as_pillow_reads_them() {
 
 #[test]
 fn arrays_written_by_numpy_are_read() {
+    const TEST: &str = "arrays_written_by_numpy_are_read";
     let folder = tempfile::tempdir().unwrap();
     let script = "import sys\nimport numpy as np\nx = np.arange(2 * 4 * 5 * 3, dtype=np.uint8).reshape(2, 4, 5, 3)\n\
                   y = np.array([[3], [1]])\nout = sys.argv[1]\n\
                   np.savez(out + '/plain.npz', x=x, y=y)\nnp.savez_compressed(out + '/packed.npz', images=x, labels=y)\n\
                   np.savez(out + '/turned.npz', data=np.asfortranarray(x.transpose(0, 3, 1, 2)), y=y.astype(np.int32))\n\
                   np.savez(out + '/positional.npz', x, y.ravel())\n";
-    if python(script, &[folder.path().display().to_string()]).is_none() {
+    if python(TEST, script, &[folder.path().display().to_string()]).is_none() {
         return;
     }
     let options = PreprocessOptions { scale: Some(1.0), ..PreprocessOptions::default() };

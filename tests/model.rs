@@ -65,8 +65,14 @@ fn all_round_trip(paths: &[PathBuf]) {
     println!("{} models, byte-equal", paths.len());
 }
 
-/// The test models of the onnx 1.18.0 wheel, fetched once.
-fn wheel() -> Option<PathBuf> {
+/// The test models of onnx 1.18.0: those of the installed package, else of its wheel, fetched once.
+fn onnx_models() -> Option<PathBuf> {
+    let question = "import onnx, os; assert onnx.__version__ == '1.18.0'; print(os.path.dirname(onnx.__file__))";
+    let installed = Command::new("python3").args(["-c", question]).output().ok().filter(|own| own.status.success());
+    let installed = installed.map(|own| PathBuf::from(support::text(&own.stdout).trim()).join("backend/test/data"));
+    if let Some(data) = installed.filter(|data| data.is_dir()) {
+        return Some(data);
+    }
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("onnx-1.18.0");
     let data = folder.join("unpacked/onnx/backend/test/data");
     if data.is_dir() {
@@ -92,8 +98,9 @@ fn wheel() -> Option<PathBuf> {
 
 #[test]
 fn onnx_test_models_are_byte_equal_and_analysed() {
-    let Some(data) = wheel() else {
-        println!("skipped: onnx_test_models_are_byte_equal_and_analysed: the onnx 1.18.0 wheel cannot be fetched");
+    let Some(data) = onnx_models() else {
+        let why = "onnx 1.18.0 is not installed, and its wheel cannot be fetched";
+        support::skip("onnx_test_models_are_byte_equal_and_analysed", support::Need::OnnxModels, why);
         return;
     };
     let mut paths = Vec::new();

@@ -1,4 +1,4 @@
-//! Reports of real runs: pages in a real browser, JSON by its schemas, where there is one and a judge of the other.
+//! Reports of real runs: pages in a real browser, JSON by its schemas.
 #![allow(
     missing_docs,
     clippy::pedantic,
@@ -16,12 +16,12 @@ use std::process::Command;
 
 use support::{onnx_prune, text};
 
-fn chromium() -> Option<&'static str> {
+fn chromium(test: &str) -> Option<&'static str> {
     let found = ["chromium", "chromium-browser", "google-chrome"]
         .into_iter()
         .find(|name| Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success()));
     if found.is_none() {
-        println!("skipped: the page in a browser: no Chromium is installed");
+        support::skip(test, support::Need::Browser, "the page is not opened: no Chromium is installed");
     }
     found
 }
@@ -49,8 +49,8 @@ fn opened(browser: &str, folder: &Path, (width, height): (u32, u32), dark: bool)
 }
 
 /// The page fits, has its tables, and the console is silent.
-fn looked_at(folder: &Path, page: &str, tables: u32) {
-    let Some(browser) = chromium() else { return };
+fn looked_at(test: &str, folder: &Path, page: &str, tables: u32) {
+    let Some(browser) = chromium(test) else { return };
     std::fs::copy(folder.join(page), folder.join("page.html")).unwrap();
     for (size, dark) in [((1280, 900), false), ((600, 900), true)] {
         let (document, console) = opened(browser, folder, size, dark);
@@ -111,7 +111,7 @@ fn a_run_in_every_form() {
     let report: serde_json::Value = serde_json::from_str(&read("r.json")).unwrap();
     assert_eq!(read("r.csv").lines().count() as u64, 1 + report["latency_ms"]["pairs"].as_u64().unwrap());
     valid("a_run_in_every_form", folder, &[("r.json", "report"), ("plan.json", "plan")]);
-    looked_at(folder, "r.html", 4);
+    looked_at("a_run_in_every_form", folder, "r.html", 4);
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn a_sweep_and_a_check_as_pages() {
          --html s.html --report s.json -q",
     );
     valid("a_sweep_and_a_check_as_pages", folder, &[("s.json", "sweep")]);
-    looked_at(folder, "s.html", 1);
+    looked_at("a_sweep_and_a_check_as_pages", folder, "s.html", 1);
     run(folder, "check MODEL s.x0.50.onnx --data EVAL --time 1 --max-macs-ratio 0.6 --html c.html -q");
-    looked_at(folder, "c.html", 4);
+    looked_at("a_sweep_and_a_check_as_pages", folder, "c.html", 4);
 }

@@ -1,19 +1,21 @@
 //! The pinned problems of the method's reference implementation, number by number.
 //!
-//! They are read from `../shared/design/fixtures`; a checkout without that folder skips these tests by name (the unit tests
+//! They are read from `../shared/design/fixtures`; a checkout without that folder skips these tests (the unit tests
 //! of `statistics` and `score` check the same code on small cases).
 
 #![allow(
+    missing_docs,
+    clippy::pedantic,
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
-    clippy::float_cmp,
-    reason = "an integration test: it fails by panicking and says what it skips"
+    reason = "a test binary"
 )]
 
 mod random_problems;
-
-use std::path::Path;
+#[path = "../support/mod.rs"]
+mod support;
 
 use nalgebra::DMatrix;
 use ndarray::{Array2, Array3};
@@ -24,12 +26,8 @@ use onnx_prune::statistics::{self, Blocks, Kernel, Normalisation};
 use serde_json::Value;
 
 fn fixture(test: &str, name: &str) -> Option<Value> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/design/fixtures").join(name);
-    let Ok(text) = std::fs::read_to_string(&path) else {
-        println!("skipped: {test}: no {}", path.display());
-        return None;
-    };
-    Some(serde_json::from_str(&text).unwrap())
+    let path = support::shared_part(test, &format!("design/fixtures/{name}"))?;
+    Some(serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap())
 }
 
 fn list(value: &Value) -> Vec<Value> {
@@ -55,7 +53,6 @@ fn matrix(value: &Value) -> DMatrix<f64> {
 
 fn single(value: &Value) -> Array2<f32> {
     let matrix = matrix(value);
-    #[allow(clippy::cast_possible_truncation, reason = "model outputs are single precision")]
     Array2::from_shape_fn(matrix.shape(), |at| matrix[at] as f32)
 }
 

@@ -14,6 +14,8 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
+use crate::support;
+
 struct Draw(ChaCha8Rng);
 
 impl Draw {
@@ -31,7 +33,6 @@ impl Draw {
     }
 
     /// Between the two, equally likely in every octave.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
     fn size(&mut self, low: f64, high: f64) -> usize {
         (low * (high / low).powf(self.uniform())).round() as usize
     }
@@ -92,7 +93,6 @@ fn case(number: u64) -> Case {
     };
     let related = Relatedness::from_class_means(
         ndarray::Array2::from_shape_fn((classes * 2, 6), |_| {
-            #[allow(clippy::cast_possible_truncation, reason = "features are single precision")]
             let value = draw.normal() as f32;
             value
         })
@@ -160,12 +160,9 @@ fn paths_with_a_matrix_per_response_end_where_a_cold_start_does() {
 #[test]
 fn the_reference_reaches_the_same_objectives() {
     let name = "the_reference_reaches_the_same_objectives";
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/design");
-    let works = Command::new("python3").args(["-c", "import numpy"]).output();
-    if !folder.join("method_reference.py").is_file() || !works.is_ok_and(|output| output.status.success()) {
-        println!("skipped: {name}: no reference, or python3 cannot import numpy");
-        return;
-    }
+    let Some(script) = support::shared_part(name, "design/method_reference.py") else { return };
+    let Some(python) = support::python(name, "numpy") else { return };
+    let folder = script.parent().unwrap();
     let rows = |matrix: &DMatrix<f64>| -> Vec<Vec<f64>> {
         matrix.row_iter().map(|row| row.iter().copied().collect()).collect()
     };
@@ -191,7 +188,7 @@ fn the_reference_reaches_the_same_objectives() {
     assert!(expected.len() >= 5, "{}", expected.len());
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), Value::from(problems).to_string()).unwrap();
-    let output = Command::new("python3")
+    let output = Command::new(python)
         .args(["-c", REFERENCE, &folder.display().to_string(), &file.path().display().to_string()])
         .output()
         .unwrap();

@@ -1,7 +1,8 @@
 //! Models built in memory, and what tests need of the outside.
-#![allow(dead_code, missing_docs, unreachable_pub, reason = "each test binary uses a part")]
+#![allow(dead_code, unused_imports, missing_docs, unreachable_pub, reason = "each test binary uses a part")]
 
 pub mod problem;
+pub mod skips;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -13,6 +14,7 @@ use onnx_prune::proto::onnx::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorShapeProto, TypeProto, ValueInfoProto,
     tensor_shape_proto, type_proto,
 };
+pub use skips::{Need, onnx_runtime, python, shared, shared_part, skip};
 
 /// A graph that grows node by node; every method returns the name of the value it makes.
 pub struct Builder {
@@ -238,26 +240,6 @@ pub fn small_model() -> Model {
 
 pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// The folder of shared models and images, if it is there; else the test says that it is skipped.
-pub fn shared(test: &str) -> Option<PathBuf> {
-    let path = root().join("../shared");
-    if path.join("models").is_dir() {
-        return Some(path);
-    }
-    println!("skipped: {test}: ../shared is not there");
-    None
-}
-
-/// A Python that can import the modules; else the test says that it is skipped.
-pub fn python(test: &str, modules: &str) -> Option<&'static str> {
-    let works = Command::new("python3").args(["-c", &format!("import {modules}")]).output();
-    if works.is_ok_and(|output| output.status.success()) {
-        return Some("python3");
-    }
-    println!("skipped: {test}: python3 cannot import {modules}");
-    None
 }
 
 /// Runs the binary on the embedded engine, which is there on every machine.
