@@ -17,14 +17,28 @@ mod support;
 use std::collections::BTreeMap;
 
 use onnx_prune::channels::{Channels, Cut};
-use onnx_prune::engine::{CompileOptions, Engine, EngineOptions, Tensor, open};
+use onnx_prune::engine::{CompileOptions, Engine, EngineChoice, EngineOptions, Tensor, open};
 use onnx_prune::evaluate::{compare, input_specs, random_inputs};
 use onnx_prune::model::Model;
 use onnx_prune::rewrite::{mask, slice};
 
+fn embedded() -> Box<dyn Engine> {
+    open(&EngineOptions { engine: EngineChoice::Tract, ..EngineOptions::default() }).unwrap().engine
+}
+
 /// ONNX Runtime where it is found, since it knows every operator; else the embedded engine.
 fn engine() -> Box<dyn Engine> {
-    open(&EngineOptions::default()).unwrap().engine
+    support::onnx_runtime().unwrap_or_else(|_| embedded())
+}
+
+/// What an engine refused of `all` random graphs: nothing if it is ONNX Runtime, else they are skipped.
+fn refused_graphs(test: &str, engine: &dyn Engine, refused: u32, all: u32) {
+    if engine.info().name == "onnxruntime" {
+        assert_eq!(refused, 0, "ONNX Runtime refuses some of the graphs");
+    } else if refused > 0 {
+        let why = format!("the embedded engine refuses {refused} of {all} graphs");
+        support::skip(test, support::Need::OnnxRuntime, &why);
+    }
 }
 
 /// Shapes of the outputs, or why there are none.

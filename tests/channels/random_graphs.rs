@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use crate::support::problem::{cases, kept, problem, runner};
 use crate::support::{self, Builder};
-use crate::{engine, shapes, survives};
+use crate::{engine, refused_graphs, shapes, survives};
 
 #[test]
 fn masked_equals_sliced_on_random_graphs() {
@@ -43,8 +43,8 @@ fn masked_equals_sliced_on_random_graphs() {
         panic!("{error}");
     }
     println!("{cases} graphs, {} channels cut, no mismatch", cut_channels.get());
-    println!("{} graphs were refused by {} before any cut", refused.get(), engine.info().name);
     assert!(refused.get() < cases / 5, "the engine refuses too many of the graphs");
+    refused_graphs("masked_equals_sliced_on_random_graphs", engine.as_ref(), refused.get(), cases);
     assert!(cut_channels.get() > cases as usize, "the graphs had nothing to cut");
 }
 
@@ -56,13 +56,16 @@ fn last_one(group: &Group, unit: usize) -> bool {
 /// Cuts single channels, free and protected ones alike, and lets the engine say what comes of it.
 #[test]
 fn single_channels_survive_if_and_only_if_they_are_free_or_have_a_reason() {
+    let name = "single_channels_survive_if_and_only_if_they_are_free_or_have_a_reason";
     let cases = cases("ONNX_PRUNE_ORACLE", 2000);
     let engine = engine();
-    let (free, protected, needless) = (Cell::new(0), Cell::new(0), RefCell::new(BTreeMap::<String, usize>::new()));
+    let (free, protected, refused) = (Cell::new(0), Cell::new(0), Cell::new(0));
+    let needless = RefCell::new(BTreeMap::<String, usize>::new());
     let result = runner(cases).run(&problem(2..6), |problem| {
         let model = problem.build();
         let feed = random_inputs(&input_specs(&model), &BTreeMap::new(), 1, problem.seed);
         if shapes(engine.as_ref(), &model, &feed).is_err() {
+            refused.set(refused.get() + 1);
             return Ok(());
         }
         let channels = analyse(&model, &AnalyseOptions::default());
@@ -108,6 +111,8 @@ fn single_channels_survive_if_and_only_if_they_are_free_or_have_a_reason() {
     for (reason, count) in needless.borrow().iter() {
         println!("  {count:>5} would have survived: {reason}");
     }
+    assert!(refused.get() < cases / 5, "the engine refuses too many of the graphs");
+    refused_graphs(name, engine.as_ref(), refused.get(), cases);
     assert!(free.get() > cases && protected.get() > cases / 4, "the graphs had too little to cut");
 }
 

@@ -5,11 +5,15 @@ mod mixing;
 mod movement;
 mod statistics;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use onnx_prune::channels::{AnalyseOptions, analyse};
+use onnx_prune::engine::Engine;
+use onnx_prune::evaluate::{input_specs, random_inputs};
 use onnx_prune::model::Model;
 
-use crate::support::Builder;
-use crate::{engine, survives};
+use crate::support::{Builder, Need, onnx_runtime, skip};
+use crate::{embedded, survives};
 
 /// What stands between the convolutions: reads `[1, 8, 6, 6]` and gives a value with its channels.
 type Middle = fn(&mut Builder, &str) -> (String, usize);
@@ -41,19 +45,35 @@ fn model(middle: Middle, opset: i64) -> Model {
     model
 }
 
-/// Why the case fails, if it does; `None` if the engine at hand does not know the operator.
-fn judge(middle: Middle, opset: i64, expect: &Expect) -> Option<Result<(), String>> {
-    let engine = engine();
-    let model = model(middle, opset);
-    let feed =
-        onnx_prune::evaluate::random_inputs(&onnx_prune::evaluate::input_specs(&model), &Default::default(), 1, 1);
-    if let Err(why) = crate::shapes(engine.as_ref(), &model, &feed) {
-        return if engine.info().name == "tract" { None } else { Some(Err(format!("the graph itself: {why}"))) };
+/// A row of a table: name, opset, what stands between the convolutions, and what must come of it.
+type Row = (&'static str, i64, Middle, Expect);
+
+/// What an engine makes of a row.
+enum Verdict {
+    Holds,
+    /// The engine does not run the graph as it is, and why.
+    Refused(String),
+    Fails(String),
+}
+
+fn verdict(engine: &dyn Engine, (_, opset, middle, expect): &Row) -> Verdict {
+    let model = model(*middle, *opset);
+    let feed = random_inputs(&input_specs(&model), &BTreeMap::new(), 1, 1);
+    if let Err(why) = crate::shapes(engine, &model, &feed) {
+        return Verdict::Refused(why);
     }
-    let channels = analyse(&model, &AnalyseOptions::default());
+    match analysed(engine, &model, expect) {
+        Ok(()) => Verdict::Holds,
+        Err(why) => Verdict::Fails(why),
+    }
+}
+
+/// Whether the analysis says what is expected, and every cut that it allows holds.
+fn analysed(engine: &dyn Engine, model: &Model, expect: &Expect) -> Result<(), String> {
+    let channels = analyse(model, &AnalyseOptions::default());
     let opaque = channels.opaque.iter().next().filter(|_| matches!(expect, Free(_)));
     if let Some((op, found)) = opaque {
-        return Some(Err(format!("{op} is opaque: {}", found.why)));
+        return Err(format!("{op} is opaque: {}", found.why));
     }
     let coupled: Vec<_> = (0..8).map(|index| channels.coupled(0, index).unwrap()).collect();
     match expect {
@@ -62,32 +82,52 @@ fn judge(middle: Middle, opset: i64, expect: &Expect) -> Option<Result<(), Strin
                 coupled.iter().flat_map(|coupled| &coupled.reasons).map(ToString::to_string).collect();
             let said = reasons.iter().any(|reason| reason.contains(why));
             if !said || coupled.iter().all(|coupled| coupled.unit.is_some()) {
-                return Some(Err(format!("expected to stay: {why}; found {reasons:?}")));
+                return Err(format!("expected to stay: {why}; found {reasons:?}"));
             }
         }
         Free(units) => {
-            let found: std::collections::BTreeSet<_> = coupled.iter().filter_map(|coupled| coupled.unit).collect();
+            let found: BTreeSet<_> = coupled.iter().filter_map(|coupled| coupled.unit).collect();
             if found.len() != *units {
-                return Some(Err(format!("{} units, expected {units}: {:?}", found.len(), channels.protected)));
+                return Err(format!("{} units, expected {units}: {:?}", found.len(), channels.protected));
             }
             for coupled in coupled.iter().filter(|coupled| *units > 1 && coupled.unit.is_some()) {
-                if let Err(why) = survives(engine.as_ref(), &model, &channels, &coupled.cut, 1) {
-                    return Some(Err(why));
-                }
+                survives(engine, model, &channels, &coupled.cut, 1)?;
             }
         }
     }
-    Some(Ok(()))
+    Ok(())
 }
 
-/// Runs a table and reports every row that fails.
-fn table(rows: &[(&str, i64, Middle, Expect)]) {
+/// Runs a table on the embedded engine and on ONNX Runtime, which must run all of it, and reports every row that fails.
+/// Where there is no ONNX Runtime, rows that the embedded engine refuses are skipped.
+fn table(rows: &[Row]) {
+    let (embedded, runtime) = (embedded(), onnx_runtime());
     let mut failed = Vec::new();
-    for (name, opset, middle, expect) in rows {
-        match judge(*middle, *opset, expect) {
-            None => println!("skipped: {name}: the embedded engine does not run it"),
-            Some(Err(why)) => failed.push(format!("{name}: {why}")),
-            Some(Ok(())) => {}
+    for row in rows {
+        let name = row.0;
+        let refused = match verdict(embedded.as_ref(), row) {
+            Verdict::Holds => None,
+            Verdict::Refused(why) => Some(why),
+            Verdict::Fails(why) => {
+                failed.push(format!("{name} on the embedded engine: {why}"));
+                None
+            }
+        };
+        match (&runtime, refused) {
+            (Ok(runtime), _) => match verdict(runtime.as_ref(), row) {
+                Verdict::Holds => {}
+                Verdict::Refused(why) => failed.push(format!("{name}: ONNX Runtime refuses the graph itself: {why}")),
+                Verdict::Fails(why) => failed.push(format!("{name} on ONNX Runtime: {why}")),
+            },
+            (Err(_), Some(why)) => {
+                let why = why.lines().next().unwrap_or_default();
+                skip(
+                    &format!("operators: {name}"),
+                    Need::OnnxRuntime,
+                    &format!("the embedded engine refuses it: {why}"),
+                );
+            }
+            (Err(_), None) => {}
         }
     }
     assert!(failed.is_empty(), "{} of {} rows:\n{}", failed.len(), rows.len(), failed.join("\n"));
