@@ -141,18 +141,52 @@ fn budgets_are_combined() {
     assert!((0.75..=0.8).contains(&share(&found, "macs")), "{}", share(&found, "macs"));
 }
 
+/// How a target latency ended.
+#[derive(Debug, PartialEq, Eq)]
+enum Landed {
+    /// At most the target, and at most a twentieth below it.
+    Met,
+    /// Above it by at most a fortieth.
+    Above,
+    /// Further below, for want of a plan between.
+    Gap,
+    /// The fastest plan is slower.
+    Floor,
+}
+
+/// What the ratio of the plan that was taken says of the target. The report must say the same: nothing where it is met,
+/// else one warning, of this kind and with this ratio.
+fn landed(found: &Value, target: f64) -> Landed {
+    let tried = found["searched"]["candidates"].as_array().unwrap();
+    let taken: Vec<&Value> = tried.iter().filter(|own| own["accepted"] == true).collect();
+    assert_eq!(taken.len(), 1, "{found}");
+    let ratio = taken[0]["latency"]["median"].as_f64().unwrap();
+    let (landed, words) = match ratio / target {
+        part if part > 1.025 => (Landed::Floor, format!("cannot be reached: the fastest plan takes x{ratio:.2}")),
+        part if part > 1.0 => (Landed::Above, "is missed by a little".into()),
+        part if part >= 0.95 => (Landed::Met, String::new()),
+        _ => (Landed::Gap, format!("falls between two steps of the engine's cost: this plan takes x{ratio:.2}")),
+    };
+    let begin = format!("the latency x{target:.2} ");
+    let warnings = found["warnings"].as_array().unwrap().iter().map(|own| own.as_str().unwrap());
+    let told: Vec<&str> = warnings.filter_map(|own| own.strip_prefix(begin.as_str())).collect();
+    match landed {
+        Landed::Met => assert!(told.is_empty(), "x{ratio}: {told:?}"),
+        _ => assert!(told.len() == 1 && told[0].starts_with(&words), "x{ratio}, {words}: {told:?}"),
+    }
+    landed
+}
+
+/// What is measured is not asserted, but that the report agrees with it. Every way to end is tried on made-up curves in
+/// `src/pipeline/search`.
 #[test]
 fn a_latency_is_met_or_said_to_be_out_of_reach() {
     let folder = with_model("fashion_resnet.onnx");
     let found = report(folder.path(), "--criterion l2 --threads 1 --target-latency 0.6");
-    let tried = found["searched"]["candidates"].as_array().unwrap();
-    let taken: Vec<&Value> = tried.iter().filter(|own| own["accepted"] == true).collect();
-    assert_eq!(taken.len(), 1);
-    let ratio = taken[0]["latency"]["median"].as_f64().unwrap();
-    let told = !found["warnings"].as_array().unwrap().is_empty();
-    assert!((0.57..=0.6).contains(&ratio) || told, "{found}");
+    assert_ne!(landed(&found, 0.6), Landed::Floor, "{found}");
+    assert!(share(&found, "macs") < 0.9, "{found}");
     let found = report(folder.path(), "--criterion l2 --threads 1 --target-latency 0.02 --plan none");
-    assert!(found["warnings"].to_string().contains("cannot be reached: the fastest plan takes"), "{found}");
+    assert_eq!(landed(&found, 0.02), Landed::Floor, "{found}");
     refused(
         folder.path(),
         "m.onnx --force --engine tract --criterion l2 --target-latency 9999ms",

@@ -259,3 +259,39 @@ fn outcome(found: &Found, target: f64) -> (Option<usize>, Option<String>) {
         Found::Nothing => (None, None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How a search on a made-up curve from share to latency ends: the ratio of the plan, and what is said.
+    fn on(target: f64, latency: impl Fn(f64) -> f64) -> (f64, Option<String>) {
+        let mut ratios = Vec::new();
+        let found = search(target, 1.0, |share, _| {
+            ratios.push(latency(share));
+            let timing = Timing { plan: ratios.len() - 1, ratio: latency(share) };
+            Ok::<_, ()>((share < 0.999).then_some(timing))
+        });
+        let (plan, complaint) = outcome(&nearest(target, found.unwrap()), target);
+        (ratios[plan.unwrap()], complaint)
+    }
+
+    #[test]
+    fn every_way_to_end_is_said_for_what_it_is() {
+        let (ratio, told) = on(0.6, |share| 0.1 + 0.9 * share);
+        assert!((0.57..=0.6).contains(&ratio) && told.is_none(), "{ratio} {told:?}");
+        for (low, high, words) in [
+            (0.5, 0.61, "is missed by a little: the next faster widths"),
+            (
+                0.5,
+                0.9,
+                "falls between two steps of the engine's cost: this plan takes x0.50, 17 % less, the next larger",
+            ),
+            (0.7, 0.9, "cannot be reached: the fastest plan takes x0.70; what is left"),
+        ] {
+            let (_, told) = on(0.6, |share| if share > 0.5 { high } else { low });
+            assert!(told.as_deref().is_some_and(|own| own.starts_with(words)), "{words}: {told:?}");
+        }
+        assert_eq!(outcome(&Found::Nothing, 0.6), (None, None));
+    }
+}
