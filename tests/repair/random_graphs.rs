@@ -1,78 +1,123 @@
-//! The walk on random graphs: it ends, does no harm on held-out rows, and leaves a model that the engine runs.
+//! The reconstruction of random graphs: it ends, makes layers better on images that it did not see, and leaves a model that the
+//! engine runs.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use onnx_prune::channels::{AnalyseOptions, Cut, analyse};
-use onnx_prune::engine::{CompileOptions, Engine, EngineOptions, Tensor, open};
+use onnx_prune::engine::{CompileOptions, Engine, Tensor};
 use onnx_prune::evaluate::{input_specs, random_inputs};
 use onnx_prune::model::Model;
-use onnx_prune::repair::Reconstruction;
+use onnx_prune::repair::{LayerFit, Reconstructed, Reconstruction};
 use onnx_prune::rewrite::slice;
 use proptest::prelude::*;
 
-use crate::support::problem::{cases, kept, problem, runner};
+use crate::held_out::{Judged, Repair};
+use crate::support::problem::{Problem, cases, kept, problem, runner};
+use crate::support::{self, Need};
 
-const IMAGES: u64 = 20;
+const NAME: &str = "layers_of_random_graphs_are_refitted_without_harm";
 
-fn outputs(engine: &dyn Engine, model: &Model, images: &[Arc<Tensor>], name: &str) -> Result<Vec<Tensor>, String> {
+/// Images that layers are fitted on, and that they are judged on.
+const IMAGES: u64 = 60;
+
+/// Rows for every weight of an output from which on a fit must never do harm. The heads have one row per image and more
+/// weights than that.
+const ENOUGH: usize = 10;
+
+fn outputs(engine: &dyn Engine, model: &Model, images: &[Arc<Tensor>]) -> Result<Vec<Tensor>, String> {
     let mut session = engine.compile(model, &CompileOptions::default()).map_err(|error| error.to_string())?;
-    let mut run = |image: &Arc<Tensor>| session.run(&[(name, image.as_ref())]).map_err(|error| error.to_string());
+    let mut run = |image: &Arc<Tensor>| session.run(&[("x", image.as_ref())]).map_err(|error| error.to_string());
     images.iter().map(|image| Ok(run(image)?.remove(0))).collect()
+}
+
+/// What the layers of all graphs came to.
+#[derive(Default)]
+struct Found {
+    refused: u32,
+    /// With enough rows, and with few.
+    enough: Vec<Judged>,
+    few: Vec<Judged>,
+}
+
+/// Fits the layers of one graph and judges each; `None` if the engine does not run the graph.
+fn refit(engine: &dyn Engine, problem: &Problem) -> Result<Option<Vec<(LayerFit, Judged)>>, String> {
+    let model = problem.build();
+    let specs = input_specs(&model);
+    assert_eq!(specs.len(), 1);
+    let image = |seed| Arc::new(random_inputs(&specs, &BTreeMap::new(), 1, problem.seed ^ seed).remove(0).1);
+    let images: Vec<Arc<Tensor>> = (0..IMAGES).map(image).collect();
+    let Ok(dense) = outputs(engine, &model, &images[..1]) else { return Ok(None) };
+    let channels = analyse(&model, &AnalyseOptions::default());
+    let cut = Cut::new(&channels, &kept(&channels, problem.seed));
+    let sliced = slice(&model, &channels, &cut).map_err(|error| error.to_string())?;
+    let mut repaired = sliced.clone();
+    let walk = Reconstruction {
+        dense: &model,
+        channels: &channels,
+        cut: &cut,
+        engine,
+        input: "x",
+        batches: &images,
+        memory: if problem.seed % 2 == 0 { 1 << 30 } else { 20_000 },
+        images: usize::MAX,
+        rows: 1 << 24,
+        seed: 0,
+        cancel: &AtomicBool::new(false),
+    };
+    let Reconstructed { layers, left } = walk.refit(&mut repaired, &mut |_| ()).map_err(|error| error.to_string())?;
+    if !left.is_empty() {
+        return Err(format!("left: {left:?}"));
+    }
+    let found = outputs(engine, &repaired, &images[..1])?;
+    let finite = |tensor: &Tensor| tensor.to_f32().iter().all(|value| value.is_finite());
+    if found[0].shape() != dense[0].shape() || finite(&dense[0]) && !finite(&found[0]) {
+        return Err("the repaired model gives something else".into());
+    }
+    let others: Vec<Arc<Tensor>> = (1000..1000 + IMAGES).map(image).collect();
+    let (channels, cut) = (&channels, &cut);
+    let repair = Repair { dense: &model, channels, cut, sliced: &sliced, repaired: &repaired };
+    Ok(Some(layers.into_iter().map(|fit| (fit.clone(), repair.judge(engine, &fit, &others))).collect()))
 }
 
 #[test]
 fn layers_of_random_graphs_are_refitted_without_harm() {
     let cases = cases("ONNX_PRUNE_WALKS", 150);
-    let engine = open(&EngineOptions::default()).unwrap().engine;
-    let (fitted, gained) = (Cell::new(0), Cell::new(0));
+    let engine = support::onnx_runtime().unwrap_or_else(|_| super::engine());
+    let all = RefCell::new(Found::default());
     let result = runner(cases).run(&problem(3..10), |problem| {
-        let model = problem.build();
-        let specs = input_specs(&model);
-        let [input] = &specs[..] else { return Ok(()) };
-        let image = |seed| Arc::new(random_inputs(&specs, &BTreeMap::new(), 1, problem.seed ^ seed).remove(0).1);
-        let images: Vec<Arc<Tensor>> = (0..IMAGES).map(image).collect();
-        let Ok(dense) = outputs(engine.as_ref(), &model, &images[..1], &input.name) else { return Ok(()) };
-        let channels = analyse(&model, &AnalyseOptions::default());
-        let cut = Cut::new(&channels, &kept(&channels, problem.seed));
-        let mut pruned = slice(&model, &channels, &cut).map_err(|error| TestCaseError::fail(error.to_string()))?;
-        let cancel = AtomicBool::new(false);
-        let walk = Reconstruction {
-            dense: &model,
-            channels: &channels,
-            cut: &cut,
-            engine: engine.as_ref(),
-            input: &input.name,
-            batches: &images,
-            memory: if problem.seed % 2 == 0 { 1 << 30 } else { 20_000 },
-            images: usize::MAX,
-            rows: 1 << 24,
-            seed: 0,
-            cancel: &cancel,
+        let mut all = all.borrow_mut();
+        let Some(layers) = refit(engine.as_ref(), &problem).map_err(TestCaseError::fail)? else {
+            all.refused += 1;
+            return Ok(());
         };
-        let walked = walk.refit(&mut pruned, &mut |_| ()).map_err(|error| TestCaseError::fail(error.to_string()))?;
-        prop_assert!(walked.left.is_empty(), "{:?}", walked.left);
-        for fit in &walked.layers {
-            let (before, after) = fit.error;
-            prop_assert!(after <= before * (1.0 + 1e-6) + 1e-9, "{}: {before} -> {after}", fit.name);
-            gained.set(gained.get() + usize::from(after < 0.99 * before));
+        for (fit, judged) in layers {
+            if fit.rows < ENOUGH * fit.columns {
+                all.few.push(judged);
+                continue;
+            }
+            prop_assert!(!judged.is_worse(), "{judged:?} {fit:?}");
+            all.enough.push(judged);
         }
-        fitted.set(fitted.get() + walked.layers.len());
-        let found = outputs(engine.as_ref(), &pruned, &images[..1], &input.name).map_err(TestCaseError::fail)?;
-        prop_assert_eq!(found[0].shape(), dense[0].shape());
-        let finite = |tensor: &Tensor| tensor.to_f32().iter().all(|value| value.is_finite());
-        prop_assert!(!finite(&dense[0]) || finite(&found[0]), "the repaired model is not finite");
         Ok(())
     });
     if let Err(error) = result {
         panic!("{error}");
     }
-    println!(
-        "{cases} graphs, {} layers refitted, {} of them closer by more than a hundredth",
-        fitted.get(),
-        gained.get()
-    );
-    assert!(gained.get() > cases as usize / 4, "hardly anything was repaired");
+    let Found { refused, enough, few } = all.into_inner();
+    if refused > 0 {
+        assert_eq!(engine.info().name, "tract", "ONNX Runtime refuses {refused} of {cases} graphs");
+        support::skip(NAME, Need::OnnxRuntime, &format!("the embedded engine refuses {refused} of {cases} graphs"));
+    }
+    assert!(refused < cases / 5, "the engine refuses too many of the graphs");
+    for (what, judged, worse) in [("enough", &enough, 0), ("few", &few, few.len() / 10)] {
+        let found = judged.iter().filter(|own| own.is_worse()).count();
+        let better = judged.iter().filter(|own| own.after < 0.9 * own.before).count();
+        println!("{} layers with {what} rows: {found} worse, {better} better by a tenth", judged.len());
+        assert!(judged.len() > cases as usize / 4, "only {} layers with {what} rows", judged.len());
+        assert!(found <= worse, "{found} of {} layers with {what} rows are worse", judged.len());
+        assert!(2 * better > judged.len(), "hardly a layer with {what} rows is better: {better} of {}", judged.len());
+    }
 }

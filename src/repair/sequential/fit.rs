@@ -222,11 +222,12 @@ impl Problem<'_> {
         if before < best {
             return None;
         }
-        let shifted = self.hold.error(&self.weights, &self.constants(&moments), self.bounds);
+        let shifted = self.hold.error(&self.weights, &self.constants(&[&self.fit], &moments), self.bounds);
         moments.add(&Moments::of(self.hold.x));
+        let all = [&self.fit, &self.hold];
         let (weights, bias) = match ridge {
-            Some(ridge) => self.fitted(&[&self.fit, &self.hold], &moments, ridge, ROUNDS)?,
-            None => (self.weights.clone(), self.constants(&moments)),
+            Some(ridge) => self.fitted(&all, &moments, ridge, ROUNDS)?,
+            None => (self.weights.clone(), self.constants(&all, &moments)),
         };
         let finite = bias.iter().all(|v| v.is_finite()) && weights.col_iter().all(|c| c.iter().all(|v| v.is_finite()));
         finite.then_some(Solution { weights, bias, ridge, errors: [before, shifted, best] })
@@ -234,7 +235,8 @@ impl Problem<'_> {
 
     /// The strength that is best on the held-out rows, and its error there.
     fn choose(&self, moments: &Moments) -> Option<(Option<f64>, f64)> {
-        let mut best = (None, self.hold.error(&self.weights, &self.constants(moments), self.bounds));
+        let shifted = self.constants(&[&self.fit], moments);
+        let mut best = (None, self.hold.error(&self.weights, &shifted, self.bounds));
         let at = |ridge: f64| {
             let found = self.fitted(&[&self.fit], moments, ridge, 1);
             found.map_or(f64::INFINITY, |(weights, bias)| self.hold.error(&weights, &bias, self.bounds))
@@ -295,15 +297,15 @@ impl Problem<'_> {
         averages.iter().enumerate().map(|(o, average)| average - mean(o)).collect()
     }
 
-    /// Constants for the weights so far (7.2).
-    fn constants(&self, moments: &Moments) -> Vec<f64> {
-        let own = self.fit.own();
-        let n = own.ncols().max(1) as f64;
-        let mut sums = vec![0.0; own.nrows()];
-        for row in own.col_iter() {
-            sums.iter_mut().zip(row.iter()).for_each(|(sum, value)| *sum += f64::from(*value));
+    /// Constants for the weights so far (7.2), on the rows that the moments are of.
+    fn constants(&self, rows: &[&Rows<'_>], moments: &Moments) -> Vec<f64> {
+        let mut sums = vec![0.0; self.bias.len()];
+        for own in rows.iter().map(|rows| rows.own()) {
+            for row in own.col_iter() {
+                sums.iter_mut().zip(row.iter()).for_each(|(sum, value)| *sum += f64::from(*value));
+            }
         }
-        let averages: Vec<f64> = sums.iter().map(|sum| sum / n).collect();
+        let averages: Vec<f64> = sums.iter().map(|sum| sum / moments.n.max(1.0)).collect();
         self.centred(&self.weights, &moments.means(self.intercept), &averages)
     }
 }
@@ -387,8 +389,30 @@ mod tests {
         let pure = |_: f32, row: usize| noise(row, 77) * 3.0;
         // Twelve rows for six columns: nothing, only the constant, or a strong ridge can be justified.
         if let Some(found) = attempt(&data(0..12, pure), &data(300..420, pure), None) {
-            assert!(found.errors[2] <= found.errors[1]);
             assert!(found.ridge.is_none_or(|ridge| ridge >= 1e-1), "{:?}", found.ridge);
+            let other = data(1000..3000, pure);
+            let rows = Rows { x: other.x.as_ref(), target: other.target.as_ref(), shortcut: None };
+            let [old, new] = [(Mat::zeros(6, 3), vec![0.0; 3]), (found.weights, found.bias)]
+                .map(|(weights, bias)| rows.error(&weights, &bias, None));
+            assert!(new <= 1.05 * old, "{old} -> {new}");
+        }
+    }
+
+    /// Found by layers judged on other images: the means of inputs and of targets were over different rows.
+    #[test]
+    fn new_constants_are_right_on_all_rows() {
+        let noisy = |y: f32, row: usize| y + 1.0 + noise(row, 77);
+        let (fit, hold) = (data(0..8, noisy), data(300..420, noisy));
+        let rows = [&fit, &hold].map(|own| Rows { x: own.x.as_ref(), target: own.target.as_ref(), shortcut: None });
+        let weights = Mat::from_fn(6, 3, |i, o| f64::from(weight(i, o)));
+        let problem =
+            Problem { fit: rows[0], hold: rows[1], weights, bias: vec![0.0; 3], intercept: true, bounds: None };
+        let found = problem.solve().unwrap();
+        assert!(found.ridge.is_none(), "{:?}", found.ridge);
+        let drawn = (0..8).chain(0..120).map(|row| f64::from(noise(row, 77)));
+        let expected = 1.0 + drawn.sum::<f64>() / 128.0;
+        for (o, bias) in found.bias.iter().enumerate() {
+            assert!((bias - 0.25 * o as f64 - expected).abs() < 1e-3, "{bias}, {expected}");
         }
     }
 
