@@ -92,11 +92,7 @@ fn case(number: u64) -> Case {
         (form.into(), linear, constant)
     };
     let related = Relatedness::from_class_means(
-        ndarray::Array2::from_shape_fn((classes * 2, 6), |_| {
-            let value = draw.normal() as f32;
-            value
-        })
-        .view(),
+        ndarray::Array2::from_shape_fn((classes * 2, 6), |_| draw.normal() as f32).view(),
         &(0..classes * 2).map(|image| image % classes).collect::<Vec<_>>(),
         classes,
     );

@@ -35,7 +35,7 @@ pub(crate) struct Judged {
 impl Judged {
     /// Whether the layer came away from the dense model, by more than single precision explains.
     pub(crate) fn is_worse(&self) -> bool {
-        !(self.after <= self.before * 1.0001 + 1e-6)
+        self.after.is_nan() || self.after > self.before * 1.0001 + 1e-6
     }
 }
 
