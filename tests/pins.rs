@@ -2,7 +2,7 @@
 //!
 //! `tests/pins/any.json` holds what is the same on every machine. Everything that goes through arithmetic of an engine or
 //! of a solver is pinned for one instruction set and one version of ONNX Runtime, in a file of that name; elsewhere such
-//! a case is skipped by name. `ONNX_PRUNE_PIN=record cargo test --test pins` writes the files anew.
+//! a case is skipped. `ONNX_PRUNE_PIN=record cargo test --test pins` writes the files anew.
 #![allow(
     missing_docs,
     clippy::pedantic,
@@ -21,7 +21,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use support::{root, shared, text};
+use support::{Need, root, shared, text};
 
 /// Digests of one case by the name of what was written.
 type Digests = BTreeMap<String, String>;
@@ -158,7 +158,8 @@ fn hold(file: &str, cases: &[Case]) {
     let pinned: Option<BTreeMap<String, Digests>> =
         std::fs::read(&path).ok().map(|bytes| serde_json::from_slice(&bytes).unwrap());
     if pinned.is_none() && !record {
-        println!("skipped: pins of {file}: none were recorded for this machine");
+        let why = "none were recorded for this processor and version of ONNX Runtime";
+        support::skip(&format!("pins of {file}"), Need::Pins, why);
         return;
     }
     let mut pinned = pinned.unwrap_or_default();
@@ -228,7 +229,7 @@ fn norms_are_the_same_everywhere() {
 fn norms_with_onnxruntime() {
     let name = "pins::norms_with_onnxruntime";
     if onnxruntime().is_none() {
-        println!("skipped: {name}: ONNX Runtime was not found");
+        support::skip(name, Need::OnnxRuntime, "ONNX Runtime was not found");
         return;
     }
     let mut cases: Vec<Case> = Vec::new();
@@ -269,7 +270,7 @@ fn images_with_tract() {
 fn images_with_onnxruntime() {
     let name = "pins::images_with_onnxruntime";
     if onnxruntime().is_none() {
-        println!("skipped: {name}: ONNX Runtime was not found");
+        support::skip(name, Need::OnnxRuntime, "ONNX Runtime was not found");
         return;
     }
     let [plain, resnet] = own_models().try_into().unwrap();

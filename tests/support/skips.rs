@@ -33,10 +33,13 @@ pub enum Need {
     OnnxModels,
     /// Chromium.
     Browser,
+    /// Digests for this processor and version of ONNX Runtime, in `tests/pins`.
+    Pins,
 }
 
 impl Need {
-    pub const ALL: [Self; 5] = [Self::Shared, Self::Python, Self::OnnxRuntime, Self::OnnxModels, Self::Browser];
+    pub const ALL: [Self; 6] =
+        [Self::Shared, Self::Python, Self::OnnxRuntime, Self::OnnxModels, Self::Browser, Self::Pins];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -45,6 +48,7 @@ impl Need {
             Self::OnnxRuntime => "onnxruntime",
             Self::OnnxModels => "onnx-models",
             Self::Browser => "browser",
+            Self::Pins => "pins",
         }
     }
 
