@@ -2,6 +2,8 @@
 
 use ndarray::ArrayD;
 
+use crate::model::TensorData;
+
 /// A dense tensor of one of the element types that models take and return.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -58,5 +60,21 @@ impl Tensor {
 impl From<ArrayD<f32>> for Tensor {
     fn from(array: ArrayD<f32>) -> Self {
         Self::F32(array)
+    }
+}
+
+/// The values in the form in which a model stores them, of the same element type.
+impl From<&Tensor> for TensorData {
+    fn from(tensor: &Tensor) -> Self {
+        match tensor {
+            Tensor::F32(array) => Self::from_array(array),
+            Tensor::F64(array) => Self::from_array(array),
+            Tensor::F16(array) => Self::from_array(array),
+            Tensor::I64(array) => Self::from_array(array),
+            Tensor::I32(array) => Self::from_array(array),
+            Tensor::U8(array) => Self::from_array(array),
+            Tensor::I8(array) => Self::from_array(array),
+            Tensor::Bool(array) => Self::from_array(array),
+        }
     }
 }

@@ -2,34 +2,58 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::rules::own_names;
 use crate::model::node::tensor_info;
 use crate::model::{Model, TensorData};
-use crate::proto::onnx::{GraphProto, NodeProto, TensorProto, ValueInfoProto, attribute_proto};
+use crate::proto::onnx::{GraphProto, NodeProto, ValueInfoProto};
 
-/// Names of outer values that the subgraphs of a node read.
-pub(crate) fn captured(node: &NodeProto) -> Vec<String> {
+/// Subgraphs of a node: branches, bodies of loops.
+pub(super) fn subgraphs(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {
+    node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs))
+}
+
+/// Names that the subgraphs of a node give, at any depth.
+pub(super) fn inner_names(node: &NodeProto) -> Vec<String> {
     let mut names = Vec::new();
-    for attribute in &node.attribute {
-        let kind = attribute.r#type();
-        if kind == attribute_proto::AttributeType::Graph || attribute.g.is_some() {
-            names.extend(attribute.g.iter().flat_map(free_names));
-        }
-        names.extend(attribute.graphs.iter().flat_map(free_names));
+    for graph in subgraphs(node) {
+        names.extend(own_names(graph).map(str::to_owned));
+        names.extend(graph.node.iter().flat_map(inner_names));
     }
     names
 }
 
+/// Names of outer values that the subgraphs of a node read.
+pub(crate) fn captured(node: &NodeProto) -> Vec<String> {
+    subgraphs(node).flat_map(free_names).collect()
+}
+
 fn free_names(graph: &GraphProto) -> Vec<String> {
-    let mut own: HashSet<&str> = graph.input.iter().map(ValueInfoProto::name).collect();
-    own.extend(graph.initializer.iter().map(TensorProto::name));
-    own.extend(graph.node.iter().flat_map(|node| node.output.iter().map(String::as_str)));
+    let own: HashSet<&str> = own_names(graph).collect();
+    let free = |name: &str| !name.is_empty() && !own.contains(name);
     let mut names = Vec::new();
     for node in &graph.node {
-        let inner = captured(node);
-        names.extend(node.input.iter().cloned().chain(inner).filter(|name| !own.contains(name.as_str())));
+        names.extend(node.input.iter().cloned().chain(captured(node)).filter(|name| free(name)));
     }
-    names.extend(graph.output.iter().map(|value| value.name().to_owned()).filter(|name| !own.contains(name.as_str())));
+    names.extend(graph.output.iter().map(ValueInfoProto::name).filter(|name| free(name)).map(str::to_owned));
     names
+}
+
+/// Lets a node and its subgraphs read `to` where they read the outer value `from`.
+pub(super) fn reread(node: &mut NodeProto, from: &str, to: &str) {
+    for name in node.input.iter_mut().filter(|name| *name == from) {
+        to.clone_into(name);
+    }
+    for graph in node.attribute.iter_mut().flat_map(|attribute| attribute.g.iter_mut().chain(&mut attribute.graphs)) {
+        if own_names(graph).any(|name| name == from) {
+            continue;
+        }
+        for inner in &mut graph.node {
+            reread(inner, from, to);
+        }
+        for output in graph.output.iter_mut().filter(|output| output.name() == from) {
+            output.name = Some(to.to_owned());
+        }
+    }
 }
 
 /// Nodes in an order in which producers come first; the file's own order where it is one already.
@@ -93,10 +117,7 @@ pub(crate) fn add_initializer(result: &mut Model, name: &str, data: &TensorData)
 
 /// Names of all values of a graph.
 pub(super) fn names(graph: &GraphProto) -> HashSet<String> {
-    let mut names: HashSet<String> = graph.input.iter().map(|value| value.name().to_owned()).collect();
-    names.extend(graph.initializer.iter().map(|tensor| tensor.name().to_owned()));
-    names.extend(graph.node.iter().flat_map(|node| node.output.iter().cloned()));
-    names
+    own_names(graph).map(str::to_owned).collect()
 }
 
 /// Names in use, to make new ones.

@@ -1,11 +1,10 @@
 //! Constant folding: nodes that depend on stored tensors alone are replaced by what they compute.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use super::Graph;
-use super::find::{captured, topological_order};
+use super::find::{Names, add_initializer, captured, subgraphs, topological_order};
 use crate::model::{Model, TensorData};
-use crate::proto::onnx::{GraphProto, NodeProto, ValueInfoProto};
+use crate::proto::onnx::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
 
 /// Results larger than this are left computed: folding `Expand` must not blow a file up.
 const MOST_BYTES: usize = 16 << 20;
@@ -21,7 +20,8 @@ pub struct Folded {
     pub values: Vec<String>,
 }
 
-/// Folds constants. `evaluate` runs a model without inputs and returns its outputs in order: an engine, usually.
+/// Folds constants. `evaluate` runs a model without inputs and returns its outputs in order: an engine, usually. What it
+/// returns is stored as it is, so it must keep element types: shapes are int64.
 ///
 /// ```
 /// use onnx_prune::engine::{CompileOptions, Engine, EngineError};
@@ -32,10 +32,7 @@ pub struct Folded {
 /// let folded = fold_constants(&mut model, |part, outputs| -> Result<Vec<TensorData>, EngineError> {
 ///     let options = CompileOptions { outputs: outputs.to_vec(), ..CompileOptions::default() };
 ///     let results = engine.compile(part, &options)?.run(&[])?;
-///     let stored = results.iter().map(|result| {
-///         TensorData::from_f32(result.shape().to_vec(), &result.to_f32().iter().copied().collect::<Vec<_>>())
-///     });
-///     Ok(stored.collect())
+///     Ok(results.iter().map(TensorData::from).collect())
 /// })?;
 /// println!("{} values are stored now", folded.values.len());
 /// # Ok(())
@@ -48,42 +45,77 @@ pub fn fold_constants<E>(
     model: &mut Model,
     evaluate: impl FnOnce(&Model, &[String]) -> Result<Vec<TensorData>, E>,
 ) -> Result<Folded, E> {
-    let (nodes, wanted) = constant_part(model.graph());
+    let (nodes, wanted) = constant_part(model);
     if wanted.is_empty() {
         return Ok(Folded::default());
     }
-    let mut part = model.clone();
-    let graph = part.graph_mut();
-    graph.node = nodes.iter().map(|&index| model.graph().node[index].clone()).collect();
-    graph.input.clear();
-    graph.value_info.clear();
-    graph.output =
-        wanted.iter().map(|name| ValueInfoProto { name: Some(name.clone()), ..ValueInfoProto::default() }).collect();
-    Graph::of(&mut part).remove_unused();
-    let results = evaluate(&part, &wanted)?;
+    let results = evaluate(&constant_model(model, &nodes, &wanted), &wanted)?;
+    let mut names = Names::of(model.graph());
+    let mut computed: HashMap<String, String> = HashMap::new();
     let mut folded = Folded::default();
-    for (name, data) in wanted.iter().zip(results) {
-        if data.bytes.len() > MOST_BYTES {
-            continue;
-        }
-        let graph = model.graph_mut();
-        for output in graph.node.iter_mut().flat_map(|node| &mut node.output).filter(|output| *output == name) {
-            // The node stays until nobody needs its other outputs.
-            output.clear();
-        }
-        graph.initializer.push(data.to_proto(name));
-        folded.values.push(name.clone());
+    for (name, data) in wanted.into_iter().zip(results).filter(|(_, data)| data.bytes.len() <= MOST_BYTES) {
+        computed.insert(name.clone(), names.fresh(&format!("{name}_computed")));
+        add_initializer(model, &name, &data);
+        folded.values.push(name);
     }
-    model.graph_mut().node.retain(|node| node.output.iter().any(|output| !output.is_empty()));
-    Graph::of(model).remove_unused();
+    // The stored tensor takes the name; what computed it goes under another, and stays if something else needs it.
+    let graph = model.graph_mut();
+    for index in nodes {
+        let node = &mut graph.node[index];
+        for name in node.input.iter_mut().chain(&mut node.output) {
+            if let Some(fresh) = computed.get(name) {
+                name.clone_from(fresh);
+            }
+        }
+    }
+    retain_needed(graph);
     Ok(folded)
 }
 
+/// A model without inputs of the nodes that compute `wanted`.
+fn constant_model(model: &Model, nodes: &[usize], wanted: &[String]) -> Model {
+    let mut part = model.clone();
+    let graph = part.graph_mut();
+    graph.node = nodes.iter().map(|&index| model.graph().node[index].clone()).collect();
+    let stored: HashSet<&str> = graph.initializer.iter().map(TensorProto::name).collect();
+    graph.input.retain(|input| stored.contains(input.name()));
+    graph.value_info.clear();
+    let output = |name: &String| ValueInfoProto { name: Some(name.clone()), ..ValueInfoProto::default() };
+    graph.output = wanted.iter().map(output).collect();
+    retain_needed(graph);
+    part
+}
+
+/// Drops nodes and stored tensors that no output needs, and the inputs that list such a tensor.
+fn retain_needed(graph: &mut GraphProto) {
+    let mut needed: HashSet<String> = graph.output.iter().map(|output| output.name().to_owned()).collect();
+    let mut kept = vec![false; graph.node.len()];
+    for index in topological_order(graph).into_iter().rev() {
+        let node = &graph.node[index];
+        if node.output.iter().any(|name| needed.contains(name)) {
+            needed.extend(node.input.iter().cloned().chain(captured(node)).filter(|name| !name.is_empty()));
+            kept[index] = true;
+        }
+    }
+    let mut kept = kept.into_iter();
+    graph.node.retain(|_| kept.next() == Some(true));
+    let unused = |tensor: &&TensorProto| !needed.contains(tensor.name());
+    let gone: HashSet<String> =
+        graph.initializer.iter().filter(unused).map(|tensor| tensor.name().to_owned()).collect();
+    graph.initializer.retain(|tensor| !gone.contains(tensor.name()));
+    graph.input.retain(|input| !gone.contains(input.name()));
+}
+
 /// Nodes that depend on constants alone, and those of their values that other nodes read.
-fn constant_part(graph: &GraphProto) -> (Vec<usize>, Vec<String>) {
-    let mut constant: HashSet<&str> = graph.initializer.iter().map(crate::proto::onnx::TensorProto::name).collect();
+fn constant_part(model: &Model) -> (Vec<usize>, Vec<String>) {
+    let graph = model.graph();
+    let mut constant: HashSet<&str> = graph.initializer.iter().map(TensorProto::name).collect();
     let mut nodes = Vec::new();
-    let foldable = |node: &NodeProto| !RANDOM.contains(&node.op_type()) && captured(node).is_empty();
+    let functions = &model.proto().functions;
+    let random_functions = functions.iter().any(|function| function.node.iter().any(is_random));
+    let calls = |node: &NodeProto| functions.iter().any(|function| function.name() == node.op_type());
+    let random = |node: &NodeProto| is_random(node) || (random_functions && calls(node));
+    let foldable = |node: &NodeProto| !random(node) && captured(node).is_empty();
     for index in topological_order(graph) {
         let node = &graph.node[index];
         let known = node.input.iter().all(|name| name.is_empty() || constant.contains(name.as_str()));
@@ -93,12 +125,12 @@ fn constant_part(graph: &GraphProto) -> (Vec<usize>, Vec<String>) {
         }
     }
     let inside: HashSet<usize> = nodes.iter().copied().collect();
-    let read_outside: HashSet<&str> = graph
+    let read_outside: HashSet<String> = graph
         .node
         .iter()
         .enumerate()
         .filter(|(index, _)| !inside.contains(index))
-        .flat_map(|(_, node)| node.input.iter().map(String::as_str))
+        .flat_map(|(_, node)| node.input.iter().cloned().chain(captured(node)))
         .collect();
     let outputs: HashSet<&str> = graph.output.iter().map(ValueInfoProto::name).collect();
     let wanted = nodes
@@ -106,8 +138,13 @@ fn constant_part(graph: &GraphProto) -> (Vec<usize>, Vec<String>) {
         // A `Constant` node is stored already.
         .filter(|&&index| graph.node[index].op_type() != "Constant")
         .flat_map(|&index| &graph.node[index].output)
-        .filter(|name| read_outside.contains(name.as_str()) && !outputs.contains(name.as_str()))
+        .filter(|name| read_outside.contains(*name) && !outputs.contains(name.as_str()))
         .cloned()
         .collect();
     (nodes, wanted)
+}
+
+/// Whether the node, or one in its subgraphs, draws random numbers.
+fn is_random(node: &NodeProto) -> bool {
+    RANDOM.contains(&node.op_type()) || subgraphs(node).any(|graph| graph.node.iter().any(is_random))
 }

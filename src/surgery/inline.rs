@@ -7,6 +7,8 @@ use std::collections::HashMap;
 
 use super::find::Names;
 use crate::model::Model;
+use crate::model::axes::sizes;
+use crate::model::node::tensor_info;
 use crate::proto::onnx::{AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto};
 
 /// Calls are written out until this many nodes; a small file can describe an enormous graph.
@@ -65,8 +67,14 @@ pub fn inline_branches(model: &mut Model, decided: &dyn Fn(&str) -> Option<bool>
             None => nodes.push(node),
         }
     }
+    let listed = model.proto().ir_version() < 4;
     let graph = model.graph_mut();
     graph.node = nodes;
+    if listed {
+        let declare =
+            |tensor: &TensorProto| tensor_info(tensor.name(), tensor.data_type(), sizes(&tensor.dims).as_deref());
+        graph.input.extend(stored.iter().map(declare));
+    }
     graph.initializer.extend(stored);
     count
 }

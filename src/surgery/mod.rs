@@ -1,45 +1,67 @@
-//! Graph edits: walk, find, rename, insert, replace, remove, extract a part, fold constants,
-//! inline functions and decided branches.
+//! Graph edits: look up, insert, replace, remove, rename, find patterns, extract a part, fold constants, inline functions
+//! and decided branches.
 //!
-//! Edits work on the main graph of a [`Model`](crate::model::Model) and keep it valid: names stay unique, readers
-//! follow their values. Which channels can be cut is the business of [`channels`](crate::channels), cutting them that
-//! of [`rewrite`](crate::rewrite).
+//! A [`Graph`] opens the main graph of a [`Model`](crate::model::Model). Makers and readers of a value are found in
+//! constant time. Every edit leaves a valid graph, nodes in topological order included, or returns a [`SurgeryError`] and
+//! changes nothing. Which channels can be cut is the business of [`channels`](crate::channels), cutting them that of
+//! [`rewrite`](crate::rewrite).
 //!
 //! ```no_run
 //! use std::path::Path;
 //!
-//! use onnx_prune::model::{LoadOptions, Model, SaveOptions};
-//! use onnx_prune::proto::onnx::NodeProto;
-//! use onnx_prune::surgery::{Graph, extract};
+//! use onnx_prune::model::{LoadOptions, Model, SaveOptions, TensorData};
+//! use onnx_prune::surgery::{Graph, Node, extract};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let mut model = Model::load(Path::new("model.onnx"), &LoadOptions::default())?;
-//! let mut graph = Graph::of(&mut model);
-//! // Walk: every HardSwish becomes a Relu.
-//! for index in graph.walk() {
-//!     let node = graph.node(index).clone();
-//!     if node.op_type() == "HardSwish" {
-//!         graph.replace(index, NodeProto { op_type: Some("Relu".into()), ..node })?;
+//! let mut graph = Graph::of(&mut model)?;
+//! // Walk: every HardSwish becomes a Relu, every Identity goes.
+//! for id in graph.walk() {
+//!     match graph.node(id).map(Node::op_type) {
+//!         Some("HardSwish") => graph.update(id, |node| node.op_type = Some("Relu".into()))?,
+//!         Some("Identity") => drop(graph.bypass(id)?),
+//!         _ => {}
 //!     }
 //! }
+//! // Behind a value, its double.
+//! graph.add_initializer("two", &TensorData::from_vec(vec![], &[2.0f32])?)?;
+//! graph.insert_after("features", Node::new("Mul").input("features").input("two").output("doubled"))?;
 //! graph.rename("output", "logits")?;
 //! graph.remove_unused();
+//! graph.finish();
 //! model.save(Path::new("edited.onnx"), &SaveOptions::default())?;
-//! // A model of its own for the part between two tensors.
+//! // A model of its own for the part between two values.
 //! extract(&model, &["features"], &["logits"])?.save(Path::new("head.onnx"), &SaveOptions::default())?;
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Longer examples are in the folder `examples/` of the repository.
 
 mod edit;
+mod error;
 mod extract;
 mod find;
 mod fold;
+mod graph;
+mod index;
 mod inline;
+mod order;
+mod pattern;
+mod rules;
+mod store;
+#[cfg(test)]
+mod tests;
+mod types;
+mod values;
 
 pub(crate) use find::{Names, add_initializer, captured, references, topological_order};
 
-pub use edit::{Graph, SurgeryError};
+pub use crate::proto::onnx::NodeProto as Node;
+pub use error::SurgeryError;
 pub use extract::extract;
 pub use fold::{Folded, fold_constants};
+pub use graph::Graph;
+pub use index::{NodeId, Reader};
 pub use inline::{inline_branches, inline_functions};
+pub use pattern::{Match, Pattern};

@@ -1,0 +1,90 @@
+//! The cost of edits, and rules that cannot be broken from outside.
+
+use super::{Graph, Node, NodeId, SurgeryError};
+use crate::model::{DataType, Model, TensorData, TensorType};
+use crate::proto::onnx::{GraphProto, ModelProto, OperatorSetIdProto};
+
+fn model(nodes: Vec<Node>, outputs: &[&str]) -> Model {
+    let kind = TensorType::new(DataType::Float).shaped([2.into()]);
+    Model::from_proto(ModelProto {
+        ir_version: Some(8),
+        opset_import: vec![OperatorSetIdProto { domain: Some(String::new()), version: Some(17) }],
+        graph: Some(GraphProto {
+            name: Some("g".into()),
+            node: nodes,
+            input: vec![kind.declare("x")],
+            output: outputs.iter().map(|name| kind.declare(name)).collect(),
+            ..GraphProto::default()
+        }),
+        ..ModelProto::default()
+    })
+}
+
+/// `count` additions one after another, all reading one stored tensor.
+fn chain(count: usize) -> Model {
+    let name = |at: usize| if at == 0 { "x".to_owned() } else { format!("v{at}") };
+    let node = |at: usize| Node::new("Add").input(&name(at)).input("one").output(&name(at + 1));
+    let mut model = model((0..count).map(node).collect(), &[&name(count)]);
+    let one = TensorData::from_f32(vec![1], &[1.0]);
+    model.graph_mut().initializer.push(one.to_proto("one"));
+    model
+}
+
+/// Bookkeeping of a walk that inserts, changes, renames, redirects and removes at every node, and of one match.
+fn steps_of_a_walk(count: usize) -> usize {
+    let mut model = chain(count);
+    let mut graph = Graph::of(&mut model).unwrap();
+    let opened = graph.store.steps();
+    for id in graph.walk() {
+        let made = graph.node(id).unwrap().output[0].clone();
+        let (behind, added) = (graph.fresh_name("behind"), format!("{made}_relu"));
+        let relu = graph.insert_after(&made, Node::new("Relu").input(&made).output(&added)).unwrap();
+        graph.insert(Node::new("Neg").input(&made).output(&behind)).unwrap();
+        graph.update(id, |node| node.op_type = Some("Sub".into())).unwrap();
+        graph.rename(&made, &format!("{made}_sum")).unwrap();
+        if !graph.is_output(&format!("{made}_sum")) {
+            graph.bypass(relu).unwrap();
+        }
+    }
+    assert!(graph.remove_unused() >= count);
+    let steps = graph.store.steps() - opened;
+    graph.validate().unwrap();
+    steps
+}
+
+#[test]
+fn a_walk_with_edits_takes_time_in_proportion_to_the_graph() {
+    let (small, large) = (steps_of_a_walk(1_000), steps_of_a_walk(10_000));
+    assert!(large < 11 * small, "{small} steps for 1,000 nodes, {large} for 10,000");
+    assert!(large < 100 * 10_000, "{large} steps for 10,000 nodes");
+}
+
+#[test]
+fn nodes_inserted_at_one_place_seldom_move_the_others() {
+    let mut model = chain(1_000);
+    let mut graph = Graph::of(&mut model).unwrap();
+    let opened = graph.store.steps();
+    for at in 0..10_000 {
+        graph.insert(Node::new("Neg").input("v1").output(&format!("n{at}"))).unwrap();
+    }
+    let steps = graph.store.steps() - opened;
+    // Labels are given anew after about 63 halvings of a gap.
+    assert!(steps < 10_000 * 400, "{steps} steps");
+    graph.validate().unwrap();
+}
+
+#[test]
+fn an_edge_against_the_order_moves_nodes_and_one_that_closes_a_cycle_is_refused() {
+    let relu = |from: &str, to: &str| Node::new("Relu").input(from).output(to);
+    let mut model = model(vec![relu("x", "a"), relu("a", "b"), relu("x", "c"), relu("c", "d")], &["b", "d"]);
+    let mut graph = Graph::of(&mut model).unwrap();
+    graph.set_input(NodeId(0), 0, "d").unwrap();
+    let order: Vec<String> = graph.nodes().map(|(_, node)| node.output[0].clone()).collect();
+    assert_eq!(order, ["c", "d", "a", "b"]);
+    let error = graph.set_input(NodeId(2), 0, "b").unwrap_err();
+    let names = ["Relu `c`", "Relu `d`", "Relu `a`", "Relu `b`"].map(str::to_owned);
+    let SurgeryError::Cycle { nodes } = &error else { panic!("{error}") };
+    assert!(nodes.len() == 4 && names.iter().all(|name| nodes.contains(name)), "{nodes:?}");
+    assert_eq!(graph.node(NodeId(2)).unwrap().input, ["x"]);
+    graph.validate().unwrap();
+}
