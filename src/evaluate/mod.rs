@@ -1,13 +1,25 @@
-//! Proof that a cut did what it should: masked = sliced, and what it did to the outputs.
+//! Runs over data sets, proof that a cut did what it should (masked = sliced), and what it did to the outputs.
 
 mod accuracy;
+mod class_weights;
+mod classes;
 mod equivalence;
+mod error;
 mod fidelity;
 mod inputs;
+mod observation;
 mod paired;
+mod sensitivity;
+mod source;
 
 pub use accuracy::{Accuracy, ClassAccuracy, Predictions, wilson};
-pub use equivalence::{Agreement, VerifyError, compare, tolerance};
+pub use class_weights::{weights_of_images, weights_of_outputs};
+pub use classes::{Classes, class_scores};
+pub use equivalence::{Agreement, compare, tolerance};
+pub use error::EvaluateError;
 pub use fidelity::Fidelity;
-pub use inputs::{InputSpec, input_specs, random_inputs};
+pub use inputs::{InputSpec, input_specs, random_feeds, random_inputs};
+pub use observation::{Observed, Wanted};
 pub use paired::{CONFIDENCE, Paired};
+pub use sensitivity::Sensitivity;
+pub use source::{FirstOutputs, Pass, Source, outputs_on};

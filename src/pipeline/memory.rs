@@ -2,11 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::dense::Source;
-use super::run::Run;
-use crate::channels::Channels;
+use super::session::Session;
 use crate::error::Error;
-use crate::model::Model;
+use crate::evaluate::Source;
 use crate::report::bytes;
 
 /// Bytes for which the shares are made where no bound is given.
@@ -31,19 +29,21 @@ pub(super) struct Shares {
     pub(super) images: u64,
     /// Moments of what consumers read.
     pub(super) moments: u64,
-    /// Activations of both models during the walk, or of the dense model during trials.
+    /// Activations of both models during sequential reconstruction, or of the dense model during trials.
     pub(super) activations: u64,
     /// Rows of one least-squares problem.
     pub(super) rows: u64,
 }
 
-impl Default for Shares {
-    fn default() -> Self {
-        Self::of(DEFAULT)
-    }
-}
-
 impl Shares {
+    /// Shares out what `--memory` allows.
+    ///
+    /// # Errors
+    /// If that is less than a run needs.
+    pub(super) fn new(session: &Session<'_>, source: &Source) -> Result<Self, Error> {
+        Fixed::new(session, source).shares(session.options.memory)
+    }
+
     fn of(free: u64) -> Self {
         Self { images: free / 4, moments: free / 4, activations: free / 4, rows: free / 8 }
     }
@@ -60,12 +60,10 @@ struct Fixed {
 }
 
 impl Fixed {
-    fn new(model: &Model, channels: &Channels, file: u64, source: &Source) -> Self {
-        let consumer_inputs = channels
-            .groups
-            .iter()
-            .flat_map(|group| &group.consumer_inputs)
-            .map(|consumer_input| consumer_input.value.as_str());
+    fn new(session: &Session<'_>, source: &Source) -> Self {
+        let Session { model, channels, file, .. } = session;
+        let consumer_inputs =
+            channels.groups.iter().flat_map(|group| &group.consumer_inputs).map(|input| input.value.as_str());
         let outputs = model.graph().output.iter().map(crate::proto::onnx::ValueInfoProto::name);
         let seen: BTreeSet<&str> = consumer_inputs.chain(outputs).collect();
         // Shapes of the analysis are those of a batch of one image.
@@ -73,7 +71,7 @@ impl Fixed {
         let read: u64 = seen.into_iter().map(volume).sum();
         let image = source.preprocess.volume() as u64;
         let batch = 4 * source.batch as u64 * (HELD_TWICE * read + image);
-        Self { models: BASE + COPIES * file, batch, images: source.batch }
+        Self { models: BASE + COPIES * file.bytes, batch, images: source.batch }
     }
 
     fn shares(self, limit: Option<u64>) -> Result<Shares, Error> {
@@ -96,18 +94,6 @@ impl Fixed {
             Some(limit) => Ok(Shares::of(limit - fixed)),
             None => Ok(Shares::of(DEFAULT.saturating_sub(fixed).max(DEFAULT / 4))),
         }
-    }
-}
-
-impl Run<'_> {
-    /// Shares out what `--memory` allows.
-    ///
-    /// # Errors
-    /// If that is less than a run needs.
-    pub(super) fn share_memory(&mut self, source: &Source) -> Result<(), Error> {
-        let fixed = Fixed::new(&self.model, &self.channels, self.file.0, source);
-        self.shares = fixed.shares(self.options.memory)?;
-        Ok(())
     }
 }
 

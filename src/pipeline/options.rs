@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::search::Goals;
+use super::writing::Files;
 use crate::calibration::PreprocessOptions;
 use crate::engine::EngineOptions;
 use crate::error::Error;
@@ -214,6 +215,18 @@ impl PruneOptions {
             PlanFile::At(path) => Some(path.clone()),
             PlanFile::None => None,
         }
+    }
+
+    /// The files that are written.
+    pub(super) fn files(&self) -> Files {
+        Files { model: self.output_path(), plan: self.plan_path() }
+    }
+
+    /// The files of the model that a sweep keeps a share of the multiply-accumulates of.
+    pub(super) fn swept_files(&self, share: f64) -> Files {
+        let model = self.swept_path(share);
+        let plan = (self.plan != PlanFile::None).then(|| model.with_extension("plan.json"));
+        Files { model, plan }
     }
 }
 

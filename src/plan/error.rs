@@ -20,6 +20,9 @@ pub enum PlanError {
         /// What is allowed.
         why: String,
     },
+    /// A ratio of channels beside a bound that has to be searched for.
+    #[error("a ratio of channels cannot be combined with another bound")]
+    RatioAndBound,
     /// The plan file cannot be read or written.
     #[error("cannot use the plan `{path}`")]
     File {
@@ -42,12 +45,16 @@ impl Explain for PlanError {
             Self::Nothing { why } | Self::Budget { why, .. } | Self::File { why, .. } | Self::Mismatch { why } => {
                 Some(why.clone())
             }
+            Self::RatioAndBound => None,
         }
     }
 
     fn help(&self) -> Option<String> {
         match self {
             Self::Nothing { .. } => Some("`onnx-prune inspect MODEL` shows who protects which channels".into()),
+            Self::RatioAndBound => {
+                Some("use `--target-macs` or `--target-params` beside it in place of `--ratio`".into())
+            }
             Self::Mismatch { .. } => Some("apply a plan to the very file it was made from".into()),
             _ => None,
         }

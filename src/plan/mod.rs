@@ -5,7 +5,9 @@ mod budget;
 mod combined;
 mod error;
 mod file;
+mod limits;
 mod rounding;
+pub mod search;
 mod sensitivity;
 mod staircase;
 
@@ -13,5 +15,6 @@ pub use allocate::{Allocation, Allocator, choose};
 pub use budget::{Budget, Target};
 pub use error::PlanError;
 pub use file::{PLAN_SCHEMA_VERSION, Plan, PlannedGroup};
+pub use limits::Limits;
 pub use rounding::Rounding;
 pub use sensitivity::Curve;

@@ -22,6 +22,7 @@ mod terminal;
 mod text;
 mod times;
 
+pub use crate::bench::latency::LatencyChange;
 pub use classes::{ClassEdge, ClassMerge, Classwise, FollowedClass, GroupClasses, classes_svg};
 pub use dependencies::{Dot, Drawing, Svg};
 pub(crate) use figures::Figures;
@@ -33,14 +34,14 @@ pub use json::Json;
 pub use markdown::Markdown;
 pub(crate) use markdown::{lost_most, not_faster};
 pub use memory::peak_memory_bytes;
-pub use number::{bytes, count};
+pub use number::{budget_in_words, bytes, count};
 pub use repair::Repair;
 pub use schema::json_schema;
 pub use scored::{SCORES_SCHEMA_VERSION, Scored, ScoredGroup};
 pub use searched::{Loss, Searched, Tried};
 pub use summary::{
-    AccuracyChange, Calibrated, Change, ClassChange, FileInfo, GroupChange, LatencyChange, ProtectedChannels,
-    REPORT_SCHEMA_VERSION, Summary, Verified,
+    AccuracyChange, Calibrated, Change, ClassChange, FileInfo, GroupChange, ProtectedChannels, REPORT_SCHEMA_VERSION,
+    Summary, Verified,
 };
 pub use swept::{SWEEP_SCHEMA_VERSION, Swept, SweptModel, sweep_csv, sweep_svg, sweep_table};
 pub use terminal::Terminal;

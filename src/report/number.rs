@@ -1,8 +1,24 @@
 //! Numbers for people.
 
+use crate::plan::{Budget, Target};
+
 /// `1234567` as `1.23 M`.
 pub fn count(value: f64) -> String {
     scaled(value, 1000.0, &["", " k", " M", " G", " T"])
+}
+
+/// A budget in words.
+pub fn budget_in_words(budget: &Budget) -> String {
+    let target = |target: &Target| match target {
+        Target::Share(share) => format!("x{}", (share * 1e4).round() / 1e4),
+        Target::Absolute(number) => count(*number),
+    };
+    match budget {
+        Budget::Ratio(ratio) => format!("{:.0} % of the channels cut", 100.0 * ratio),
+        Budget::Macs(macs) => format!("MACs {}", target(macs)),
+        Budget::Params(params) => format!("parameters {}", target(params)),
+        Budget::Both { macs, params } => format!("MACs {}, parameters {}", target(macs), target(params)),
+    }
 }
 
 /// `1234567` as `1.23 MB`.

@@ -1,7 +1,6 @@
 //! Bounds on what a plan alone does not tell: time, bytes of the file, accuracy.
 
-use crate::error::Error;
-use crate::plan::{Budget, Target};
+use crate::plan::Target;
 use crate::report::bytes;
 
 /// Most time of a run.
@@ -49,78 +48,9 @@ impl Goals {
     }
 }
 
-/// Bounds on what the plan itself tells, as shares of the dense model's cost.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Limits {
-    /// Share of the multiply-accumulates.
-    pub(super) macs: f64,
-    /// Share of the parameters.
-    pub(super) params: f64,
-}
-
-impl Limits {
-    /// The bounds of a budget; the dense model's multiply-accumulates and parameters make shares of absolute numbers.
-    pub(super) fn of(budget: &Budget, dense_macs: f64, dense_params: f64) -> Result<Self, Error> {
-        let share = |target: Target, dense: f64| match target {
-            Target::Share(share) => share,
-            Target::Absolute(number) => (number / dense.max(1.0)).min(1.0),
-        };
-        match *budget {
-            Budget::Macs(macs) => Ok(Self { macs: share(macs, dense_macs), params: 1.0 }),
-            Budget::Params(params) => Ok(Self { macs: 1.0, params: share(params, dense_params) }),
-            Budget::Both { macs, params } => {
-                Ok(Self { macs: share(macs, dense_macs), params: share(params, dense_params) })
-            }
-            Budget::Ratio(_) => Err(Error::Usage {
-                what: "a ratio of channels cannot be combined with another bound".into(),
-                help: "use `--target-macs` or `--target-params` beside it in place of `--ratio`".into(),
-            }),
-        }
-    }
-
-    /// As a budget.
-    pub(super) fn budget(self) -> Budget {
-        let (macs, params) = (Target::Share(self.macs), Target::Share(self.params));
-        match (self.macs < 1.0, self.params < 1.0) {
-            (true, true) => Budget::Both { macs, params },
-            (false, true) => Budget::Params(params),
-            (_, false) => Budget::Macs(macs),
-        }
-    }
-
-    /// With at most a share of the multiply-accumulates.
-    pub(super) fn at_most(self, macs: f64) -> Self {
-        Self { macs: self.macs.min(macs), ..self }
-    }
-
-    /// Bounds that a cut to `share` meets although these bounds ask for a stronger one.
-    pub(super) fn mild(self, share: f64) -> Self {
-        Self { macs: self.macs.max(share), params: if self.params < 1.0 { self.params.max(share) } else { 1.0 } }
-    }
-
-    /// Whether nothing is bounded.
-    pub(super) fn none(self) -> bool {
-        self.macs >= 1.0 && self.params >= 1.0
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn bounds_are_combined() {
-        let both = Budget::Both { macs: Target::Absolute(30.0), params: Target::Share(0.6) };
-        let limits = Limits::of(&both, 100.0, 10.0).unwrap();
-        assert_eq!(limits, Limits { macs: 0.3, params: 0.6 });
-        let budget = |macs, params| Budget::Both { macs: Target::Share(macs), params: Target::Share(params) };
-        assert_eq!(limits.at_most(0.2).budget(), budget(0.2, 0.6));
-        assert_eq!(limits.at_most(0.9).budget(), budget(0.3, 0.6));
-        assert_eq!(limits.mild(0.5).budget(), budget(0.5, 0.6));
-        let macs = Limits::of(&Budget::Macs(Target::Share(0.5)), 9.0, 9.0).unwrap();
-        assert_eq!(macs.mild(0.7).budget(), Budget::Macs(Target::Share(0.7)));
-        assert!(Limits::of(&Budget::Ratio(0.5), 1.0, 1.0).is_err() && !macs.none());
-    }
 
     #[test]
     fn goals_in_words() {

@@ -10,50 +10,61 @@ use crate::pipeline::options::{DataOptions, PruneOptions};
 /// Images that are held out of the calibration images at most, unless told otherwise.
 const MOST: usize = 5000;
 
+/// Options of a run in which a part of the calibration images is held out, and a line that tells a person.
+pub(in crate::pipeline) struct SetAside {
+    pub(in crate::pipeline) options: PruneOptions,
+    pub(in crate::pipeline) note: String,
+}
+
 /// Checks the images that a bound on the loss of accuracy is judged on. Without held-out images a part of the calibration
-/// images is set aside: the options then say so, and a line tells a person.
+/// images is set aside.
 ///
 /// # Errors
 /// If there are no labelled images, or too few for the bound.
-pub(in crate::pipeline) fn set_aside(options: &PruneOptions) -> Result<Option<(PruneOptions, String)>, Error> {
+pub(in crate::pipeline) fn set_aside(options: &PruneOptions) -> Result<Option<SetAside>, Error> {
     let Some(points) = options.goals.max_drop else { return Ok(None) };
     let data = &options.data;
     if let Some(eval) = &data.eval {
-        let labelled = labelled(eval, data)?.0;
+        let labelled = labelled(eval, data)?.labelled;
         suffices(labelled.min(data.eval_samples.unwrap_or(labelled)), points)?;
         return Ok(None);
     }
     let Some(path) = &data.data else { return Err(unlabelled("no images are given")) };
-    let (labelled, all) = labelled(path, data)?;
+    let Counts { labelled, all } = labelled(path, data)?;
     if labelled < all {
         return Err(unlabelled(&format!("only {labelled} of the {all} in `{}` have labels", path.display())));
     }
     let calibrate = data.samples.unwrap_or(DataOptions::DEFAULT_SAMPLES).min(all / 2);
-    let judge = data.eval_samples.unwrap_or(MOST).min(all - calibrate);
-    suffices(judge, points)?;
+    let held_out = data.eval_samples.unwrap_or(MOST).min(all - calibrate);
+    suffices(held_out, points)?;
     let note = format!(
-        "of the {all} images of `--data`, {calibrate} calibrate and {judge} others judge the loss; if the model was \
+        "of the {all} images of `--data`, {calibrate} calibrate and {held_out} others judge the loss; if the model was \
          trained on them, it may lose more on new images: give such with `--eval`"
     );
     let data = DataOptions {
         eval: Some(path.clone()),
         samples: Some(calibrate),
         eval_skip: calibrate,
-        eval_samples: Some(judge),
+        eval_samples: Some(held_out),
         ..data.clone()
     };
-    Ok(Some((PruneOptions { data, ..options.clone() }, note)))
+    Ok(Some(SetAside { options: PruneOptions { data, ..options.clone() }, note }))
 }
 
-/// Labelled images, and all.
-fn labelled(path: &Path, data: &DataOptions) -> Result<(usize, usize), Error> {
+/// Images of a data set.
+struct Counts {
+    labelled: usize,
+    all: usize,
+}
+
+fn labelled(path: &Path, data: &DataOptions) -> Result<Counts, Error> {
     let options = DatasetOptions { classes: data.classes.clone(), strict: data.strict };
     let dataset = Dataset::open(path, &options)?;
     let count = (0..dataset.len()).filter(|&item| dataset.label(item).is_some()).count();
     if count == 0 {
         return Err(unlabelled(&format!("those in `{}` have no labels", path.display())));
     }
-    Ok((count, dataset.len()))
+    Ok(Counts { labelled: count, all: dataset.len() })
 }
 
 fn suffices(images: usize, points: f64) -> Result<(), Error> {

@@ -1,0 +1,110 @@
+//! Candidates by the accuracy that they lose: pruned, repaired, and compared with the dense model on held-out images.
+
+use super::planner::Planner;
+use super::{Bound, Findings, Found, make_last};
+use crate::error::Error;
+use crate::evaluate::{EvaluateError, Predictions, Source};
+use crate::model::Model;
+use crate::pipeline::session::Session;
+use crate::pipeline::steps::{CandidateError, Proposal, held_out_images};
+use crate::plan::PlanError;
+use crate::plan::search::drop::{LEAST_SHARE, Test, shares, strongest_accepted};
+use crate::report::{Loss, Tried, budget_in_words};
+
+/// The strongest candidate within the bound on the loss.
+pub(super) struct WithinLoss {
+    pub(super) found: Found,
+    /// The dense model's predictions on the held-out images.
+    pub(super) dense: Option<Predictions>,
+}
+
+/// Held-out labelled images.
+struct HeldOut {
+    source: Source,
+    indices: Vec<usize>,
+}
+
+impl HeldOut {
+    fn open(session: &Session<'_>) -> Result<Option<Self>, Error> {
+        let data = &session.options.data;
+        let Some(path) = data.eval.as_deref() else { return Ok(None) };
+        let source = session.source(path)?;
+        let indices = held_out_images(&source.dataset, data, session.options.seed);
+        Ok(Some(Self { source, indices }))
+    }
+
+    fn predictions(&self, planner: &mut Planner<'_>, model: &Model) -> Result<Predictions, Error> {
+        let session = planner.session;
+        planner.record.timed(session, "evaluate", |_| {
+            session.progress.phase("evaluate", Some(self.indices.len() as u64));
+            Ok(session.pass(&self.source, &self.indices, |pass| pass.predictions(model))?)
+        })
+    }
+}
+
+/// Goes from the mildest cut to the strongest that the other bounds ask for, `last`, while the loss stays within
+/// `points`.
+pub(super) fn within_loss(
+    planner: &mut Planner<'_>,
+    bound: Bound,
+    points: f64,
+    last: Option<Proposal>,
+) -> Result<WithinLoss, CandidateError> {
+    let session = planner.session;
+    let Some(held_out) = HeldOut::open(session)? else {
+        return Ok(WithinLoss { found: make_last(planner, bound, last)?, dense: None });
+    };
+    let dense = held_out.predictions(planner, &session.model)?;
+    let limits = bound.limits;
+    let least = if limits.none() { LEAST_SHARE } else { limits.macs.min(limits.params) };
+    let mut findings = Findings::default();
+    let mut before = None;
+    let mut mildest = None;
+    let (best, all) = strongest_accepted(&shares(least), |share| {
+        let proposal = match &last {
+            Some(last) if share <= least => Some(last.clone()),
+            _ => milder(planner, bound, share)?,
+        };
+        let Some(proposal) = proposal.filter(|own| before.as_ref() != Some(&own.plan.groups)) else {
+            return Ok(Test::Same);
+        };
+        before = Some(proposal.plan.groups.clone());
+        let candidate = planner.make(proposal)?;
+        let loss = Loss::from(dense.paired(&held_out.predictions(planner, &candidate.pruned)?));
+        mildest.get_or_insert(loss);
+        let accepted = loss.upper <= points;
+        findings.tried.push(Tried {
+            budget: budget_in_words(&candidate.proposal.plan.budget),
+            macs: session.macs_share(&candidate.proposal.cut),
+            bytes: None,
+            latency: None,
+            loss: Some(loss),
+            accepted,
+        });
+        Ok::<_, CandidateError>(if accepted { Test::Accepted(candidate) } else { Test::Refused })
+    })?;
+    let Some(candidate) = best else { return Err(nothing_within(points, mildest)) };
+    if !all && !limits.none() {
+        let share = session.macs_share(&candidate.proposal.cut);
+        findings.warnings.push(format!(
+            "the other bounds cannot be reached: beyond MACs x{share:.2} the loss may exceed {points} points"
+        ));
+    }
+    Ok(WithinLoss { found: Found { candidate, findings }, dense: Some(dense) })
+}
+
+/// The plan of a share between the dense model and the bound.
+fn milder(planner: &mut Planner<'_>, bound: Bound, share: f64) -> Result<Option<Proposal>, Error> {
+    let limits = if bound.limits.none() { bound.limits.at_most(share) } else { bound.limits.mild(share) };
+    planner.plan_within(limits, bound.whole_steps)
+}
+
+/// Why there is no model.
+fn nothing_within(points: f64, mildest: Option<Loss>) -> CandidateError {
+    match mildest {
+        None => PlanError::Nothing { why: "the bounds leave every channel".into() }.into(),
+        Some(Loss { paired, points: loss, upper, .. }) => {
+            EvaluateError::Loss { allowed: points, loss, upper, images: paired.images }.into()
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Writes the pruned model and its plan.
+
+use crate::engine::CompileOptions;
+use crate::error::Error;
+use crate::model::{Model, SaveOptions};
+use crate::pipeline::record::{Record, Told};
+use crate::pipeline::session::{FileDigest, Session};
+use crate::pipeline::writing::{self, Files};
+use crate::plan::Plan;
+
+/// Saves, once the engine accepts the very model that is written.
+pub(in crate::pipeline) fn save(
+    session: &Session<'_>,
+    pruned: &Model,
+    plan: &Plan,
+    files: &Files,
+) -> Result<Told<FileDigest>, Error> {
+    let mut record = Record::default();
+    let digest = record.timed(session, "save", |_| {
+        if !session.options.skip_verification {
+            session.engine.compile(pruned, &CompileOptions::default())?;
+        }
+        let save = SaveOptions { force: session.options.force, ..SaveOptions::default() };
+        pruned.save(&files.model, &save)?;
+        if let Some(path) = &files.plan {
+            writing::text(path, &plan.to_json()?)?;
+        }
+        writing::digest(&files.model)
+    })?;
+    Ok(Told::new(digest, record))
+}
