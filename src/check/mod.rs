@@ -16,7 +16,7 @@ mod simulated;
 
 pub use baseline::{Regression, comparable, latency_regression, noise_share, read_baseline, size_regressions};
 pub use bounds::Bounds;
-pub use checked::{CHECK_SCHEMA_VERSION, Checked};
+pub use checked::{CHECK_SCHEMA_VERSION, Checked, Counted};
 pub use confirm::confirmed;
 pub use error::CheckError;
 pub use formats::{

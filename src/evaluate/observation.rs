@@ -11,9 +11,10 @@ use super::{EvaluateError, Pass, Predictions, Source};
 use crate::calibration::{Batch, Skipped};
 use crate::channels::{Channels, Group};
 use crate::engine::{CompileOptions, Tensor};
-use crate::model::Model;
+use crate::model::{Model, ModelError};
 use crate::repair::Moments;
-use crate::statistics::{FeatureCollector, FeatureLayout, InputFeatures, RankCollector};
+use crate::score::Needs;
+use crate::statistics::{Centring, ClassGram, FeatureCollector, FeatureLayout, InputFeatures, RankCollector};
 
 /// What the pass found.
 #[derive(Default)]
@@ -38,6 +39,27 @@ pub struct Observed {
     pub batches: Vec<Arc<Tensor>>,
 }
 
+impl Observed {
+    /// Class-conditional statistics of a group, one entry per consumer whose outputs can be told apart by channel.
+    ///
+    /// # Errors
+    /// If a stored tensor cannot be read.
+    pub fn contributions(
+        &self,
+        model: &Model,
+        channels: &Channels,
+        group: &Group,
+        centring: Centring,
+    ) -> Result<Vec<ClassGram>, ModelError> {
+        let mut found = Vec::new();
+        let Some(moments) = &self.moments else { return Ok(found) };
+        for consumer_input in &group.consumer_inputs {
+            found.extend(moments.class_gram(model, channels, consumer_input, centring)?);
+        }
+        Ok(found)
+    }
+}
+
 /// What the pass is to gather.
 #[derive(Default)]
 pub struct Wanted {
@@ -49,6 +71,19 @@ pub struct Wanted {
     pub moments: Option<Moments>,
     /// Bytes of images that are kept for later passes, if any are: beyond, every other batch is, or fewer.
     pub images: Option<u64>,
+}
+
+impl Wanted {
+    /// What a criterion and the repair need. `images`: as [`Wanted::images`].
+    pub fn new(channels: &Channels, needs: Needs, moments: Option<Moments>, images: Option<u64>) -> Self {
+        // With contributions, features only serve the groups that have none.
+        let contributes = |group: &Group| {
+            let classwise = |own: &Moments| group.consumer_inputs.iter().any(|input| own.classwise(input));
+            needs.contributions && moments.as_ref().is_some_and(classwise)
+        };
+        let feature = |group| (needs.features || needs.fallback && !contributes(group)).then_some(needs.pool);
+        Self { features: channels.groups.iter().map(feature).collect(), ranks: needs.ranks, moments, images }
+    }
 }
 
 impl Pass<'_> {

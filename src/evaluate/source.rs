@@ -7,11 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ndarray::{Array2, ArrayD, Axis, concatenate};
 
 use super::classes::rows;
-use super::{EvaluateError, InputSpec, Predictions, input_specs};
-use crate::calibration::{
-    Batch, CalibrationError, Dataset, DatasetOptions, PipelineOptions, Preprocess, PreprocessOptions, Skipped,
-    for_each_batch,
-};
+use super::{DataOptions, EvaluateError, InputSpec, Predictions, input_specs};
+use crate::calibration::{Batch, CalibrationError, Dataset, PipelineOptions, Preprocess, Skipped, for_each_batch};
 use crate::engine::{CompileOptions, Engine, Session, Tensor};
 use crate::model::{DataType, Model};
 
@@ -43,20 +40,15 @@ impl Source {
     ///
     /// # Errors
     /// If there are no images at `path`, the model has not one input, or the preprocessing cannot be told.
-    pub fn open(
-        model: &Model,
-        path: &Path,
-        options: &DatasetOptions,
-        preprocess: &PreprocessOptions,
-    ) -> Result<Self, EvaluateError> {
-        let dataset = Dataset::open(path, options)?;
+    pub fn open(model: &Model, path: &Path, options: &DataOptions) -> Result<Self, EvaluateError> {
+        let dataset = options.open(path)?;
         let specs = input_specs(model);
         let [input] = &specs[..] else {
             let why = format!("the model has {} inputs; images feed models with one", specs.len());
             let help = "use a norm criterion without `--data` (`--criterion l2`)".into();
             return Err(CalibrationError::Preprocess { setting: "data", why, help }.into());
         };
-        let preprocess = Preprocess::resolve(&input.shape, preprocess)?;
+        let preprocess = Preprocess::resolve(&input.shape, &options.preprocess)?;
         let batch = input
             .shape
             .first()

@@ -16,11 +16,13 @@ mod steps;
 mod tests;
 mod writing;
 
+pub use crate::bench::latency::Timing;
 pub use crate::check::Bounds;
+pub use crate::evaluate::DataOptions;
+pub use crate::plan::{Goals, LatencyTarget, RoundTo};
 pub use commands::{
-    ApplyOptions, BenchOptions, Benched, CheckOptions, StudyBase, StudyEntry, StudyRow, Timing, VerifyOptions, apply,
-    bench, check, inspect, prune, score, study, sweep, verify,
+    ApplyOptions, BenchOptions, Benched, CheckOptions, StudyBase, StudyEntry, StudyRow, VerifyOptions, apply, bench,
+    check, inspect, prune, score, study, sweep, verify,
 };
-pub use options::{Criteria, DataOptions, Effort, ModelOptions, PlanFile, PruneOptions, RoundTo};
+pub use options::{Criteria, Effort, ModelOptions, PlanFile, PruneOptions};
 pub use progress::{Progress, Silent};
-pub use search::{Goals, LatencyTarget};

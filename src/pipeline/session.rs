@@ -5,18 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::options::{Criteria, Effort, PruneOptions};
-use super::reading::{Inlined, analyse_options, analysed, reasons};
+use super::reading::{Inlined, analyse_options, analysed};
 use super::record::{Record, Told};
 use super::{ModelOptions, Progress, reading};
 use crate::bench::latency::{CompareTimes, InParts, Interleaved, Pairing, TimingOptions};
-use crate::calibration::DatasetOptions;
 use crate::channels::{Channels, CostModel, Cut};
 use crate::engine::{Engine, Tensor, open};
 use crate::error::Error;
 use crate::evaluate::{Pass, Source, input_specs, random_inputs};
 use crate::model::Model;
 use crate::plan::{Allocation, Budget, PlanError};
-use crate::report::{FileInfo, Inspection};
+use crate::report::{FileInfo, Inspection, protection_reasons};
 
 /// Who watches a run, who may end it, and what compares times in it.
 #[derive(Clone, Copy)]
@@ -96,7 +95,7 @@ impl<'a> Session<'a> {
         let mut record = Record::default();
         record.took("analyse", begin.elapsed().as_secs_f64());
         if channels.groups.is_empty() {
-            return Err(PlanError::Nothing { why: reasons(&channels) }.into());
+            return Err(PlanError::Nothing { why: protection_reasons(&channels) }.into());
         }
         let left =
             |Broken { name, why, .. }: &Broken| format!("`{name}` was left alone, since its cut did not hold: {why}");
@@ -130,9 +129,7 @@ impl<'a> Session<'a> {
 
     /// Opens a data set for the model.
     pub(super) fn source(&self, path: &Path) -> Result<Source, Error> {
-        let data = &self.options.data;
-        let options = DatasetOptions { classes: data.classes.clone(), strict: data.strict };
-        Ok(Source::open(&self.model, path, &options, &data.preprocess)?)
+        Ok(Source::open(&self.model, path, &self.options.data)?)
     }
 
     /// Runs `f` with a pass over some images, which the progress counts.

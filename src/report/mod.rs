@@ -10,6 +10,7 @@ mod json;
 mod markdown;
 mod memory;
 mod number;
+mod protection;
 mod repair;
 #[cfg(test)]
 mod samples;
@@ -34,7 +35,8 @@ pub use json::Json;
 pub use markdown::Markdown;
 pub(crate) use markdown::{lost_most, not_faster};
 pub use memory::peak_memory_bytes;
-pub use number::{budget_in_words, bytes, count};
+pub use number::{budget_in_words, bytes, count, goals_in_words};
+pub use protection::protection_reasons;
 pub use repair::Repair;
 pub use schema::json_schema;
 pub use scored::{SCORES_SCHEMA_VERSION, Scored, ScoredGroup};

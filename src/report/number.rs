@@ -1,6 +1,6 @@
 //! Numbers for people.
 
-use crate::plan::{Budget, Target};
+use crate::plan::{Budget, Goals, LatencyTarget, Target};
 
 /// `1234567` as `1.23 M`.
 pub fn count(value: f64) -> String {
@@ -19,6 +19,23 @@ pub fn budget_in_words(budget: &Budget) -> String {
         Budget::Params(params) => format!("parameters {}", target(params)),
         Budget::Both { macs, params } => format!("MACs {}, parameters {}", target(macs), target(params)),
     }
+}
+
+/// Bounds that take measuring, in words.
+pub fn goals_in_words(goals: &Goals) -> String {
+    let mut parts = Vec::new();
+    match goals.latency {
+        Some(LatencyTarget::Share(share)) => parts.push(format!("latency x{share}")),
+        Some(LatencyTarget::Ms(ms)) => parts.push(format!("latency {ms} ms")),
+        None => {}
+    }
+    match goals.size {
+        Some(Target::Share(share)) => parts.push(format!("file x{share}")),
+        Some(Target::Absolute(number)) => parts.push(format!("file {}", bytes(number))),
+        None => {}
+    }
+    parts.extend(goals.max_drop.map(|points| format!("loss of at most {points} points")));
+    parts.join(", ")
 }
 
 /// `1234567` as `1.23 MB`.
@@ -52,5 +69,13 @@ mod tests {
         assert_eq!(count(999_999.0), "1.00 M");
         assert_eq!(count(512.0), "512");
         assert_eq!(bytes(1_093_709.0), "1.09 MB");
+    }
+
+    #[test]
+    fn bounds_in_words() {
+        let goals =
+            Goals { latency: Some(LatencyTarget::Ms(5.0)), size: Some(Target::Absolute(2e6)), max_drop: Some(1.0) };
+        assert_eq!(goals_in_words(&goals), "latency 5 ms, file 2.00 MB, loss of at most 1 points");
+        assert!(Goals::default().is_empty() && !goals.is_empty());
     }
 }

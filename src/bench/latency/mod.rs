@@ -18,4 +18,4 @@ pub use models::{CompareTimes, Interleaved, Pairing, Timed};
 pub use parts::{InParts, Measure, Part, Sides, compare_in_parts};
 pub use pinning::pin;
 pub use throughput::throughput;
-pub use timing::{Clock, MonotonicClock, TimingOptions, WARM_MS, time_pair, time_sessions};
+pub use timing::{Clock, MonotonicClock, Timing, TimingOptions, WARM_MS, time_pair, time_sessions};

@@ -67,6 +67,19 @@ impl Default for TimingOptions {
     }
 }
 
+/// How to time the models of a command.
+#[derive(Debug, Clone, Default)]
+pub struct Timing {
+    /// Images per run where the model leaves it open.
+    pub batch: usize,
+    /// Cores to keep to; empty: all.
+    pub cores: Vec<usize>,
+    /// Length and precision.
+    pub options: TimingOptions,
+    /// Whether nothing is timed.
+    pub skip: bool,
+}
+
 /// Times two actions in the order A B B A, so that drift hits both alike: a part of a comparison, for the least pairs and
 /// the least time.
 ///

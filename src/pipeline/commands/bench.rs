@@ -2,40 +2,22 @@
 
 use std::sync::atomic::AtomicBool;
 
-use crate::bench::latency::{CompareTimes as _, Comparison, Interleaved, LatencyChange, Pairing, TimingOptions, pin};
+use crate::bench::latency::{CompareTimes as _, Comparison, Interleaved, LatencyChange, Pairing, Timing, pin};
 use crate::engine::{EngineInfo, EngineOptions, open};
 use crate::error::Error;
 use crate::evaluate::{input_specs, random_inputs};
 use crate::pipeline::ModelOptions;
 use crate::pipeline::reading::load;
 
-/// How to time.
-#[derive(Debug, Clone, Default)]
-pub struct Timing {
-    /// Images per run where the model leaves it open.
-    pub batch: usize,
-    /// Cores to keep to; empty: all.
-    pub cores: Vec<usize>,
-    /// Length and precision.
-    pub options: TimingOptions,
-    /// Whether nothing is timed.
-    pub skip: bool,
-}
-
-impl Timing {
-    /// Keeps this thread, and those that it starts from now on, to the cores.
-    ///
-    /// # Errors
-    /// If the system refuses.
-    pub(super) fn keep_to_cores(&self) -> Result<(), Error> {
-        if self.cores.is_empty() {
-            return Ok(());
-        }
-        pin(&self.cores).map_err(|why| Error::Usage {
-            what: format!("cannot keep to the cores that `--cpus` names: {why}"),
-            help: "leave it out, or name cores that `nproc` counts, from 0".into(),
-        })
+/// Keeps this thread, and those that it starts from now on, to the cores that are asked for.
+pub(super) fn keep_to_cores(timing: &Timing) -> Result<(), Error> {
+    if timing.cores.is_empty() {
+        return Ok(());
     }
+    pin(&timing.cores).map_err(|why| Error::Usage {
+        what: format!("cannot keep to the cores that `--cpus` names: {why}"),
+        help: "leave it out, or name cores that `nproc` counts, from 0".into(),
+    })
 }
 
 /// `onnx-prune bench`.
@@ -77,7 +59,7 @@ pub struct Benched {
 /// # Errors
 /// If a model does not run.
 pub fn bench(options: &BenchOptions, cancel: &AtomicBool) -> Result<Benched, Error> {
-    options.timing.keep_to_cores()?;
+    keep_to_cores(&options.timing)?;
     let a = load(&options.a)?;
     let b = options.b.as_ref().map(load).transpose()?;
     let opened = open(&options.engine)?;

@@ -4,24 +4,20 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use super::bench::Timing;
-use crate::bench::latency::{Interval, LatencyChange, Pairing, Timed};
+use super::bench::keep_to_cores;
+use crate::bench::latency::{Interval, LatencyChange, Pairing, Timed, Timing};
 use crate::bench::profile::{Profile, profile};
-use crate::calibration::DatasetOptions;
 use crate::channels::{AnalyseOptions, Channels, analyse};
 use crate::check::{
-    Bounds, CHECK_SCHEMA_VERSION, Checked, Gate, Machine, Outcome, Regression, comparable, confirmed, read_baseline,
-    size_regressions,
+    Bounds, Checked, Counted, Gate, Outcome, Regression, comparable, confirmed, read_baseline, size_regressions,
 };
 use crate::engine::{Engine, EngineOptions, Tensor, open};
 use crate::error::Error;
-use crate::evaluate::{Pass, Source, class_scores, input_specs, random_inputs};
+use crate::evaluate::{DataOptions, Pass, Source, class_scores, input_specs, random_inputs};
 use crate::model::Model;
-use crate::pipeline::options::DataOptions;
 use crate::pipeline::reading::load;
-use crate::pipeline::steps::held_out_images;
 use crate::pipeline::{ModelOptions, Progress};
-use crate::report::{AccuracyChange, Change, FileInfo};
+use crate::report::{AccuracyChange, FileInfo};
 
 /// A check.
 #[derive(Debug, Clone, Default)]
@@ -61,7 +57,7 @@ pub fn check(options: &CheckOptions, progress: &dyn Progress, cancel: &AtomicBoo
     let bounds = &options.bounds;
     bounds.measurable(options.data.data.is_some(), !options.timing.skip)?;
     let baseline = options.baseline.as_deref().map(read_baseline).transpose()?;
-    options.timing.keep_to_cores()?;
+    keep_to_cores(&options.timing)?;
     let pair = Pair::open(options, progress, cancel)?;
     let mut checked = pair.counted();
     let mut gates = bounds.sizes(&checked);
@@ -151,30 +147,13 @@ impl<'a> Pair<'a> {
 
     /// A report with what needs no run.
     fn counted(&self) -> Checked {
-        let change = |of: &dyn Fn(usize) -> u64| Change { before: of(0), after: of(1) };
-        Checked {
-            schema_version: CHECK_SCHEMA_VERSION,
-            tool_version: env!("CARGO_PKG_VERSION").into(),
-            outcome: Outcome::Passed,
-            gates: Vec::new(),
-            base: self.files[0].clone(),
-            new: self.files[1].clone(),
-            machine: Machine::here(),
-            engine: self.engine.info().clone(),
-            macs: change(&|at| self.channels[at].macs(None)),
-            params: change(&|at| self.models[at].weight_count()),
-            bytes: change(&|at| self.bytes[at]),
-            latency_ms: None,
-            noise: None,
-            prepare_ms: None,
-            samples: None,
-            profile: None,
-            accuracy: None,
-            agreement: None,
-            warnings: self.notes.clone(),
-            seconds: 0.0,
-            command: Vec::new(),
-        }
+        let [base, new] = [0, 1].map(|at| Counted {
+            file: self.files[at].clone(),
+            macs: self.channels[at].macs(None),
+            params: self.models[at].weight_count(),
+            bytes: self.bytes[at],
+        });
+        Checked { warnings: self.notes.clone(), ..Checked::new(base, new, self.engine.info().clone()) }
     }
 
     /// What both answer to the images, if there are some.
@@ -189,10 +168,9 @@ impl<'a> Pair<'a> {
                 help: "leave `--data` out".into(),
             });
         }
-        let options = DatasetOptions { classes: data.classes.clone(), strict: data.strict };
-        let source = &Source::open(base, path, &options, &data.preprocess)?;
+        let source = &Source::open(base, path, data)?;
         self.progress.say(&format!("preprocessing: {}", source.preprocess.describe()));
-        let indices = &held_out_images(&source.dataset, data, self.options.seed)[..];
+        let indices = &data.held_out_images(&source.dataset, self.options.seed)[..];
         self.progress.phase("evaluate", Some(2 * indices.len() as u64));
         let advance = &|images| self.progress.advance(images);
         let pass = Pass { engine: self.engine.as_ref(), source, indices, advance, cancel: self.cancel };

@@ -12,7 +12,7 @@ mod sweep;
 mod verify;
 
 pub use apply::{ApplyOptions, apply};
-pub use bench::{BenchOptions, Benched, Timing, bench};
+pub use bench::{BenchOptions, Benched, bench};
 pub use check::{CheckOptions, check};
 pub use inspect::inspect;
 pub use prune::prune;

@@ -4,10 +4,11 @@ use std::sync::atomic::AtomicBool;
 
 use super::finish::finish;
 use crate::error::Error;
+use crate::evaluate::{SetAside, set_aside};
 use crate::pipeline::Progress;
 use crate::pipeline::options::PruneOptions;
 use crate::pipeline::record::Record;
-use crate::pipeline::search::{check_goals, choose, set_aside};
+use crate::pipeline::search::{check_goals, choose};
 use crate::pipeline::session::{Broken, Session, Watch, load};
 use crate::pipeline::steps::{CandidateError, calibrate, criterion, open_source, score};
 use crate::pipeline::writing::check_images;
@@ -28,9 +29,11 @@ pub fn prune(options: &PruneOptions, progress: &dyn Progress, cancel: &AtomicBoo
 pub(in crate::pipeline) fn prune_watched(options: &PruneOptions, watch: Watch<'_>) -> Result<Summary, Error> {
     options.files().check(options)?;
     check_images(options)?;
-    let parted = set_aside(options)?;
-    let options = parted.as_ref().map_or(options, |parted| &parted.options);
-    repeat(options, parted.as_ref().map(|parted| parted.note.as_str()), watch, attempt)
+    let parted = options.goals.max_drop.map(|points| set_aside(&options.data, points)).transpose()?.flatten();
+    match parted {
+        None => repeat(options, None, watch, attempt),
+        Some(SetAside { data, note }) => repeat(&PruneOptions { data, ..options.clone() }, Some(&note), watch, attempt),
+    }
 }
 
 /// One attempt: each step's output is the next one's input.

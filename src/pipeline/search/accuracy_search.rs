@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::evaluate::{EvaluateError, Predictions, Source};
 use crate::model::Model;
 use crate::pipeline::session::Session;
-use crate::pipeline::steps::{CandidateError, Proposal, held_out_images};
+use crate::pipeline::steps::{CandidateError, Proposal};
 use crate::plan::PlanError;
 use crate::plan::search::drop::{LEAST_SHARE, Test, shares, strongest_accepted};
 use crate::report::{Loss, Tried, budget_in_words};
@@ -29,7 +29,7 @@ impl HeldOut {
         let data = &session.options.data;
         let Some(path) = data.eval.as_deref() else { return Ok(None) };
         let source = session.source(path)?;
-        let indices = held_out_images(&source.dataset, data, session.options.seed);
+        let indices = data.held_out_images(&source.dataset, session.options.seed);
         Ok(Some(Self { source, indices }))
     }
 

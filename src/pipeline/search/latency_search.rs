@@ -1,7 +1,6 @@
 //! Candidates by their time: plans sliced and timed beside the dense model.
 
 use super::give_back::give_back;
-use super::goals::LatencyTarget;
 use super::planner::Planner;
 use super::{Findings, widths};
 use crate::bench::latency::{InParts, Interval, LatencyChange, TimingOptions, percentile};
@@ -10,7 +9,7 @@ use crate::error::Error;
 use crate::model::Model;
 use crate::pipeline::steps::{CandidateError, Proposal};
 use crate::plan::search::latency::{Found, Precision, Timing, WITHIN, between, nearest, search, unsure};
-use crate::plan::{Limits, Plan, PlanError};
+use crate::plan::{LatencyTarget, Limits, Plan, PlanError};
 use crate::report::{Tried, budget_in_words};
 use crate::rewrite;
 

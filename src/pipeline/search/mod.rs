@@ -6,16 +6,11 @@
 
 mod accuracy_search;
 mod give_back;
-mod goals;
-mod held_out;
 mod latency_search;
 mod planner;
 mod size_search;
 mod whole;
 
-pub use goals::{Goals, LatencyTarget};
-
-pub(super) use held_out::set_aside;
 pub(super) use latency_search::slower;
 pub(super) use planner::{Candidate, Planner};
 
@@ -25,8 +20,8 @@ use super::steps::{CandidateError, Proposal, Scored};
 use crate::channels::Measure;
 use crate::error::Error;
 use crate::evaluate::{Predictions, class_scores};
-use crate::plan::{Limits, PlanError};
-use crate::report::{Searched, Tried};
+use crate::plan::{Goals, Limits, PlanError};
+use crate::report::{Searched, Tried, goals_in_words};
 
 /// The candidate that is taken, and how it was found.
 pub(super) struct Chosen {
@@ -145,7 +140,7 @@ fn reach(planner: &mut Planner<'_>, goals: Goals) -> Result<Chosen, CandidateErr
             found.candidate
         }
     };
-    let searched = Some(Searched { goal: goals.describe(), candidates: findings.tried });
+    let searched = Some(Searched { goal: goals_in_words(&goals), candidates: findings.tried });
     Ok(Chosen { candidate, searched, warnings: findings.warnings, dense })
 }
 

@@ -2,12 +2,9 @@
 
 use std::path::Path;
 
-use crate::calibration::{Dataset, sample};
-use crate::channels::Group;
 use crate::error::Error;
-use crate::evaluate::{Classes, Observed, Source, Wanted, class_scores, weights_of_images};
+use crate::evaluate::{Classes, DataOptions, Observed, Source, Wanted, class_scores, weights_of_images};
 use crate::pipeline::memory::Shares;
-use crate::pipeline::options::DataOptions;
 use crate::pipeline::record::{Record, Told};
 use crate::pipeline::session::Session;
 use crate::plan::Allocation;
@@ -61,7 +58,7 @@ pub(in crate::pipeline) fn calibrate(
     let Some(source) = source else { return Ok(Told::new(None, record)) };
     let shares = Shares::new(session, &source)?;
     let (observed, classes) = record.timed(session, "calibrate", |record| {
-        let indices = calibration_images(&source.dataset, &session.options.data, session.options.seed);
+        let indices = session.options.data.calibration_images(&source.dataset, session.options.seed);
         let mut classes = classes(session, &source, &indices, needs)?;
         let weights = &session.options.criteria.class_weights;
         classes.image_weights = weights_of_images(weights, &classes, source.dataset.class_names())?;
@@ -82,17 +79,6 @@ pub(in crate::pipeline) fn calibrate(
         Ok::<_, Error>((observed, classes))
     })?;
     Ok(Told::new(Some(Calibration { source, observed, classes, shares }), record))
-}
-
-/// Images for calibration.
-pub(in crate::pipeline) fn calibration_images(dataset: &Dataset, options: &DataOptions, seed: u64) -> Vec<usize> {
-    sample(dataset, Some(options.samples.unwrap_or(DataOptions::DEFAULT_SAMPLES)), seed)
-}
-
-/// Held-out images of `eval`.
-pub(in crate::pipeline) fn held_out_images(dataset: &Dataset, options: &DataOptions, seed: u64) -> Vec<usize> {
-    let count = options.eval_samples.map(|count| count + options.eval_skip);
-    sample(dataset, count, seed).into_iter().skip(options.eval_skip).collect()
 }
 
 /// Which class every image belongs to: by the labels where they suffice, else by the dense model's outputs on the images.
@@ -132,16 +118,9 @@ fn wanted(
         memory: shares.moments,
     };
     let moments = products.map(|own| Moments::new(&session.model, channels, moment_options(own))).transpose()?;
-    // With contributions, features only serve the groups that have none.
-    let contributes = |group: &Group| {
-        let classwise = |own: &Moments| group.consumer_inputs.iter().any(|input| own.classwise(input));
-        needs.contributions && moments.as_ref().is_some_and(classwise)
-    };
-    let feature = |group| (needs.features || needs.fallback && !contributes(group)).then_some(needs.pool);
-    let features = channels.groups.iter().map(feature).collect();
     let kept = options.compensation == Compensation::Sequential
         || session.allocation(&options.criteria, true) == Allocation::Sensitivity;
-    Ok(Wanted { features, ranks: needs.ranks, moments, images: kept.then_some(shares.images) })
+    Ok(Wanted::new(channels, needs, moments, kept.then_some(shares.images)))
 }
 
 /// What to say where memory did not suffice for all moments.

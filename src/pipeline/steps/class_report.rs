@@ -1,7 +1,6 @@
 //! What the cuts take from each class.
 
 use super::Scored;
-use super::score::contributions;
 use crate::error::Error;
 use crate::pipeline::session::Session;
 use crate::plan::Plan;
@@ -28,7 +27,7 @@ pub(in crate::pipeline) fn class_report(
     let edges = session.options.criteria.lasso.edges();
     let mut report = Classwise::related((0..classes.count()).map(followed).collect(), &context.relatedness, edges);
     for (index, group) in session.channels.groups.iter().enumerate() {
-        let consumers = contributions(&session.model, &session.channels, group, observed, Centring::Global)?;
+        let consumers = observed.contributions(&session.model, &session.channels, group, Centring::Global)?;
         let kept = match plan {
             Some(plan) => plan.groups[index].kept.clone(),
             None => (0..group.width()).collect(),

@@ -3,18 +3,17 @@
 use super::Proposal;
 use crate::channels::Cut;
 use crate::error::Error;
-use crate::evaluate::{EvaluateError, compare, random_feeds};
+use crate::evaluate::{BrokenGroup, EvaluateError, Proof, random_feeds};
 use crate::model::Model;
 use crate::model::node::node_name;
 use crate::pipeline::record::{NOT_COMPARED, Record, Told};
 use crate::pipeline::session::{Broken, Session};
 use crate::plan::Plan;
-use crate::plan::search::halving::culprits;
 use crate::report::Verified;
 use crate::rewrite::{self, RewriteError};
 
 /// Runs of random inputs that the masked and the sliced model are compared on.
-const COMPARED_RUNS: u64 = 2;
+const COMPARED_RUNS: u8 = 2;
 
 /// Why there is no candidate.
 pub(in crate::pipeline) enum CandidateError {
@@ -54,32 +53,17 @@ fn sliced_and_verified(session: &Session<'_>, cut: &Cut) -> Result<Told<CutModel
         return Ok(Told::new(CutModel { model, verified: None }, record));
     }
     session.progress.phase("verify", None);
-    let verified = Some(record.timed(session, "verify", |_| compared(session, &model, cut))?);
+    let compare = |_: &mut Record| Ok::<_, Error>(proof(session, |proof| proof.compare(&model, cut))?);
+    let agreement = record.timed(session, "verify", compare)?;
+    let verified = Some(Verified { agreement, runs: usize::from(COMPARED_RUNS) });
     Ok(Told::new(CutModel { model, verified }, record))
 }
 
-fn compared(session: &Session<'_>, sliced: &Model, cut: &Cut) -> Result<Verified, Error> {
-    let masked = rewrite::mask(&session.model, &session.channels, cut)?;
-    let feeds = random_feeds(&session.model, &session.options.model.sizes, COMPARED_RUNS, session.options.seed);
-    let agreement = compare(session.engine.as_ref(), &masked, sliced, &feeds)?;
-    Ok(Verified { agreement, runs: feeds.len() })
-}
-
-fn cut_and_compared(session: &Session<'_>, cut: &Cut) -> Result<Verified, Error> {
-    compared(session, &rewrite::slice(&session.model, &session.channels, cut)?, cut)
-}
-
-/// The cut that makes a plan's changes in some groups only.
-fn cut_of_some(session: &Session<'_>, plan: &Plan, some: &[usize]) -> Cut {
-    let groups = session.channels.groups.iter().zip(&plan.groups).enumerate();
-    let kept: Vec<Vec<usize>> = groups
-        .map(
-            |(index, (group, planned))| {
-                if some.contains(&index) { planned.kept.clone() } else { (0..group.width()).collect() }
-            },
-        )
-        .collect();
-    Cut::new(&session.channels, &kept)
+/// Calls `f` with what cuts are proven by.
+fn proof<T>(session: &Session<'_>, f: impl FnOnce(Proof<'_>) -> T) -> T {
+    let Session { model, channels, options, .. } = session;
+    let feeds = &random_feeds(model, &options.model.sizes, COMPARED_RUNS.into(), options.seed);
+    f(Proof { model, channels, engine: session.engine.as_ref(), feeds })
 }
 
 /// The groups behind a failed rewrite or verification; the error itself if they cannot be told.
@@ -87,36 +71,29 @@ fn broken(session: &Session<'_>, plan: &Plan, error: Error) -> Result<Vec<Broken
     if !matches!(error, Error::Rewrite(RewriteError::Operand { .. }) | Error::Evaluate(_)) {
         return Err(error);
     }
-    let holds = |some: &[usize]| cut_and_compared(session, &cut_of_some(session, plan, some));
-    if let Err(whole) = holds(&[]) {
-        // The model does not even compare with itself: no group is to blame.
-        return Err(match whole {
-            Error::Evaluate(EvaluateError::Pruned(refusal)) => EvaluateError::Dense(refusal).into(),
-            _ => error,
-        });
-    }
-    let changed: Vec<usize> =
-        (0..plan.groups.len()).filter(|&group| plan.groups[group].kept.len() < plan.groups[group].width).collect();
-    let found = culprits(&changed, &mut |some| holds(some).is_ok());
+    let kept: Vec<Vec<usize>> = plan.groups.iter().map(|group| group.kept.clone()).collect();
+    let found = match proof(session, |proof| proof.broken_groups(&kept)) {
+        Ok(found) => found,
+        Err(EvaluateError::Pruned(refusal)) => return Err(EvaluateError::Dense(refusal).into()),
+        Err(_) => return Err(error),
+    };
     if found.is_empty() || session.interrupted().is_err() {
         return Err(error);
     }
-    let names = |group: usize| -> Vec<String> {
-        let producers = session.channels.groups[group].producers.iter();
-        producers.map(|slices| node_name(&session.model.graph().node[slices.operator])).collect()
-    };
-    // Left alone once already and broken again: another round would be the same.
-    let ignored = |name: &String| session.ignore.contains(&glob::Pattern::escape(name));
-    if found.iter().any(|&group| names(group).iter().all(ignored)) {
-        return Err(error);
+    let mut broken = Vec::new();
+    for BrokenGroup { group, alone } in found {
+        let own = &session.channels.groups[group];
+        let node = |operator: usize| node_name(&session.model.graph().node[operator]);
+        let producers: Vec<String> = own.producers.iter().map(|slices| node(slices.operator)).collect();
+        // Left alone once already and broken again: another round would be the same.
+        if producers.iter().all(|name| session.ignore.contains(&glob::Pattern::escape(name))) {
+            return Err(error);
+        }
+        let why = match alone.map(Error::from) {
+            Some(error) => error.cause().unwrap_or_else(|| error.to_string()),
+            None => "it does not go together with the cuts of other groups".into(),
+        };
+        broken.push(Broken { name: own.name.clone(), producers, why });
     }
-    let why = |group: usize| match holds(&[group]) {
-        Err(error) => error.cause().unwrap_or_else(|| error.to_string()),
-        Ok(_) => "it does not go together with the cuts of other groups".into(),
-    };
-    let broken = |group: usize| {
-        let name = session.channels.groups[group].name.clone();
-        Broken { name, producers: names(group), why: why(group) }
-    };
-    Ok(found.into_iter().map(broken).collect())
+    Ok(broken)
 }

@@ -1,7 +1,6 @@
 //! Accuracy of the pruned model, and how often it answers as the dense one.
 
 use super::Calibration;
-use super::calibrate::{calibration_images, held_out_images};
 use crate::error::Error;
 use crate::evaluate::{Predictions, class_scores};
 use crate::model::Model;
@@ -37,8 +36,8 @@ pub(in crate::pipeline) fn evaluate(
         // Labels say nothing about a map of scores or a list of boxes.
         return Ok(Told::new(Evaluated { dense, ..Evaluated::default() }, record));
     }
-    let images = if seen { calibration_images } else { held_out_images };
-    let indices = images(&source.dataset, &options.data, options.seed);
+    let (data, dataset, seed) = (&options.data, &source.dataset, options.seed);
+    let indices = if seen { data.calibration_images(dataset, seed) } else { data.held_out_images(dataset, seed) };
     let evaluated = record.timed(session, "evaluate", |_| {
         let passes = if seen || dense.is_some() { 1 } else { 2 };
         progress.phase("evaluate", Some(passes * indices.len() as u64));

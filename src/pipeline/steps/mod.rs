@@ -4,14 +4,13 @@ mod calibrate;
 mod class_report;
 mod cut;
 mod evaluate;
-mod group_weights;
 mod plan;
 mod repair;
 mod save;
 mod score;
 mod time;
 
-pub(super) use calibrate::{Calibration, calibrate, held_out_images, open_source};
+pub(super) use calibrate::{Calibration, calibrate, open_source};
 pub(super) use class_report::class_report;
 pub(super) use cut::{CandidateError, CutModel, cut};
 pub(super) use evaluate::{Evaluated, evaluate};

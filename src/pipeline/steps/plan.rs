@@ -4,15 +4,13 @@ use rayon::prelude::*;
 
 use super::Scored;
 use crate::channels::{Cut, Measure};
-use crate::engine::{EngineError, channel_block};
+use crate::engine::EngineError;
 use crate::error::Error;
 use crate::evaluate::{EvaluateError, Sensitivity};
-use crate::pipeline::options::{Criteria, RoundTo};
+use crate::pipeline::options::Criteria;
 use crate::pipeline::record::{Record, Told};
 use crate::pipeline::session::Session;
-use crate::plan::{
-    Allocation, Allocator, Budget, Curve, PLAN_SCHEMA_VERSION, Plan, PlanError, PlannedGroup, Rounding, choose,
-};
+use crate::plan::{Allocation, Allocator, Budget, Curve, PLAN_SCHEMA_VERSION, Plan, PlanError, PlannedGroup, choose};
 use crate::report::count;
 use crate::score::GroupScores;
 
@@ -49,7 +47,7 @@ pub(in crate::pipeline) fn plan(
             cost: &session.cost,
             scores: &values,
             allocation,
-            rounding: rounding(session, criteria),
+            rounding: criteria.round_to.rounding(session.engine.as_ref()),
             streams: criteria.streams,
             floor: criteria.floor,
             curves: &[],
@@ -138,16 +136,6 @@ fn sensitivities(
         Ok(curves) => Ok(Measured::New(curves)),
         Err(EvaluateError::Engine(why)) => Ok(Measured::Refused(why)),
         Err(error) => Err(error.into()),
-    }
-}
-
-fn rounding(session: &Session<'_>, criteria: &Criteria) -> Rounding {
-    match criteria.round_to {
-        RoundTo::Multiple(step) => Rounding { block: step.max(1), multiple: step.max(1) },
-        RoundTo::Auto => {
-            let found = channel_block(session.engine.as_ref());
-            Rounding { block: found.block, multiple: found.multiple }
-        }
     }
 }
 

@@ -2,28 +2,26 @@
 
 use std::path::Path;
 
-use crate::calibration::{Dataset, DatasetOptions};
-use crate::error::Error;
-use crate::evaluate::Paired;
-use crate::pipeline::options::{DataOptions, PruneOptions};
+use super::{DataOptions, EvaluateError, Paired};
 
 /// Images that are held out of the calibration images at most, unless told otherwise.
 const MOST: usize = 5000;
 
-/// Options of a run in which a part of the calibration images is held out, and a line that tells a person.
-pub(in crate::pipeline) struct SetAside {
-    pub(in crate::pipeline) options: PruneOptions,
-    pub(in crate::pipeline) note: String,
+/// A part of the calibration images that is held out.
+#[derive(Debug, Clone)]
+pub struct SetAside {
+    /// The images, parted.
+    pub data: DataOptions,
+    /// What a person should know.
+    pub note: String,
 }
 
-/// Checks the images that a bound on the loss of accuracy is judged on. Without held-out images a part of the calibration
+/// Checks the images on which a loss of at most `points` of accuracy is to be shown. Without held-out images a part of the calibration
 /// images is set aside.
 ///
 /// # Errors
 /// If there are no labelled images, or too few for the bound.
-pub(in crate::pipeline) fn set_aside(options: &PruneOptions) -> Result<Option<SetAside>, Error> {
-    let Some(points) = options.goals.max_drop else { return Ok(None) };
-    let data = &options.data;
+pub fn set_aside(data: &DataOptions, points: f64) -> Result<Option<SetAside>, EvaluateError> {
     if let Some(eval) = &data.eval {
         let labelled = labelled(eval, data)?.labelled;
         suffices(labelled.min(data.eval_samples.unwrap_or(labelled)), points)?;
@@ -48,7 +46,7 @@ pub(in crate::pipeline) fn set_aside(options: &PruneOptions) -> Result<Option<Se
         eval_samples: Some(held_out),
         ..data.clone()
     };
-    Ok(Some(SetAside { options: PruneOptions { data, ..options.clone() }, note }))
+    Ok(Some(SetAside { data, note }))
 }
 
 /// Images of a data set.
@@ -57,9 +55,8 @@ struct Counts {
     all: usize,
 }
 
-fn labelled(path: &Path, data: &DataOptions) -> Result<Counts, Error> {
-    let options = DatasetOptions { classes: data.classes.clone(), strict: data.strict };
-    let dataset = Dataset::open(path, &options)?;
+fn labelled(path: &Path, data: &DataOptions) -> Result<Counts, EvaluateError> {
+    let dataset = data.open(path)?;
     let count = (0..dataset.len()).filter(|&item| dataset.label(item).is_some()).count();
     if count == 0 {
         return Err(unlabelled(&format!("those in `{}` have no labels", path.display())));
@@ -67,12 +64,12 @@ fn labelled(path: &Path, data: &DataOptions) -> Result<Counts, Error> {
     Ok(Counts { labelled: count, all: dataset.len() })
 }
 
-fn suffices(images: usize, points: f64) -> Result<(), Error> {
+fn suffices(images: usize, points: f64) -> Result<(), EvaluateError> {
     let fewest = Paired::fewest(points);
     if images >= fewest {
         return Ok(());
     }
-    Err(Error::Usage {
+    Err(EvaluateError::Usage {
         what: format!("{images} held-out images cannot show a loss of at most {points} points"),
         help: format!(
             "it takes {fewest} at least: give more labelled images with `--eval DIR`, or a larger `--max-drop`"
@@ -81,8 +78,8 @@ fn suffices(images: usize, points: f64) -> Result<(), Error> {
 }
 
 /// What a bound on the loss of accuracy wants.
-fn unlabelled(why: &str) -> Error {
-    Error::Usage {
+fn unlabelled(why: &str) -> EvaluateError {
+    EvaluateError::Usage {
         what: format!("`--max-drop` needs labelled images, and {why}"),
         help: "give held-out images in class folders with `--eval DIR`".into(),
     }
