@@ -4,7 +4,6 @@
 //! step tells comes back with its result ([`record::Told`]), and the commands merge it in order.
 
 mod commands;
-mod memory;
 mod options;
 mod progress;
 mod reading;

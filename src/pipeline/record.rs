@@ -25,12 +25,12 @@ impl Record {
     ///
     /// # Errors
     /// What `f` returns, and on interruption.
-    pub(super) fn timed<T, E: From<Error>>(
+    pub(super) fn timed<T>(
         &mut self,
         session: &Session<'_>,
         phase: &str,
-        f: impl FnOnce(&mut Self) -> Result<T, E>,
-    ) -> Result<T, E> {
+        f: impl FnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         session.interrupted()?;
         let begin = Instant::now();
         let result = f(self);
@@ -60,9 +60,30 @@ pub(super) struct Told<T> {
     record: Record,
 }
 
+impl Session<'_> {
+    /// Runs a step of one phase.
+    ///
+    /// # Errors
+    /// What `f` returns, and on interruption.
+    pub(super) fn step<T>(
+        &self,
+        phase: &str,
+        f: impl FnOnce(&mut Record) -> Result<T, Error>,
+    ) -> Result<Told<T>, Error> {
+        let mut record = Record::default();
+        let value = record.timed(self, phase, f)?;
+        Ok(Told { value, record })
+    }
+}
+
 impl<T> Told<T> {
     pub(super) fn new(value: T, record: Record) -> Self {
         Self { value, record }
+    }
+
+    /// A result with nothing to tell.
+    pub(super) fn quiet(value: T) -> Self {
+        Self::new(value, Record::default())
     }
 
     /// The result; what was told goes to the caller's record.

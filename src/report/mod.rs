@@ -9,7 +9,6 @@ mod inspection;
 mod json;
 mod markdown;
 mod memory;
-mod number;
 mod protection;
 mod repair;
 #[cfg(test)]
@@ -24,6 +23,7 @@ mod text;
 mod times;
 
 pub use crate::bench::latency::LatencyChange;
+pub use crate::number::{bytes, count};
 pub use classes::{ClassEdge, ClassMerge, Classwise, FollowedClass, GroupClasses, classes_svg};
 pub use dependencies::{Dot, Drawing, Svg};
 pub(crate) use figures::Figures;
@@ -35,7 +35,7 @@ pub use json::Json;
 pub use markdown::Markdown;
 pub(crate) use markdown::{lost_most, not_faster};
 pub use memory::peak_memory_bytes;
-pub use number::{budget_in_words, bytes, count, goals_in_words};
+
 pub use protection::protection_reasons;
 pub use repair::Repair;
 pub use schema::json_schema;

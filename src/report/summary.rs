@@ -10,10 +10,11 @@ use super::Repair;
 use super::{Classwise, Searched};
 use crate::bench::latency::{Comparison, LatencyChange};
 use crate::bench::profile::Profile;
-use crate::channels::{Protected, Scope};
+use crate::channels::{Group, Protected, Scope};
 use crate::engine::EngineInfo;
 use crate::evaluate::{Accuracy, Agreement, ClassAccuracy, EvaluateError, Predictions, weights_of_outputs};
-use crate::plan::{Allocation, Rounding};
+use crate::plan::{Allocation, Plan, PlannedGroup, Rounding};
+use crate::score::GroupScores;
 
 /// Version of the form of [`Summary`]. Grows when a field changes its meaning or goes; new fields may appear.
 pub const REPORT_SCHEMA_VERSION: u32 = 1;
@@ -145,6 +146,21 @@ pub struct GroupChange {
     /// What the scores are and how they came about.
     #[serde(default)]
     pub scores: String,
+}
+
+impl GroupChange {
+    /// The groups of a plan.
+    pub fn all(groups: &[Group], plan: &Plan, scores: &[GroupScores]) -> Vec<Self> {
+        let change = |((group, planned), own): ((&Group, &PlannedGroup), &GroupScores)| Self {
+            name: group.name.clone(),
+            scope: group.scope,
+            width_before: group.width(),
+            width_after: planned.kept.len(),
+            members: group.producers.len() + group.parameters.len() + group.consumers.len(),
+            scores: own.explanation.clone(),
+        };
+        groups.iter().zip(&plan.groups).zip(scores).map(change).collect()
+    }
 }
 
 /// What was calibrated on.

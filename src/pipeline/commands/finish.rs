@@ -1,6 +1,5 @@
 //! What is done with a candidate that was chosen: evaluated, saved, timed, reported.
 
-use crate::channels::Group;
 use crate::error::Error;
 use crate::evaluate::Predictions;
 use crate::pipeline::record::Record;
@@ -8,12 +7,10 @@ use crate::pipeline::search::{Candidate, Chosen, slower};
 use crate::pipeline::session::{FileDigest, Session};
 use crate::pipeline::steps::{Evaluated, Scored, TimedModels, class_report, evaluate, save, time};
 use crate::pipeline::writing::Files;
-use crate::plan::{Plan, PlannedGroup};
 use crate::report::{
     Change, Classwise, FileInfo, GroupChange, ProtectedChannels, REPORT_SCHEMA_VERSION, Searched, Summary,
-    budget_in_words, peak_memory_bytes,
+    peak_memory_bytes,
 };
-use crate::score::GroupScores;
 
 /// A pruned model's report.
 pub(super) struct Finished {
@@ -81,11 +78,11 @@ fn summary(session: &Session<'_>, scored: &Scored<'_>, outcome: Outcome, record:
         accuracy: accuracy.accuracy,
         agreement: accuracy.agreement,
         criterion: plan.criterion.clone(),
-        budget: budget_in_words(&plan.budget),
+        budget: plan.budget.describe(),
         searched,
         allocation: plan.allocation,
         rounding: plan.rounding,
-        groups: groups(session, &plan, &scored.scores),
+        groups: GroupChange::all(&channels.groups, &plan, &scored.scores),
         classwise,
         protected: channels.protected.iter().map(ProtectedChannels::from).collect(),
         calibration: scored.calibration.map(|own| own.describe(&options.data)),
@@ -98,16 +95,4 @@ fn summary(session: &Session<'_>, scored: &Scored<'_>, outcome: Outcome, record:
         timings_s: record.timings.clone(),
         peak_memory_bytes: peak_memory_bytes(),
     }
-}
-
-fn groups(session: &Session<'_>, plan: &Plan, scores: &[GroupScores]) -> Vec<GroupChange> {
-    let change = |((group, planned), own): ((&Group, &PlannedGroup), &GroupScores)| GroupChange {
-        name: group.name.clone(),
-        scope: group.scope,
-        width_before: group.width(),
-        width_after: planned.kept.len(),
-        members: group.producers.len() + group.parameters.len() + group.consumers.len(),
-        scores: own.explanation.clone(),
-    };
-    session.channels.groups.iter().zip(&plan.groups).zip(scores).map(change).collect()
 }

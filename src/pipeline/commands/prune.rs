@@ -26,7 +26,7 @@ pub fn prune(options: &PruneOptions, progress: &dyn Progress, cancel: &AtomicBoo
 }
 
 /// As [`prune`], with a given way to compare times.
-pub(in crate::pipeline) fn prune_watched(options: &PruneOptions, watch: Watch<'_>) -> Result<Summary, Error> {
+pub(crate) fn prune_watched(options: &PruneOptions, watch: Watch<'_>) -> Result<Summary, Error> {
     options.files().check(options)?;
     check_images(options)?;
     let parted = options.goals.max_drop.map(|points| set_aside(&options.data, points)).transpose()?.flatten();

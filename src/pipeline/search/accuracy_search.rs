@@ -1,7 +1,7 @@
 //! Candidates by the accuracy that they lose: pruned, repaired, and compared with the dense model on held-out images.
 
 use super::planner::Planner;
-use super::{Bound, Findings, Found, make_last};
+use super::{Bound, Findings, Found, make_last, tried};
 use crate::error::Error;
 use crate::evaluate::{EvaluateError, Predictions, Source};
 use crate::model::Model;
@@ -9,7 +9,7 @@ use crate::pipeline::session::Session;
 use crate::pipeline::steps::{CandidateError, Proposal};
 use crate::plan::PlanError;
 use crate::plan::search::drop::{LEAST_SHARE, Test, shares, strongest_accepted};
-use crate::report::{Loss, Tried, budget_in_words};
+use crate::report::{Loss, Tried};
 
 /// The strongest candidate within the bound on the loss.
 pub(super) struct WithinLoss {
@@ -73,14 +73,7 @@ pub(super) fn within_loss(
         let loss = Loss::from(dense.paired(&held_out.predictions(planner, &candidate.pruned)?));
         mildest.get_or_insert(loss);
         let accepted = loss.upper <= points;
-        findings.tried.push(Tried {
-            budget: budget_in_words(&candidate.proposal.plan.budget),
-            macs: session.macs_share(&candidate.proposal.cut),
-            bytes: None,
-            latency: None,
-            loss: Some(loss),
-            accepted,
-        });
+        findings.tried.push(Tried { loss: Some(loss), ..tried(session, &candidate.proposal, accepted) });
         Ok::<_, CandidateError>(if accepted { Test::Accepted(candidate) } else { Test::Refused })
     })?;
     let Some(candidate) = best else { return Err(nothing_within(points, mildest)) };

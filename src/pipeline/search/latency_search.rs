@@ -2,7 +2,7 @@
 
 use super::give_back::give_back;
 use super::planner::Planner;
-use super::{Findings, widths};
+use super::{Findings, tried, widths};
 use crate::bench::latency::{InParts, Interval, LatencyChange, TimingOptions, percentile};
 use crate::engine::Tensor;
 use crate::error::Error;
@@ -10,7 +10,7 @@ use crate::model::Model;
 use crate::pipeline::steps::{CandidateError, Proposal};
 use crate::plan::search::latency::{Found, Precision, Timing, WITHIN, between, nearest, search, unsure};
 use crate::plan::{LatencyTarget, Limits, Plan, PlanError};
-use crate::report::{Tried, budget_in_words};
+use crate::report::Tried;
 use crate::rewrite;
 
 /// A plan that was timed.
@@ -49,12 +49,8 @@ pub(super) fn land_latency(
     let mut findings = Findings::default();
     findings.warnings.extend(found.shortfall(target).map(|why| format!("the latency x{target:.2} {why}")));
     let tried = |(number, own): (usize, &TimedPlan)| Tried {
-        budget: budget_in_words(&own.proposal.plan.budget),
-        macs: session.macs_share(&own.proposal.cut),
-        bytes: None,
         latency: Some(own.ratio),
-        loss: None,
-        accepted: number == plan,
+        ..tried(session, &own.proposal, number == plan)
     };
     findings.tried.extend(timed.iter().enumerate().map(tried));
     let chosen = timed.swap_remove(plan);
@@ -178,29 +174,21 @@ impl TimedPlans<'_, '_> {
 
     /// Where the stairs of whole plans leave the target out, widens the plan below it group by group.
     fn fill_gap(&mut self, found: Found, target: f64) -> Result<Found, Error> {
-        let Found::Gap(below, above) = found else { return Ok(found) };
+        let Found::Gap(below, _) = found else { return Ok(found) };
         let TimedPlan { proposal, limits, .. } = &self.timed[below.plan];
         let (narrow, limits) = (proposal.plan.clone(), *limits);
-        let wider = wider(&narrow, &self.timed);
+        let others: Vec<&Plan> = self.timed.iter().map(|own| &own.proposal.plan).collect();
+        let wider = narrow.wider(&others);
         let first = self.timed.len();
         between(target, wider.len(), |parts| {
             let mut plan = narrow.clone();
-            for (group, kept) in parts.iter().map(|&part| &wider[part]) {
-                plan.groups[*group].kept.clone_from(kept);
+            for own in parts.iter().map(|&part| &wider[part]) {
+                plan.groups[own.group].kept.clone_from(&own.kept);
             }
             self.time_widened(plan, limits)
         })?;
-        let best = (first..self.timed.len()).filter(|&plan| self.timed[plan].ratio.median <= target);
-        let best = best.max_by(|&a, &b| self.timed[a].ratio.median.total_cmp(&self.timed[b].ratio.median));
-        let Some(plan) = best else { return Ok(found) };
-        let timing = Timing { plan, ratio: self.timed[plan].ratio.median };
-        Ok(if timing.ratio >= (1.0 - WITHIN) * target {
-            Found::Met(timing)
-        } else if timing.ratio > below.ratio {
-            Found::Gap(timing, above)
-        } else {
-            found
-        })
+        let widened = self.timed.iter().enumerate().skip(first);
+        Ok(found.filled(target, widened.map(|(plan, own)| Timing { plan, ratio: own.ratio.median })))
     }
 
     /// Times a widened plan, unless it costs more than the bound allows.
@@ -219,28 +207,12 @@ impl TimedPlans<'_, '_> {
 }
 
 /// What to say where a model that was found fast enough is clearly slower when it is timed for the report.
-pub(in crate::pipeline) fn slower(target: LatencyTarget, found: &LatencyChange) -> Option<String> {
-    let least = match target {
-        LatencyTarget::Share(share) => found.ratio_low / share,
-        LatencyTarget::Ms(ms) => found.after * found.ratio_low / found.ratio / ms,
-    };
+pub(crate) fn slower(target: LatencyTarget, found: &LatencyChange) -> Option<String> {
+    let least = target.exceeded_by(found.after, found.ratio, found.ratio_low);
     (least > 1.0 + WITHIN).then(|| {
         format!(
             "timed again at the end, the model takes x{:.2} [{:.2}, {:.2}]: other programs, or the repair, take the time",
             found.ratio, found.ratio_low, found.ratio_high
         )
     })
-}
-
-/// For every group that is cut the channels of the next wider form that some timed plan has, else all of them; the
-/// groups that gain fewest come first.
-fn wider(narrow: &Plan, timed: &[TimedPlan]) -> Vec<(usize, Vec<usize>)> {
-    let mut found: Vec<(usize, Vec<usize>)> = Vec::new();
-    for (group, own) in narrow.groups.iter().enumerate().filter(|(_, own)| own.kept.len() < own.width) {
-        let others = timed.iter().map(|other| &other.proposal.plan.groups[group].kept);
-        let next = others.filter(|kept| kept.len() > own.kept.len()).min_by_key(|kept| kept.len());
-        found.push((group, next.cloned().unwrap_or_else(|| (0..own.width).collect())));
-    }
-    found.sort_by_key(|(group, kept)| kept.len() - narrow.groups[*group].kept.len());
-    found
 }

@@ -21,7 +21,7 @@ use crate::channels::Measure;
 use crate::error::Error;
 use crate::evaluate::{Predictions, class_scores};
 use crate::plan::{Goals, Limits, PlanError};
-use crate::report::{Searched, Tried, goals_in_words};
+use crate::report::{Searched, Tried};
 
 /// The candidate that is taken, and how it was found.
 pub(super) struct Chosen {
@@ -140,7 +140,7 @@ fn reach(planner: &mut Planner<'_>, goals: Goals) -> Result<Chosen, CandidateErr
             found.candidate
         }
     };
-    let searched = Some(Searched { goal: goals_in_words(&goals), candidates: findings.tried });
+    let searched = Some(Searched { goal: goals.describe(), candidates: findings.tried });
     Ok(Chosen { candidate, searched, warnings: findings.warnings, dense })
 }
 
@@ -162,4 +162,10 @@ fn nothing() -> Error {
 /// Pruning units that a plan keeps of each group.
 fn widths(proposal: &Proposal) -> Vec<usize> {
     proposal.plan.groups.iter().map(|group| group.kept.len()).collect()
+}
+
+/// A plan that was tried, before what was measured of it is filled in.
+fn tried(session: &Session<'_>, proposal: &Proposal, accepted: bool) -> Tried {
+    let (budget, macs) = (proposal.plan.budget.describe(), session.macs_share(&proposal.cut));
+    Tried { budget, macs, bytes: None, latency: None, loss: None, accepted }
 }

@@ -10,30 +10,30 @@ use crate::plan::{Curve, Limits, PlanError};
 use crate::report::{Repair, Verified};
 
 /// A pruned model, verified and repaired.
-pub(in crate::pipeline) struct Candidate {
-    pub(in crate::pipeline) proposal: Proposal,
-    pub(in crate::pipeline) pruned: Model,
-    pub(in crate::pipeline) verification: Option<Verified>,
-    pub(in crate::pipeline) repair: Repair,
+pub(crate) struct Candidate {
+    pub(crate) proposal: Proposal,
+    pub(crate) pruned: Model,
+    pub(crate) verification: Option<Verified>,
+    pub(crate) repair: Repair,
 }
 
 /// Makes plans and candidates from one set of scores, and keeps what the steps told.
-pub(in crate::pipeline) struct Planner<'s> {
-    pub(in crate::pipeline) session: &'s Session<'s>,
-    pub(in crate::pipeline) scored: &'s Scored<'s>,
+pub(crate) struct Planner<'s> {
+    pub(crate) session: &'s Session<'s>,
+    pub(crate) scored: &'s Scored<'s>,
     /// What all steps so far told.
-    pub(in crate::pipeline) record: Record,
+    pub(crate) record: Record,
     /// Sensitivities of the scores, once a plan wanted them.
     curves: Option<Vec<Curve>>,
 }
 
 impl<'s> Planner<'s> {
-    pub(in crate::pipeline) fn new(session: &'s Session<'s>, scored: &'s Scored<'s>) -> Self {
+    pub(crate) fn new(session: &'s Session<'s>, scored: &'s Scored<'s>) -> Self {
         Self { session, scored, record: Record::default(), curves: None }
     }
 
     /// A result with everything that was told on the way.
-    pub(in crate::pipeline) fn told<T>(self, value: T) -> Told<T> {
+    pub(crate) fn told<T>(self, value: T) -> Told<T> {
         Told::new(value, self.record)
     }
 
@@ -46,12 +46,12 @@ impl<'s> Planner<'s> {
     }
 
     /// The plan of a budget.
-    pub(in crate::pipeline) fn plan(&mut self, criteria: &Criteria) -> Result<Proposal, Error> {
+    pub(crate) fn plan(&mut self, criteria: &Criteria) -> Result<Proposal, Error> {
         Ok(self.planned(criteria)??)
     }
 
     /// The plan of a budget; `None` where it leaves every channel.
-    pub(in crate::pipeline) fn plan_if_any(&mut self, criteria: &Criteria) -> Result<Option<Proposal>, Error> {
+    pub(crate) fn plan_if_any(&mut self, criteria: &Criteria) -> Result<Option<Proposal>, Error> {
         Ok(self.planned(criteria)?.ok())
     }
 
@@ -62,12 +62,12 @@ impl<'s> Planner<'s> {
     }
 
     /// Slices and proves that the result is the masked original.
-    pub(in crate::pipeline) fn cut(&mut self, proposal: &Proposal) -> Result<CutModel, CandidateError> {
+    pub(crate) fn cut(&mut self, proposal: &Proposal) -> Result<CutModel, CandidateError> {
         Ok(cut(self.session, proposal)?.merge_into(&mut self.record))
     }
 
     /// Cuts, and repairs as far as the options say.
-    pub(in crate::pipeline) fn make(&mut self, proposal: Proposal) -> Result<Candidate, CandidateError> {
+    pub(crate) fn make(&mut self, proposal: Proposal) -> Result<Candidate, CandidateError> {
         let coarse = self.make_coarse(proposal)?;
         Ok(self.finish_repair(coarse)?)
     }

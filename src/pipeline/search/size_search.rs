@@ -1,13 +1,13 @@
 //! Candidates by the size of their file.
 
 use super::planner::{Candidate, Planner};
-use super::{Bound, Findings, Found, make_last};
+use super::{Bound, Findings, Found, make_last, tried};
 use crate::error::Error;
 use crate::pipeline::session::Session;
 use crate::pipeline::steps::{CandidateError, Proposal};
 use crate::plan::search::size::{FileSize, fit};
 use crate::plan::{Limits, PlanError, Target};
-use crate::report::{Tried, budget_in_words, bytes};
+use crate::report::{Tried, bytes};
 use crate::rewrite;
 
 /// Times that a candidate is made anew because the repair made its file too large.
@@ -42,7 +42,7 @@ pub(super) fn fit_size(planner: &mut Planner<'_>, unbounded: Limits, most: u64) 
     let found = fit(most, session.file.bytes, |share| {
         let Some(proposal) = planner.plan_within(at(share), false)? else { return Ok::<_, Error>(session.file.bytes) };
         let size = rewrite::slice(&session.model, &session.channels, &proposal.cut)?.saved_bytes()?;
-        findings.tried.push(tried(session, &proposal, size, size <= most));
+        findings.tried.push(Tried { bytes: Some(size), ..tried(session, &proposal, size <= most) });
         Ok(size)
     })?;
     let FileSize { share, bytes: size } = found;
@@ -77,7 +77,8 @@ pub(super) fn make_within(
         if size <= most || smallest.is_some_and(|smallest| smallest > most) {
             break;
         }
-        found.findings.tried.push(tried(planner.session, &found.candidate.proposal, size, false));
+        let too_large = tried(planner.session, &found.candidate.proposal, false);
+        found.findings.tried.push(Tried { bytes: Some(size), ..too_large });
         let sized = fit_size(planner, bound.limits, most.saturating_sub(size - most))?;
         bound.limits = sized.limits;
         found.findings.merge(sized.findings);
@@ -95,15 +96,4 @@ pub(super) fn too_large(candidate: &Candidate, most: Option<u64>) -> Result<Opti
         let (size, most) = (bytes(size as f64), bytes(most as f64));
         format!("the file has {size} with the repair, {most} were asked for")
     }))
-}
-
-fn tried(session: &Session<'_>, proposal: &Proposal, size: u64, accepted: bool) -> Tried {
-    Tried {
-        budget: budget_in_words(&proposal.plan.budget),
-        macs: session.macs_share(&proposal.cut),
-        bytes: Some(size),
-        latency: None,
-        loss: None,
-        accepted,
-    }
 }

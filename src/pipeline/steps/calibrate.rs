@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use crate::error::Error;
-use crate::evaluate::{Classes, DataOptions, Observed, Source, Wanted, class_scores, weights_of_images};
-use crate::pipeline::memory::Shares;
+use crate::evaluate::{Classes, DataOptions, Observed, Shares, Source, Wanted, class_scores, weights_of_images};
 use crate::pipeline::record::{Record, Told};
 use crate::pipeline::session::Session;
 use crate::plan::Allocation;
@@ -13,17 +12,17 @@ use crate::report::{Calibrated, bytes};
 use crate::score::Needs;
 
 /// What the calibration images say.
-pub(in crate::pipeline) struct Calibration {
-    pub(in crate::pipeline) source: Source,
-    pub(in crate::pipeline) observed: Observed,
-    pub(in crate::pipeline) classes: Classes,
+pub(crate) struct Calibration {
+    pub(crate) source: Source,
+    pub(crate) observed: Observed,
+    pub(crate) classes: Classes,
     /// What each part of the run may hold.
-    pub(in crate::pipeline) shares: Shares,
+    pub(crate) shares: Shares,
 }
 
 impl Calibration {
     /// For the report.
-    pub(in crate::pipeline) fn describe(&self, options: &DataOptions) -> Calibrated {
+    pub(crate) fn describe(&self, options: &DataOptions) -> Calibrated {
         Calibrated {
             path: options.data.clone().unwrap_or_default(),
             source: self.source.dataset.source().to_owned(),
@@ -36,39 +35,34 @@ impl Calibration {
 }
 
 /// Opens a data set, and says how its images become inputs.
-pub(in crate::pipeline) fn open_source(
-    session: &Session<'_>,
-    path: Option<&Path>,
-) -> Result<Told<Option<Source>>, Error> {
-    let mut record = Record::default();
-    let Some(path) = path else { return Ok(Told::new(None, record)) };
+pub(crate) fn open_source(session: &Session<'_>, path: Option<&Path>) -> Result<Told<Option<Source>>, Error> {
+    let Some(path) = path else { return Ok(Told::quiet(None)) };
     let source = session.source(path)?;
     session.progress.say(&format!("preprocessing: {}", source.preprocess.describe()));
-    record.notes.extend(source.dataset.notes().iter().cloned());
+    let record = Record { notes: source.dataset.notes().to_vec(), ..Record::default() };
     Ok(Told::new(Some(source), record))
 }
 
 /// Runs the dense model over the calibration images, if there are some.
-pub(in crate::pipeline) fn calibrate(
+pub(crate) fn calibrate(
     session: &Session<'_>,
     source: Option<Source>,
     needs: Needs,
 ) -> Result<Told<Option<Calibration>>, Error> {
-    let mut record = Record::default();
-    let Some(source) = source else { return Ok(Told::new(None, record)) };
-    let shares = Shares::new(session, &source)?;
-    let (observed, classes) = record.timed(session, "calibrate", |record| {
-        let indices = session.options.data.calibration_images(&source.dataset, session.options.seed);
+    let Some(source) = source else { return Ok(Told::quiet(None)) };
+    let Session { model, channels, options, .. } = session;
+    let shares = Shares::new(model, channels, session.file.bytes, &source, options.memory)?;
+    session.step("calibrate", |record| {
+        let indices = options.data.calibration_images(&source.dataset, options.seed);
         let mut classes = classes(session, &source, &indices, needs)?;
-        let weights = &session.options.criteria.class_weights;
+        let weights = &options.criteria.class_weights;
         classes.image_weights = weights_of_images(weights, &classes, source.dataset.class_names())?;
         let wanted = wanted(session, needs, indices.len(), &classes, shares)?;
         record.notes.extend(narrowed(wanted.moments.as_ref(), shares));
         let sorted = classes.sorted(&indices);
         session.progress.phase("calibrate", Some(sorted.len() as u64));
-        let observed =
-            session.pass(&source, &sorted, |pass| pass.observe(&session.model, &session.channels, &classes, wanted))?;
-        if let Some(scores) = class_scores(&session.model, &session.channels) {
+        let observed = session.pass(&source, &sorted, |pass| pass.observe(model, channels, &classes, wanted))?;
+        if let Some(scores) = class_scores(model, channels) {
             observed.predictions.refuse_near_chance(scores)?;
         }
         if !observed.skipped.names.is_empty() {
@@ -76,9 +70,8 @@ pub(in crate::pipeline) fn calibrate(
             record.notes.push(format!("{} images could not be read: {names}", observed.skipped.names.len()));
         }
         record.notes.extend(classes.notes.iter().cloned());
-        Ok::<_, Error>((observed, classes))
-    })?;
-    Ok(Told::new(Some(Calibration { source, observed, classes, shares }), record))
+        Ok(Some(Calibration { source, observed, classes, shares }))
+    })
 }
 
 /// Which class every image belongs to: by the labels where they suffice, else by the dense model's outputs on the images.

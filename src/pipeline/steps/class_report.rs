@@ -9,7 +9,7 @@ use crate::statistics::Centring;
 
 /// The classes' part of the report, for a plan or with everything kept; `None` where there are fewer than two, or nothing
 /// was gathered about them.
-pub(in crate::pipeline) fn class_report(
+pub(crate) fn class_report(
     session: &Session<'_>,
     scored: &Scored<'_>,
     plan: Option<&Plan>,

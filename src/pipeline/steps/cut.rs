@@ -16,7 +16,7 @@ use crate::rewrite::{self, RewriteError};
 const COMPARED_RUNS: u8 = 2;
 
 /// Why there is no candidate.
-pub(in crate::pipeline) enum CandidateError {
+pub(crate) enum CandidateError {
     /// Cuts of these groups do not hold; the rest is to be planned anew.
     Broken(Vec<Broken>),
     /// Anything else.
@@ -30,13 +30,13 @@ impl<E: Into<Error>> From<E> for CandidateError {
 }
 
 /// A sliced model, and how well it agrees with the masked one.
-pub(in crate::pipeline) struct CutModel {
-    pub(in crate::pipeline) model: Model,
-    pub(in crate::pipeline) verified: Option<Verified>,
+pub(crate) struct CutModel {
+    pub(crate) model: Model,
+    pub(crate) verified: Option<Verified>,
 }
 
 /// Slices, and proves that the result is the masked original.
-pub(in crate::pipeline) fn cut(session: &Session<'_>, proposal: &Proposal) -> Result<Told<CutModel>, CandidateError> {
+pub(crate) fn cut(session: &Session<'_>, proposal: &Proposal) -> Result<Told<CutModel>, CandidateError> {
     match sliced_and_verified(session, &proposal.cut) {
         Err(error) => Err(CandidateError::Broken(broken(session, &proposal.plan, error)?)),
         Ok(done) => Ok(done),
@@ -53,7 +53,7 @@ fn sliced_and_verified(session: &Session<'_>, cut: &Cut) -> Result<Told<CutModel
         return Ok(Told::new(CutModel { model, verified: None }, record));
     }
     session.progress.phase("verify", None);
-    let compare = |_: &mut Record| Ok::<_, Error>(proof(session, |proof| proof.compare(&model, cut))?);
+    let compare = |_: &mut Record| Ok(proof(session, |proof| proof.compare(&model, cut))?);
     let agreement = record.timed(session, "verify", compare)?;
     let verified = Some(Verified { agreement, runs: usize::from(COMPARED_RUNS) });
     Ok(Told::new(CutModel { model, verified }, record))

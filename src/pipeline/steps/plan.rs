@@ -3,42 +3,40 @@
 use rayon::prelude::*;
 
 use super::Scored;
-use crate::channels::{Cut, Measure};
+use crate::channels::Cut;
 use crate::engine::EngineError;
 use crate::error::Error;
 use crate::evaluate::{EvaluateError, Sensitivity};
 use crate::pipeline::options::Criteria;
-use crate::pipeline::record::{Record, Told};
+use crate::pipeline::record::Told;
 use crate::pipeline::session::Session;
-use crate::plan::{Allocation, Allocator, Budget, Curve, PLAN_SCHEMA_VERSION, Plan, PlanError, PlannedGroup, choose};
-use crate::report::count;
+use crate::plan::{Allocation, Allocator, Curve, PLAN_SCHEMA_VERSION, Plan, PlanError, PlannedGroup, choose};
 use crate::score::GroupScores;
 
 /// A plan with what a person should know about it.
 #[derive(Debug, Clone)]
-pub(in crate::pipeline) struct Proposal {
-    pub(in crate::pipeline) plan: Plan,
-    pub(in crate::pipeline) cut: Cut,
-    pub(in crate::pipeline) warnings: Vec<String>,
+pub(crate) struct Proposal {
+    pub(crate) plan: Plan,
+    pub(crate) cut: Cut,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// What came of planning.
-pub(in crate::pipeline) struct Planned {
+pub(crate) struct Planned {
     /// The plan, or why the budget leaves every channel.
-    pub(in crate::pipeline) proposal: Result<Proposal, PlanError>,
+    pub(crate) proposal: Result<Proposal, PlanError>,
     /// Sensitivities of these scores, if they were measured for this plan or before: the next plan's input.
-    pub(in crate::pipeline) curves: Option<Vec<Curve>>,
+    pub(crate) curves: Option<Vec<Curve>>,
 }
 
 /// Plans a budget. `curves`: those that an earlier plan of the same scores came with.
-pub(in crate::pipeline) fn plan(
+pub(crate) fn plan(
     session: &Session<'_>,
     scored: &Scored<'_>,
     criteria: &Criteria,
     curves: Option<Vec<Curve>>,
 ) -> Result<Told<Planned>, Error> {
-    let mut record = Record::default();
-    let planned = record.timed(session, "plan", |record| {
+    session.step("plan", |record| {
         let images = scored.calibration.is_some_and(|own| !own.observed.batches.is_empty());
         let allocation = session.allocation(criteria, images);
         let values = compared(scored, allocation)?;
@@ -68,14 +66,13 @@ pub(in crate::pipeline) fn plan(
         }
         let raised: Vec<Curve> = curves.iter().flatten().map(|own| own.raised(criteria.loss_power)).collect();
         allocator.curves = &raised;
-        let proposal = match widths(&allocator, criteria) {
+        let proposal = match allocator.cutting_widths(&criteria.budget, criteria.whole_steps) {
             Ok(widths) => Ok(propose(session, scored, criteria, &allocator, &widths)?),
             Err(nothing @ PlanError::Nothing { .. }) => Err(nothing),
             Err(error) => return Err(error.into()),
         };
-        Ok::<_, Error>(Planned { proposal, curves })
-    })?;
-    Ok(Told::new(planned, record))
+        Ok(Planned { proposal, curves })
+    })
 }
 
 /// Scores as the allocation compares them.
@@ -111,9 +108,8 @@ fn sensitivities(
     least: &[Option<usize>],
     known: Option<&[Curve]>,
 ) -> Result<Measured, Error> {
-    let covered = |(curve, least): (&Curve, &Option<usize>)| least.is_none() || curve.points.len() > 1;
     let Some(calibration) = scored.calibration else { return Ok(Measured::Known) };
-    if known.is_some_and(|known| known.iter().zip(least).all(covered)) {
+    if known.is_some_and(|known| Curve::cover(known, least)) {
         return Ok(Measured::Known);
     }
     let Session { model, channels, cancel, progress, .. } = session;
@@ -137,16 +133,6 @@ fn sensitivities(
         Err(EvaluateError::Engine(why)) => Ok(Measured::Refused(why)),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Widths within the budget; [`PlanError::Nothing`] if these are all channels.
-fn widths(allocator: &Allocator<'_>, criteria: &Criteria) -> Result<Vec<usize>, PlanError> {
-    let widths = allocator.widths(&criteria.budget)?;
-    let widths = if criteria.whole_steps { allocator.step_ends(&widths) } else { widths };
-    if widths == allocator.cost.full() && !matches!(criteria.budget, Budget::Ratio(ratio) if ratio <= 0.0) {
-        return Err(PlanError::Nothing { why: "the budget leaves every channel, or rounding does".into() });
-    }
-    Ok(widths)
 }
 
 /// The plan of these widths: in every group the channels that the criterion keeps.
@@ -177,23 +163,5 @@ fn propose(
         groups,
     };
     let cut = plan.cut(&session.channels)?;
-    Ok(Proposal { plan, cut, warnings: out_of_reach(session, &criteria.budget, widths) })
-}
-
-/// What to say where protection or floors keep the plan from its budget.
-fn out_of_reach(session: &Session<'_>, budget: &Budget, widths: &[usize]) -> Vec<String> {
-    let mut warnings = Vec::new();
-    for part in budget.parts() {
-        let Ok(Some((measure, limit))) = part.limit(&session.cost) else { continue };
-        let reached = session.cost.at(measure, widths);
-        if reached > limit * 1.000_001 {
-            let unit = if measure == Measure::Macs { "MACs" } else { "parameters" };
-            warnings.push(format!(
-                "the budget of {} {unit} cannot be reached: {} remain in protected channels and floors",
-                count(limit),
-                count(reached)
-            ));
-        }
-    }
-    warnings
+    Ok(Proposal { plan, cut, warnings: allocator.out_of_reach(&criteria.budget, widths) })
 }

@@ -1,18 +1,14 @@
 //! Repair of a pruned model: consumers alone, then layer after layer, then all weights at once.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use ndarray::{ArrayD, Axis, Slice};
 
 use super::Calibration;
 use crate::calibration::Layout;
 use crate::channels::Cut;
-use crate::engine::Tensor;
 use crate::error::Error;
 use crate::evaluate::input_specs;
 use crate::model::Model;
-use crate::pipeline::record::{Record, Told};
+use crate::pipeline::record::Told;
 use crate::pipeline::session::Session;
 use crate::repair::global::{RefineOptions, Refined, Teacher, refine as refine_weights};
 use crate::repair::{Compensation, Reconstruction, Refit, refit as refit_consumers};
@@ -23,36 +19,31 @@ const RECONSTRUCTED_MACS: f64 = 1.5e12;
 /// Bytes of images that refinement draws from.
 const REFINED_IMAGES: usize = 256 << 20;
 
-/// Mirror images are added while all images stay below this.
-const MOST_MIRRORED: usize = 256 << 20;
-
 /// A model after a part of the repair, and what that did.
-pub(in crate::pipeline) struct Repaired<T> {
-    pub(in crate::pipeline) model: Model,
-    pub(in crate::pipeline) report: T,
+pub(crate) struct Repaired<T> {
+    pub(crate) model: Model,
+    pub(crate) report: T,
 }
 
 /// Refits the consumers of what was cut: each alone, then layer after layer.
-pub(in crate::pipeline) fn refit(
+pub(crate) fn refit(
     session: &Session<'_>,
     mut model: Model,
     cut: &Cut,
     calibration: Option<&Calibration>,
     compensation: Compensation,
 ) -> Result<Told<Repaired<Refit>>, Error> {
-    let mut record = Record::default();
     let Some((calibration, moments)) = calibration.and_then(|own| Some((own, own.observed.moments.as_ref()?))) else {
-        return Ok(Told::new(Repaired { model, report: Refit::default() }, record));
+        return Ok(Told::quiet(Repaired { model, report: Refit::default() }));
     };
     session.progress.phase("compensate", None);
-    let report = record.timed(session, "compensate", |record| {
-        let mut refit = refit_consumers(&session.model, &mut model, &session.channels, cut, moments, compensation)?;
+    session.step("compensate", |record| {
+        let mut report = refit_consumers(&session.model, &mut model, &session.channels, cut, moments, compensation)?;
         if compensation == Compensation::Sequential {
-            record.notes.extend(reconstruct(session, &mut model, cut, calibration, &mut refit)?);
+            record.notes.extend(reconstruct(session, &mut model, cut, calibration, &mut report)?);
         }
-        Ok::<_, Error>(refit)
-    })?;
-    Ok(Told::new(Repaired { model, report }, record))
+        Ok(Repaired { model, report })
+    })
 }
 
 /// Layer after layer; what to say of layers that were left.
@@ -64,12 +55,12 @@ fn reconstruct(
     report: &mut Refit,
 ) -> Result<Option<String>, Error> {
     let Session { model, channels, options, cancel, progress, .. } = session;
-    let images = &calibration.observed.batches;
+    let observed = &calibration.observed;
     let specs = input_specs(model);
-    let Some(input) = specs.first().filter(|_| !images.is_empty()) else { return Ok(None) };
+    let Some(input) = specs.first().filter(|_| !observed.batches.is_empty()) else { return Ok(None) };
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of images, saturated")]
     let most_images = (RECONSTRUCTED_MACS / (channels.macs(None) as f64).max(1.0)) as usize;
-    let batches = mirrored(images, options.data.preprocess.layout == Some(Layout::Nhwc));
+    let batches = observed.mirrored(options.data.preprocess.layout == Some(Layout::Nhwc));
     let reconstruction = Reconstruction {
         dense: model,
         channels,
@@ -95,34 +86,33 @@ fn reconstruct(
 }
 
 /// Adjusts all weights at once towards the dense model's values, where the repair goes that far.
-pub(in crate::pipeline) fn refine(
+pub(crate) fn refine(
     session: &Session<'_>,
     mut model: Model,
     cut: &Cut,
     calibration: &Calibration,
     compensation: Compensation,
 ) -> Result<Told<Repaired<Option<Refined>>>, Error> {
-    let mut record = Record::default();
     if compensation != Compensation::Sequential || calibration.observed.moments.is_none() {
-        return Ok(Told::new(Repaired { model, report: None }, record));
+        return Ok(Told::quiet(Repaired { model, report: None }));
     }
-    let report = record.timed(session, "refine", |record| {
-        let batches = &calibration.observed.batches;
-        let Some(options) = refinement(session).filter(|_| !batches.is_empty()) else { return Ok(None) };
+    session.step("refine", |record| {
+        let observed = &calibration.observed;
+        let Some(options) = refinement(session).filter(|_| !observed.batches.is_empty()) else {
+            return Ok(Repaired { model, report: None });
+        };
         session.progress.phase("refine", None);
-        let every = bytes(batches).div_ceil(REFINED_IMAGES).max(1);
-        let images: Vec<ArrayD<f32>> = batches.iter().step_by(every).map(|batch| batch.to_f32()).collect();
+        let images = observed.thinned(REFINED_IMAGES);
         let teacher = Teacher { model: &session.model, kept: left(session, cut) };
         match refine_weights(&teacher, &mut model, session.engine.as_ref(), &images, &options, session.cancel) {
-            Ok(refined) => Ok(Some(refined)),
+            Ok(refined) => Ok(Repaired { model, report: Some(refined) }),
             Err(Error::Engine(why)) => {
                 record.notes.push(format!("the weights were not refined: {why}"));
-                Ok(None)
+                Ok(Repaired { model, report: None })
             }
             Err(error) => Err(error),
         }
-    })?;
-    Ok(Told::new(Repaired { model, report }, record))
+    })
 }
 
 /// How to refine; `None`: not at all.
@@ -146,26 +136,4 @@ fn left(session: &Session<'_>, cut: &Cut) -> BTreeMap<String, (usize, Vec<usize>
         Some((name.clone(), (axis, kept(axis))))
     };
     names.filter_map(left).collect()
-}
-
-fn bytes(batches: &[Arc<Tensor>]) -> usize {
-    batches.iter().map(|batch| 4 * batch.shape().iter().product::<usize>()).sum()
-}
-
-/// The images and their mirror images (7.8), where those are small.
-fn mirrored(images: &[Arc<Tensor>], nhwc: bool) -> Vec<Arc<Tensor>> {
-    let mut batches = images.to_vec();
-    if bytes(images) <= MOST_MIRRORED {
-        batches.extend(images.iter().filter_map(|batch| mirror(batch, nhwc)).map(Arc::new));
-    }
-    batches
-}
-
-/// Left and right exchanged, `[N, C, H, W]`, or `[N, H, W, C]`.
-fn mirror(batch: &Tensor, nhwc: bool) -> Option<Tensor> {
-    let Tensor::F32(images) = batch else { return None };
-    let axis = images.ndim().checked_sub(if nhwc { 2 } else { 1 }).filter(|_| images.ndim() == 4)?;
-    let mut turned = images.view();
-    turned.slice_axis_inplace(Axis(axis), Slice::new(0, None, -1));
-    Some(Tensor::F32(turned.as_standard_layout().to_owned()))
 }

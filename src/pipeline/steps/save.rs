@@ -3,20 +3,19 @@
 use crate::engine::CompileOptions;
 use crate::error::Error;
 use crate::model::{Model, SaveOptions};
-use crate::pipeline::record::{Record, Told};
+use crate::pipeline::record::Told;
 use crate::pipeline::session::{FileDigest, Session};
 use crate::pipeline::writing::{self, Files};
 use crate::plan::Plan;
 
 /// Saves, once the engine accepts the very model that is written.
-pub(in crate::pipeline) fn save(
+pub(crate) fn save(
     session: &Session<'_>,
     pruned: &Model,
     plan: &Plan,
     files: &Files,
 ) -> Result<Told<FileDigest>, Error> {
-    let mut record = Record::default();
-    let digest = record.timed(session, "save", |_| {
+    session.step("save", |_| {
         if !session.options.skip_verification {
             session.engine.compile(pruned, &CompileOptions::default())?;
         }
@@ -26,6 +25,5 @@ pub(in crate::pipeline) fn save(
             writing::text(path, &plan.to_json()?)?;
         }
         writing::digest(&files.model)
-    })?;
-    Ok(Told::new(digest, record))
+    })
 }

@@ -9,11 +9,11 @@ use crate::pipeline::session::Session;
 use crate::score::{Criterion, GroupScores, Response};
 
 /// What is known before the first plan: one pass over the images, one score for every channel.
-pub(in crate::pipeline) struct Scored<'a> {
-    pub(in crate::pipeline) criterion: &'a dyn Criterion,
-    pub(in crate::pipeline) calibration: Option<&'a Calibration>,
-    pub(in crate::pipeline) class_context: Option<ClassContext>,
-    pub(in crate::pipeline) scores: Vec<GroupScores>,
+pub(crate) struct Scored<'a> {
+    pub(crate) criterion: &'a dyn Criterion,
+    pub(crate) calibration: Option<&'a Calibration>,
+    pub(crate) class_context: Option<ClassContext>,
+    pub(crate) scores: Vec<GroupScores>,
 }
 
 impl<'a> Scored<'a> {
@@ -24,7 +24,7 @@ impl<'a> Scored<'a> {
 }
 
 /// The criterion that was asked for, or the best that the data allow; `images`: whether there are some.
-pub(in crate::pipeline) fn criterion(criteria: &Criteria, images: bool) -> Result<Box<dyn Criterion>, Error> {
+pub(crate) fn criterion(criteria: &Criteria, images: bool) -> Result<Box<dyn Criterion>, Error> {
     let mut criteria = criteria.clone();
     if !images && criteria.criterion.is_none() {
         criteria.criterion = Some(Criteria::DEFAULT_WITHOUT_IMAGES.into());
@@ -40,7 +40,7 @@ pub(in crate::pipeline) fn criterion(criteria: &Criteria, images: bool) -> Resul
 }
 
 /// One score for every pruning unit of every group.
-pub(in crate::pipeline) fn score<'a>(
+pub(crate) fn score<'a>(
     session: &Session<'_>,
     criterion: &'a dyn Criterion,
     calibration: Option<&'a Calibration>,
@@ -52,7 +52,7 @@ pub(in crate::pipeline) fn score<'a>(
     session.progress.phase("score", None);
     let mut record = Record::default();
     let scorer = scorer(session, criterion, calibration, class_context.as_ref());
-    let scores = record.timed(session, "score", |_| Ok::<_, Error>(scorer.scores()?))?;
+    let scores = record.timed(session, "score", |_| Ok(scorer.scores()?))?;
     Ok(Told::new(Scored { criterion, calibration, class_context, scores }, record))
 }
 

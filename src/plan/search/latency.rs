@@ -181,6 +181,18 @@ impl Found {
         }
     }
 
+    /// A gap after plans between its ends were timed, `widened`.
+    #[must_use]
+    pub fn filled(self, target: f64, widened: impl Iterator<Item = Timing>) -> Self {
+        let Self::Gap(below, above) = self else { return self };
+        let best = widened.filter(|own| own.ratio <= target).max_by(|a, b| a.ratio.total_cmp(&b.ratio));
+        match best {
+            Some(best) if best.ratio >= (1.0 - WITHIN) * target => Self::Met(best),
+            Some(best) if best.ratio > below.ratio => Self::Gap(best, above),
+            _ => self,
+        }
+    }
+
     /// Why the plan is not what was asked for, where it is not.
     pub fn shortfall(&self, target: f64) -> Option<String> {
         match self {

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::session::Session;
-use crate::error::Error;
-use crate::evaluate::Source;
-use crate::report::bytes;
+use super::{EvaluateError, Source};
+use crate::channels::Channels;
+use crate::model::Model;
+use crate::number::bytes;
 
 /// Bytes for which the shares are made where no bound is given.
 const DEFAULT: u64 = 4 << 30;
@@ -24,24 +24,30 @@ const HELD_TWICE: u64 = 2;
 
 /// How many bytes each part of a run may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Shares {
+pub struct Shares {
     /// Calibration images that are kept for later passes.
-    pub(super) images: u64,
+    pub images: u64,
     /// Moments of what consumers read.
-    pub(super) moments: u64,
+    pub moments: u64,
     /// Activations of both models during sequential reconstruction, or of the dense model during trials.
-    pub(super) activations: u64,
+    pub activations: u64,
     /// Rows of one least-squares problem.
-    pub(super) rows: u64,
+    pub rows: u64,
 }
 
 impl Shares {
-    /// Shares out what `--memory` allows.
+    /// Shares out what `--memory` allows, `limit`, for a model whose file has `file` bytes.
     ///
     /// # Errors
     /// If that is less than a run needs.
-    pub(super) fn new(session: &Session<'_>, source: &Source) -> Result<Self, Error> {
-        Fixed::new(session, source).shares(session.options.memory)
+    pub fn new(
+        model: &Model,
+        channels: &Channels,
+        file: u64,
+        source: &Source,
+        limit: Option<u64>,
+    ) -> Result<Self, EvaluateError> {
+        Fixed::new(model, channels, file, source).shares(limit)
     }
 
     fn of(free: u64) -> Self {
@@ -60,8 +66,7 @@ struct Fixed {
 }
 
 impl Fixed {
-    fn new(session: &Session<'_>, source: &Source) -> Self {
-        let Session { model, channels, file, .. } = session;
+    fn new(model: &Model, channels: &Channels, file: u64, source: &Source) -> Self {
         let consumer_inputs =
             channels.groups.iter().flat_map(|group| &group.consumer_inputs).map(|input| input.value.as_str());
         let outputs = model.graph().output.iter().map(crate::proto::onnx::ValueInfoProto::name);
@@ -71,14 +76,14 @@ impl Fixed {
         let read: u64 = seen.into_iter().map(volume).sum();
         let image = source.preprocess.volume() as u64;
         let batch = 4 * source.batch as u64 * (HELD_TWICE * read + image);
-        Self { models: BASE + COPIES * file.bytes, batch, images: source.batch }
+        Self { models: BASE + COPIES * file, batch, images: source.batch }
     }
 
-    fn shares(self, limit: Option<u64>) -> Result<Shares, Error> {
+    fn shares(self, limit: Option<u64>) -> Result<Shares, EvaluateError> {
         let fixed = self.models + self.batch;
         let least = fixed + LEAST;
         match limit {
-            Some(limit) if limit < least => Err(Error::Usage {
+            Some(limit) if limit < least => Err(EvaluateError::Usage {
                 what: format!(
                     "the run needs at least {}: {} for the models and the engine, {} for a batch of {} images with \
                      what is read of it, {} to work in; `--memory` allows {}",
@@ -105,7 +110,7 @@ mod tests {
 
     #[test]
     fn too_little_is_refused_with_numbers() {
-        let error = FIXED.shares(Some(600 << 20)).unwrap_err().render();
+        let error = FIXED.shares(Some(600 << 20)).unwrap_err().to_string();
         for number in ["973 MB", "524 MB", "315 MB", "629 MB", "8 images"] {
             assert!(error.contains(number), "{number}: {error}");
         }
