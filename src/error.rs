@@ -46,6 +46,9 @@ pub enum Error {
     /// A model is not what it should be.
     #[error(transparent)]
     Evaluate(EvaluateError),
+    /// Times cannot be measured.
+    #[error(transparent)]
+    Bench(BenchError),
     /// A check cannot give a verdict.
     #[error(transparent)]
     Check(#[from] crate::check::CheckError),
@@ -88,6 +91,7 @@ impl Error {
             Self::Plan(error) => Some(error),
             Self::Rewrite(error) => Some(error),
             Self::Evaluate(error) => Some(error),
+            Self::Bench(error) => Some(error),
             Self::Check(error) => Some(error),
             Self::Usage { .. } | Self::Interrupted => None,
         }
@@ -152,6 +156,7 @@ impl From<BenchError> for Error {
         match error {
             BenchError::Engine(error) => error.into(),
             BenchError::Interrupted => Self::Interrupted,
+            own @ BenchError::Cores { .. } => Self::Bench(own),
         }
     }
 }

@@ -8,7 +8,7 @@ use super::options::{Criteria, Effort, PruneOptions};
 use super::reading::{Inlined, analyse_options, analysed};
 use super::record::{Record, Told};
 use super::{ModelOptions, Progress, reading};
-use crate::bench::latency::{CompareTimes, InParts, Interleaved, Pairing, TimingOptions};
+use crate::bench::latency::{CompareTimes, Interleaved, Pairing};
 use crate::channels::{Channels, CostModel, Cut};
 use crate::engine::{Engine, Tensor, open};
 use crate::error::Error;
@@ -163,11 +163,6 @@ impl<'a> Session<'a> {
         feed: &'b [(String, Tensor)],
     ) -> Pairing<'b> {
         Pairing { engine: self.engine.as_ref(), before, after, feed, cancel: self.cancel }
-    }
-
-    /// Compares the times of two models.
-    pub(super) fn compare_times(&self, pairing: &Pairing<'_>, options: &TimingOptions) -> Result<InParts, Error> {
-        Ok(self.times.compare(pairing, options)?)
     }
 }
 

@@ -78,19 +78,11 @@ fn tried(summary: &Summary) -> Vec<String> {
 
 #[test]
 fn a_latency_is_searched_as_pinned() {
+    let resnet = ["MACs x0.585 0.6344", "MACs x0.4939 0.5500", "MACs x0.5317 0.5781 *"];
+    let plain = ["MACs x0.39 0.4656", "MACs x0.2633 0.3531", "MACs x0.3048 0.3812 *"];
     let cases = [
-        (
-            "fashion_resnet.onnx",
-            0.6,
-            ("254abaafe9f5683c", "ca8f5572d8cd9747"),
-            ["MACs x0.585 0.6344", "MACs x0.4939 0.5500", "MACs x0.5317 0.5781 *"],
-        ),
-        (
-            "fashion_plain.onnx",
-            0.4,
-            ("5f6831cdedd4bf4e", "e7978097b17c9ffe"),
-            ["MACs x0.39 0.4656", "MACs x0.2633 0.3531", "MACs x0.3048 0.3812 *"],
-        ),
+        ("fashion_resnet.onnx", 0.6, ("254abaafe9f5683c", "ca8f5572d8cd9747"), resnet),
+        ("fashion_plain.onnx", 0.4, ("5f6831cdedd4bf4e", "e7978097b17c9ffe"), plain),
     ];
     for (model, target, digests, plans) in cases {
         let (found_plan, found_model, summary) = to_latency(model, LatencyTarget::Share(target));

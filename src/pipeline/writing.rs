@@ -53,12 +53,6 @@ pub(super) fn check(model: &Path, target: &Path, force: bool) -> Result<(), Erro
     Ok(())
 }
 
-/// Writes a small text file atomically.
-pub(super) fn text(path: &Path, content: &str) -> Result<(), Error> {
-    crate::model::write_atomically(path, |file| std::io::Write::write_all(file, content.as_bytes()))?;
-    Ok(())
-}
-
 /// Bytes and SHA-256 of what was written.
 pub(super) fn digest(path: &Path) -> Result<FileDigest, Error> {
     let read = |source| ModelError::Read { path: path.display().to_string(), source };

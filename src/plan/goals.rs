@@ -1,6 +1,6 @@
 //! Bounds on what a plan alone does not tell: time, bytes of the file, accuracy.
 
-use super::Target;
+use super::{PlanError, Target};
 use crate::number::bytes;
 
 /// Most time of a run.
@@ -39,6 +39,19 @@ impl Goals {
     /// Whether nothing has to be measured.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Refuses goals that do not suit the model or the other options. `classifier`: whether the model's first output is a
+    /// row of class scores; `timed`: whether models are timed.
+    ///
+    /// # Errors
+    /// [`PlanError::NoClassifier`] and [`PlanError::NoTiming`].
+    pub fn suit(&self, classifier: bool, timed: bool) -> Result<(), PlanError> {
+        match self {
+            Self { max_drop: Some(_), .. } if !classifier => Err(PlanError::NoClassifier),
+            Self { latency: Some(_), .. } if !timed => Err(PlanError::NoTiming),
+            _ => Ok(()),
+        }
     }
 
     /// In words.

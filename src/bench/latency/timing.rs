@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::comparison::Comparison;
+use super::pinning::pin;
+use crate::bench::BenchError;
 use crate::engine::{EngineError, Session, Tensor};
 
 /// Where time comes from; tests bring their own.
@@ -78,6 +80,16 @@ pub struct Timing {
     pub options: TimingOptions,
     /// Whether nothing is timed.
     pub skip: bool,
+}
+
+impl Timing {
+    /// Keeps this thread, and those that it starts from now on, to the cores that are asked for.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn keep_to_cores(&self) -> Result<(), BenchError> {
+        if self.cores.is_empty() { Ok(()) } else { pin(&self.cores).map_err(|why| BenchError::Cores { why }) }
+    }
 }
 
 /// Times two actions in the order A B B A, so that drift hits both alike: a part of a comparison, for the least pairs and

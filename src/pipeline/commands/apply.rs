@@ -1,8 +1,10 @@
-//! `onnx-prune apply`.
+//! `onnx-prune apply` and `onnx-prune verify`.
 
 use std::path::PathBuf;
 
+use crate::engine::{EngineOptions, open};
 use crate::error::Error;
+use crate::evaluate::{Agreement, compare, random_feeds};
 use crate::model::SaveOptions;
 use crate::pipeline::reading::{analyse_options, analysed, load};
 use crate::pipeline::{ModelOptions, writing};
@@ -42,4 +44,30 @@ pub fn apply(options: &ApplyOptions) -> Result<(), Error> {
         if options.masked { rewrite::mask(&model, &channels, &cut)? } else { rewrite::slice(&model, &channels, &cut)? };
     result.save(&options.output, &SaveOptions { force: options.force, ..SaveOptions::default() })?;
     Ok(())
+}
+
+/// `onnx-prune verify`.
+#[derive(Debug, Clone, Default)]
+pub struct VerifyOptions {
+    /// First model.
+    pub a: ModelOptions,
+    /// Second model.
+    pub b: ModelOptions,
+    /// Engine.
+    pub engine: EngineOptions,
+    /// Random inputs to compare on.
+    pub runs: u64,
+    /// Seed of the inputs.
+    pub seed: u64,
+}
+
+/// Whether two models compute the same numbers on random inputs.
+///
+/// # Errors
+/// If they do not, or one does not run.
+pub fn verify(options: &VerifyOptions) -> Result<Agreement, Error> {
+    let (a, b) = (load(&options.a)?, load(&options.b)?);
+    let opened = open(&options.engine)?;
+    let feeds = random_feeds(&a, &options.a.sizes, options.runs.max(1), options.seed);
+    Ok(compare(opened.engine.as_ref(), &a, &b, &feeds)?)
 }

@@ -2,23 +2,12 @@
 
 use std::sync::atomic::AtomicBool;
 
-use crate::bench::latency::{CompareTimes as _, Comparison, Interleaved, LatencyChange, Pairing, Timing, pin};
+use crate::bench::latency::{CompareTimes as _, Comparison, Interleaved, LatencyChange, Pairing, Timing};
 use crate::engine::{EngineInfo, EngineOptions, open};
 use crate::error::Error;
 use crate::evaluate::{input_specs, random_inputs};
 use crate::pipeline::ModelOptions;
 use crate::pipeline::reading::load;
-
-/// Keeps this thread, and those that it starts from now on, to the cores that are asked for.
-pub(super) fn keep_to_cores(timing: &Timing) -> Result<(), Error> {
-    if timing.cores.is_empty() {
-        return Ok(());
-    }
-    pin(&timing.cores).map_err(|why| Error::Usage {
-        what: format!("cannot keep to the cores that `--cpus` names: {why}"),
-        help: "leave it out, or name cores that `nproc` counts, from 0".into(),
-    })
-}
 
 /// `onnx-prune bench`.
 #[derive(Debug, Clone, Default)]
@@ -59,7 +48,7 @@ pub struct Benched {
 /// # Errors
 /// If a model does not run.
 pub fn bench(options: &BenchOptions, cancel: &AtomicBool) -> Result<Benched, Error> {
-    keep_to_cores(&options.timing)?;
+    options.timing.keep_to_cores()?;
     let a = load(&options.a)?;
     let b = options.b.as_ref().map(load).transpose()?;
     let opened = open(&options.engine)?;

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use super::bench::keep_to_cores;
 use crate::bench::latency::{Interval, LatencyChange, Pairing, Timed, Timing};
 use crate::bench::profile::{Profile, profile};
 use crate::channels::{AnalyseOptions, Channels, analyse};
@@ -57,7 +56,7 @@ pub fn check(options: &CheckOptions, progress: &dyn Progress, cancel: &AtomicBoo
     let bounds = &options.bounds;
     bounds.measurable(options.data.data.is_some(), !options.timing.skip)?;
     let baseline = options.baseline.as_deref().map(read_baseline).transpose()?;
-    keep_to_cores(&options.timing)?;
+    options.timing.keep_to_cores()?;
     let pair = Pair::open(options, progress, cancel)?;
     let mut checked = pair.counted();
     let mut gates = bounds.sizes(&checked);

@@ -9,9 +9,8 @@ mod prune;
 mod score;
 mod study;
 mod sweep;
-mod verify;
 
-pub use apply::{ApplyOptions, apply};
+pub use apply::{ApplyOptions, VerifyOptions, apply, verify};
 pub use bench::{BenchOptions, Benched, bench};
 pub use check::{CheckOptions, check};
 pub use inspect::inspect;
@@ -21,4 +20,3 @@ pub(super) use prune::prune_watched;
 pub use score::score;
 pub use study::{StudyBase, StudyEntry, StudyRow, study};
 pub use sweep::sweep;
-pub use verify::{VerifyOptions, verify};

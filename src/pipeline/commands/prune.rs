@@ -4,11 +4,11 @@ use std::sync::atomic::AtomicBool;
 
 use super::finish::finish;
 use crate::error::Error;
-use crate::evaluate::{SetAside, set_aside};
+use crate::evaluate::{SetAside, class_scores, set_aside};
 use crate::pipeline::Progress;
 use crate::pipeline::options::PruneOptions;
 use crate::pipeline::record::Record;
-use crate::pipeline::search::{check_goals, choose};
+use crate::pipeline::search::choose;
 use crate::pipeline::session::{Broken, Session, Watch, load};
 use crate::pipeline::steps::{CandidateError, calibrate, criterion, open_source, score};
 use crate::pipeline::writing::check_images;
@@ -39,7 +39,8 @@ pub(crate) fn prune_watched(options: &PruneOptions, watch: Watch<'_>) -> Result<
 /// One attempt: each step's output is the next one's input.
 fn attempt(session: &Session<'_>, mut record: Record) -> Result<Summary, CandidateError> {
     let options = session.options;
-    check_goals(session)?;
+    let classifier = class_scores(&session.model, &session.channels).is_some();
+    options.goals.suit(classifier, !options.skip_timing)?;
     let source = open_source(session, options.data.data.as_deref())?.merge_into(&mut record);
     let criterion = criterion(&options.criteria, source.is_some())?;
     let calibration = calibrate(session, source, criterion.needs())?.merge_into(&mut record);

@@ -5,7 +5,6 @@ use super::{Bound, Findings, Found, make_last, tried};
 use crate::error::Error;
 use crate::evaluate::{EvaluateError, Predictions, Source};
 use crate::model::Model;
-use crate::pipeline::session::Session;
 use crate::pipeline::steps::{CandidateError, Proposal};
 use crate::plan::PlanError;
 use crate::plan::search::drop::{LEAST_SHARE, Test, shares, strongest_accepted};
@@ -18,28 +17,18 @@ pub(super) struct WithinLoss {
     pub(super) dense: Option<Predictions>,
 }
 
-/// Held-out labelled images.
-struct HeldOut {
-    source: Source,
-    indices: Vec<usize>,
-}
-
-impl HeldOut {
-    fn open(session: &Session<'_>) -> Result<Option<Self>, Error> {
-        let data = &session.options.data;
-        let Some(path) = data.eval.as_deref() else { return Ok(None) };
-        let source = session.source(path)?;
-        let indices = data.held_out_images(&source.dataset, session.options.seed);
-        Ok(Some(Self { source, indices }))
-    }
-
-    fn predictions(&self, planner: &mut Planner<'_>, model: &Model) -> Result<Predictions, Error> {
-        let session = planner.session;
-        planner.record.timed(session, "evaluate", |_| {
-            session.progress.phase("evaluate", Some(self.indices.len() as u64));
-            Ok(session.pass(&self.source, &self.indices, |pass| pass.predictions(model))?)
-        })
-    }
+/// Answers of a model to the held-out images.
+fn predictions(
+    planner: &mut Planner<'_>,
+    source: &Source,
+    indices: &[usize],
+    model: &Model,
+) -> Result<Predictions, Error> {
+    let session = planner.session;
+    planner.record.timed(session, "evaluate", |_| {
+        session.progress.phase("evaluate", Some(indices.len() as u64));
+        Ok(session.pass(source, indices, |pass| pass.predictions(model))?)
+    })
 }
 
 /// Goes from the mildest cut to the strongest that the other bounds ask for, `last`, while the loss stays within
@@ -51,10 +40,13 @@ pub(super) fn within_loss(
     last: Option<Proposal>,
 ) -> Result<WithinLoss, CandidateError> {
     let session = planner.session;
-    let Some(held_out) = HeldOut::open(session)? else {
+    let data = &session.options.data;
+    let Some(path) = data.eval.as_deref() else {
         return Ok(WithinLoss { found: make_last(planner, bound, last)?, dense: None });
     };
-    let dense = held_out.predictions(planner, &session.model)?;
+    let source = session.source(path)?;
+    let indices = data.held_out_images(&source.dataset, session.options.seed);
+    let dense = predictions(planner, &source, &indices, &session.model)?;
     let limits = bound.limits;
     let least = if limits.none() { LEAST_SHARE } else { limits.macs.min(limits.params) };
     let mut findings = Findings::default();
@@ -70,7 +62,8 @@ pub(super) fn within_loss(
         };
         before = Some(proposal.plan.groups.clone());
         let candidate = planner.make(proposal)?;
-        let loss = Loss::from(dense.paired(&held_out.predictions(planner, &candidate.pruned)?));
+        let pruned = predictions(planner, &source, &indices, &candidate.pruned)?;
+        let loss = Loss::from(dense.paired(&pruned));
         mildest.get_or_insert(loss);
         let accepted = loss.upper <= points;
         findings.tried.push(Tried { loss: Some(loss), ..tried(session, &candidate.proposal, accepted) });

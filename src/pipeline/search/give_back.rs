@@ -39,7 +39,7 @@ pub(super) fn give_back(
         timings += 1;
         let cut = rewrite::slice(&session.model, &session.channels, &proposal.cut)?;
         let whole = rewrite::slice(&session.model, &session.channels, &trial.cut)?;
-        Ok(ratio(planner, &cut, &whole, feed, Precision::Long)?.high <= 1.0 + FREE)
+        Ok(ratio(planner, &session.pairing(&cut, &whole, feed), Precision::Long)?.high <= 1.0 + FREE)
     })?;
     if free.is_empty() {
         return Ok(proposal);

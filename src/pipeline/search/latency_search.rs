@@ -3,7 +3,7 @@
 use super::give_back::give_back;
 use super::planner::Planner;
 use super::{Findings, tried, widths};
-use crate::bench::latency::{InParts, Interval, LatencyChange, TimingOptions, percentile};
+use crate::bench::latency::{InParts, Interval, LatencyChange, Pairing, TimingOptions, percentile};
 use crate::engine::Tensor;
 use crate::error::Error;
 use crate::model::Model;
@@ -67,7 +67,7 @@ pub(super) fn land_latency(
 }
 
 /// How long to time: long enough for a ratio within a few percent, or within half a percent, on a quiet machine.
-pub(super) fn timing_options(precision: Precision, seed: u64) -> TimingOptions {
+fn timing_options(precision: Precision, seed: u64) -> TimingOptions {
     let (least_ms, most_ms, width) = match precision {
         Precision::Short => (400.0, 2e3, 0.04),
         Precision::Long => (1.5e3, 6e3, 0.015),
@@ -76,28 +76,15 @@ pub(super) fn timing_options(precision: Precision, seed: u64) -> TimingOptions {
 }
 
 /// Times two models.
-fn compared(
-    planner: &mut Planner<'_>,
-    before: &Model,
-    after: &Model,
-    feed: &[(String, Tensor)],
-    options: &TimingOptions,
-) -> Result<InParts, Error> {
+fn compared(planner: &mut Planner<'_>, pairing: &Pairing<'_>, options: &TimingOptions) -> Result<InParts, Error> {
     let session = planner.session;
-    let compare = |_: &mut _| session.compare_times(&session.pairing(before, after, feed), options);
-    planner.record.timed(session, "time", compare)
+    planner.record.timed(session, "time", |_| Ok(session.times.compare(pairing, options)?))
 }
 
 /// Time of the second model as a share of the first's.
-pub(super) fn ratio(
-    planner: &mut Planner<'_>,
-    before: &Model,
-    after: &Model,
-    feed: &[(String, Tensor)],
-    precision: Precision,
-) -> Result<Interval, Error> {
+pub(super) fn ratio(planner: &mut Planner<'_>, pairing: &Pairing<'_>, precision: Precision) -> Result<Interval, Error> {
     let seed = planner.session.options.seed;
-    Ok(compared(planner, before, after, feed, &timing_options(precision, seed))?.found.ratio(seed))
+    Ok(compared(planner, pairing, &timing_options(precision, seed))?.found.ratio(seed))
 }
 
 /// The target as a share of the dense model's time.
@@ -108,7 +95,7 @@ fn as_ratio(planner: &mut Planner<'_>, target: LatencyTarget, feed: &[(String, T
     };
     let session = planner.session;
     let options = timing_options(Precision::Long, session.options.seed);
-    let found = compared(planner, &session.model, &session.model, feed, &options)?.found;
+    let found = compared(planner, &session.pairing(&session.model, &session.model, feed), &options)?.found;
     let dense = percentile(&found.before_ms, 0.5);
     planner.record.notes.push(format!("a latency of {ms} ms is x{:.3} of the dense model's {dense:.3} ms", ms / dense));
     if ms >= dense {
@@ -155,7 +142,7 @@ impl TimedPlans<'_, '_> {
     /// Time of a pruned model as a share of the dense one's.
     fn ratio(&mut self, pruned: &Model, precision: Precision) -> Result<Interval, Error> {
         let session = self.planner.session;
-        ratio(self.planner, &session.model, pruned, self.feed, precision)
+        ratio(self.planner, &session.pairing(&session.model, pruned, self.feed), precision)
     }
 
     /// The plan within the limits with every width at the end of its step; with the widths as they are where whole

@@ -19,7 +19,7 @@ use super::session::Session;
 use super::steps::{CandidateError, Proposal, Scored};
 use crate::channels::Measure;
 use crate::error::Error;
-use crate::evaluate::{Predictions, class_scores};
+use crate::evaluate::Predictions;
 use crate::plan::{Goals, Limits, PlanError};
 use crate::report::{Searched, Tried};
 
@@ -60,24 +60,6 @@ struct Bound {
 struct Found {
     candidate: Candidate,
     findings: Findings,
-}
-
-/// Fails before the work if a goal does not suit the model or the other options.
-pub(super) fn check_goals(session: &Session<'_>) -> Result<(), Error> {
-    let Goals { latency, max_drop, .. } = session.options.goals;
-    if max_drop.is_some() && class_scores(&session.model, &session.channels).is_none() {
-        return Err(Error::Usage {
-            what: "`--max-drop` needs a classifier: the model's first output is not a row of class scores".into(),
-            help: "bound the multiply-accumulates, the parameters or the latency instead".into(),
-        });
-    }
-    if latency.is_some() && session.options.skip_timing {
-        return Err(Error::Usage {
-            what: "a latency cannot be met without timing".into(),
-            help: "leave out `--no-timing`, or bound the multiply-accumulates instead".into(),
-        });
-    }
-    Ok(())
 }
 
 /// The model that meets the budget and all goals, or comes as near as floors and accuracy allow.

@@ -1,8 +1,10 @@
 //! Writes the pruned model and its plan.
 
+use std::io::Write as _;
+
 use crate::engine::CompileOptions;
 use crate::error::Error;
-use crate::model::{Model, SaveOptions};
+use crate::model::{Model, SaveOptions, write_atomically};
 use crate::pipeline::record::Told;
 use crate::pipeline::session::{FileDigest, Session};
 use crate::pipeline::writing::{self, Files};
@@ -22,7 +24,8 @@ pub(crate) fn save(
         let save = SaveOptions { force: session.options.force, ..SaveOptions::default() };
         pruned.save(&files.model, &save)?;
         if let Some(path) = &files.plan {
-            writing::text(path, &plan.to_json()?)?;
+            let json = plan.to_json()?;
+            write_atomically(path, |file| file.write_all(json.as_bytes()))?;
         }
         writing::digest(&files.model)
     })
