@@ -23,7 +23,7 @@ use std::sync::atomic::AtomicBool;
 
 use onnx_prune::calibration::PreprocessOptions;
 use onnx_prune::pipeline::{
-    Candidate, Criteria, DataOptions, ModelOptions, PruneOptions, RoundTo, Silent, StudyRow, study,
+    Criteria, DataOptions, ModelOptions, PruneOptions, RoundTo, Silent, StudyBase, StudyEntry, StudyRow, study,
 };
 use onnx_prune::repair::Compensation;
 use onnx_prune::score::{LassoOptions, Mixture, NAMES, Response};
@@ -42,29 +42,29 @@ fn main() {
     let (seeds, eval): (u64, usize) = (flag("--seeds", "3").parse().unwrap(), flag("--eval", "2000").parse().unwrap());
     let images: usize = flag("--images", "500").parse().unwrap();
     let wanted = list("--criteria", &NAMES.join(","));
-    let known: Vec<Candidate> = NAMES.iter().map(|name| plain(name)).chain(variants()).collect();
+    let known: Vec<StudyEntry> = NAMES.iter().map(|name| plain(name)).chain(variants()).collect();
     let all = flags.iter().any(|own| own == "--variants");
-    let candidates: Vec<Candidate> =
+    let entries: Vec<StudyEntry> =
         known.into_iter().filter(|own| wanted.contains(&own.name) || all && own.name.contains('/')).collect();
     for model in list("--models", "R20,R56,MBV2,VGG16") {
         match options(&model, images, eval) {
             None => println!("{model}: skipped, the model or its images are not there"),
-            Some(options) => table(&model, &options, &candidates, &shares, seeds),
+            Some(options) => table(&model, &options, &entries, &shares, seeds),
         }
     }
 }
 
-fn plain(name: &str) -> Candidate {
+fn plain(name: &str) -> StudyEntry {
     let criteria = Criteria { criterion: Some(name.into()), round_to: RoundTo::Multiple(1), ..Criteria::default() };
-    Candidate { name: name.into(), criteria }
+    StudyEntry { name: name.into(), criteria }
 }
 
 /// What may be set otherwise: responses, kernel and normalisation, centring, mixtures, theta and rho of the graph.
-fn variants() -> Vec<Candidate> {
+fn variants() -> Vec<StudyEntry> {
     let with = |criterion: &str, name: &str, change: &dyn Fn(&mut Criteria)| {
-        let mut candidate = plain(criterion);
-        change(&mut candidate.criteria);
-        Candidate { name: format!("{criterion}/{name}"), ..candidate }
+        let mut entry = plain(criterion);
+        change(&mut entry.criteria);
+        StudyEntry { name: format!("{criterion}/{name}"), ..entry }
     };
     let labels = LassoOptions { response: Response::Labels, ..LassoOptions::default() };
     let mut all = vec![
@@ -139,13 +139,13 @@ fn options(model: &str, images: usize, eval: usize) -> Option<PruneOptions> {
     })
 }
 
-/// Rows of all seeds by candidate and share (in thousandths).
+/// Rows of all seeds by entry and share (in thousandths).
 type Rows = BTreeMap<(usize, u64), Vec<(StudyRow, StudyRow)>>;
 
-fn table(model: &str, options: &PruneOptions, candidates: &[Candidate], shares: &[f64], seeds: u64) {
+fn table(model: &str, options: &PruneOptions, entries: &[StudyEntry], shares: &[f64], seeds: u64) {
     let mut rows = Rows::new();
     let (mut dense, mut timings) = (None, BTreeMap::new());
-    let place = |name: &str| candidates.iter().position(|own| own.name == name).unwrap();
+    let place = |name: &str| entries.iter().position(|own| own.name == name).unwrap();
     for seed in 0..seeds {
         let options = PruneOptions { seed, ..options.clone() };
         let mut before = None;
@@ -169,15 +169,17 @@ fn table(model: &str, options: &PruneOptions, candidates: &[Candidate], shares: 
                 rows.entry((place(&row.name), (1000.0 * row.target).round() as u64)).or_default().push((before, row));
             }
         };
-        let found = study(&options, candidates, shares, &mut each, (&Silent, &AtomicBool::new(false))).unwrap();
-        (dense, timings) = (Some(found.0), found.1);
+        let cancel = AtomicBool::new(false);
+        let StudyBase { dense: own, timings: seconds } =
+            study(&options, entries, shares, &mut each, &Silent, &cancel).unwrap();
+        (dense, timings) = (Some(own), seconds);
     }
     let dense = dense.unwrap();
     println!("\n## {model}: dense {:.2} %, worst class {:.1} %, {seeds} seeds", dense.accuracy, dense.worst_class);
     println!("calibration with everything that any criterion needs: {:.1} s\n", timings["calibrate"]);
     println!("| criterion | kept | MACs | uncompensated | compensated | worst class | drop | score s | plan s |");
     println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
-    for ((candidate, share), seeds) in &rows {
+    for ((entry, share), seeds) in &rows {
         let of = |value: &dyn Fn(&(StudyRow, StudyRow)) -> f64| {
             let all: Vec<f64> = seeds.iter().map(value).collect();
             let mean = all.iter().sum::<f64>() / all.len() as f64;
@@ -187,7 +189,7 @@ fn table(model: &str, options: &PruneOptions, candidates: &[Candidate], shares: 
         let worst = of(&|own| own.1.worst_class);
         println!(
             "| {} | {:.2} | {:.4} | {} | {} | {} | {:.1} | {:.1} | {:.1} |",
-            candidates[*candidate].name,
+            entries[*entry].name,
             *share as f64 / 1000.0,
             of(&|own| own.1.macs).0,
             of(&|own| own.0.accuracy).1,

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::bench::BenchError;
+use crate::evaluate::EvaluateError;
 use crate::explain::Explain;
 
 /// The class of an [`Error`]; the command line turns it into an exit code.
@@ -23,6 +25,12 @@ pub enum Error {
     /// Loading, decoding or saving a model failed.
     #[error(transparent)]
     Model(#[from] crate::model::ModelError),
+    /// A graph edit was refused.
+    #[error(transparent)]
+    Surgery(#[from] crate::surgery::SurgeryError),
+    /// A tensor does not hold what was asked for.
+    #[error(transparent)]
+    Typed(#[from] crate::model::TypedError),
     /// The inference engine refused something.
     #[error(transparent)]
     Engine(#[from] crate::engine::EngineError),
@@ -43,7 +51,13 @@ pub enum Error {
     Rewrite(#[from] crate::rewrite::RewriteError),
     /// A model is not what it should be.
     #[error(transparent)]
-    Verify(#[from] crate::evaluate::VerifyError),
+    Evaluate(EvaluateError),
+    /// Times cannot be measured.
+    #[error(transparent)]
+    Bench(BenchError),
+    /// A check cannot give a verdict.
+    #[error(transparent)]
+    Check(#[from] crate::check::CheckError),
     /// Options contradict each other or the data.
     #[error("{what}")]
     Usage {
@@ -73,10 +87,8 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Interrupted => ErrorKind::Interrupted,
-            Self::Verify(crate::evaluate::VerifyError::NearChance { .. } | crate::evaluate::VerifyError::Dense(_)) => {
-                ErrorKind::Input
-            }
-            Self::Verify(_) => ErrorKind::Check,
+            Self::Evaluate(EvaluateError::NearChance { .. } | EvaluateError::Dense(_)) => ErrorKind::Input,
+            Self::Evaluate(_) => ErrorKind::Check,
             _ => ErrorKind::Input,
         }
     }
@@ -89,13 +101,17 @@ impl Error {
     fn explain(&self) -> Option<&dyn Explain> {
         match self {
             Self::Model(error) => Some(error),
+            Self::Surgery(error) => Some(error),
+            Self::Typed(error) => Some(error),
             Self::Engine(error) => Some(error),
             Self::Calibration(error) => Some(error),
             Self::Statistics(error) => Some(error),
             Self::Score(error) => Some(error),
             Self::Plan(error) => Some(error),
             Self::Rewrite(error) => Some(error),
-            Self::Verify(error) => Some(error),
+            Self::Evaluate(error) => Some(error),
+            Self::Bench(error) => Some(error),
+            Self::Check(error) => Some(error),
             Self::Usage { .. } | Self::Interrupted => None,
         }
     }
@@ -114,5 +130,52 @@ impl Error {
             }
         }
         text
+    }
+}
+
+impl From<EvaluateError> for Error {
+    /// What evaluation passes on from a lower room stays that room's error.
+    fn from(error: EvaluateError) -> Self {
+        match error {
+            EvaluateError::Engine(error) => error.into(),
+            EvaluateError::Calibration(error) => error.into(),
+            EvaluateError::Model(error) => error.into(),
+            EvaluateError::Statistics(error) => error.into(),
+            EvaluateError::Score(error) => error.into(),
+            EvaluateError::Rewrite(error) => error.into(),
+            EvaluateError::Usage { what, help } => Self::Usage { what, help },
+            EvaluateError::Interrupted => Self::Interrupted,
+            own => Self::Evaluate(own),
+        }
+    }
+}
+
+impl From<Error> for EvaluateError {
+    /// Repair still speaks of the crate's error; of that only the lower rooms' can come up here.
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Engine(error) => error.into(),
+            Error::Calibration(error) => error.into(),
+            Error::Model(error) => error.into(),
+            Error::Statistics(error) => error.into(),
+            Error::Score(error) => error.into(),
+            Error::Rewrite(error) => error.into(),
+            Error::Evaluate(error) => error,
+            Error::Interrupted => Self::Interrupted,
+            other => {
+                let help = other.explain().and_then(Explain::help).unwrap_or_default();
+                Self::Usage { what: other.to_string(), help }
+            }
+        }
+    }
+}
+
+impl From<BenchError> for Error {
+    fn from(error: BenchError) -> Self {
+        match error {
+            BenchError::Engine(error) => error.into(),
+            BenchError::Interrupted => Self::Interrupted,
+            own @ BenchError::Cores { .. } => Self::Bench(own),
+        }
     }
 }

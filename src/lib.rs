@@ -49,6 +49,7 @@ mod error;
 pub mod evaluate;
 mod explain;
 pub mod model;
+mod number;
 pub mod ops;
 pub mod pipeline;
 pub mod plan;

@@ -1,8 +1,9 @@
 //! Against an earlier check: what became worse since.
 
-use super::{Checked, Gate, Quantity};
+use std::path::Path;
+
+use super::{CHECK_SCHEMA_VERSION, CheckError, Checked, Gate, Quantity};
 use crate::bench::latency::Interval;
-use crate::error::Error;
 
 /// How much worse than the baseline the new model may be.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -13,26 +14,32 @@ pub struct Regression {
     pub other_machine: bool,
 }
 
+/// Reads the report of an earlier check.
+///
+/// # Errors
+/// If the file cannot be read, is no such report, or is of another version.
+pub fn read_baseline(path: &Path) -> Result<Checked, CheckError> {
+    let bad = |why: String| CheckError::Baseline { path: path.display().to_string(), why };
+    let text = std::fs::read_to_string(path).map_err(|error| bad(error.to_string()))?;
+    let read: Checked = serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
+    if read.schema_version == CHECK_SCHEMA_VERSION {
+        Ok(read)
+    } else {
+        Err(bad(format!("its form is version {}, this program reads {CHECK_SCHEMA_VERSION}", read.schema_version)))
+    }
+}
+
 /// Whether a check may be compared with an earlier one.
 ///
 /// # Errors
 /// If the baseline is of another base model, or of another machine and that is not allowed.
-pub fn comparable(now: &Checked, then: &Checked, regression: Regression) -> Result<(), Error> {
+pub fn comparable(now: &Checked, then: &Checked, regression: Regression) -> Result<(), CheckError> {
     if now.base.sha256 != then.base.sha256 {
-        return Err(Error::Usage {
-            what: format!(
-                "the baseline was made with another base model: SHA-256 {}, this one is {}",
-                then.base.sha256, now.base.sha256
-            ),
-            help: "give that model, or make a new baseline with `--report`".into(),
-        });
+        return Err(CheckError::OtherBase { then: then.base.sha256.clone(), now: now.base.sha256.clone() });
     }
     let differs = now.machine.differs(&now.engine, (&then.machine, &then.engine));
     if !differs.is_empty() && !regression.other_machine {
-        return Err(Error::Usage {
-            what: format!("the baseline was measured on another machine: {}", differs.join("; ")),
-            help: "make a baseline here with `--report`, or compare all the same with `--other-machine`".into(),
-        });
+        return Err(CheckError::OtherMachine { differs: differs.join("; ") });
     }
     Ok(())
 }

@@ -62,7 +62,47 @@ pub struct Checked {
     pub command: Vec<String>,
 }
 
+/// A model, counted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Counted {
+    /// Its file.
+    pub file: FileInfo,
+    /// Multiply-accumulates of one run.
+    pub macs: u64,
+    /// Stored parameters.
+    pub params: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
+}
+
 impl Checked {
+    /// A report with what needs no run.
+    pub fn new(base: Counted, new: Counted, engine: EngineInfo) -> Self {
+        Self {
+            schema_version: CHECK_SCHEMA_VERSION,
+            tool_version: env!("CARGO_PKG_VERSION").into(),
+            outcome: Outcome::Passed,
+            gates: Vec::new(),
+            base: base.file,
+            new: new.file,
+            machine: Machine::here(),
+            engine,
+            macs: Change { before: base.macs, after: new.macs },
+            params: Change { before: base.params, after: new.params },
+            bytes: Change { before: base.bytes, after: new.bytes },
+            latency_ms: None,
+            noise: None,
+            prepare_ms: None,
+            samples: None,
+            profile: None,
+            accuracy: None,
+            agreement: None,
+            warnings: Vec::new(),
+            seconds: 0.0,
+            command: Vec::new(),
+        }
+    }
+
     /// The verdict over some bounds: the worst. What is inconclusive fails if `strict`.
     pub fn verdict(gates: &[Gate], strict: bool) -> Outcome {
         let worst = |a: Outcome, b: Outcome| match (a, b) {

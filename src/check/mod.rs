@@ -4,17 +4,21 @@
 //! that the same model shows against itself on the spot. What is neither met nor exceeded for certain is inconclusive.
 
 mod baseline;
+mod bounds;
 mod checked;
 mod confirm;
+mod error;
 mod formats;
 mod gate;
 mod machine;
 #[cfg(test)]
 mod simulated;
 
-pub use baseline::{Regression, comparable, latency_regression, noise_share, size_regressions};
-pub use checked::{CHECK_SCHEMA_VERSION, Checked};
+pub use baseline::{Regression, comparable, latency_regression, noise_share, read_baseline, size_regressions};
+pub use bounds::Bounds;
+pub use checked::{CHECK_SCHEMA_VERSION, Checked, Counted};
 pub use confirm::confirmed;
+pub use error::CheckError;
 pub use formats::{
     Bencher, CheckFormat, CheckHtml, CheckJson, CheckMarkdown, CheckTerminal, CheckTimes, CodeQuality,
     GithubAnnotations, Junit, OpenMetrics,

@@ -23,7 +23,7 @@ pub(super) fn run(flags: &Bench, cancel: &AtomicBool) -> Result<(), Error> {
         b: flags.b.as_ref().map(|path| flags.flags.options(path)),
         engine: flags.engine.options(),
         timing: flags.timing.options(false, flags.seed),
-        streams: usize::from(flags.streams),
+        concurrency: usize::from(flags.streams),
         seed: flags.seed,
     };
     let found = pipeline::bench(&options, cancel)?;

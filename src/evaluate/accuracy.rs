@@ -6,7 +6,7 @@ use ndarray::{ArrayD, Axis};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Paired;
+use super::{EvaluateError, Paired};
 
 /// Top-1 of a model, with its uncertainty.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -127,6 +127,20 @@ impl Predictions {
         found
     }
 
+    /// Refuses labels that a model of `classes` outputs answers no better than by guessing.
+    ///
+    /// # Errors
+    /// [`EvaluateError::NearChance`].
+    pub fn refuse_near_chance(&self, classes: usize) -> Result<(), EvaluateError> {
+        match self.accuracy() {
+            Some(accuracy) if accuracy.near_chance(classes) => {
+                let Accuracy { percent, images, .. } = accuracy;
+                Err(EvaluateError::NearChance { percent, images, classes })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Share of images on which two models answer the same.
     pub fn agreement(&self, other: &Self) -> Option<f64> {
         let both = self.answers.iter().filter_map(|(item, own)| Some((own.0, other.answers.get(item)?.0)));
@@ -150,21 +164,21 @@ mod tests {
     #[test]
     fn recall_and_precision_by_class() {
         let scores = ndarray::array![[1.0_f32, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]].into_dyn();
-        let mut judge = Predictions::default();
-        judge.add(&scores, &[Some(0), Some(1), Some(1), None], &[3, 2, 1, 0]);
-        let found = judge.by_class();
+        let mut first = Predictions::default();
+        first.add(&scores, &[Some(0), Some(1), Some(1), None], &[3, 2, 1, 0]);
+        let found = first.by_class();
         assert_eq!(found[&0], ClassAccuracy { images: 1, recall: 100.0, precision: Some(50.0) });
         assert_eq!(found[&1], ClassAccuracy { images: 2, recall: 50.0, precision: Some(100.0) });
-        assert_eq!(judge.agreement(&judge.clone()), Some(1.0));
+        assert_eq!(first.agreement(&first.clone()), Some(1.0));
         let mut other = Predictions::default();
         other.add(&scores.slice(ndarray::s![..2, ..]).to_owned().into_dyn(), &[None, None], &[0, 3]);
-        assert_eq!(judge.agreement(&other), Some(0.5));
+        assert_eq!(first.agreement(&other), Some(0.5));
         let mut worse = Predictions::default();
         worse.add(
             &scores.slice(ndarray::s![..;-1, ..]).to_owned().into_dyn(),
             &[Some(0), Some(1), Some(1), None],
             &[3, 2, 1, 0],
         );
-        assert_eq!(judge.paired(&worse), Paired { images: 3, lost: 2, gained: 1 });
+        assert_eq!(first.paired(&worse), Paired { images: 3, lost: 2, gained: 1 });
     }
 }

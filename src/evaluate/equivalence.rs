@@ -1,91 +1,8 @@
 //! Masked = sliced: the sliced model must compute what the masked original computes.
 
-use crate::engine::{CompileOptions, Engine, EngineError, Tensor};
-use crate::explain::Explain;
+use super::EvaluateError;
+use crate::engine::{CompileOptions, Engine, Tensor};
 use crate::model::{DataType, Model};
-
-/// Why a pruned model is not to be trusted.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum VerifyError {
-    /// The engine refuses the pruned model.
-    #[error("the pruned model does not run")]
-    Engine(#[from] EngineError),
-    /// The engine refuses the model as it was before any cut.
-    #[error("this engine does not run the model, pruned or not")]
-    Dense(#[source] EngineError),
-    /// The outputs differ.
-    #[error("the pruned model does not compute what the masked original computes")]
-    Differs {
-        /// Name of the output.
-        output: String,
-        /// Largest difference, relative to the output's scale.
-        error: f64,
-        /// What is allowed.
-        tolerance: f64,
-    },
-    /// The dense model is no better than guessing.
-    #[error("the dense model's accuracy on the labelled images is near chance")]
-    NearChance {
-        /// Top-1 in percent.
-        percent: f64,
-        /// Images.
-        images: usize,
-        /// Outputs of the model.
-        classes: usize,
-    },
-    /// Even the mildest cut may lose more accuracy than allowed.
-    #[error("no cut keeps the loss of accuracy within {allowed} points")]
-    Loss {
-        /// What is allowed, in points.
-        allowed: f64,
-        /// Loss of the mildest cut in points.
-        loss: f64,
-        /// Its upper bound in points.
-        upper: f64,
-        /// Held-out images.
-        images: usize,
-    },
-}
-
-impl Explain for VerifyError {
-    fn why(&self) -> Option<String> {
-        Some(match self {
-            Self::Engine(error) | Self::Dense(error) => format!("{error}: {}", error.why().unwrap_or_default()),
-            Self::Differs { output, error, tolerance } => {
-                format!("output `{output}` differs by {error:.2e} of its scale; {tolerance:.0e} is allowed")
-            }
-            Self::NearChance { percent, images, classes } => {
-                format!("{percent:.1} % of {images} images with {classes} outputs")
-            }
-            Self::Loss { loss, upper, images, .. } => format!(
-                "the mildest cut loses {loss:.2} points on {images} held-out images, at most {upper:.2} on as many others with {:.0} % confidence",
-                100.0 * super::CONFIDENCE
-            ),
-        })
-    }
-
-    fn help(&self) -> Option<String> {
-        Some(match self {
-            Self::NearChance { .. } => {
-                "the preprocessing or the class order is probably wrong: see `--mean --std --scale --color --size` and `--classes`".into()
-            }
-            Self::Dense(_) => {
-                "another engine may: `pip install onnxruntime` in the active Python environment, or `--onnxruntime FILE`; `--no-verify` prunes without the proof"
-                    .into()
-            }
-            Self::Loss { .. } => {
-                "a larger `--max-drop` allows more; more held-out images narrow the bound; `--round-to 1` makes finer cuts"
-                    .into()
-            }
-            Self::Engine(_) => "the file may be damaged, or the engine too old for its operators".into(),
-            Self::Differs { .. } => {
-                "a pruned model that differs from its masked original is a bug: please report it with `onnx-prune inspect`"
-                    .into()
-            }
-        })
-    }
-}
 
 /// How well two models agree.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
@@ -118,20 +35,21 @@ pub fn compare(
     masked: &Model,
     sliced: &Model,
     feeds: &[Vec<(String, Tensor)>],
-) -> Result<Agreement, VerifyError> {
+) -> Result<Agreement, EvaluateError> {
     let tolerance = tolerance(masked);
-    let mut a = engine.compile(masked, &CompileOptions::default())?;
-    let mut b = engine.compile(sliced, &CompileOptions::default())?;
+    let mut a = engine.compile(masked, &CompileOptions::default()).map_err(EvaluateError::Pruned)?;
+    let mut b = engine.compile(sliced, &CompileOptions::default()).map_err(EvaluateError::Pruned)?;
     let mut worst: f64 = 0.0;
     for feed in feeds {
         let inputs: Vec<(&str, &Tensor)> = feed.iter().map(|(name, value)| (name.as_str(), value)).collect();
-        let (wanted, got) = (a.run(&inputs)?, b.run(&inputs)?);
+        let wanted = a.run(&inputs).map_err(EvaluateError::Pruned)?;
+        let got = b.run(&inputs).map_err(EvaluateError::Pruned)?;
         for ((name, wanted), got) in a.outputs().iter().zip(&wanted).zip(&got) {
             let error = difference(wanted, got);
             // A NaN compares as not within the tolerance.
             if !error.is_some_and(|error| error <= tolerance) {
                 let error = error.unwrap_or(f64::INFINITY);
-                return Err(VerifyError::Differs { output: name.clone(), error, tolerance });
+                return Err(EvaluateError::Differs { output: name.clone(), error, tolerance });
             }
             worst = worst.max(error.unwrap_or(0.0));
         }

@@ -35,6 +35,15 @@ impl Fidelity {
         }
     }
 
+    /// The loss of a model's outputs, batch by batch, beside those of the dense model.
+    pub fn between(dense: &[Vec<ArrayD<f32>>], other: &[Vec<ArrayD<f32>>], scores: bool) -> f64 {
+        let mut fidelity = Self::default();
+        for (dense, other) in dense.iter().zip(other) {
+            fidelity.add(dense, other, scores);
+        }
+        fidelity.loss()
+    }
+
     /// The mean over the outputs; 0: no difference.
     pub fn loss(&self) -> f64 {
         let relative = |[error, sum, squares, n]: &[f64; 4]| {

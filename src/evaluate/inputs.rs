@@ -95,3 +95,14 @@ pub fn random_inputs(
         })
         .collect()
 }
+
+/// Seeded values for several runs: the first of one image, the others of two, where the model leaves that open.
+pub fn random_feeds(
+    model: &Model,
+    sizes: &BTreeMap<String, usize>,
+    runs: u64,
+    seed: u64,
+) -> Vec<Vec<(String, Tensor)>> {
+    let specs = input_specs(model);
+    (0..runs).map(|number| random_inputs(&specs, sizes, 1 + usize::from(number > 0), seed + number)).collect()
+}

@@ -1,36 +1,27 @@
-//! The whole road: load, analyse, calibrate, score, plan, rewrite, compensate, verify, save, time, report.
+//! The whole road: load, analyse, calibrate, score, plan, cut, repair, evaluate, save, time, report.
+//!
+//! A [`session::Session`] is made once and then only read. The steps are functions from it and values to values; what a
+//! step tells comes back with its result ([`record::Told`]), and the commands merge it in order.
 
-mod apply;
-mod check;
-mod class_weights;
-mod classes;
-mod compensating;
-mod dense;
-mod explain;
-mod measure;
-mod memory;
+mod commands;
 mod options;
-mod profiling;
 mod progress;
-mod prune;
-mod risk;
-mod rollback;
-mod run;
-mod score;
-mod scoring;
+mod reading;
+mod record;
 mod search;
-mod sensitivity;
-mod study;
+mod session;
+mod steps;
 #[cfg(test)]
 mod tests;
-mod timing;
 mod writing;
 
-pub use apply::{ApplyOptions, BenchOptions, Benched, VerifyOptions, apply, bench, inspect, verify};
-pub use check::{Bounds, CheckOptions, Timing, check};
-pub use options::{Criteria, DataOptions, Effort, ModelOptions, PlanFile, PruneOptions, RoundTo};
+pub use crate::bench::latency::Timing;
+pub use crate::check::Bounds;
+pub use crate::evaluate::DataOptions;
+pub use crate::plan::{Goals, LatencyTarget, RoundTo};
+pub use commands::{
+    ApplyOptions, BenchOptions, Benched, CheckOptions, StudyBase, StudyEntry, StudyRow, VerifyOptions, apply, bench,
+    check, inspect, prune, score, study, sweep, verify,
+};
+pub use options::{Criteria, Effort, ModelOptions, PlanFile, PruneOptions};
 pub use progress::{Progress, Silent};
-pub use prune::prune;
-pub use score::score;
-pub use search::{Goals, LatencyTarget, sweep};
-pub use study::{Candidate, StudyRow, study};

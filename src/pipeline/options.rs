@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::search::Goals;
-use crate::calibration::PreprocessOptions;
+use super::writing::Files;
 use crate::engine::EngineOptions;
 use crate::error::Error;
-use crate::plan::{Allocation, Budget, Target};
+use crate::evaluate::DataOptions;
+use crate::plan::{Allocation, Budget, Goals, RoundTo, Target};
 use crate::repair::Compensation;
 use crate::repair::global::RefineOptions;
 use crate::score::{Criterion, LassoOptions, Mixture, NAMES, by_name};
@@ -23,32 +23,6 @@ pub struct ModelOptions {
     pub sizes: BTreeMap<String, usize>,
     /// Nodes whose channels stay: names or glob patterns.
     pub ignore: Vec<String>,
-}
-
-/// Images.
-#[derive(Debug, Clone, Default)]
-pub struct DataOptions {
-    /// Calibration images.
-    pub data: Option<PathBuf>,
-    /// Labelled images held out from calibration.
-    pub eval: Option<PathBuf>,
-    /// Map of class folders to outputs.
-    pub classes: Option<PathBuf>,
-    /// Preprocessing given by the user.
-    pub preprocess: PreprocessOptions,
-    /// Calibration images to use; all up to [`DataOptions::DEFAULT_SAMPLES`] by default.
-    pub samples: Option<usize>,
-    /// Held-out images to use; all by default.
-    pub eval_samples: Option<usize>,
-    /// Images at the head of the seeded order of `eval` that are not held out: they calibrate.
-    pub eval_skip: usize,
-    /// Whether an unreadable image ends the run.
-    pub strict: bool,
-}
-
-impl DataOptions {
-    /// Calibration images that are used unless told otherwise.
-    pub const DEFAULT_SAMPLES: usize = 500;
 }
 
 /// How channels are chosen.
@@ -113,16 +87,6 @@ impl Criteria {
     pub const DEFAULT: &'static str = "stlp-obs";
     /// Criterion where there are none.
     pub const DEFAULT_WITHOUT_IMAGES: &'static str = "l2";
-}
-
-/// Steps of widths.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum RoundTo {
-    /// The engine's channel block.
-    #[default]
-    Auto,
-    /// Multiples of this.
-    Multiple(usize),
 }
 
 /// How much time may go into a better model.
@@ -214,6 +178,18 @@ impl PruneOptions {
             PlanFile::At(path) => Some(path.clone()),
             PlanFile::None => None,
         }
+    }
+
+    /// The files that are written.
+    pub(super) fn files(&self) -> Files {
+        Files { model: self.output_path(), plan: self.plan_path() }
+    }
+
+    /// The files of the model that a sweep keeps a share of the multiply-accumulates of.
+    pub(super) fn swept_files(&self, share: f64) -> Files {
+        let model = self.swept_path(share);
+        let plan = (self.plan != PlanFile::None).then(|| model.with_extension("plan.json"));
+        Files { model, plan }
     }
 }
 

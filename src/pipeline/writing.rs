@@ -1,40 +1,41 @@
 //! Where results go.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::channels::{AnalyseOptions, decided_conditions};
+use super::options::PruneOptions;
+use super::session::FileDigest;
+use crate::calibration::CalibrationError;
 use crate::error::Error;
-use crate::model::{LoadOptions, Model, ModelError};
-use crate::surgery::{inline_branches, inline_functions};
+use crate::model::ModelError;
 
-use super::ModelOptions;
-
-/// Loads the model from its file or from standard input.
-pub(super) fn load(options: &ModelOptions) -> Result<Model, Error> {
-    let load = LoadOptions { allow_unknown_fields: options.allow_unknown_fields };
-    if options.path.as_os_str() == "-" {
-        return Ok(Model::read(&mut std::io::stdin().lock(), "standard input", &load)?);
-    }
-    Ok(Model::load(&options.path, &load)?)
+/// Files of one pruned model.
+pub(super) struct Files {
+    pub(super) model: PathBuf,
+    pub(super) plan: Option<PathBuf>,
 }
 
-/// Writes out what hides channels from the analysis: calls of functions in the model, and branches that are always the
-/// same. Returns how many of both.
-pub(super) fn write_out(model: &mut Model, options: &AnalyseOptions) -> (usize, usize) {
-    let functions = inline_functions(model);
-    let mut branches = 0;
-    loop {
-        // A branch that was written out may decide the next one.
-        let decided = decided_conditions(model, options);
-        let more = inline_branches(model, &|name| decided.get(name).copied());
-        branches += more;
-        if more == 0 {
-            return (functions, branches);
+impl Files {
+    /// Fails early, before minutes of work, if a result could not be written.
+    pub(super) fn check(&self, options: &PruneOptions) -> Result<(), Error> {
+        check(&options.model.path, &self.model, options.force)?;
+        let Some(plan) = &self.plan else { return Ok(()) };
+        if *plan == self.model {
+            let why = "the plan and the model cannot share a file".into();
+            return Err(ModelError::Write { path: plan.display().to_string(), why }.into());
         }
+        check(&options.model.path, plan, options.force)
     }
 }
 
-/// Fails early, before minutes of work, if a result could not be written.
+/// Fails early if a folder or file of images cannot be read.
+pub(super) fn check_images(options: &PruneOptions) -> Result<(), Error> {
+    for path in [&options.data.data, &options.data.eval, &options.data.classes].into_iter().flatten() {
+        std::fs::metadata(path).map_err(|error| CalibrationError::read(path, error))?;
+    }
+    Ok(())
+}
+
+/// Fails early if a result could not be written.
 pub(super) fn check(model: &Path, target: &Path, force: bool) -> Result<(), Error> {
     let fail = |why: &str| ModelError::Write { path: target.display().to_string(), why: why.into() };
     if let (Ok(a), Ok(b)) = (model.canonicalize(), target.canonicalize())
@@ -52,14 +53,9 @@ pub(super) fn check(model: &Path, target: &Path, force: bool) -> Result<(), Erro
     Ok(())
 }
 
-/// Writes a small text file atomically.
-pub(super) fn text(path: &Path, content: &str) -> Result<(), Error> {
-    crate::model::write_atomically(path, |file| std::io::Write::write_all(file, content.as_bytes()))?;
-    Ok(())
-}
-
 /// Bytes and SHA-256 of what was written.
-pub(super) fn digest(path: &Path) -> Result<(u64, String), Error> {
+pub(super) fn digest(path: &Path) -> Result<FileDigest, Error> {
     let read = |source| ModelError::Read { path: path.display().to_string(), source };
-    Ok(crate::model::digest(path).map_err(read)?)
+    let (bytes, sha256) = crate::model::digest(path).map_err(read)?;
+    Ok(FileDigest { bytes, sha256 })
 }

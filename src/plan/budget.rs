@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::PlanError;
 use crate::channels::{CostModel, Measure};
+use crate::number::count;
 
 /// A share of the dense model's cost, or an absolute number.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -36,6 +37,20 @@ pub enum Budget {
 }
 
 impl Budget {
+    /// In words.
+    pub fn describe(&self) -> String {
+        let target = |target: &Target| match target {
+            Target::Share(share) => format!("x{}", (share * 1e4).round() / 1e4),
+            Target::Absolute(number) => count(*number),
+        };
+        match self {
+            Self::Ratio(ratio) => format!("{:.0} % of the channels cut", 100.0 * ratio),
+            Self::Macs(macs) => format!("MACs {}", target(macs)),
+            Self::Params(params) => format!("parameters {}", target(params)),
+            Self::Both { macs, params } => format!("MACs {}, parameters {}", target(macs), target(params)),
+        }
+    }
+
     /// The bounds one by one.
     pub fn parts(&self) -> Vec<Self> {
         match *self {

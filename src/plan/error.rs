@@ -20,6 +20,15 @@ pub enum PlanError {
         /// What is allowed.
         why: String,
     },
+    /// A ratio of channels beside a bound that has to be searched for.
+    #[error("a ratio of channels cannot be combined with another bound")]
+    RatioAndBound,
+    /// A bound on the loss of accuracy, and a model without class scores.
+    #[error("`--max-drop` needs a classifier: the model's first output is not a row of class scores")]
+    NoClassifier,
+    /// A bound on the latency, and nothing is timed.
+    #[error("a latency cannot be met without timing")]
+    NoTiming,
     /// The plan file cannot be read or written.
     #[error("cannot use the plan `{path}`")]
     File {
@@ -42,12 +51,18 @@ impl Explain for PlanError {
             Self::Nothing { why } | Self::Budget { why, .. } | Self::File { why, .. } | Self::Mismatch { why } => {
                 Some(why.clone())
             }
+            Self::RatioAndBound | Self::NoClassifier | Self::NoTiming => None,
         }
     }
 
     fn help(&self) -> Option<String> {
         match self {
             Self::Nothing { .. } => Some("`onnx-prune inspect MODEL` shows who protects which channels".into()),
+            Self::RatioAndBound => {
+                Some("use `--target-macs` or `--target-params` beside it in place of `--ratio`".into())
+            }
+            Self::NoClassifier => Some("bound the multiply-accumulates, the parameters or the latency instead".into()),
+            Self::NoTiming => Some("leave out `--no-timing`, or bound the multiply-accumulates instead".into()),
             Self::Mismatch { .. } => Some("apply a plan to the very file it was made from".into()),
             _ => None,
         }

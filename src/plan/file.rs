@@ -57,7 +57,29 @@ impl PlannedGroup {
     }
 }
 
+/// Channels of a group that a wider plan keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wider {
+    /// Place of the group.
+    pub group: usize,
+    /// Pruning units that stay.
+    pub kept: Vec<usize>,
+}
+
 impl Plan {
+    /// For every group that is cut the channels of the next wider form that some other plan has, else all of them; the
+    /// groups that gain fewest come first.
+    pub fn wider(&self, others: &[&Self]) -> Vec<Wider> {
+        let mut found: Vec<Wider> = Vec::new();
+        for (group, own) in self.groups.iter().enumerate().filter(|(_, own)| own.kept.len() < own.width) {
+            let others = others.iter().map(|other| &other.groups[group].kept);
+            let next = others.filter(|kept| kept.len() > own.kept.len()).min_by_key(|kept| kept.len());
+            found.push(Wider { group, kept: next.cloned().unwrap_or_else(|| (0..own.width).collect()) });
+        }
+        found.sort_by_key(|own| own.kept.len() - self.groups[own.group].kept.len());
+        found
+    }
+
     /// The channel indices that go.
     ///
     /// # Errors

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::engine::{Engine, channel_block};
+
 /// Channel counts that the engine runs without waste.
 ///
 /// ONNX Runtime's CPU convolutions cost as much as the next multiple of a block (16 with AVX-512, 8 with AVX2) as
@@ -29,6 +31,29 @@ impl Rounding {
         }
         let step = in_units(block);
         if step * 2 > width { 1 } else { step }
+    }
+}
+
+/// Steps of widths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RoundTo {
+    /// The engine's channel block.
+    #[default]
+    Auto,
+    /// Multiples of this.
+    Multiple(usize),
+}
+
+impl RoundTo {
+    /// The rounding for an engine.
+    pub fn rounding(self, engine: &dyn Engine) -> Rounding {
+        match self {
+            Self::Multiple(step) => Rounding { block: step.max(1), multiple: step.max(1) },
+            Self::Auto => {
+                let found = channel_block(engine);
+                Rounding { block: found.block, multiple: found.multiple }
+            }
+        }
     }
 }
 

@@ -16,6 +16,11 @@ pub struct Curve {
 }
 
 impl Curve {
+    /// Whether all groups that may be cut, those with a `least` width, were measured.
+    pub fn cover(curves: &[Self], least: &[Option<usize>]) -> bool {
+        curves.iter().zip(least).all(|(curve, least)| least.is_none() || curve.points.len() > 1)
+    }
+
     /// The same curve with every loss raised to a power.
     #[must_use]
     pub fn raised(&self, power: f64) -> Self {

@@ -1,9 +1,41 @@
 //! Widths by the engine's cost staircase: none is kept beside a step for nothing.
 
-use super::{Allocator, Rounding};
-use crate::channels::Group;
+use super::{Allocator, Budget, PlanError, Rounding};
+use crate::channels::{Group, Measure};
+use crate::number::count;
 
 impl Allocator<'_> {
+    /// Widths within the budget, if asked for at the end of their steps, that cut something.
+    ///
+    /// # Errors
+    /// As [`Allocator::widths`], and [`PlanError::Nothing`] if these are all channels.
+    pub fn cutting_widths(&self, budget: &Budget, whole_steps: bool) -> Result<Vec<usize>, PlanError> {
+        let widths = self.widths(budget)?;
+        let widths = if whole_steps { self.step_ends(&widths) } else { widths };
+        if widths == self.cost.full() && !matches!(*budget, Budget::Ratio(ratio) if ratio <= 0.0) {
+            return Err(PlanError::Nothing { why: "the budget leaves every channel, or rounding does".into() });
+        }
+        Ok(widths)
+    }
+
+    /// What to say where protection or floors keep widths from their budget.
+    pub fn out_of_reach(&self, budget: &Budget, widths: &[usize]) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for part in budget.parts() {
+            let Ok(Some((measure, limit))) = part.limit(self.cost) else { continue };
+            let reached = self.cost.at(measure, widths);
+            if reached > limit * 1.000_001 {
+                let unit = if measure == Measure::Macs { "MACs" } else { "parameters" };
+                warnings.push(format!(
+                    "the budget of {} {unit} cannot be reached: {} remain in protected channels and floors",
+                    count(limit),
+                    count(reached)
+                ));
+            }
+        }
+        warnings
+    }
+
     /// `widths` raised to the end of their step of the engine's cost: what is kept beyond it would cost as much.
     pub fn step_ends(&self, widths: &[usize]) -> Vec<usize> {
         let raised = |(group, &width): (usize, &usize)| {

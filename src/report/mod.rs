@@ -9,7 +9,7 @@ mod inspection;
 mod json;
 mod markdown;
 mod memory;
-mod number;
+mod protection;
 mod repair;
 #[cfg(test)]
 mod samples;
@@ -22,6 +22,8 @@ mod terminal;
 mod text;
 mod times;
 
+pub use crate::bench::latency::LatencyChange;
+pub use crate::number::{bytes, count};
 pub use classes::{ClassEdge, ClassMerge, Classwise, FollowedClass, GroupClasses, classes_svg};
 pub use dependencies::{Dot, Drawing, Svg};
 pub(crate) use figures::Figures;
@@ -33,14 +35,15 @@ pub use json::Json;
 pub use markdown::Markdown;
 pub(crate) use markdown::{lost_most, not_faster};
 pub use memory::peak_memory_bytes;
-pub use number::{bytes, count};
+
+pub use protection::protection_reasons;
 pub use repair::Repair;
 pub use schema::json_schema;
 pub use scored::{SCORES_SCHEMA_VERSION, Scored, ScoredGroup};
 pub use searched::{Loss, Searched, Tried};
 pub use summary::{
-    AccuracyChange, Calibrated, Change, ClassChange, FileInfo, GroupChange, LatencyChange, ProtectedChannels,
-    REPORT_SCHEMA_VERSION, Summary, Verified,
+    AccuracyChange, Calibrated, Change, ClassChange, FileInfo, GroupChange, ProtectedChannels, REPORT_SCHEMA_VERSION,
+    Summary, Verified,
 };
 pub use swept::{SWEEP_SCHEMA_VERSION, Swept, SweptModel, sweep_csv, sweep_svg, sweep_table};
 pub use terminal::Terminal;

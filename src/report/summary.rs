@@ -8,12 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use super::Repair;
 use super::{Classwise, Searched};
-use crate::bench::latency::Comparison;
+use crate::bench::latency::{Comparison, LatencyChange};
 use crate::bench::profile::Profile;
-use crate::channels::{Protected, Scope};
+use crate::channels::{Group, Protected, Scope};
 use crate::engine::EngineInfo;
-use crate::evaluate::{Accuracy, Agreement, ClassAccuracy};
-use crate::plan::{Allocation, Rounding};
+use crate::evaluate::{Accuracy, Agreement, ClassAccuracy, EvaluateError, Predictions, weights_of_outputs};
+use crate::plan::{Allocation, Plan, PlannedGroup, Rounding};
+use crate::score::GroupScores;
 
 /// Version of the form of [`Summary`]. Grows when a field changes its meaning or goes; new fields may appear.
 pub const REPORT_SCHEMA_VERSION: u32 = 1;
@@ -43,35 +44,6 @@ pub struct FileInfo {
     pub sha256: String,
 }
 
-/// Time of one run.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct LatencyChange {
-    /// Median of the dense model in milliseconds.
-    pub before: f64,
-    /// Median of the pruned model in milliseconds.
-    pub after: f64,
-    /// 95th percentile of the dense model in milliseconds.
-    pub before_p95: f64,
-    /// 95th percentile of the pruned model in milliseconds.
-    pub after_p95: f64,
-    /// 90th and 99th percentile of the dense model in milliseconds.
-    #[serde(default)]
-    pub before_tail: [f64; 2],
-    /// 90th and 99th percentile of the pruned model in milliseconds.
-    #[serde(default)]
-    pub after_tail: [f64; 2],
-    /// Ratio of interleaved runs: in each round the faster of a model's two counts.
-    pub ratio: f64,
-    /// Lower end of its 95 % interval.
-    pub ratio_low: f64,
-    /// Upper end of its 95 % interval.
-    pub ratio_high: f64,
-    /// Interleaved pairs.
-    pub pairs: usize,
-    /// Images per run.
-    pub batch: usize,
-}
-
 /// Top-1 on labelled images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AccuracyChange {
@@ -93,6 +65,29 @@ pub struct AccuracyChange {
 }
 
 impl AccuracyChange {
+    /// Two models on the same images; `None` without labels. `weights`: what the user gave to classes, by name.
+    ///
+    /// # Errors
+    /// If a class is weighted that there is not.
+    pub fn between(
+        before: &Predictions,
+        after: &Predictions,
+        names: &[String],
+        weights: &[(String, f64)],
+    ) -> Result<Option<Self>, EvaluateError> {
+        let classes = ClassChange::all(before, after, names, weights)?;
+        let Some((before, after)) = before.accuracy().zip(after.accuracy()) else { return Ok(None) };
+        Ok(Some(Self {
+            before: before.percent,
+            after: after.percent,
+            images: before.images,
+            before_interval: before,
+            after_interval: after,
+            seen_in_calibration: false,
+            classes,
+        }))
+    }
+
     /// The class with the smallest recall after pruning, where classes have at least ten images.
     pub fn worst(&self) -> Option<&ClassChange> {
         let told = self.classes.iter().filter(|own| own.before.images >= 10);
@@ -115,6 +110,26 @@ pub struct ClassChange {
     pub after: ClassAccuracy,
 }
 
+impl ClassChange {
+    fn all(
+        before: &Predictions,
+        after: &Predictions,
+        names: &[String],
+        weights: &[(String, f64)],
+    ) -> Result<Vec<Self>, EvaluateError> {
+        let (before, after) = (before.by_class(), after.by_class());
+        let weights = weights_of_outputs(weights, before.keys().copied(), names)?;
+        let name = |output: usize| match names.get(output) {
+            Some(name) if !name.is_empty() => name.clone(),
+            _ => output.to_string(),
+        };
+        let changes = before.into_iter().zip(weights).filter_map(|((output, before), weight)| {
+            Some(Self { output, name: name(output), weight, before, after: *after.get(&output)? })
+        });
+        Ok(changes.collect())
+    }
+}
+
 /// One group of coupled channels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GroupChange {
@@ -131,6 +146,21 @@ pub struct GroupChange {
     /// What the scores are and how they came about.
     #[serde(default)]
     pub scores: String,
+}
+
+impl GroupChange {
+    /// The groups of a plan.
+    pub fn all(groups: &[Group], plan: &Plan, scores: &[GroupScores]) -> Vec<Self> {
+        let change = |((group, planned), own): ((&Group, &PlannedGroup), &GroupScores)| Self {
+            name: group.name.clone(),
+            scope: group.scope,
+            width_before: group.width(),
+            width_after: planned.kept.len(),
+            members: group.producers.len() + group.parameters.len() + group.consumers.len(),
+            scores: own.explanation.clone(),
+        };
+        groups.iter().zip(&plan.groups).zip(scores).map(change).collect()
+    }
 }
 
 /// What was calibrated on.

@@ -16,8 +16,8 @@ const SLOWING: f64 = 0.1;
 const LEAST_RUNS: usize = 30;
 
 /// Sentences about what disturbed samples of two models (milliseconds, in the order in which they were taken). `width`:
-/// relative width of the ratio's interval, and the width that was asked for.
-pub fn disturbances(before: &[f64], after: &[f64], (width, wanted): (f64, f64)) -> Vec<String> {
+/// relative width of the ratio's interval; `wanted`: the width that was asked for.
+pub fn disturbances(before: &[f64], after: &[f64], width: f64, wanted: f64) -> Vec<String> {
     let mut found = Vec::new();
     let share = |samples: &[f64]| {
         let median = percentile(samples, 0.5);
@@ -66,15 +66,15 @@ mod tests {
     #[test]
     fn a_quiet_measurement_needs_no_words() {
         let samples: Vec<f64> = (0..90).map(|at| 5.0 + 0.01 * f64::from(at % 7)).collect();
-        assert!(disturbances(&samples, &samples, (0.01, 0.03)).is_empty());
+        assert!(disturbances(&samples, &samples, 0.01, 0.03).is_empty());
     }
 
     #[test]
     fn each_trouble_names_its_flag() {
         let busy: Vec<f64> = (0..90).map(|at| if at % 9 == 0 { 12.0 } else { 5.0 }).collect();
-        assert!(disturbances(&busy, &busy, (0.0, 0.03))[0].contains("--cpus"));
+        assert!(disturbances(&busy, &busy, 0.0, 0.03)[0].contains("--cpus"));
         let hot: Vec<f64> = (0..90).map(|at| 5.0 + 0.01 * f64::from(at)).collect();
-        assert!(disturbances(&hot, &hot, (0.0, 0.03))[0].contains("--warm-up"));
-        assert!(disturbances(&[5.0; 9], &[5.0; 9], (0.08, 0.03))[0].contains("--time"));
+        assert!(disturbances(&hot, &hot, 0.0, 0.03)[0].contains("--warm-up"));
+        assert!(disturbances(&[5.0; 9], &[5.0; 9], 0.08, 0.03)[0].contains("--time"));
     }
 }

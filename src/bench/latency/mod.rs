@@ -1,17 +1,21 @@
 //! Interleaved timing of two models in one process.
 
+mod change;
 mod comparison;
 mod disturbed;
 mod interval;
+mod models;
 mod parts;
 mod pinning;
 mod throughput;
 mod timing;
 
+pub use change::LatencyChange;
 pub use comparison::Comparison;
 pub use disturbed::disturbances;
 pub use interval::{Interval, paired_interval, percentile};
+pub use models::{CompareTimes, Interleaved, Pairing, Timed};
 pub use parts::{InParts, Measure, Part, Sides, compare_in_parts};
 pub use pinning::pin;
 pub use throughput::throughput;
-pub use timing::{Clock, MonotonicClock, TimingOptions, WARM_MS, time_pair, time_sessions};
+pub use timing::{Clock, MonotonicClock, Timing, TimingOptions, WARM_MS, time_pair, time_sessions};

@@ -1,4 +1,4 @@
-//! Images a second where several streams of requests run side by side.
+//! Images a second with several requests at a time.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ pub fn throughput(
 ) -> Result<f64, EngineError> {
     let runs = AtomicU64::new(0);
     let begin = Instant::now();
-    let stream = |session: &mut Box<dyn Session>| -> Result<(), EngineError> {
+    let worker = |session: &mut Box<dyn Session>| -> Result<(), EngineError> {
         let mut session = session.bind(inputs)?;
         while begin.elapsed() < duration && !cancel.load(Ordering::Relaxed) {
             session.run()?;
@@ -26,7 +26,7 @@ pub fn throughput(
         Ok(())
     };
     let ends: Vec<Result<(), EngineError>> = std::thread::scope(|scope| {
-        let threads: Vec<_> = sessions.iter_mut().map(|session| scope.spawn(|| stream(session))).collect();
+        let threads: Vec<_> = sessions.iter_mut().map(|session| scope.spawn(|| worker(session))).collect();
         threads
             .into_iter()
             .map(|thread| {

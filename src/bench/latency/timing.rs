@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::comparison::Comparison;
+use super::pinning::pin;
+use crate::bench::BenchError;
 use crate::engine::{EngineError, Session, Tensor};
 
 /// Where time comes from; tests bring their own.
@@ -64,6 +66,29 @@ impl Default for TimingOptions {
             sample_ms: 2.0,
             seed: 0,
         }
+    }
+}
+
+/// How to time the models of a command.
+#[derive(Debug, Clone, Default)]
+pub struct Timing {
+    /// Images per run where the model leaves it open.
+    pub batch: usize,
+    /// Cores to keep to; empty: all.
+    pub cores: Vec<usize>,
+    /// Length and precision.
+    pub options: TimingOptions,
+    /// Whether nothing is timed.
+    pub skip: bool,
+}
+
+impl Timing {
+    /// Keeps this thread, and those that it starts from now on, to the cores that are asked for.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn keep_to_cores(&self) -> Result<(), BenchError> {
+        if self.cores.is_empty() { Ok(()) } else { pin(&self.cores).map_err(|why| BenchError::Cores { why }) }
     }
 }
 

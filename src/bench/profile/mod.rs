@@ -2,6 +2,7 @@
 //! moves, and a word on layers that did not get faster.
 
 mod join;
+mod measure;
 mod notes;
 mod origin;
 
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::Convolutions;
 pub use join::{Measured, join};
+pub use measure::profile;
 
 /// Time, work and traffic of a layer in one run of the model.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -1,143 +1,153 @@
 //! Budgets that take measuring, and how the plan is found that meets them.
 //!
-//! Every strategy is a function of numbers (`latency`, `size`, `drop`) with what it measures beside it (`timed`, `weighed`,
-//! `judged`); all make their candidates in `candidate`. Where several bounds are given, the size bounds the parameters,
-//! the latency then the multiply-accumulates, and the loss of accuracy how far the walk towards both goes.
+//! Every strategy is a search over numbers in [`crate::plan::search`] with what it measures in a file here; all make their
+//! candidates by a [`Planner`]. Where several bounds are given, the size bounds the parameters, the latency then the
+//! multiply-accumulates, and the loss of accuracy how far the cuts towards both go.
 
-mod candidate;
-mod drop;
+mod accuracy_search;
 mod give_back;
-mod goals;
-mod held_out;
-mod judged;
-mod latency;
-mod size;
-mod sweep;
-mod timed;
-mod weighed;
+mod latency_search;
+mod planner;
+mod size_search;
 mod whole;
 
-pub use goals::{Goals, LatencyTarget};
-pub use sweep::sweep;
+pub(super) use latency_search::slower;
+pub(super) use planner::{Candidate, Planner};
 
-pub(super) use candidate::{CandidateError, Made, Proposal, Scored};
-pub(super) use held_out::set_aside;
-pub(super) use timed::slower;
-
-use goals::Limits;
-
-use super::classes::class_scores;
-use super::options::Criteria;
-use super::run::Run;
+use super::record::Told;
+use super::session::Session;
+use super::steps::{CandidateError, Proposal, Scored};
 use crate::channels::Measure;
 use crate::error::Error;
-use crate::plan::PlanError;
+use crate::evaluate::Predictions;
+use crate::plan::{Goals, Limits, PlanError};
 use crate::report::{Searched, Tried};
 
-/// A search under way.
-struct Search<'r, 'a> {
-    run: &'r mut Run<'a>,
-    ready: &'r Scored,
-    /// Bounds of the plan; each goal that is reached narrows them.
-    limits: Limits,
-    /// Whether widths are raised to the end of their step.
-    whole_steps: bool,
+/// The candidate that is taken, and how it was found.
+pub(super) struct Chosen {
+    pub(super) candidate: Candidate,
+    /// What was tried, where the budget takes measuring.
+    pub(super) searched: Option<Searched>,
+    /// What a person should know about the choice.
+    pub(super) warnings: Vec<String>,
+    /// The dense model's predictions on the held-out images, if they were needed.
+    pub(super) dense: Option<Predictions>,
+}
+
+/// What a search tried, and what a person should know about it.
+#[derive(Default)]
+struct Findings {
     tried: Vec<Tried>,
     warnings: Vec<String>,
 }
 
-impl Run<'_> {
-    /// Fails before the work if a goal does not suit the model or the other options.
-    pub(super) fn check_goals(&self) -> Result<(), Error> {
-        let Goals { latency, max_drop, .. } = self.options.goals;
-        if max_drop.is_some() && class_scores(&self.model, &self.channels).is_none() {
-            return Err(Error::Usage {
-                what: "`--max-drop` needs a classifier: the model's first output is not a row of class scores".into(),
-                help: "bound the multiply-accumulates, the parameters or the latency instead".into(),
-            });
-        }
-        if latency.is_some() && self.options.skip_timing {
-            return Err(Error::Usage {
-                what: "a latency cannot be met without timing".into(),
-                help: "leave out `--no-timing`, or bound the multiply-accumulates instead".into(),
-            });
-        }
-        Ok(())
-    }
-
-    /// The model that meets the budget and all goals, or comes as near as floors and accuracy allow, and what was tried.
-    pub(super) fn choose(&mut self, ready: &Scored) -> Result<(Made, Option<Searched>), CandidateError> {
-        let goals = self.options.goals;
-        if goals.is_empty() && self.tries_plans(ready) {
-            return Ok((self.best_whole(ready)?, None));
-        }
-        if goals.is_empty() {
-            let planned = self.planned(ready, &self.options.criteria)?;
-            return Ok((self.make(ready, planned)?, None));
-        }
-        let full = |measure| self.cost.at(measure, self.cost.full());
-        let limits = Limits::of(&self.options.criteria.budget, full(Measure::Macs), full(Measure::Params))?;
-        let mut search =
-            Search { run: self, ready, limits, whole_steps: false, tried: Vec::new(), warnings: Vec::new() };
-        let mut made = search.reach(goals)?;
-        let Search { tried, warnings, .. } = search;
-        made.planned.warnings = warnings;
-        Ok((made, Some(Searched { goal: goals.describe(), candidates: tried })))
+impl Findings {
+    fn merge(&mut self, other: Self) {
+        self.tried.extend(other.tried);
+        self.warnings.extend(other.warnings);
     }
 }
 
-impl Search<'_, '_> {
-    fn reach(&mut self, goals: Goals) -> Result<Made, CandidateError> {
-        let most = goals.size.map(|target| self.most_bytes(target)).transpose()?;
-        if let Some(most) = most {
-            self.fit_size(most)?;
-        }
-        let mut last = None;
-        if let Some(target) = goals.latency {
-            last = Some(self.land_latency(target)?);
-            self.whole_steps = true;
-        }
-        match (goals.max_drop, most) {
-            (Some(points), most) => {
-                let made = self.walk_down(points, last.as_ref())?;
-                self.weigh_last(most, &made)?;
-                Ok(made)
-            }
-            (None, Some(most)) => self.make_within(most, last),
-            (None, None) => self.make_last(last),
-        }
-    }
+/// Where the last plan may lie.
+#[derive(Debug, Clone, Copy)]
+struct Bound {
+    limits: Limits,
+    /// Whether widths are raised to the end of their step.
+    whole_steps: bool,
+}
 
-    /// The candidate at the limits.
-    fn make_last(&mut self, planned: Option<Proposal>) -> Result<Made, CandidateError> {
-        let planned = match planned {
-            Some(planned) => planned,
-            None => self.plan_at(self.limits, self.whole_steps)?.ok_or_else(|| {
-                let why = "the bounds leave every channel, or rounding does".to_owned();
-                Error::from(PlanError::Nothing { why })
-            })?,
-        };
-        let warnings = planned.warnings.clone();
-        let made = self.run.make(self.ready, planned)?;
-        self.warnings.extend(warnings);
-        Ok(made)
-    }
+/// A candidate with the findings that led to it.
+struct Found {
+    candidate: Candidate,
+    findings: Findings,
+}
 
-    /// The plan at some limits; `None` where it leaves every channel.
-    fn plan_at(&mut self, limits: Limits, whole_steps: bool) -> Result<Option<Proposal>, Error> {
-        let options = self.run.options;
-        let criteria = Criteria { budget: limits.budget(), whole_steps, ..options.criteria.clone() };
-        self.run.planned_if_any(self.ready, &criteria)
+/// The model that meets the budget and all goals, or comes as near as floors and accuracy allow.
+pub(super) fn choose(session: &Session<'_>, scored: &Scored<'_>) -> Result<Told<Chosen>, CandidateError> {
+    let mut planner = Planner::new(session, scored);
+    let goals = session.options.goals;
+    if !goals.is_empty() {
+        let chosen = reach(&mut planner, goals)?;
+        return Ok(planner.told(chosen));
     }
+    let candidate = if whole::tries_plans(session, scored) {
+        whole::best_whole(&mut planner)?
+    } else {
+        let proposal = planner.plan(&session.options.criteria)?;
+        planner.make(proposal)?
+    };
+    let warnings = candidate.proposal.warnings.clone();
+    Ok(planner.told(Chosen { candidate, searched: None, warnings, dense: None }))
+}
 
-    /// Whether a plan costs more than the limits allow.
-    fn exceeds(&self, planned: &Proposal) -> bool {
-        let widths: Vec<usize> = planned.plan.groups.iter().map(|group| group.kept.len()).collect();
-        let cost = &self.run.cost;
-        let over = |measure, share: f64| {
-            let full = cost.at(measure, cost.full());
-            share < 1.0 && cost.at(measure, &widths) > share * full * 1.000_001
-        };
-        over(Measure::Macs, self.limits.macs) || over(Measure::Params, self.limits.params)
+/// Reaches one goal after the other; each narrows the limits of the next.
+fn reach(planner: &mut Planner<'_>, goals: Goals) -> Result<Chosen, CandidateError> {
+    let Session { cost, options, .. } = planner.session;
+    let full = |measure| cost.at(measure, cost.full());
+    let limits = Limits::of(&options.criteria.budget, full(Measure::Macs), full(Measure::Params))?;
+    let mut bound = Bound { limits, whole_steps: false };
+    let mut findings = Findings::default();
+    let most = goals.size.map(|target| size_search::most_bytes(planner.session, target)).transpose()?;
+    if let Some(most) = most {
+        let sized = size_search::fit_size(planner, bound.limits, most)?;
+        bound.limits = sized.limits;
+        findings.merge(sized.findings);
     }
+    let mut last = None;
+    if let Some(target) = goals.latency {
+        let landed = latency_search::land_latency(planner, bound.limits, target)?;
+        bound = Bound { limits: landed.limits, whole_steps: true };
+        findings.merge(landed.findings);
+        last = Some(landed.proposal);
+    }
+    let mut dense = None;
+    let candidate = match (goals.max_drop, most) {
+        (Some(points), most) => {
+            let within = accuracy_search::within_loss(planner, bound, points, last)?;
+            findings.merge(within.found.findings);
+            dense = within.dense;
+            let candidate = within.found.candidate;
+            let quiet = findings.warnings.is_empty();
+            findings.warnings.extend(size_search::too_large(&candidate, most.filter(|_| quiet))?);
+            candidate
+        }
+        (None, Some(most)) => {
+            let found = size_search::make_within(planner, bound, most, last, &findings.tried)?;
+            findings.merge(found.findings);
+            found.candidate
+        }
+        (None, None) => {
+            let found = make_last(planner, bound, last)?;
+            findings.merge(found.findings);
+            found.candidate
+        }
+    };
+    let searched = Some(Searched { goal: goals.describe(), candidates: findings.tried });
+    Ok(Chosen { candidate, searched, warnings: findings.warnings, dense })
+}
+
+/// The candidate of a plan, or else of the one at the bound.
+fn make_last(planner: &mut Planner<'_>, bound: Bound, proposal: Option<Proposal>) -> Result<Found, CandidateError> {
+    let proposal = match proposal {
+        Some(proposal) => proposal,
+        None => planner.plan_within(bound.limits, bound.whole_steps)?.ok_or_else(nothing)?,
+    };
+    let candidate = planner.make(proposal)?;
+    let findings = Findings { warnings: candidate.proposal.warnings.clone(), ..Findings::default() };
+    Ok(Found { candidate, findings })
+}
+
+fn nothing() -> Error {
+    PlanError::Nothing { why: "the bounds leave every channel, or rounding does".into() }.into()
+}
+
+/// Pruning units that a plan keeps of each group.
+fn widths(proposal: &Proposal) -> Vec<usize> {
+    proposal.plan.groups.iter().map(|group| group.kept.len()).collect()
+}
+
+/// A plan that was tried, before what was measured of it is filled in.
+fn tried(session: &Session<'_>, proposal: &Proposal, accepted: bool) -> Tried {
+    let (budget, macs) = (proposal.plan.budget.describe(), session.macs_share(&proposal.cut));
+    Tried { budget, macs, bytes: None, latency: None, loss: None, accepted }
 }

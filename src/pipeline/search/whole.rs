@@ -3,16 +3,14 @@
 
 use ndarray::ArrayD;
 
-use super::candidate::{CandidateError, Made, Proposal, Scored};
-use crate::engine::{CompileOptions, Tensor};
+use super::planner::{Candidate, Planner};
 use crate::error::Error;
-use crate::evaluate::{Fidelity, input_specs};
+use crate::evaluate::{Fidelity, Observed, class_scores, outputs_on};
 use crate::model::Model;
-use crate::pipeline::classes::class_scores;
-use crate::pipeline::dense::Observed;
 use crate::pipeline::options::{Criteria, Effort};
-use crate::pipeline::run::Run;
-use crate::plan::Allocation;
+use crate::pipeline::session::Session;
+use crate::pipeline::steps::{CandidateError, Proposal, Scored};
+use crate::plan::{Allocation, PlanError};
 
 /// Powers of the measured losses: below 1 the losses of mild cuts weigh more, above 1 those of strong ones.
 const POWERS: [f64; 3] = [1.0, 0.7, 1.4];
@@ -20,82 +18,65 @@ const POWERS: [f64; 3] = [1.0, 0.7, 1.4];
 /// Every so many batches one is judged on.
 const EVERY: usize = 2;
 
-impl Run<'_> {
-    /// Whether several plans are tried.
-    pub(super) fn tries_plans(&self, ready: &Scored) -> bool {
-        let images = ready.observed().is_some_and(|own| !own.batches.is_empty());
-        let criteria = &self.options.criteria;
-        self.options.effort == Effort::Max && images && self.allocation(criteria, images) == Allocation::Sensitivity
-    }
+/// Whether several plans are tried.
+pub(super) fn tries_plans(session: &Session<'_>, scored: &Scored<'_>) -> bool {
+    let images = scored.calibration.is_some_and(|own| !own.observed.batches.is_empty());
+    let allocation = session.allocation(&session.options.criteria, images);
+    session.options.effort == Effort::Max && images && allocation == Allocation::Sensitivity
+}
 
-    /// The plan whose repaired network is nearest to the dense one, refined.
-    pub(super) fn best_whole(&mut self, ready: &Scored) -> Result<Made, CandidateError> {
-        let plans = self.plans(ready)?;
-        let Some(observed) = ready.observed() else {
-            return self.make(ready, plans.into_iter().next().ok_or_else(none)?);
-        };
-        let dense = self.outputs(&self.model, observed)?;
-        let mut losses = Vec::new();
-        let mut best: Option<(f64, Made)> = None;
-        for planned in plans {
-            let made = self.make_coarse(ready, planned)?;
-            let loss = self.whole_loss(&dense, &made.pruned, observed)?;
-            losses.push(format!("{loss:.3}"));
-            if best.as_ref().is_none_or(|best| loss < best.0) {
-                best = Some((loss, made));
-            }
+/// The plan whose repaired network is nearest to the dense one, refined.
+pub(super) fn best_whole(planner: &mut Planner<'_>) -> Result<Candidate, CandidateError> {
+    let session = planner.session;
+    let proposals = proposals(planner)?;
+    let Some(calibration) = planner.scored.calibration else {
+        return planner.make(proposals.into_iter().next().ok_or_else(none)?);
+    };
+    let observed = &calibration.observed;
+    let dense = outputs(session, &session.model, observed)?;
+    let scores = class_scores(&session.model, &session.channels).is_some();
+    let mut losses = Vec::new();
+    let mut best: Option<(f64, Candidate)> = None;
+    for proposal in proposals {
+        let candidate = planner.make_coarse(proposal)?;
+        let loss = Fidelity::between(&dense, &outputs(session, &candidate.pruned, observed)?, scores);
+        losses.push(format!("{loss:.3}"));
+        if best.as_ref().is_none_or(|best| loss < best.0) {
+            best = Some((loss, candidate));
         }
-        let (loss, mut made) = best.ok_or_else(none)?;
-        if losses.len() > 1 {
-            self.notes.push(format!(
-                "{} plans were repaired and judged whole, by the divergence of their outputs: {}; the one of {loss:.3} was \
-                 taken",
-                losses.len(),
-                losses.join(", ")
-            ));
-        }
-        self.finish_repair(&mut made, observed)?;
-        Ok(made)
     }
+    let (loss, candidate) = best.ok_or_else(none)?;
+    if losses.len() > 1 {
+        planner.record.notes.push(format!(
+            "{} plans were repaired and judged whole, by the divergence of their outputs: {}; the one of {loss:.3} was \
+             taken",
+            losses.len(),
+            losses.join(", ")
+        ));
+    }
+    Ok(planner.finish_repair(candidate)?)
+}
 
-    /// Different plans within the budget, the usual one first.
-    fn plans(&mut self, ready: &Scored) -> Result<Vec<Proposal>, Error> {
-        let base = &self.options.criteria;
-        let powers = POWERS.iter().map(|&loss_power| Criteria { loss_power, ..base.clone() });
-        let uniform = Criteria { allocation: Some(Allocation::Uniform), ..base.clone() };
-        let mut plans: Vec<Proposal> = Vec::new();
-        for criteria in powers.chain([uniform]) {
-            let planned = self.planned(ready, &criteria)?;
-            if plans.iter().all(|other| other.plan.groups != planned.plan.groups) {
-                plans.push(planned);
-            }
+/// Different plans within the budget, the usual one first.
+fn proposals(planner: &mut Planner<'_>) -> Result<Vec<Proposal>, Error> {
+    let base = &planner.session.options.criteria;
+    let powers = POWERS.iter().map(|&loss_power| Criteria { loss_power, ..base.clone() });
+    let uniform = Criteria { allocation: Some(Allocation::Uniform), ..base.clone() };
+    let mut proposals: Vec<Proposal> = Vec::new();
+    for criteria in powers.chain([uniform]) {
+        let proposal = planner.plan(&criteria)?;
+        if proposals.iter().all(|other| other.plan.groups != proposal.plan.groups) {
+            proposals.push(proposal);
         }
-        Ok(plans)
     }
+    Ok(proposals)
+}
 
-    fn outputs(&self, model: &Model, observed: &Observed) -> Result<Vec<Vec<ArrayD<f32>>>, Error> {
-        let specs = input_specs(&self.model);
-        let Some(input) = specs.first() else { return Ok(Vec::new()) };
-        let mut session = self.engine.compile(model, &CompileOptions::default())?;
-        let mut all = Vec::new();
-        for batch in observed.batches.iter().step_by(EVERY) {
-            self.interrupted()?;
-            let outputs = session.run(&[(input.name.as_str(), batch.as_ref())])?;
-            all.push(outputs.iter().map(Tensor::to_f32).collect());
-        }
-        Ok(all)
-    }
-
-    fn whole_loss(&self, dense: &[Vec<ArrayD<f32>>], pruned: &Model, observed: &Observed) -> Result<f64, Error> {
-        let scores = class_scores(&self.model, &self.channels).is_some();
-        let mut fidelity = Fidelity::default();
-        for (dense, found) in dense.iter().zip(&self.outputs(pruned, observed)?) {
-            fidelity.add(dense, found, scores);
-        }
-        Ok(fidelity.loss())
-    }
+fn outputs(session: &Session<'_>, model: &Model, observed: &Observed) -> Result<Vec<Vec<ArrayD<f32>>>, Error> {
+    let batches = observed.batches.iter().step_by(EVERY);
+    Ok(outputs_on(session.engine.as_ref(), model, batches, session.cancel)?)
 }
 
 fn none() -> Error {
-    crate::plan::PlanError::Nothing { why: "the budget leaves every channel, or rounding does".into() }.into()
+    PlanError::Nothing { why: "the budget leaves every channel, or rounding does".into() }.into()
 }

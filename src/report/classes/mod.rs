@@ -7,7 +7,9 @@ pub use svg::classes_svg;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::channels::Group;
 use crate::score::relatedness::{Edge, GraphOptions, Relatedness};
+use crate::statistics::ClassGram;
 
 /// Classes, their relatedness, and the groups as the classes see them.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -75,6 +77,26 @@ pub struct GroupClasses {
     /// `K x units`: energy of what each pruning unit contributes to the consumers' outputs, as a share of theirs.
     #[serde(skip)]
     pub shares: Vec<Vec<f32>>,
+}
+
+impl GroupClasses {
+    /// What is lost of a group of which `kept` stay; `None` where no consumer's outputs can be told apart by channel.
+    pub fn new(group: &Group, kept: Vec<usize>, consumers: &[ClassGram]) -> Option<Self> {
+        let classes = consumers.first()?.classes();
+        let gone: Vec<usize> = (0..group.width()).filter(|unit| kept.binary_search(unit).is_err()).collect();
+        let mean = |of: &dyn Fn(&ClassGram) -> f64| consumers.iter().map(of).sum::<f64>() / consumers.len() as f64;
+        let lost: Vec<f64> = (0..classes).map(|class| mean(&|own| own.lost(class, &gone))).collect();
+        #[allow(clippy::cast_possible_truncation, reason = "shares for pictures")]
+        let share = |class: usize, unit: usize| mean(&|own| own.lost(class, &[unit])) as f32;
+        let worst = (0..classes).max_by(|&a, &b| lost[a].total_cmp(&lost[b]).then(b.cmp(&a)));
+        Some(Self {
+            name: group.name.clone(),
+            most_at_risk: worst.filter(|_| !gone.is_empty()),
+            lost,
+            kept,
+            shares: (0..classes).map(|class| (0..group.width()).map(|unit| share(class, unit)).collect()).collect(),
+        })
+    }
 }
 
 impl Classwise {

@@ -1,0 +1,188 @@
+//! What every group's width does to the outputs: curves for the allocation of widths (`compensation.md` 8.3).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ndarray::{ArrayD, Axis, concatenate};
+
+use super::{EvaluateError, Fidelity, class_scores, input_specs};
+use crate::channels::{Channels, Cut, Group};
+use crate::engine::{Engine, Tensor};
+use crate::model::Model;
+use crate::plan::{Curve, choose};
+use crate::repair::{ActivationCache, BatchRange, Compensation, Moments, Values, refit};
+use crate::rewrite;
+use crate::surgery::topological_order;
+
+/// Most and fewest of what is tried: fewer where all trials would take too long.
+struct Range {
+    most: usize,
+    least: usize,
+}
+
+/// Widths per group that are tried, and images on which.
+const POINTS: Range = Range { most: 8, least: 4 };
+const IMAGES: Range = Range { most: 128, least: 48 };
+
+/// Multiply-accumulates of all trials beyond which fewer images and points are used.
+const MOST_MACS: f64 = 3e12;
+
+/// Everything that the curves are measured with.
+pub struct Sensitivity<'a> {
+    /// The dense model.
+    pub model: &'a Model,
+    /// Its analysis.
+    pub channels: &'a Channels,
+    /// What runs it.
+    pub engine: &'a dyn Engine,
+    /// Moments of what consumers read, by which they are refitted.
+    pub moments: Option<&'a Moments>,
+    /// Images as the model takes them.
+    pub batches: &'a [Arc<Tensor>],
+    /// Scores per group and pruning unit.
+    pub scores: &'a [Vec<f64>],
+    /// Groups that may be cut, and how narrow.
+    pub least: &'a [Option<usize>],
+    /// Bytes of activations that are kept.
+    pub memory: u64,
+    /// Ends the measurement.
+    pub cancel: &'a AtomicBool,
+}
+
+/// What the dense model computes, and where a trial starts from.
+struct Reference<'a> {
+    cache: &'a ActivationCache,
+    /// Names of the outputs, and their values batch by batch.
+    names: &'a [String],
+    outputs: &'a [Vec<ArrayD<f32>>],
+}
+
+impl Sensitivity<'_> {
+    /// One curve per group; a group that may not be cut has only its full width. `each` is told the number of groups
+    /// that are measured first, and is called with 0 after each.
+    ///
+    /// # Errors
+    /// If the engine fails, or on interruption.
+    pub fn measure(&self, each: &mut dyn FnMut(usize)) -> Result<Vec<Curve>, EvaluateError> {
+        let (model, channels) = (self.model, self.channels);
+        let mut curves: Vec<Curve> =
+            channels.groups.iter().map(|group| Curve { points: vec![(group.width(), 0.0)] }).collect();
+        let movable = self.least.iter().flatten().count();
+        let (points, images) = self.effort(movable);
+        let Some(batches) = self.images(images) else { return Ok(curves) };
+        each(movable);
+        let mut cache = ActivationCache::new(model, batches, self.memory);
+        let names: Vec<String> = model.graph().output.iter().map(|output| output.name().to_owned()).collect();
+        let outputs = answers(&cache, &names, model, self.engine)?;
+        let nodes = topological_order(model.graph());
+        let mut order: Vec<(usize, usize)> = (0..curves.len())
+            .filter(|&group| self.least[group].is_some())
+            .map(|group| (first_node(&channels.groups[group], &nodes), group))
+            .collect();
+        order.sort_unstable();
+        for (place, group) in order {
+            let all = cache.batches();
+            cache.advance(model, self.engine, nodes[place], BatchRange { least: all, most: all })?;
+            let reference = Reference { cache: &cache, names: &names, outputs: &outputs };
+            for width in widths(channels.groups[group].width(), self.least[group].unwrap_or(1), points) {
+                if self.cancel.load(Ordering::Relaxed) {
+                    return Err(EvaluateError::Interrupted);
+                }
+                let loss = self.loss(group, width, &reference)?;
+                curves[group].points.insert(0, (width, loss));
+            }
+            each(0);
+        }
+        Ok(curves)
+    }
+
+    /// Widths per group and images that are tried, where so many groups are.
+    fn effort(&self, movable: usize) -> (usize, usize) {
+        let trial = self.channels.macs(None) as f64 / 2.0;
+        let macs = trial * (movable * POINTS.most * IMAGES.most) as f64;
+        let spare = (MOST_MACS / macs.max(1.0)).sqrt();
+        let scaled = |range: Range| {
+            #[allow(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a small share of a small count"
+            )]
+            let wanted = (range.most as f64 * spare) as usize;
+            wanted.clamp(range.least, range.most)
+        };
+        (scaled(POINTS), scaled(IMAGES))
+    }
+
+    /// Loss of the outputs as one group alone is cut and its consumers are refitted.
+    fn loss(&self, group: usize, width: usize, reference: &Reference<'_>) -> Result<f64, EvaluateError> {
+        let (model, channels) = (self.model, self.channels);
+        let kept = |(index, own): (usize, &Group)| {
+            if index == group { choose(&self.scores[group], &own.keep_sets, width) } else { (0..own.width()).collect() }
+        };
+        let kept: Vec<Vec<usize>> = channels.groups.iter().enumerate().map(kept).collect();
+        let cut = Cut::new(channels, &kept);
+        let mut pruned = rewrite::slice(model, channels, &cut)?;
+        if let Some(moments) = self.moments {
+            refit(model, &mut pruned, channels, &cut, moments, Compensation::Local)?;
+        }
+        let found = answers(reference.cache, reference.names, &pruned, self.engine)?;
+        Ok(Fidelity::between(reference.outputs, &found, class_scores(model, channels).is_some()))
+    }
+
+    /// Images from all over the calibration set, in batches as they came.
+    fn images(&self, wanted: usize) -> Option<Vec<Values>> {
+        let specs = input_specs(self.model);
+        let input = specs.first()?;
+        let all: Vec<(usize, usize)> = (self.batches.iter().enumerate())
+            .flat_map(|(batch, images)| (0..images.shape().first().copied().unwrap_or(0)).map(move |row| (batch, row)))
+            .collect();
+        let size = self.batches.first().map(|batch| batch.shape()[0])?;
+        let picked: Vec<(usize, usize)> =
+            (0..wanted.min(all.len())).map(|i| all[i * all.len() / wanted.min(all.len())]).collect();
+        let fixed = input.shape.first().copied().flatten().is_some();
+        let mut batches = Vec::new();
+        for part in picked.chunks(size).filter(|part| !fixed || part.len() == size) {
+            let rows: Vec<_> = part
+                .iter()
+                .filter_map(|&(batch, row)| match self.batches[batch].as_ref() {
+                    Tensor::F32(images) => Some(images.slice_axis(Axis(0), (row..=row).into())),
+                    _ => None,
+                })
+                .collect();
+            let images = concatenate(Axis(0), &rows).ok()?;
+            batches.push(BTreeMap::from([(input.name.clone(), Arc::new(Tensor::F32(images)))]));
+        }
+        (!batches.is_empty()).then_some(batches)
+    }
+}
+
+/// Outputs of a model that starts from what a cache holds, batch by batch.
+fn answers(
+    cache: &ActivationCache,
+    outputs: &[String],
+    model: &Model,
+    engine: &dyn Engine,
+) -> Result<Vec<Vec<ArrayD<f32>>>, EvaluateError> {
+    let mut segment = cache.segment(model, engine, outputs)?;
+    (0..cache.batches())
+        .map(|batch| Ok(cache.run(&mut segment, batch)?.iter().map(|value| value.to_f32()).collect()))
+        .collect()
+}
+
+/// Place in the order of the first node that a cut of the group changes.
+fn first_node(group: &Group, order: &[usize]) -> usize {
+    let nodes = group.producers.iter().chain(&group.parameters).chain(&group.consumers);
+    let places = nodes.filter_map(|slices| order.iter().position(|&node| node == slices.node));
+    places.min().unwrap_or(0)
+}
+
+/// Widths below the full one, descending.
+fn widths(full: usize, least: usize, points: usize) -> Vec<usize> {
+    let mut widths: Vec<usize> = (1..=points)
+        .map(|point| full - (full - least) * point / points.max(1))
+        .filter(|&width| width < full && width >= least)
+        .collect();
+    widths.dedup();
+    widths
+}

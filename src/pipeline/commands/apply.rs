@@ -1,0 +1,73 @@
+//! `onnx-prune apply` and `onnx-prune verify`.
+
+use std::path::PathBuf;
+
+use crate::engine::{EngineOptions, open};
+use crate::error::Error;
+use crate::evaluate::{Agreement, compare, random_feeds};
+use crate::model::SaveOptions;
+use crate::pipeline::reading::{analyse_options, analysed, load};
+use crate::pipeline::{ModelOptions, writing};
+use crate::plan::{Plan, PlanError};
+use crate::rewrite;
+
+/// `onnx-prune apply`.
+#[derive(Debug, Clone, Default)]
+pub struct ApplyOptions {
+    /// The model that the plan was made for.
+    pub model: ModelOptions,
+    /// The plan.
+    pub plan: PathBuf,
+    /// Where the result goes.
+    pub output: PathBuf,
+    /// Write the masked original in place of the sliced model.
+    pub masked: bool,
+    /// Replace an existing file.
+    pub force: bool,
+}
+
+/// Applies a plan: the same model and plan give the same bytes.
+///
+/// # Errors
+/// If the plan is for another model or a file cannot be read or written.
+pub fn apply(options: &ApplyOptions) -> Result<(), Error> {
+    writing::check(&options.model.path, &options.output, options.force)?;
+    let plan = Plan::load(&options.plan)?;
+    let mut model = load(&options.model)?;
+    if model.sha256() != plan.model_sha256 {
+        let why = format!("the plan is for the file with SHA-256 {}, this is {}", plan.model_sha256, model.sha256());
+        return Err(PlanError::Mismatch { why }.into());
+    }
+    let (channels, _) = analysed(&mut model, &analyse_options(&options.model.sizes, &plan.ignore)?);
+    let cut = plan.cut(&channels)?;
+    let result =
+        if options.masked { rewrite::mask(&model, &channels, &cut)? } else { rewrite::slice(&model, &channels, &cut)? };
+    result.save(&options.output, &SaveOptions { force: options.force, ..SaveOptions::default() })?;
+    Ok(())
+}
+
+/// `onnx-prune verify`.
+#[derive(Debug, Clone, Default)]
+pub struct VerifyOptions {
+    /// First model.
+    pub a: ModelOptions,
+    /// Second model.
+    pub b: ModelOptions,
+    /// Engine.
+    pub engine: EngineOptions,
+    /// Random inputs to compare on.
+    pub runs: u64,
+    /// Seed of the inputs.
+    pub seed: u64,
+}
+
+/// Whether two models compute the same numbers on random inputs.
+///
+/// # Errors
+/// If they do not, or one does not run.
+pub fn verify(options: &VerifyOptions) -> Result<Agreement, Error> {
+    let (a, b) = (load(&options.a)?, load(&options.b)?);
+    let opened = open(&options.engine)?;
+    let feeds = random_feeds(&a, &options.a.sizes, options.runs.max(1), options.seed);
+    Ok(compare(opened.engine.as_ref(), &a, &b, &feeds)?)
+}

@@ -1,0 +1,72 @@
+//! `onnx-prune bench`.
+
+use std::sync::atomic::AtomicBool;
+
+use crate::bench::latency::{CompareTimes as _, Comparison, Interleaved, LatencyChange, Pairing, Timing};
+use crate::engine::{EngineInfo, EngineOptions, open};
+use crate::error::Error;
+use crate::evaluate::{input_specs, random_inputs};
+use crate::pipeline::ModelOptions;
+use crate::pipeline::reading::load;
+
+/// `onnx-prune bench`.
+#[derive(Debug, Clone, Default)]
+pub struct BenchOptions {
+    /// First model.
+    pub a: ModelOptions,
+    /// Second model; the first against itself if not given, which shows the noise.
+    pub b: Option<ModelOptions>,
+    /// Engine.
+    pub engine: EngineOptions,
+    /// How to time.
+    pub timing: Timing,
+    /// Requests at a time whose throughput is measured too; 0: none.
+    pub concurrency: usize,
+    /// Seed of the inputs.
+    pub seed: u64,
+}
+
+/// What timing two models found.
+#[derive(Debug, Clone)]
+pub struct Benched {
+    /// What ran.
+    pub engine: EngineInfo,
+    /// Time of a run.
+    pub latency: LatencyChange,
+    /// Runs a second with several requests at a time, of each model.
+    pub throughput: Option<[f64; 2]>,
+    /// Milliseconds until the engine gave its first result of each model.
+    pub prepare_ms: [f64; 2],
+    /// Single times.
+    pub samples: Comparison,
+    /// What disturbed the measurement, and what the times leave out.
+    pub disturbed: Vec<String>,
+}
+
+/// Times two models in turn.
+///
+/// # Errors
+/// If a model does not run.
+pub fn bench(options: &BenchOptions, cancel: &AtomicBool) -> Result<Benched, Error> {
+    options.timing.keep_to_cores()?;
+    let a = load(&options.a)?;
+    let b = options.b.as_ref().map(load).transpose()?;
+    let opened = open(&options.engine)?;
+    let engine = opened.engine.as_ref();
+    let feed = random_inputs(&input_specs(&a), &options.a.sizes, options.timing.batch.max(1), options.seed);
+    let pairing = Pairing { engine, before: &a, after: b.as_ref().unwrap_or(&a), feed: &feed, cancel };
+    let own = &options.timing.options;
+    let timed = pairing.summarise(Interleaved.compare(&pairing, own)?, own);
+    let throughput = match options.concurrency {
+        0 => None,
+        requests => Some(pairing.throughput(requests, own.most_ms)?),
+    };
+    Ok(Benched {
+        engine: engine.info().clone(),
+        latency: timed.change,
+        throughput,
+        prepare_ms: timed.prepare_ms,
+        samples: timed.samples,
+        disturbed: timed.remarks,
+    })
+}

@@ -1,0 +1,207 @@
+//! `onnx-prune check`: a new model against a base.
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use crate::bench::latency::{Interval, LatencyChange, Pairing, Timed, Timing};
+use crate::bench::profile::{Profile, profile};
+use crate::channels::{AnalyseOptions, Channels, analyse};
+use crate::check::{
+    Bounds, Checked, Counted, Gate, Outcome, Regression, comparable, confirmed, read_baseline, size_regressions,
+};
+use crate::engine::{Engine, EngineOptions, Tensor, open};
+use crate::error::Error;
+use crate::evaluate::{DataOptions, Pass, Source, class_scores, input_specs, random_inputs};
+use crate::model::Model;
+use crate::pipeline::reading::load;
+use crate::pipeline::{ModelOptions, Progress};
+use crate::report::{AccuracyChange, FileInfo};
+
+/// A check.
+#[derive(Debug, Clone, Default)]
+pub struct CheckOptions {
+    /// The model that is compared with.
+    pub base: ModelOptions,
+    /// The model that is judged.
+    pub new: ModelOptions,
+    /// Labelled images as `data`, for the accuracy.
+    pub data: DataOptions,
+    /// Engine.
+    pub engine: EngineOptions,
+    /// Bounds.
+    pub bounds: Bounds,
+    /// Timing.
+    pub timing: Timing,
+    /// The report of an earlier check, to compare with.
+    pub baseline: Option<PathBuf>,
+    /// How much worse than the baseline the new model may be, as a share.
+    pub regression: f64,
+    /// Whether a baseline of another machine counts.
+    pub other_machine: bool,
+    /// Whether what is inconclusive fails.
+    pub strict: bool,
+    /// How often a bound on time that would fail is measured again.
+    pub retries: usize,
+    /// Seed of random inputs and of the draw of images.
+    pub seed: u64,
+}
+
+/// Measures both models and compares them with the bounds.
+///
+/// # Errors
+/// If a file, an option or the engine is unusable; a bound that is exceeded is no error but in [`Checked::outcome`].
+pub fn check(options: &CheckOptions, progress: &dyn Progress, cancel: &AtomicBool) -> Result<Checked, Error> {
+    let begin = Instant::now();
+    let bounds = &options.bounds;
+    bounds.measurable(options.data.data.is_some(), !options.timing.skip)?;
+    let baseline = options.baseline.as_deref().map(read_baseline).transpose()?;
+    options.timing.keep_to_cores()?;
+    let pair = Pair::open(options, progress, cancel)?;
+    let mut checked = pair.counted();
+    let mut gates = bounds.sizes(&checked);
+    if let Some(then) = &baseline {
+        comparable(&checked, then, options.regression())?;
+        gates.extend(size_regressions(&checked, then, options.regression()));
+    }
+    if let Some(Answers { accuracy, agreement }) = pair.answers()? {
+        gates.extend(bounds.answers(accuracy.as_ref(), agreement)?);
+        (checked.accuracy, checked.agreement) = (accuracy, Some(agreement));
+    }
+    if !options.timing.skip {
+        progress.phase("time", None);
+        let Times { timed, noise, gates: on_time } = pair.times(baseline.as_ref())?;
+        gates.splice(0..0, on_time);
+        checked.profile = pair.profile(&timed.change)?;
+        checked.noise = Some(noise);
+        checked.latency_ms = Some(timed.change);
+        checked.prepare_ms = Some(timed.prepare_ms);
+        checked.samples = Some(timed.samples);
+        checked.warnings.extend(timed.remarks);
+    }
+    checked.outcome = Checked::verdict(&gates, options.strict);
+    checked.gates = gates;
+    checked.seconds = begin.elapsed().as_secs_f64();
+    Ok(checked)
+}
+
+impl CheckOptions {
+    fn regression(&self) -> Regression {
+        Regression { most: self.regression, other_machine: self.other_machine }
+    }
+}
+
+/// Top-1 of both, where there are labels, and the share of images on which they answer alike.
+struct Answers {
+    accuracy: Option<AccuracyChange>,
+    agreement: f64,
+}
+
+/// What timing found: both models, the base against itself, and the verdicts.
+struct Times {
+    timed: Timed,
+    noise: Interval,
+    gates: Vec<Gate>,
+}
+
+/// Both models, ready to run.
+struct Pair<'a> {
+    options: &'a CheckOptions,
+    progress: &'a dyn Progress,
+    cancel: &'a AtomicBool,
+    engine: Box<dyn Engine>,
+    models: [Model; 2],
+    files: [FileInfo; 2],
+    bytes: [u64; 2],
+    channels: [Channels; 2],
+    feed: Vec<(String, Tensor)>,
+    notes: Vec<String>,
+}
+
+impl<'a> Pair<'a> {
+    fn open(options: &'a CheckOptions, progress: &'a dyn Progress, cancel: &'a AtomicBool) -> Result<Self, Error> {
+        progress.phase("load", None);
+        let models = [load(&options.base)?, load(&options.new)?];
+        let bytes = [models[0].size_bytes(), models[1].size_bytes()];
+        let file =
+            |model: &Model, own: &ModelOptions| FileInfo { path: own.path.clone(), sha256: model.sha256().to_owned() };
+        let files = [file(&models[0], &options.base), file(&models[1], &options.new)];
+        let analysed = |model: &Model, own: &ModelOptions| {
+            analyse(model, &AnalyseOptions { sizes: own.sizes.clone(), ..AnalyseOptions::default() })
+        };
+        let channels = [analysed(&models[0], &options.base), analysed(&models[1], &options.new)];
+        let opened = open(&options.engine)?;
+        let specs = [input_specs(&models[0]), input_specs(&models[1])];
+        let names = |at: usize| specs[at].iter().map(|own| own.name.as_str()).collect::<Vec<_>>().join(", ");
+        if names(0) != names(1) {
+            return Err(Error::Usage {
+                what: format!("the models do not take the same inputs: {} and {}", names(0), names(1)),
+                help: "compare two versions of one model".into(),
+            });
+        }
+        let feed = random_inputs(&specs[0], &options.base.sizes, options.timing.batch.max(1), options.seed);
+        let (engine, notes) = (opened.engine, opened.notes);
+        Ok(Self { options, progress, cancel, engine, models, files, bytes, channels, feed, notes })
+    }
+
+    /// A report with what needs no run.
+    fn counted(&self) -> Checked {
+        let [base, new] = [0, 1].map(|at| Counted {
+            file: self.files[at].clone(),
+            macs: self.channels[at].macs(None),
+            params: self.models[at].weight_count(),
+            bytes: self.bytes[at],
+        });
+        Checked { warnings: self.notes.clone(), ..Checked::new(base, new, self.engine.info().clone()) }
+    }
+
+    /// What both answer to the images, if there are some.
+    fn answers(&self) -> Result<Option<Answers>, Error> {
+        let data = &self.options.data;
+        let Some(path) = data.data.as_deref() else { return Ok(None) };
+        let [base, new] = &self.models;
+        if class_scores(base, &self.channels[0]).is_none() {
+            return Err(Error::Usage {
+                what: "images tell the accuracy of classifiers only: the first output is not a row of class scores"
+                    .into(),
+                help: "leave `--data` out".into(),
+            });
+        }
+        let source = &Source::open(base, path, data)?;
+        self.progress.say(&format!("preprocessing: {}", source.preprocess.describe()));
+        let indices = &data.held_out_images(&source.dataset, self.options.seed)[..];
+        self.progress.phase("evaluate", Some(2 * indices.len() as u64));
+        let advance = &|images| self.progress.advance(images);
+        let pass = Pass { engine: self.engine.as_ref(), source, indices, advance, cancel: self.cancel };
+        let (before, after) = (pass.predictions(base)?, pass.predictions(new)?);
+        let accuracy = AccuracyChange::between(&before, &after, source.dataset.class_names(), &[])?;
+        Ok(Some(Answers { accuracy, agreement: before.agreement(&after).unwrap_or(0.0) }))
+    }
+
+    /// Both models, and the base against itself meanwhile; again while a bound would fail.
+    fn times(&self, baseline: Option<&Checked>) -> Result<Times, Error> {
+        let options = self.options.timing.options;
+        let [before, after] = &self.models;
+        let pairing = Pairing { engine: self.engine.as_ref(), before, after, feed: &self.feed, cancel: self.cancel };
+        let gates = |ratio: Interval, itself: Interval| {
+            self.options.bounds.times(ratio, itself, baseline, self.options.regression())
+        };
+        let measure = || {
+            let settled = |ratio, itself| gates(ratio, itself).iter().all(Gate::settled);
+            let all = pairing.compare_with_noise(&options, &settled)?;
+            let noise = all.itself.clone().unwrap_or_default().ratio(options.seed);
+            let gates = gates(all.found.ratio(options.seed), noise);
+            Ok::<_, Error>((all, noise, gates))
+        };
+        let would_fail = |gates: &[Gate]| gates.iter().any(|gate| gate.outcome == Outcome::Failed);
+        let ((all, noise, gates), tries) = confirmed(self.options.retries, measure, |own| would_fail(&own.2))?;
+        let gates = gates.into_iter().map(|gate| Gate { tries, ..gate }).collect();
+        Ok(Times { timed: pairing.summarise(all, &options), noise, gates })
+    }
+
+    fn profile(&self, latency: &LatencyChange) -> Result<Option<Profile>, Error> {
+        let [base, new] = &self.models;
+        let ms = [latency.before, latency.after];
+        Ok(profile(self.engine.as_ref(), [base, new], &self.feed, &self.options.base.sizes, ms)?)
+    }
+}

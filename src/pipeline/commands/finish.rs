@@ -1,0 +1,98 @@
+//! What is done with a candidate that was chosen: evaluated, saved, timed, reported.
+
+use crate::error::Error;
+use crate::evaluate::Predictions;
+use crate::pipeline::record::Record;
+use crate::pipeline::search::{Candidate, Chosen, slower};
+use crate::pipeline::session::{FileDigest, Session};
+use crate::pipeline::steps::{Evaluated, Scored, TimedModels, class_report, evaluate, save, time};
+use crate::pipeline::writing::Files;
+use crate::report::{
+    Change, Classwise, FileInfo, GroupChange, ProtectedChannels, REPORT_SCHEMA_VERSION, Searched, Summary,
+    peak_memory_bytes,
+};
+
+/// A pruned model's report.
+pub(super) struct Finished {
+    pub(super) summary: Summary,
+    /// The dense model's predictions on the held-out images, for the next pruned model.
+    pub(super) dense: Option<Predictions>,
+}
+
+/// Everything that the report says of the pruned model.
+struct Outcome {
+    candidate: Candidate,
+    searched: Option<Searched>,
+    accuracy: Evaluated,
+    classwise: Option<Classwise>,
+    output: FileInfo,
+    bytes: u64,
+    timed: Option<TimedModels>,
+}
+
+/// Evaluates, saves and times a candidate, and says everything about it.
+pub(super) fn finish(
+    session: &Session<'_>,
+    scored: &Scored<'_>,
+    chosen: Chosen,
+    files: &Files,
+    record: &mut Record,
+) -> Result<Finished, Error> {
+    let Chosen { candidate, searched, mut warnings, dense } = chosen;
+    let (plan, pruned) = (&candidate.proposal.plan, &candidate.pruned);
+    let mut accuracy = evaluate(session, scored.calibration, pruned, dense)?.merge_into(record);
+    let dense = accuracy.dense.take();
+    let classwise = class_report(session, scored, Some(plan))?;
+    session.interrupted()?;
+    let FileDigest { bytes, sha256 } = save(session, pruned, plan, files)?.merge_into(record);
+    let timed = time(session, pruned)?.merge_into(record);
+    let target = session.options.goals.latency.filter(|_| warnings.is_empty() && searched.is_some());
+    let change = timed.as_ref().map(|own| own.timed.change);
+    warnings.extend(target.zip(change).and_then(|(target, found)| slower(target, &found)));
+    let output = FileInfo { path: files.model.clone(), sha256 };
+    let outcome = Outcome { candidate, searched, accuracy, classwise, output, bytes, timed };
+    let summary = summary(session, scored, outcome, record);
+    let warnings = summary.warnings.iter().cloned().chain(warnings).collect();
+    Ok(Finished { summary: Summary { warnings, ..summary }, dense })
+}
+
+fn summary(session: &Session<'_>, scored: &Scored<'_>, outcome: Outcome, record: &Record) -> Summary {
+    let Outcome { candidate, searched, accuracy, classwise, output, bytes, timed } = outcome;
+    let Candidate { proposal, pruned, verification, repair } = candidate;
+    let Session { model, channels, options, .. } = session;
+    let plan = proposal.plan;
+    let (timed, profile) = timed.map(|own| (own.timed, own.profile)).unzip();
+    Summary {
+        schema_version: REPORT_SCHEMA_VERSION,
+        tool_version: env!("CARGO_PKG_VERSION").into(),
+        model: session.file_info(),
+        output,
+        engine: session.engine.info().clone(),
+        macs: Change { before: channels.macs(None), after: channels.macs(Some(&proposal.cut)) },
+        params: Change { before: model.weight_count(), after: pruned.weight_count() },
+        bytes: Change { before: session.file.bytes, after: bytes },
+        latency_ms: timed.as_ref().map(|own| own.change),
+        prepare_ms: timed.as_ref().map(|own| own.prepare_ms),
+        samples: timed.map(|own| own.samples),
+        profile: profile.flatten(),
+        accuracy: accuracy.accuracy,
+        agreement: accuracy.agreement,
+        criterion: plan.criterion.clone(),
+        budget: plan.budget.describe(),
+        searched,
+        allocation: plan.allocation,
+        rounding: plan.rounding,
+        groups: GroupChange::all(&channels.groups, &plan, &scored.scores),
+        classwise,
+        protected: channels.protected.iter().map(ProtectedChannels::from).collect(),
+        calibration: scored.calibration.map(|own| own.describe(&options.data)),
+        verification,
+        compensation: repair,
+        warnings: record.warnings.clone(),
+        notes: record.notes.clone(),
+        seed: options.seed,
+        command: Vec::new(),
+        timings_s: record.timings.clone(),
+        peak_memory_bytes: peak_memory_bytes(),
+    }
+}

@@ -1,0 +1,22 @@
+//! The commands: options in, results out.
+
+mod apply;
+mod bench;
+mod check;
+mod finish;
+mod inspect;
+mod prune;
+mod score;
+mod study;
+mod sweep;
+
+pub use apply::{ApplyOptions, VerifyOptions, apply, verify};
+pub use bench::{BenchOptions, Benched, bench};
+pub use check::{CheckOptions, check};
+pub use inspect::inspect;
+pub use prune::prune;
+#[cfg(test)]
+pub(super) use prune::prune_watched;
+pub use score::score;
+pub use study::{StudyBase, StudyEntry, StudyRow, study};
+pub use sweep::sweep;

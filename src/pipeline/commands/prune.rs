@@ -1,0 +1,78 @@
+//! The command `onnx-prune MODEL`.
+
+use std::sync::atomic::AtomicBool;
+
+use super::finish::finish;
+use crate::error::Error;
+use crate::evaluate::{SetAside, class_scores, set_aside};
+use crate::pipeline::Progress;
+use crate::pipeline::options::PruneOptions;
+use crate::pipeline::record::Record;
+use crate::pipeline::search::choose;
+use crate::pipeline::session::{Broken, Session, Watch, load};
+use crate::pipeline::steps::{CandidateError, calibrate, criterion, open_source, score};
+use crate::pipeline::writing::check_images;
+use crate::report::Summary;
+
+/// Prunes a model and writes it with its plan.
+///
+/// Groups whose cut the engine does not confirm are left alone and named in the warnings; the rest is planned anew.
+///
+/// # Errors
+/// If something given is unusable ([`crate::ErrorKind::Input`]), or the pruned model is not what it should be
+/// ([`crate::ErrorKind::Check`]); nothing is written then.
+pub fn prune(options: &PruneOptions, progress: &dyn Progress, cancel: &AtomicBool) -> Result<Summary, Error> {
+    prune_watched(options, Watch::new(progress, cancel))
+}
+
+/// As [`prune`], with a given way to compare times.
+pub(crate) fn prune_watched(options: &PruneOptions, watch: Watch<'_>) -> Result<Summary, Error> {
+    options.files().check(options)?;
+    check_images(options)?;
+    let parted = options.goals.max_drop.map(|points| set_aside(&options.data, points)).transpose()?.flatten();
+    match parted {
+        None => repeat(options, None, watch, attempt),
+        Some(SetAside { data, note }) => repeat(&PruneOptions { data, ..options.clone() }, Some(&note), watch, attempt),
+    }
+}
+
+/// One attempt: each step's output is the next one's input.
+fn attempt(session: &Session<'_>, mut record: Record) -> Result<Summary, CandidateError> {
+    let options = session.options;
+    let classifier = class_scores(&session.model, &session.channels).is_some();
+    options.goals.suit(classifier, !options.skip_timing)?;
+    let source = open_source(session, options.data.data.as_deref())?.merge_into(&mut record);
+    let criterion = criterion(&options.criteria, source.is_some())?;
+    let calibration = calibrate(session, source, criterion.needs())?.merge_into(&mut record);
+    let response = options.criteria.lasso.response;
+    let scored = score(session, criterion.as_ref(), calibration.as_ref(), response)?.merge_into(&mut record);
+    let chosen = choose(session, &scored)?.merge_into(&mut record);
+    Ok(finish(session, &scored, chosen, &options.files(), &mut record)?.summary)
+}
+
+/// Loads the model and attempts what was asked for, anew without the groups whose cuts do not hold.
+pub(super) fn repeat<T>(
+    options: &PruneOptions,
+    note: Option<&str>,
+    watch: Watch<'_>,
+    attempt: impl Fn(&Session<'_>, Record) -> Result<T, CandidateError>,
+) -> Result<T, Error> {
+    watch.progress.phase("load", None);
+    let (model, loaded) = load(&options.model)?;
+    let mut broken: Vec<Broken> = Vec::new();
+    loop {
+        let mut record = loaded.clone();
+        let session = Session::open(options, model.clone(), &broken, watch)?.merge_into(&mut record);
+        record.notes.extend(note.map(ToOwned::to_owned));
+        match attempt(&session, record) {
+            Ok(done) => return Ok(done),
+            Err(CandidateError::Failed(error)) => return Err(error),
+            Err(CandidateError::Broken(found)) => {
+                for Broken { name, why, .. } in &found {
+                    watch.progress.say(&format!("`{name}` is left alone and the rest planned anew: {why}"));
+                }
+                broken.extend(found);
+            }
+        }
+    }
+}

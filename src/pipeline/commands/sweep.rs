@@ -1,0 +1,95 @@
+//! One model for each of several budgets, after one calibration.
+
+use std::sync::atomic::AtomicBool;
+
+use super::finish::finish;
+use super::prune::repeat;
+use crate::error::Error;
+use crate::pipeline::Progress;
+use crate::pipeline::options::{Criteria, PruneOptions};
+use crate::pipeline::record::Record;
+use crate::pipeline::search::{Chosen, Planner};
+use crate::pipeline::session::{Session, Watch};
+use crate::pipeline::steps::{CandidateError, Proposal, calibrate, criterion, open_source, score};
+use crate::plan::{Budget, PlanError, Target};
+use crate::report::{SWEEP_SCHEMA_VERSION, Swept, SweptModel};
+
+/// Prunes to each of `shares` of the multiply-accumulates, from the mildest cut to the strongest, and writes the models
+/// and their plans ([`PruneOptions::swept_path`]). The images are run through the dense model once, channels are scored
+/// once; the budget and the goals of the options do not count. All cuts are proven before the first file is written.
+///
+/// # Errors
+/// As [`crate::pipeline::prune`]; models that were written before an error stay, each complete.
+pub fn sweep(
+    options: &PruneOptions,
+    shares: &[f64],
+    progress: &dyn Progress,
+    cancel: &AtomicBool,
+) -> Result<Swept, Error> {
+    for &share in shares {
+        options.swept_files(share).check(options)?;
+    }
+    repeat(options, None, Watch::new(progress, cancel), |session, record| attempt(session, shares, record))
+}
+
+fn attempt(session: &Session<'_>, shares: &[f64], mut record: Record) -> Result<Swept, CandidateError> {
+    let options = session.options;
+    let source = open_source(session, options.data.data.as_deref())?.merge_into(&mut record);
+    let criterion = criterion(&options.criteria, source.is_some())?;
+    let calibration = calibrate(session, source, criterion.needs())?.merge_into(&mut record);
+    let response = options.criteria.lasso.response;
+    let scored = score(session, criterion.as_ref(), calibration.as_ref(), response)?.merge_into(&mut record);
+    let mut planner = Planner::new(session, &scored);
+    let SweptPlans { plans, warnings } = plans(&mut planner, shares)?;
+    for own in &plans {
+        planner.cut(&own.proposal)?;
+    }
+    let mut dense = None;
+    let mut models = Vec::new();
+    for SweptPlan { share, proposal } in plans {
+        let candidate = planner.make(proposal)?;
+        record.merge(std::mem::take(&mut planner.record));
+        let warnings = candidate.proposal.warnings.clone();
+        let chosen = Chosen { candidate, searched: None, warnings, dense };
+        let finished = finish(session, &scored, chosen, &options.swept_files(share), &mut record)?;
+        models.push(SweptModel { share, summary: finished.summary });
+        dense = finished.dense;
+    }
+    Ok(Swept { schema_version: SWEEP_SCHEMA_VERSION, models, warnings })
+}
+
+/// A plan with the share that it was made for.
+struct SweptPlan {
+    share: f64,
+    proposal: Proposal,
+}
+
+/// The plans that differ, and why some shares have none.
+struct SweptPlans {
+    plans: Vec<SweptPlan>,
+    warnings: Vec<String>,
+}
+
+fn plans(planner: &mut Planner<'_>, shares: &[f64]) -> Result<SweptPlans, Error> {
+    let mut plans: Vec<SweptPlan> = Vec::new();
+    let mut warnings = Vec::new();
+    for &share in shares {
+        let criteria = &planner.session.options.criteria;
+        let criteria = Criteria { budget: Budget::Macs(Target::Share(share)), ..criteria.clone() };
+        let Some(proposal) = planner.plan_if_any(&criteria)? else {
+            warnings.push(format!("x{share} leaves every channel, or rounding does: no model was written for it"));
+            continue;
+        };
+        match plans.iter().find(|known| known.proposal.plan.groups == proposal.plan.groups) {
+            Some(known) => {
+                let known = known.share;
+                warnings.push(format!("x{share} is the model of x{known}: floors and steps allow no other"));
+            }
+            None => plans.push(SweptPlan { share, proposal }),
+        }
+    }
+    if plans.is_empty() {
+        return Err(PlanError::Nothing { why: "every share leaves all channels, or rounding does".into() }.into());
+    }
+    Ok(SweptPlans { plans, warnings })
+}

@@ -1,0 +1,205 @@
+//! Candidates by their time: plans sliced and timed beside the dense model.
+
+use super::give_back::give_back;
+use super::planner::Planner;
+use super::{Findings, tried, widths};
+use crate::bench::latency::{InParts, Interval, LatencyChange, Pairing, TimingOptions, percentile};
+use crate::engine::Tensor;
+use crate::error::Error;
+use crate::model::Model;
+use crate::pipeline::steps::{CandidateError, Proposal};
+use crate::plan::search::latency::{Found, Precision, Timing, WITHIN, between, nearest, search, unsure};
+use crate::plan::{LatencyTarget, Limits, Plan, PlanError};
+use crate::report::Tried;
+use crate::rewrite;
+
+/// A plan that was timed.
+struct TimedPlan {
+    proposal: Proposal,
+    limits: Limits,
+    precision: Precision,
+    ratio: Interval,
+}
+
+/// The plan that takes the time asked for, and its limits.
+pub(super) struct Landed {
+    pub(super) proposal: Proposal,
+    pub(super) limits: Limits,
+    pub(super) findings: Findings,
+}
+
+/// Finds the plan that takes the time asked for.
+pub(super) fn land_latency(
+    planner: &mut Planner<'_>,
+    bound: Limits,
+    target: LatencyTarget,
+) -> Result<Landed, CandidateError> {
+    let session = planner.session;
+    let feed = session.timing_feed();
+    session.progress.phase("time", None);
+    let target = as_ratio(planner, target, &feed)?;
+    let mut plans = TimedPlans { planner, bound, feed: &feed, timed: Vec::new() };
+    let found = search(target, bound.macs, |share, precision| plans.time(share, precision))?;
+    let found = nearest(target, plans.fill_gap(found, target)?);
+    let Some(plan) = found.plan() else {
+        let why = "no share of the multiply-accumulates leaves a channel out".to_owned();
+        return Err(PlanError::Nothing { why }.into());
+    };
+    let TimedPlans { planner, mut timed, .. } = plans;
+    let mut findings = Findings::default();
+    findings.warnings.extend(found.shortfall(target).map(|why| format!("the latency x{target:.2} {why}")));
+    let tried = |(number, own): (usize, &TimedPlan)| Tried {
+        latency: Some(own.ratio),
+        ..tried(session, &own.proposal, number == plan)
+    };
+    findings.tried.extend(timed.iter().enumerate().map(tried));
+    let chosen = timed.swap_remove(plan);
+    let Interval { median, low, high } = chosen.ratio;
+    if unsure(median, low, high) {
+        findings.warnings.push(format!(
+            "other programs disturb the timing: x{median:.2} is x{low:.2} to x{high:.2}; a quiet machine tells more"
+        ));
+    }
+    // That floors keep the multiply-accumulates above a share nobody asked for is no news.
+    let proposal = Proposal { warnings: Vec::new(), ..chosen.proposal };
+    let proposal = give_back(planner, chosen.limits, proposal, &feed)?;
+    Ok(Landed { proposal, limits: chosen.limits, findings })
+}
+
+/// How long to time: long enough for a ratio within a few percent, or within half a percent, on a quiet machine.
+fn timing_options(precision: Precision, seed: u64) -> TimingOptions {
+    let (least_ms, most_ms, width) = match precision {
+        Precision::Short => (400.0, 2e3, 0.04),
+        Precision::Long => (1.5e3, 6e3, 0.015),
+    };
+    TimingOptions { least_ms, most_ms, width, seed, ..TimingOptions::default() }
+}
+
+/// Times two models.
+fn compared(planner: &mut Planner<'_>, pairing: &Pairing<'_>, options: &TimingOptions) -> Result<InParts, Error> {
+    let session = planner.session;
+    planner.record.timed(session, "time", |_| Ok(session.times.compare(pairing, options)?))
+}
+
+/// Time of the second model as a share of the first's.
+pub(super) fn ratio(planner: &mut Planner<'_>, pairing: &Pairing<'_>, precision: Precision) -> Result<Interval, Error> {
+    let seed = planner.session.options.seed;
+    Ok(compared(planner, pairing, &timing_options(precision, seed))?.found.ratio(seed))
+}
+
+/// The target as a share of the dense model's time.
+fn as_ratio(planner: &mut Planner<'_>, target: LatencyTarget, feed: &[(String, Tensor)]) -> Result<f64, Error> {
+    let ms = match target {
+        LatencyTarget::Share(share) => return Ok(share),
+        LatencyTarget::Ms(ms) => ms,
+    };
+    let session = planner.session;
+    let options = timing_options(Precision::Long, session.options.seed);
+    let found = compared(planner, &session.pairing(&session.model, &session.model, feed), &options)?.found;
+    let dense = percentile(&found.before_ms, 0.5);
+    planner.record.notes.push(format!("a latency of {ms} ms is x{:.3} of the dense model's {dense:.3} ms", ms / dense));
+    if ms >= dense {
+        let why = format!("the dense model takes {dense:.3} ms, no more than the {ms} ms asked for");
+        return Err(PlanError::Nothing { why }.into());
+    }
+    Ok(ms / dense)
+}
+
+/// Plans that were timed, each once.
+struct TimedPlans<'p, 's> {
+    planner: &'p mut Planner<'s>,
+    /// What the other goals bound.
+    bound: Limits,
+    feed: &'p [(String, Tensor)],
+    timed: Vec<TimedPlan>,
+}
+
+impl TimedPlans<'_, '_> {
+    /// Times the plan of a share, unless it was timed as precisely before.
+    fn time(&mut self, share: f64, precision: Precision) -> Result<Option<Timing>, Error> {
+        let limits = self.bound.at_most(share);
+        let Some(proposal) = self.by_steps(limits)? else { return Ok(None) };
+        let known = self.timed.iter().position(|own| own.proposal.plan.groups == proposal.plan.groups);
+        if let Some(plan) = known.filter(|&plan| self.timed[plan].precision >= precision) {
+            return Ok(Some(Timing { plan, ratio: self.timed[plan].ratio.median }));
+        }
+        let session = self.planner.session;
+        let pruned = rewrite::slice(&session.model, &session.channels, &proposal.cut)?;
+        let mut ratio = self.ratio(&pruned, precision)?;
+        if precision == Precision::Short && unsure(ratio.median, ratio.low, ratio.high) {
+            ratio = self.ratio(&pruned, Precision::Long)?;
+        }
+        let own = TimedPlan { proposal, limits, precision, ratio };
+        let plan = known.unwrap_or(self.timed.len());
+        if let Some(place) = self.timed.get_mut(plan) {
+            *place = own;
+        } else {
+            self.timed.push(own);
+        }
+        Ok(Some(Timing { plan, ratio: ratio.median }))
+    }
+
+    /// Time of a pruned model as a share of the dense one's.
+    fn ratio(&mut self, pruned: &Model, precision: Precision) -> Result<Interval, Error> {
+        let session = self.planner.session;
+        ratio(self.planner, &session.pairing(&session.model, pruned, self.feed), precision)
+    }
+
+    /// The plan within the limits with every width at the end of its step; with the widths as they are where whole
+    /// steps would exceed the bound.
+    fn by_steps(&mut self, limits: Limits) -> Result<Option<Proposal>, Error> {
+        match self.planner.plan_within(limits, true)? {
+            Some(proposal) if !self.exceeded(&proposal) => Ok(Some(proposal)),
+            None if self.bound.none() => Ok(None),
+            _ => self.planner.plan_within(limits, false),
+        }
+    }
+
+    fn exceeded(&self, proposal: &Proposal) -> bool {
+        self.bound.exceeded(&self.planner.session.cost, &widths(proposal))
+    }
+
+    /// Where the stairs of whole plans leave the target out, widens the plan below it group by group.
+    fn fill_gap(&mut self, found: Found, target: f64) -> Result<Found, Error> {
+        let Found::Gap(below, _) = found else { return Ok(found) };
+        let TimedPlan { proposal, limits, .. } = &self.timed[below.plan];
+        let (narrow, limits) = (proposal.plan.clone(), *limits);
+        let others: Vec<&Plan> = self.timed.iter().map(|own| &own.proposal.plan).collect();
+        let wider = narrow.wider(&others);
+        let first = self.timed.len();
+        between(target, wider.len(), |parts| {
+            let mut plan = narrow.clone();
+            for own in parts.iter().map(|&part| &wider[part]) {
+                plan.groups[own.group].kept.clone_from(&own.kept);
+            }
+            self.time_widened(plan, limits)
+        })?;
+        let widened = self.timed.iter().enumerate().skip(first);
+        Ok(found.filled(target, widened.map(|(plan, own)| Timing { plan, ratio: own.ratio.median })))
+    }
+
+    /// Times a widened plan, unless it costs more than the bound allows.
+    fn time_widened(&mut self, plan: Plan, limits: Limits) -> Result<f64, Error> {
+        let session = self.planner.session;
+        let cut = plan.cut(&session.channels)?;
+        let proposal = Proposal { plan, cut, warnings: Vec::new() };
+        if self.exceeded(&proposal) {
+            return Ok(f64::INFINITY);
+        }
+        let pruned = rewrite::slice(&session.model, &session.channels, &proposal.cut)?;
+        let ratio = self.ratio(&pruned, Precision::Long)?;
+        self.timed.push(TimedPlan { proposal, limits, precision: Precision::Long, ratio });
+        Ok(ratio.median)
+    }
+}
+
+/// What to say where a model that was found fast enough is clearly slower when it is timed for the report.
+pub(crate) fn slower(target: LatencyTarget, found: &LatencyChange) -> Option<String> {
+    let least = target.exceeded_by(found.after, found.ratio, found.ratio_low);
+    (least > 1.0 + WITHIN).then(|| {
+        format!(
+            "timed again at the end, the model takes x{:.2} [{:.2}, {:.2}]: other programs, or the repair, take the time",
+            found.ratio, found.ratio_low, found.ratio_high
+        )
+    })
+}

@@ -1,0 +1,94 @@
+//! From a budget to a candidate: plan, cut and verify, repair.
+
+use crate::error::Error;
+use crate::model::Model;
+use crate::pipeline::options::Criteria;
+use crate::pipeline::record::{Record, Told};
+use crate::pipeline::session::Session;
+use crate::pipeline::steps::{CandidateError, CutModel, Planned, Proposal, Repaired, Scored, cut, plan, refine, refit};
+use crate::plan::{Curve, Limits, PlanError};
+use crate::report::{Repair, Verified};
+
+/// A pruned model, verified and repaired.
+pub(crate) struct Candidate {
+    pub(crate) proposal: Proposal,
+    pub(crate) pruned: Model,
+    pub(crate) verification: Option<Verified>,
+    pub(crate) repair: Repair,
+}
+
+/// Makes plans and candidates from one set of scores, and keeps what the steps told.
+pub(crate) struct Planner<'s> {
+    pub(crate) session: &'s Session<'s>,
+    pub(crate) scored: &'s Scored<'s>,
+    /// What all steps so far told.
+    pub(crate) record: Record,
+    /// Sensitivities of the scores, once a plan wanted them.
+    curves: Option<Vec<Curve>>,
+}
+
+impl<'s> Planner<'s> {
+    pub(crate) fn new(session: &'s Session<'s>, scored: &'s Scored<'s>) -> Self {
+        Self { session, scored, record: Record::default(), curves: None }
+    }
+
+    /// A result with everything that was told on the way.
+    pub(crate) fn told<T>(self, value: T) -> Told<T> {
+        Told::new(value, self.record)
+    }
+
+    /// The plan of a budget, or why there is none.
+    fn planned(&mut self, criteria: &Criteria) -> Result<Result<Proposal, PlanError>, Error> {
+        let planned = plan(self.session, self.scored, criteria, self.curves.take())?;
+        let Planned { proposal, curves } = planned.merge_into(&mut self.record);
+        self.curves = curves;
+        Ok(proposal)
+    }
+
+    /// The plan of a budget.
+    pub(crate) fn plan(&mut self, criteria: &Criteria) -> Result<Proposal, Error> {
+        Ok(self.planned(criteria)??)
+    }
+
+    /// The plan of a budget; `None` where it leaves every channel.
+    pub(crate) fn plan_if_any(&mut self, criteria: &Criteria) -> Result<Option<Proposal>, Error> {
+        Ok(self.planned(criteria)?.ok())
+    }
+
+    /// The plan at some limits; `None` where they leave every channel.
+    pub(super) fn plan_within(&mut self, limits: Limits, whole_steps: bool) -> Result<Option<Proposal>, Error> {
+        let criteria = &self.session.options.criteria;
+        self.plan_if_any(&Criteria { budget: limits.budget(), whole_steps, ..criteria.clone() })
+    }
+
+    /// Slices and proves that the result is the masked original.
+    pub(crate) fn cut(&mut self, proposal: &Proposal) -> Result<CutModel, CandidateError> {
+        Ok(cut(self.session, proposal)?.merge_into(&mut self.record))
+    }
+
+    /// Cuts, and repairs as far as the options say.
+    pub(crate) fn make(&mut self, proposal: Proposal) -> Result<Candidate, CandidateError> {
+        let coarse = self.make_coarse(proposal)?;
+        Ok(self.finish_repair(coarse)?)
+    }
+
+    /// As [`Planner::make`], without refinement.
+    pub(super) fn make_coarse(&mut self, proposal: Proposal) -> Result<Candidate, CandidateError> {
+        let CutModel { model, verified } = self.cut(&proposal)?;
+        let compensation = self.session.options.compensation;
+        let refitted = refit(self.session, model, &proposal.cut, self.scored.calibration, compensation)?;
+        let Repaired { model, report } = refitted.merge_into(&mut self.record);
+        let repair = Repair { refit: report, refined: None };
+        Ok(Candidate { proposal, pruned: model, verification: verified, repair })
+    }
+
+    /// Refines what was refitted.
+    pub(super) fn finish_repair(&mut self, candidate: Candidate) -> Result<Candidate, Error> {
+        let Some(calibration) = self.scored.calibration else { return Ok(candidate) };
+        let Candidate { proposal, pruned, verification, repair } = candidate;
+        let compensation = self.session.options.compensation;
+        let refined = refine(self.session, pruned, &proposal.cut, calibration, compensation)?;
+        let Repaired { model, report } = refined.merge_into(&mut self.record);
+        Ok(Candidate { proposal, pruned: model, verification, repair: Repair { refined: report, ..repair } })
+    }
+}

@@ -1,0 +1,176 @@
+//! What a run has in hand: model, analysis, engine. Made once, then only read.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use super::options::{Criteria, Effort, PruneOptions};
+use super::reading::{Inlined, analyse_options, analysed};
+use super::record::{Record, Told};
+use super::{ModelOptions, Progress, reading};
+use crate::bench::latency::{CompareTimes, Interleaved, Pairing};
+use crate::channels::{Channels, CostModel, Cut};
+use crate::engine::{Engine, Tensor, open};
+use crate::error::Error;
+use crate::evaluate::{Pass, Source, input_specs, random_inputs};
+use crate::model::Model;
+use crate::plan::{Allocation, Budget, PlanError};
+use crate::report::{FileInfo, Inspection, protection_reasons};
+
+/// Who watches a run, who may end it, and what compares times in it.
+#[derive(Clone, Copy)]
+pub(super) struct Watch<'a> {
+    pub(super) progress: &'a dyn Progress,
+    pub(super) cancel: &'a AtomicBool,
+    pub(super) times: &'a dyn CompareTimes,
+}
+
+impl<'a> Watch<'a> {
+    /// Times are measured.
+    pub(super) fn new(progress: &'a dyn Progress, cancel: &'a AtomicBool) -> Self {
+        Self { progress, cancel, times: &Interleaved }
+    }
+}
+
+/// A group whose cut the engine did not confirm.
+pub(super) struct Broken {
+    pub(super) name: String,
+    /// Names of the nodes that make its channels.
+    pub(super) producers: Vec<String>,
+    pub(super) why: String,
+}
+
+/// A model's file, as it was read or written.
+pub(super) struct FileDigest {
+    pub(super) bytes: u64,
+    pub(super) sha256: String,
+}
+
+/// Model, analysis and engine of a run.
+pub(super) struct Session<'a> {
+    pub(super) options: &'a PruneOptions,
+    pub(super) progress: &'a dyn Progress,
+    pub(super) cancel: &'a AtomicBool,
+    pub(super) times: &'a dyn CompareTimes,
+    pub(super) model: Model,
+    /// The file as it was read: inlining changes the model.
+    pub(super) file: FileDigest,
+    pub(super) channels: Channels,
+    pub(super) cost: CostModel,
+    pub(super) engine: Box<dyn Engine>,
+    /// Nodes whose channels stay: as asked for, and those of broken groups.
+    pub(super) ignore: Vec<String>,
+}
+
+impl<'a> Session<'a> {
+    /// Loads the model of the options and opens it.
+    pub(super) fn load(options: &'a PruneOptions, watch: Watch<'a>) -> Result<Told<Self>, Error> {
+        let (model, mut record) = load(&options.model)?;
+        let session = Self::open(options, model, &[], watch)?.merge_into(&mut record);
+        Ok(Told::new(session, record))
+    }
+
+    /// Analyses the model, without the groups that are `broken`, and opens the engine.
+    pub(super) fn open(
+        options: &'a PruneOptions,
+        mut model: Model,
+        broken: &[Broken],
+        watch: Watch<'a>,
+    ) -> Result<Told<Self>, Error> {
+        let begin = Instant::now();
+        let mut ignore = options.model.ignore.clone();
+        ignore.extend(broken.iter().flat_map(|group| &group.producers).map(|name| glob::Pattern::escape(name)));
+        let analysis = analyse_options(&options.model.sizes, &ignore)?;
+        let as_read = model.clone();
+        // Hashing a large file takes as long as analysing it.
+        let (file, (channels, inlined)) = rayon::join(
+            || FileDigest { bytes: as_read.size_bytes(), sha256: as_read.sha256().to_owned() },
+            || analysed(&mut model, &analysis),
+        );
+        let Inlined { functions, branches } = inlined;
+        if functions + branches == 0 {
+            // The same model, with its hash.
+            model = as_read;
+        }
+        let mut record = Record::default();
+        record.took("analyse", begin.elapsed().as_secs_f64());
+        if channels.groups.is_empty() {
+            return Err(PlanError::Nothing { why: protection_reasons(&channels) }.into());
+        }
+        let left =
+            |Broken { name, why, .. }: &Broken| format!("`{name}` was left alone, since its cut did not hold: {why}");
+        record.warnings.extend(broken.iter().map(left));
+        let inspection = Inspection::new(&model, &channels);
+        let obstacles = inspection.obstacles();
+        if !obstacles.is_empty() {
+            let share = 100.0 * inspection.prunable_macs_share;
+            record.warnings.push(format!("only {share:.0} % of the MACs can be pruned; {}", obstacles.join("; ")));
+        }
+        let opened = open(&options.engine)?;
+        let Watch { progress, cancel, times } = watch;
+        progress.say(&format!("engine: {}", opened.engine.info().describe()));
+        record.notes.extend(opened.notes);
+        if functions + branches > 0 {
+            let what = format!("{functions} calls of functions, {branches} branches that are always taken");
+            record.notes.push(format!("written out: {what}"));
+        }
+        let (cost, engine) = (channels.cost_model(), opened.engine);
+        Ok(Told::new(Self { options, progress, cancel, times, model, file, channels, cost, engine, ignore }, record))
+    }
+
+    pub(super) fn interrupted(&self) -> Result<(), Error> {
+        if self.cancel.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
+    }
+
+    /// The model's file as reports name it.
+    pub(super) fn file_info(&self) -> FileInfo {
+        FileInfo { path: self.options.model.path.clone(), sha256: self.file.sha256.clone() }
+    }
+
+    /// Opens a data set for the model.
+    pub(super) fn source(&self, path: &Path) -> Result<Source, Error> {
+        Ok(Source::open(&self.model, path, &self.options.data)?)
+    }
+
+    /// Runs `f` with a pass over some images, which the progress counts.
+    pub(super) fn pass<T>(&self, source: &Source, indices: &[usize], f: impl FnOnce(Pass<'_>) -> T) -> T {
+        let advance = |images| self.progress.advance(images);
+        f(Pass { engine: self.engine.as_ref(), source, indices, advance: &advance, cancel: self.cancel })
+    }
+
+    /// How widths are shared out; `images`: whether there are some to measure sensitivities on.
+    pub(super) fn allocation(&self, criteria: &Criteria, images: bool) -> Allocation {
+        let measured = images && self.options.effort > Effort::Fast && !matches!(criteria.budget, Budget::Ratio(_));
+        let own = if measured { Allocation::Sensitivity } else { Allocation::Uniform };
+        criteria.allocation.unwrap_or(own)
+    }
+
+    /// Share of the multiply-accumulates that a cut leaves.
+    pub(super) fn macs_share(&self, cut: &Cut) -> f64 {
+        self.channels.macs(Some(cut)) as f64 / self.channels.macs(None).max(1) as f64
+    }
+
+    /// Random inputs of one image that models are timed on.
+    pub(super) fn timing_feed(&self) -> Vec<(String, Tensor)> {
+        random_inputs(&input_specs(&self.model), &self.options.model.sizes, 1, self.options.seed)
+    }
+
+    /// Two models of this run on one feed.
+    pub(super) fn pairing<'b>(
+        &'b self,
+        before: &'b Model,
+        after: &'b Model,
+        feed: &'b [(String, Tensor)],
+    ) -> Pairing<'b> {
+        Pairing { engine: self.engine.as_ref(), before, after, feed, cancel: self.cancel }
+    }
+}
+
+/// A model, and how long it took to load.
+pub(super) fn load(options: &ModelOptions) -> Result<(Model, Record), Error> {
+    let begin = Instant::now();
+    let model = reading::load(options)?;
+    let mut record = Record::default();
+    record.took("load", begin.elapsed().as_secs_f64());
+    Ok((model, record))
+}

@@ -1,0 +1,126 @@
+//! One pass of the dense model over the calibration images for everything that is needed.
+
+use std::path::Path;
+
+use crate::error::Error;
+use crate::evaluate::{Classes, DataOptions, Observed, Shares, Source, Wanted, class_scores, weights_of_images};
+use crate::pipeline::record::{Record, Told};
+use crate::pipeline::session::Session;
+use crate::plan::Allocation;
+use crate::repair::{Compensation, MomentOptions, Moments, Products};
+use crate::report::{Calibrated, bytes};
+use crate::score::Needs;
+
+/// What the calibration images say.
+pub(crate) struct Calibration {
+    pub(crate) source: Source,
+    pub(crate) observed: Observed,
+    pub(crate) classes: Classes,
+    /// What each part of the run may hold.
+    pub(crate) shares: Shares,
+}
+
+impl Calibration {
+    /// For the report.
+    pub(crate) fn describe(&self, options: &DataOptions) -> Calibrated {
+        Calibrated {
+            path: options.data.clone().unwrap_or_default(),
+            source: self.source.dataset.source().to_owned(),
+            images: self.observed.images,
+            classes: self.source.class_count(),
+            skipped: self.observed.skipped.names.clone(),
+            preprocessing: self.source.preprocess.describe(),
+        }
+    }
+}
+
+/// Opens a data set, and says how its images become inputs.
+pub(crate) fn open_source(session: &Session<'_>, path: Option<&Path>) -> Result<Told<Option<Source>>, Error> {
+    let Some(path) = path else { return Ok(Told::quiet(None)) };
+    let source = session.source(path)?;
+    session.progress.say(&format!("preprocessing: {}", source.preprocess.describe()));
+    let record = Record { notes: source.dataset.notes().to_vec(), ..Record::default() };
+    Ok(Told::new(Some(source), record))
+}
+
+/// Runs the dense model over the calibration images, if there are some.
+pub(crate) fn calibrate(
+    session: &Session<'_>,
+    source: Option<Source>,
+    needs: Needs,
+) -> Result<Told<Option<Calibration>>, Error> {
+    let Some(source) = source else { return Ok(Told::quiet(None)) };
+    let Session { model, channels, options, .. } = session;
+    let shares = Shares::new(model, channels, session.file.bytes, &source, options.memory)?;
+    session.step("calibrate", |record| {
+        let indices = options.data.calibration_images(&source.dataset, options.seed);
+        let mut classes = classes(session, &source, &indices, needs)?;
+        let weights = &options.criteria.class_weights;
+        classes.image_weights = weights_of_images(weights, &classes, source.dataset.class_names())?;
+        let wanted = wanted(session, needs, indices.len(), &classes, shares)?;
+        record.notes.extend(narrowed(wanted.moments.as_ref(), shares));
+        let sorted = classes.sorted(&indices);
+        session.progress.phase("calibrate", Some(sorted.len() as u64));
+        let observed = session.pass(&source, &sorted, |pass| pass.observe(model, channels, &classes, wanted))?;
+        if let Some(scores) = class_scores(model, channels) {
+            observed.predictions.refuse_near_chance(scores)?;
+        }
+        if !observed.skipped.names.is_empty() {
+            let names = crate::explain::Names(&observed.skipped.names, 3);
+            record.notes.push(format!("{} images could not be read: {names}", observed.skipped.names.len()));
+        }
+        record.notes.extend(classes.notes.iter().cloned());
+        Ok(Some(Calibration { source, observed, classes, shares }))
+    })
+}
+
+/// Which class every image belongs to: by the labels where they suffice, else by the dense model's outputs on the images.
+fn classes(session: &Session<'_>, source: &Source, indices: &[usize], needs: Needs) -> Result<Classes, Error> {
+    let scores = class_scores(&session.model, &session.channels);
+    let followed = needs.contributions || needs.outputs;
+    let weighted = !session.options.criteria.class_weights.is_empty();
+    if let Some(classes) = Classes::without_run(&source.dataset, indices, scores, followed, weighted)? {
+        return Ok(classes);
+    }
+    session.progress.phase("classes", Some(indices.len() as u64));
+    let outputs = session.pass(source, indices, |pass| pass.first_outputs(&session.model))?;
+    Ok(Classes::by_outputs(&source.dataset, indices, &outputs)?)
+}
+
+/// What the pass is to gather.
+fn wanted(
+    session: &Session<'_>,
+    needs: Needs,
+    images: usize,
+    classes: &Classes,
+    shares: Shares,
+) -> Result<Wanted, Error> {
+    let Session { options, channels, .. } = session;
+    let products = match options.compensation {
+        _ if needs.moments || needs.contributions => Some(Products::Pairs),
+        Compensation::None => None,
+        Compensation::Bias => Some(Products::Means),
+        Compensation::Local | Compensation::Sequential => Some(Products::Pairs),
+    };
+    let moment_options = |products| MomentOptions {
+        images,
+        seed: options.seed,
+        products,
+        classes: needs.contributions.then(|| classes.count()),
+        weighted: needs.moments && classes.image_weights.is_some(),
+        memory: shares.moments,
+    };
+    let moments = products.map(|own| Moments::new(&session.model, channels, moment_options(own))).transpose()?;
+    let kept = options.compensation == Compensation::Sequential
+        || session.allocation(&options.criteria, true) == Allocation::Sensitivity;
+    Ok(Wanted::new(channels, needs, moments, kept.then_some(shares.images)))
+}
+
+/// What to say where memory did not suffice for all moments.
+fn narrowed(moments: Option<&Moments>, shares: Shares) -> Option<String> {
+    let (narrowed, of) = moments.map(Moments::narrowed).filter(|(narrowed, _)| *narrowed > 0)?;
+    let room = bytes(shares.moments as f64);
+    Some(format!(
+        "moments of {narrowed} of {of} consumers were gathered in part, to stay within {room}; `--memory` allows more"
+    ))
+}

@@ -1,0 +1,21 @@
+//! The steps of a run: each a function from the session and values to values, with what it tells.
+
+mod calibrate;
+mod class_report;
+mod cut;
+mod evaluate;
+mod plan;
+mod repair;
+mod save;
+mod score;
+mod time;
+
+pub(super) use calibrate::{Calibration, calibrate, open_source};
+pub(super) use class_report::class_report;
+pub(super) use cut::{CandidateError, CutModel, cut};
+pub(super) use evaluate::{Evaluated, evaluate};
+pub(super) use plan::{Planned, Proposal, plan};
+pub(super) use repair::{Repaired, refine, refit};
+pub(super) use save::save;
+pub(super) use score::{Scored, criterion, score};
+pub(super) use time::{TimedModels, time};

@@ -1,0 +1,167 @@
+//! From scores and a budget to a plan.
+
+use rayon::prelude::*;
+
+use super::Scored;
+use crate::channels::Cut;
+use crate::engine::EngineError;
+use crate::error::Error;
+use crate::evaluate::{EvaluateError, Sensitivity};
+use crate::pipeline::options::Criteria;
+use crate::pipeline::record::Told;
+use crate::pipeline::session::Session;
+use crate::plan::{Allocation, Allocator, Curve, PLAN_SCHEMA_VERSION, Plan, PlanError, PlannedGroup, choose};
+use crate::score::GroupScores;
+
+/// A plan with what a person should know about it.
+#[derive(Debug, Clone)]
+pub(crate) struct Proposal {
+    pub(crate) plan: Plan,
+    pub(crate) cut: Cut,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// What came of planning.
+pub(crate) struct Planned {
+    /// The plan, or why the budget leaves every channel.
+    pub(crate) proposal: Result<Proposal, PlanError>,
+    /// Sensitivities of these scores, if they were measured for this plan or before: the next plan's input.
+    pub(crate) curves: Option<Vec<Curve>>,
+}
+
+/// Plans a budget. `curves`: those that an earlier plan of the same scores came with.
+pub(crate) fn plan(
+    session: &Session<'_>,
+    scored: &Scored<'_>,
+    criteria: &Criteria,
+    curves: Option<Vec<Curve>>,
+) -> Result<Told<Planned>, Error> {
+    session.step("plan", |record| {
+        let images = scored.calibration.is_some_and(|own| !own.observed.batches.is_empty());
+        let allocation = session.allocation(criteria, images);
+        let values = compared(scored, allocation)?;
+        let mut allocator = Allocator {
+            groups: &session.channels.groups,
+            cost: &session.cost,
+            scores: &values,
+            allocation,
+            rounding: criteria.round_to.rounding(session.engine.as_ref()),
+            streams: criteria.streams,
+            floor: criteria.floor,
+            curves: &[],
+        };
+        let mut curves = curves;
+        if allocation == Allocation::Sensitivity && scored.calibration.is_some() {
+            let least = allocator.wanted_curves(&criteria.budget)?;
+            match sensitivities(session, scored, &values, &least, curves.as_deref())? {
+                Measured::Known => {}
+                Measured::New(new) => curves = Some(new),
+                Measured::Refused(why) => {
+                    record.notes.push(format!(
+                        "every group keeps the same share, since its effect could not be measured: {why}"
+                    ));
+                    allocator.allocation = Allocation::Uniform;
+                }
+            }
+        }
+        let raised: Vec<Curve> = curves.iter().flatten().map(|own| own.raised(criteria.loss_power)).collect();
+        allocator.curves = &raised;
+        let proposal = match allocator.cutting_widths(&criteria.budget, criteria.whole_steps) {
+            Ok(widths) => Ok(propose(session, scored, criteria, &allocator, &widths)?),
+            Err(nothing @ PlanError::Nothing { .. }) => Err(nothing),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Planned { proposal, curves })
+    })
+}
+
+/// Scores as the allocation compares them.
+fn compared(scored: &Scored<'_>, allocation: Allocation) -> Result<Vec<Vec<f64>>, Error> {
+    let adaptive = allocation == Allocation::Adaptive;
+    if adaptive && scored.scores.iter().all(|own| own.unit.is_none()) {
+        return Err(Error::Usage {
+            what: format!("`--widths adaptive` cannot compare the scores of `{}`", scored.criterion.name()),
+            help: "its threshold is a lambda: use it with `--criterion` apib, sglp-ib or stlp-ib".into(),
+        });
+    }
+    let compared = |own: &GroupScores| -> Vec<f64> {
+        let unit = own.unit.filter(|_| adaptive).unwrap_or(1.0);
+        own.scores.iter().map(|score| score * unit).collect()
+    };
+    Ok(scored.scores.iter().map(compared).collect())
+}
+
+/// What came of measuring sensitivities.
+enum Measured {
+    /// Those measured before cover the same groups.
+    Known,
+    New(Vec<Curve>),
+    /// The engine cannot run parts of the model.
+    Refused(EngineError),
+}
+
+/// The curves of these scores, for the groups that may be cut down to `least`.
+fn sensitivities(
+    session: &Session<'_>,
+    scored: &Scored<'_>,
+    scores: &[Vec<f64>],
+    least: &[Option<usize>],
+    known: Option<&[Curve]>,
+) -> Result<Measured, Error> {
+    let Some(calibration) = scored.calibration else { return Ok(Measured::Known) };
+    if known.is_some_and(|known| Curve::cover(known, least)) {
+        return Ok(Measured::Known);
+    }
+    let Session { model, channels, cancel, progress, .. } = session;
+    let sensitivity = Sensitivity {
+        model,
+        channels,
+        engine: session.engine.as_ref(),
+        moments: calibration.observed.moments.as_ref(),
+        batches: &calibration.observed.batches,
+        scores,
+        least,
+        memory: calibration.shares.activations,
+        cancel,
+    };
+    let measured = sensitivity.measure(&mut |groups| match groups {
+        0 => progress.advance(1),
+        count => progress.phase("sensitivity", Some(count as u64)),
+    });
+    match measured {
+        Ok(curves) => Ok(Measured::New(curves)),
+        Err(EvaluateError::Engine(why)) => Ok(Measured::Refused(why)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The plan of these widths: in every group the channels that the criterion keeps.
+fn propose(
+    session: &Session<'_>,
+    scored: &Scored<'_>,
+    criteria: &Criteria,
+    allocator: &Allocator<'_>,
+    widths: &[usize],
+) -> Result<Proposal, Error> {
+    let (scorer, all) = (scored.scorer(session), &session.channels.groups);
+    let chosen = |index: usize| {
+        let group = &all[index];
+        let kept = choose(&allocator.scores[index], &group.keep_sets, widths[index]);
+        Ok(PlannedGroup::new(group, scorer.refine(index, kept)?))
+    };
+    let groups = (0..widths.len()).into_par_iter().map(chosen).collect::<Result<_, Error>>()?;
+    let plan = Plan {
+        schema_version: PLAN_SCHEMA_VERSION,
+        tool_version: env!("CARGO_PKG_VERSION").into(),
+        model_sha256: session.file.sha256.clone(),
+        criterion: scored.criterion.name().into(),
+        budget: criteria.budget,
+        allocation: allocator.allocation,
+        rounding: allocator.rounding,
+        seed: session.options.seed,
+        ignore: session.ignore.clone(),
+        groups,
+    };
+    let cut = plan.cut(&session.channels)?;
+    Ok(Proposal { plan, cut, warnings: allocator.out_of_reach(&criteria.budget, widths) })
+}

@@ -1,0 +1,139 @@
+//! Repair of a pruned model: consumers alone, then layer after layer, then all weights at once.
+
+use std::collections::BTreeMap;
+
+use super::Calibration;
+use crate::calibration::Layout;
+use crate::channels::Cut;
+use crate::error::Error;
+use crate::evaluate::input_specs;
+use crate::model::Model;
+use crate::pipeline::record::Told;
+use crate::pipeline::session::Session;
+use crate::repair::global::{RefineOptions, Refined, Teacher, refine as refine_weights};
+use crate::repair::{Compensation, Reconstruction, Refit, RepairError, refit as refit_consumers};
+
+/// Multiply-accumulates of the dense model on the images of the sequential reconstruction, about.
+const RECONSTRUCTED_MACS: f64 = 1.5e12;
+
+/// Bytes of images that refinement draws from.
+const REFINED_IMAGES: usize = 256 << 20;
+
+/// A model after a part of the repair, and what that did.
+pub(crate) struct Repaired<T> {
+    pub(crate) model: Model,
+    pub(crate) report: T,
+}
+
+/// Refits the consumers of what was cut: each alone, then layer after layer.
+pub(crate) fn refit(
+    session: &Session<'_>,
+    mut model: Model,
+    cut: &Cut,
+    calibration: Option<&Calibration>,
+    compensation: Compensation,
+) -> Result<Told<Repaired<Refit>>, Error> {
+    let Some((calibration, moments)) = calibration.and_then(|own| Some((own, own.observed.moments.as_ref()?))) else {
+        return Ok(Told::quiet(Repaired { model, report: Refit::default() }));
+    };
+    session.progress.phase("compensate", None);
+    session.step("compensate", |record| {
+        let mut report = refit_consumers(&session.model, &mut model, &session.channels, cut, moments, compensation)?;
+        if compensation == Compensation::Sequential {
+            record.notes.extend(reconstruct(session, &mut model, cut, calibration, &mut report)?);
+        }
+        Ok(Repaired { model, report })
+    })
+}
+
+/// Layer after layer; what to say of layers that were left.
+fn reconstruct(
+    session: &Session<'_>,
+    pruned: &mut Model,
+    cut: &Cut,
+    calibration: &Calibration,
+    report: &mut Refit,
+) -> Result<Option<String>, Error> {
+    let Session { model, channels, options, cancel, progress, .. } = session;
+    let observed = &calibration.observed;
+    let specs = input_specs(model);
+    let Some(input) = specs.first().filter(|_| !observed.batches.is_empty()) else { return Ok(None) };
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of images, saturated")]
+    let most_images = (RECONSTRUCTED_MACS / (channels.macs(None) as f64).max(1.0)) as usize;
+    let batches = observed.mirrored(options.data.preprocess.layout == Some(Layout::Nhwc));
+    let reconstruction = Reconstruction {
+        dense: model,
+        channels,
+        cut,
+        engine: session.engine.as_ref(),
+        input: &input.name,
+        batches: &batches,
+        memory: calibration.shares.activations,
+        images: most_images,
+        rows: calibration.shares.rows,
+        seed: options.seed,
+        cancel,
+    };
+    let done = reconstruction.refit(pruned, &mut |layers| match layers {
+        0 => progress.advance(1),
+        count => progress.phase("compensate", Some(count as u64)),
+    })?;
+    report.layers = done.layers;
+    Ok(done.left.first().map(|(name, why)| {
+        let others = done.left.len() - 1;
+        format!("`{name}` and {others} other layers were not refitted on the pruned model's activations: {why}")
+    }))
+}
+
+/// Adjusts all weights at once towards the dense model's values, where the repair goes that far.
+pub(crate) fn refine(
+    session: &Session<'_>,
+    mut model: Model,
+    cut: &Cut,
+    calibration: &Calibration,
+    compensation: Compensation,
+) -> Result<Told<Repaired<Option<Refined>>>, Error> {
+    if compensation != Compensation::Sequential || calibration.observed.moments.is_none() {
+        return Ok(Told::quiet(Repaired { model, report: None }));
+    }
+    session.step("refine", |record| {
+        let observed = &calibration.observed;
+        let Some(options) = refinement(session).filter(|_| !observed.batches.is_empty()) else {
+            return Ok(Repaired { model, report: None });
+        };
+        session.progress.phase("refine", None);
+        let images = observed.thinned(REFINED_IMAGES);
+        let teacher = Teacher { model: &session.model, kept: left(session, cut) };
+        match refine_weights(&teacher, &mut model, session.engine.as_ref(), &images, &options, session.cancel) {
+            Ok(refined) => Ok(Repaired { model, report: Some(refined) }),
+            Err(RepairError::Engine(why)) => {
+                record.notes.push(format!("the weights were not refined: {why}"));
+                Ok(Repaired { model, report: None })
+            }
+            Err(error) => Err(error.into()),
+        }
+    })
+}
+
+/// How to refine; `None`: not at all.
+fn refinement(session: &Session<'_>) -> Option<RefineOptions> {
+    let asked = session.options.refine;
+    let options = session.options.effort.refinement(session.options.seed)?;
+    let seconds = asked.unwrap_or(options.seconds);
+    // Who asks for it gets it, however small the draws are.
+    let least_draw = if asked.is_some() { 1 } else { options.least_draw };
+    (seconds > 0.0).then_some(RefineOptions { least_draw, seconds, ..options })
+}
+
+/// Values that lose channels along one axis, and what is left of them.
+fn left(session: &Session<'_>, cut: &Cut) -> BTreeMap<String, (usize, Vec<usize>)> {
+    let names = session.model.graph().node.iter().flat_map(|node| &node.output);
+    let left = |name: &String| {
+        let ids = session.channels.value_ids(name)?;
+        let kept = |axis: usize| session.channels.kept(cut, ids, axis);
+        let mut shorter = (0..ids.rank()).filter(|&axis| kept(axis).len() < ids.shape[axis]);
+        let axis = shorter.next().filter(|_| shorter.next().is_none())?;
+        Some((name.clone(), (axis, kept(axis))))
+    };
+    names.filter_map(left).collect()
+}

@@ -1,0 +1,33 @@
+//! Times the dense and the pruned model for the report.
+
+use crate::bench::latency::{Timed, TimingOptions};
+use crate::bench::profile::{Profile, profile};
+use crate::error::Error;
+use crate::model::Model;
+use crate::pipeline::record::Told;
+use crate::pipeline::session::Session;
+
+/// Times of both models, and where the time goes.
+pub(crate) struct TimedModels {
+    pub(crate) timed: Timed,
+    pub(crate) profile: Option<Profile>,
+}
+
+/// Times both models; `None` where that is not wanted.
+pub(crate) fn time(session: &Session<'_>, pruned: &Model) -> Result<Told<Option<TimedModels>>, Error> {
+    if session.options.skip_timing {
+        return Ok(Told::quiet(None));
+    }
+    session.progress.phase("time", None);
+    session.step("time", |record| {
+        let feed = session.timing_feed();
+        let pairing = session.pairing(&session.model, pruned, &feed);
+        let options = TimingOptions::default();
+        let timed = pairing.summarise(session.times.compare(&pairing, &options)?, &options);
+        let ms = [timed.change.before, timed.change.after];
+        let models = [&session.model, pruned];
+        let profile = profile(session.engine.as_ref(), models, &feed, &session.options.model.sizes, ms)?;
+        record.notes.extend(timed.remarks.iter().cloned());
+        Ok(Some(TimedModels { timed, profile }))
+    })
+}
