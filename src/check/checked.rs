@@ -77,7 +77,7 @@ pub struct Counted {
 
 impl Checked {
     /// A report with what needs no run.
-    pub fn new(base: Counted, new: Counted, engine: EngineInfo) -> Self {
+    pub fn new([base, new]: [Counted; 2], engine: EngineInfo) -> Self {
         Self {
             schema_version: CHECK_SCHEMA_VERSION,
             tool_version: env!("CARGO_PKG_VERSION").into(),

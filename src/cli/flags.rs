@@ -410,7 +410,7 @@ impl Prune {
                     WidthsFlag::Adaptive => Allocation::Adaptive,
                 }),
                 round_to: self.round_to,
-                streams: self.scope == ScopeFlag::All,
+                residual_streams: self.scope == ScopeFlag::All,
                 floor: self.min_width,
                 ..self.criterion.options()
             },

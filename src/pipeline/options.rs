@@ -37,7 +37,7 @@ pub struct Criteria {
     /// Steps of widths.
     pub round_to: RoundTo,
     /// Whether residual streams may be cut.
-    pub streams: bool,
+    pub residual_streams: bool,
     /// Power to which the losses of curves are raised before widths are shared out: 1 leaves them as they were measured.
     pub loss_power: f64,
     /// Whether widths are raised to the end of their step of the engine's cost: what is free in time stays.
@@ -59,7 +59,7 @@ impl Default for Criteria {
             budget: Budget::Macs(Target::Share(0.5)),
             allocation: None,
             round_to: RoundTo::Auto,
-            streams: true,
+            residual_streams: true,
             loss_power: 1.0,
             whole_steps: false,
             floor: 0.125,
@@ -99,18 +99,6 @@ pub enum Effort {
     Default,
     /// The same with more images and rounds.
     Max,
-}
-
-impl Effort {
-    /// How long to refine; `None`: not at all.
-    pub(super) fn refinement(self, seed: u64) -> Option<RefineOptions> {
-        let options = RefineOptions { seed, ..RefineOptions::default() };
-        match self {
-            Self::Fast => None,
-            Self::Default => Some(options),
-            Self::Max => Some(RefineOptions { rounds: 4 * options.rounds, seconds: 600.0, ..options }),
-        }
-    }
 }
 
 /// A pruning run.
@@ -178,6 +166,20 @@ impl PruneOptions {
             PlanFile::At(path) => Some(path.clone()),
             PlanFile::None => None,
         }
+    }
+
+    /// How to refine; `None`: not at all.
+    pub(super) fn refinement(&self) -> Option<RefineOptions> {
+        let own = RefineOptions { seed: self.seed, ..RefineOptions::default() };
+        let own = match self.effort {
+            Effort::Fast => return None,
+            Effort::Default => own,
+            Effort::Max => RefineOptions { rounds: 4 * own.rounds, seconds: 600.0, ..own },
+        };
+        let seconds = self.refine.unwrap_or(own.seconds);
+        // Who asks for it gets it, however small the draws are.
+        let least_draw = if self.refine.is_some() { 1 } else { own.least_draw };
+        (seconds > 0.0).then_some(RefineOptions { least_draw, seconds, ..own })
     }
 
     /// The files that are written.

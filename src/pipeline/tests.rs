@@ -3,8 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use sha2::{Digest, Sha256};
-
 use super::commands::prune_watched;
 use super::session::Watch;
 use super::{Criteria, Goals, LatencyTarget, ModelOptions, PruneOptions, Silent};
@@ -41,7 +39,7 @@ fn root() -> PathBuf {
 }
 
 fn digest(path: &Path) -> String {
-    Sha256::digest(std::fs::read(path).unwrap()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    crate::model::digest(path).unwrap().1.chars().take(16).collect()
 }
 
 /// Prunes a model of `models/` by its norms to a latency; digests of plan and model, and the report.
@@ -66,12 +64,8 @@ fn to_latency(model: &str, target: LatencyTarget) -> (String, String, Summary) {
 fn tried(summary: &Summary) -> Vec<String> {
     let searched = summary.searched.as_ref().unwrap();
     let line = |own: &crate::report::Tried| {
-        format!(
-            "{} {:.4}{}",
-            own.budget,
-            own.latency.map_or(f64::NAN, |own| own.median),
-            if own.accepted { " *" } else { "" }
-        )
+        let star = if own.accepted { " *" } else { "" };
+        format!("{} {:.4}{star}", own.budget, own.latency.map_or(f64::NAN, |own| own.median))
     };
     searched.candidates.iter().map(line).collect()
 }

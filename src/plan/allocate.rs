@@ -37,7 +37,7 @@ impl Allocation {
     }
 }
 
-/// Streams are cut too when the inner groups alone would have to go below this share.
+/// Residual streams are cut too when the inner groups alone would have to go below this share.
 const LEAST_INNER_SHARE: f64 = 0.35;
 
 /// A rounded plan may stay below its budget by this share before a group is widened by a finer step.
@@ -58,8 +58,8 @@ pub struct Allocator<'a> {
     pub curves: &'a [Curve],
     /// Engine-friendly widths.
     pub rounding: Rounding,
-    /// Whether streams may be cut.
-    pub streams: bool,
+    /// Whether residual streams may be cut.
+    pub residual_streams: bool,
     /// Least share of a group that stays (at least one pruning unit always does).
     pub floor: f64,
 }
@@ -79,7 +79,7 @@ impl Allocator<'_> {
         }
         let Some((measure, limit)) = limit else {
             let Budget::Ratio(ratio) = budget else { return Ok(self.cost.full().to_vec()) };
-            return Ok(self.rounded(&self.uniform(1.0 - ratio, self.streams)));
+            return Ok(self.rounded(&self.uniform(1.0 - ratio, self.residual_streams)));
         };
         let ideal = match self.allocation {
             Allocation::Uniform => self.fit_share(measure, limit),
@@ -90,7 +90,7 @@ impl Allocator<'_> {
     }
 
     fn may_cut(&self, group: usize) -> bool {
-        self.streams || self.groups[group].scope == Scope::Inner
+        self.residual_streams || self.groups[group].scope == Scope::Inner
     }
 
     fn least(&self, group: usize) -> usize {
@@ -99,27 +99,28 @@ impl Allocator<'_> {
         floor.clamp(self.groups[group].least(), self.groups[group].width())
     }
 
-    /// Real-valued widths at one share for all groups (streams only if asked).
-    fn uniform(&self, share: f64, streams: bool) -> Vec<f64> {
+    /// Real-valued widths at one share for all groups (residual streams only if asked).
+    fn uniform(&self, share: f64, residual_streams: bool) -> Vec<f64> {
         (0..self.groups.len())
             .map(|group| {
                 let width = self.groups[group].width() as f64;
-                let cut = self.may_cut(group) && (streams || self.groups[group].scope == Scope::Inner);
+                let cut = self.may_cut(group) && (residual_streams || self.groups[group].scope == Scope::Inner);
                 if cut { (share * width).max(self.least(group) as f64) } else { width }
             })
             .collect()
     }
 
     fn fit_share(&self, measure: Measure, limit: f64) -> Vec<f64> {
-        let cost = |share: f64, streams: bool| self.cost.at(measure, &whole(&self.uniform(share, streams)));
+        let cost =
+            |share: f64, residual_streams: bool| self.cost.at(measure, &whole(&self.uniform(share, residual_streams)));
         let inner_suffices = cost(LEAST_INNER_SHARE, false) <= limit;
-        let streams = self.streams && !inner_suffices;
+        let residual_streams = self.residual_streams && !inner_suffices;
         let (mut low, mut high) = (0.0, 1.0);
         for _ in 0..60 {
             let middle = f64::midpoint(low, high);
-            if cost(middle, streams) <= limit { low = middle } else { high = middle }
+            if cost(middle, residual_streams) <= limit { low = middle } else { high = middle }
         }
-        self.uniform(low, streams)
+        self.uniform(low, residual_streams)
     }
 
     /// Largest set of the best-scored pruning units within the limit; every group keeps its least width.
@@ -165,14 +166,14 @@ impl Allocator<'_> {
         Problem::new(self.curves, (0..self.groups.len()).map(allowed).collect(), &cost, limit).solve()
     }
 
-    /// Least widths that curves are wanted for; `None` where a group may not be cut. Streams count only where the inner
+    /// Least widths that curves are wanted for; `None` where a group may not be cut. Residual streams count only where the inner
     /// groups would have to go too low.
     ///
     /// # Errors
     /// If the budget is out of range.
     pub fn wanted_curves(&self, budget: &Budget) -> Result<Vec<Option<usize>>, PlanError> {
         let least = whole(&self.uniform(LEAST_INNER_SHARE, false));
-        let mut streams = false;
+        let mut residual_streams = false;
         for (measure, limit) in budget
             .parts()
             .iter()
@@ -181,10 +182,10 @@ impl Allocator<'_> {
             .into_iter()
             .flatten()
         {
-            streams |= self.streams && self.cost.at(measure, &least) > limit;
+            residual_streams |= self.residual_streams && self.cost.at(measure, &least) > limit;
         }
         let wanted = |group: usize| {
-            let cut = self.may_cut(group) && (streams || self.groups[group].scope == Scope::Inner);
+            let cut = self.may_cut(group) && (residual_streams || self.groups[group].scope == Scope::Inner);
             (cut && self.groups[group].width() > self.least(group)).then(|| self.least(group))
         };
         Ok((0..self.groups.len()).map(wanted).collect())

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use crate::bench::latency::{Interval, LatencyChange, Pairing, Timed, Timing};
-use crate::bench::profile::{Profile, profile};
+use crate::bench::latency::{Interval, Pairing, Timed, Timing};
+use crate::bench::profile::profile;
 use crate::channels::{AnalyseOptions, Channels, analyse};
 use crate::check::{
     Bounds, Checked, Counted, Gate, Outcome, Regression, comparable, confirmed, read_baseline, size_regressions,
@@ -58,7 +58,8 @@ pub fn check(options: &CheckOptions, progress: &dyn Progress, cancel: &AtomicBoo
     let baseline = options.baseline.as_deref().map(read_baseline).transpose()?;
     options.timing.keep_to_cores()?;
     let pair = Pair::open(options, progress, cancel)?;
-    let mut checked = pair.counted();
+    let mut checked = Checked::new(pair.counted.clone(), pair.engine.info().clone());
+    checked.warnings.clone_from(&pair.notes);
     let mut gates = bounds.sizes(&checked);
     if let Some(then) = &baseline {
         comparable(&checked, then, options.regression())?;
@@ -72,7 +73,9 @@ pub fn check(options: &CheckOptions, progress: &dyn Progress, cancel: &AtomicBoo
         progress.phase("time", None);
         let Times { timed, noise, gates: on_time } = pair.times(baseline.as_ref())?;
         gates.splice(0..0, on_time);
-        checked.profile = pair.profile(&timed.change)?;
+        let ms = [timed.change.before, timed.change.after];
+        let [base, new] = &pair.models;
+        checked.profile = profile(pair.engine.as_ref(), [base, new], &pair.feed, &options.base.sizes, ms)?;
         checked.noise = Some(noise);
         checked.latency_ms = Some(timed.change);
         checked.prepare_ms = Some(timed.prepare_ms);
@@ -111,9 +114,8 @@ struct Pair<'a> {
     cancel: &'a AtomicBool,
     engine: Box<dyn Engine>,
     models: [Model; 2],
-    files: [FileInfo; 2],
-    bytes: [u64; 2],
     channels: [Channels; 2],
+    counted: [Counted; 2],
     feed: Vec<(String, Tensor)>,
     notes: Vec<String>,
 }
@@ -122,14 +124,17 @@ impl<'a> Pair<'a> {
     fn open(options: &'a CheckOptions, progress: &'a dyn Progress, cancel: &'a AtomicBool) -> Result<Self, Error> {
         progress.phase("load", None);
         let models = [load(&options.base)?, load(&options.new)?];
-        let bytes = [models[0].size_bytes(), models[1].size_bytes()];
-        let file =
-            |model: &Model, own: &ModelOptions| FileInfo { path: own.path.clone(), sha256: model.sha256().to_owned() };
-        let files = [file(&models[0], &options.base), file(&models[1], &options.new)];
         let analysed = |model: &Model, own: &ModelOptions| {
             analyse(model, &AnalyseOptions { sizes: own.sizes.clone(), ..AnalyseOptions::default() })
         };
         let channels = [analysed(&models[0], &options.base), analysed(&models[1], &options.new)];
+        let counted = |at: usize, own: &ModelOptions| Counted {
+            file: FileInfo { path: own.path.clone(), sha256: models[at].sha256().to_owned() },
+            macs: channels[at].macs(None),
+            params: models[at].weight_count(),
+            bytes: models[at].size_bytes(),
+        };
+        let counted = [counted(0, &options.base), counted(1, &options.new)];
         let opened = open(&options.engine)?;
         let specs = [input_specs(&models[0]), input_specs(&models[1])];
         let names = |at: usize| specs[at].iter().map(|own| own.name.as_str()).collect::<Vec<_>>().join(", ");
@@ -141,18 +146,7 @@ impl<'a> Pair<'a> {
         }
         let feed = random_inputs(&specs[0], &options.base.sizes, options.timing.batch.max(1), options.seed);
         let (engine, notes) = (opened.engine, opened.notes);
-        Ok(Self { options, progress, cancel, engine, models, files, bytes, channels, feed, notes })
-    }
-
-    /// A report with what needs no run.
-    fn counted(&self) -> Checked {
-        let [base, new] = [0, 1].map(|at| Counted {
-            file: self.files[at].clone(),
-            macs: self.channels[at].macs(None),
-            params: self.models[at].weight_count(),
-            bytes: self.bytes[at],
-        });
-        Checked { warnings: self.notes.clone(), ..Checked::new(base, new, self.engine.info().clone()) }
+        Ok(Self { options, progress, cancel, engine, models, channels, counted, feed, notes })
     }
 
     /// What both answer to the images, if there are some.
@@ -197,11 +191,5 @@ impl<'a> Pair<'a> {
         let ((all, noise, gates), tries) = confirmed(self.options.retries, measure, |own| would_fail(&own.2))?;
         let gates = gates.into_iter().map(|gate| Gate { tries, ..gate }).collect();
         Ok(Times { timed: pairing.summarise(all, &options), noise, gates })
-    }
-
-    fn profile(&self, latency: &LatencyChange) -> Result<Option<Profile>, Error> {
-        let [base, new] = &self.models;
-        let ms = [latency.before, latency.after];
-        Ok(profile(self.engine.as_ref(), [base, new], &self.feed, &self.options.base.sizes, ms)?)
     }
 }

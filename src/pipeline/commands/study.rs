@@ -13,7 +13,7 @@ use crate::pipeline::options::{Criteria, PruneOptions};
 use crate::pipeline::record::Record;
 use crate::pipeline::search::Planner;
 use crate::pipeline::session::{Session, Watch};
-use crate::pipeline::steps::{Calibration, Proposal, Repaired, calibrate, open_source, refine, refit, score};
+use crate::pipeline::steps::{Calibration, calibrate, open_source, score};
 use crate::plan::{Budget, Target};
 use crate::repair::Compensation;
 use crate::rewrite;
@@ -131,7 +131,9 @@ impl<'a> Study<'a> {
             let seconds = (scoring, begin.elapsed().as_secs_f64());
             for compensation in [Compensation::None, self.session.options.compensation] {
                 self.session.interrupted()?;
-                let pruned = self.pruned(&proposal, compensation, &mut planner.record)?;
+                let sliced = rewrite::slice(&self.session.model, &self.session.channels, &proposal.cut)?;
+                let refitted = planner.refit(sliced, &proposal.cut, compensation)?;
+                let pruned = planner.refine(refitted.model, &proposal.cut, compensation)?.model;
                 let macs = self.session.macs_share(&proposal.cut);
                 let row = self.row(&entry.name, &self.predictions(&pruned)?);
                 each(StudyRow { target, macs, compensation, seconds, ..row });
@@ -139,14 +141,6 @@ impl<'a> Study<'a> {
         }
         record.merge(planner.record);
         Ok(record)
-    }
-
-    fn pruned(&self, proposal: &Proposal, how: Compensation, record: &mut Record) -> Result<Model, Error> {
-        let session = self.session;
-        let pruned = rewrite::slice(&session.model, &session.channels, &proposal.cut)?;
-        let Repaired { model, .. } = refit(session, pruned, &proposal.cut, self.calibration, how)?.merge_into(record);
-        let Some(calibration) = self.calibration else { return Ok(model) };
-        Ok(refine(session, model, &proposal.cut, calibration, how)?.merge_into(record).model)
     }
 
     /// A row of the dense model's cost.

@@ -10,13 +10,6 @@ use crate::plan::PlanError;
 use crate::plan::search::drop::{LEAST_SHARE, Test, shares, strongest_accepted};
 use crate::report::{Loss, Tried};
 
-/// The strongest candidate within the bound on the loss.
-pub(super) struct WithinLoss {
-    pub(super) found: Found,
-    /// The dense model's predictions on the held-out images.
-    pub(super) dense: Option<Predictions>,
-}
-
 /// Answers of a model to the held-out images.
 fn predictions(
     planner: &mut Planner<'_>,
@@ -38,12 +31,10 @@ pub(super) fn within_loss(
     bound: Bound,
     points: f64,
     last: Option<Proposal>,
-) -> Result<WithinLoss, CandidateError> {
+) -> Result<Found, CandidateError> {
     let session = planner.session;
     let data = &session.options.data;
-    let Some(path) = data.eval.as_deref() else {
-        return Ok(WithinLoss { found: make_last(planner, bound, last)?, dense: None });
-    };
+    let Some(path) = data.eval.as_deref() else { return make_last(planner, bound, last) };
     let source = session.source(path)?;
     let indices = data.held_out_images(&source.dataset, session.options.seed);
     let dense = predictions(planner, &source, &indices, &session.model)?;
@@ -76,7 +67,7 @@ pub(super) fn within_loss(
             "the other bounds cannot be reached: beyond MACs x{share:.2} the loss may exceed {points} points"
         ));
     }
-    Ok(WithinLoss { found: Found { candidate, findings }, dense: Some(dense) })
+    Ok(Found { candidate, findings, dense: Some(dense) })
 }
 
 /// The plan of a share between the dense model and the bound.

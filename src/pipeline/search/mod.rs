@@ -60,6 +60,8 @@ struct Bound {
 struct Found {
     candidate: Candidate,
     findings: Findings,
+    /// The dense model's predictions on the held-out images, if they were needed.
+    dense: Option<Predictions>,
 }
 
 /// The model that meets the budget and all goals, or comes as near as floors and accuracy allow.
@@ -100,28 +102,15 @@ fn reach(planner: &mut Planner<'_>, goals: Goals) -> Result<Chosen, CandidateErr
         findings.merge(landed.findings);
         last = Some(landed.proposal);
     }
-    let mut dense = None;
-    let candidate = match (goals.max_drop, most) {
-        (Some(points), most) => {
-            let within = accuracy_search::within_loss(planner, bound, points, last)?;
-            findings.merge(within.found.findings);
-            dense = within.dense;
-            let candidate = within.found.candidate;
-            let quiet = findings.warnings.is_empty();
-            findings.warnings.extend(size_search::too_large(&candidate, most.filter(|_| quiet))?);
-            candidate
-        }
-        (None, Some(most)) => {
-            let found = size_search::make_within(planner, bound, most, last, &findings.tried)?;
-            findings.merge(found.findings);
-            found.candidate
-        }
-        (None, None) => {
-            let found = make_last(planner, bound, last)?;
-            findings.merge(found.findings);
-            found.candidate
-        }
+    let Found { candidate, findings: own, dense } = match (goals.max_drop, most) {
+        (Some(points), _) => accuracy_search::within_loss(planner, bound, points, last)?,
+        (None, Some(most)) => size_search::make_within(planner, bound, most, last, &findings.tried)?,
+        (None, None) => make_last(planner, bound, last)?,
     };
+    findings.merge(own);
+    if goals.max_drop.is_some() && findings.warnings.is_empty() {
+        findings.warnings.extend(size_search::too_large(&candidate, most)?);
+    }
     let searched = Some(Searched { goal: goals.describe(), candidates: findings.tried });
     Ok(Chosen { candidate, searched, warnings: findings.warnings, dense })
 }
@@ -134,7 +123,7 @@ fn make_last(planner: &mut Planner<'_>, bound: Bound, proposal: Option<Proposal>
     };
     let candidate = planner.make(proposal)?;
     let findings = Findings { warnings: candidate.proposal.warnings.clone(), ..Findings::default() };
-    Ok(Found { candidate, findings })
+    Ok(Found { candidate, findings, dense: None })
 }
 
 fn nothing() -> Error {

@@ -1,5 +1,6 @@
 //! From a budget to a candidate: plan, cut and verify, repair.
 
+use crate::channels::Cut;
 use crate::error::Error;
 use crate::model::Model;
 use crate::pipeline::options::Criteria;
@@ -7,6 +8,8 @@ use crate::pipeline::record::{Record, Told};
 use crate::pipeline::session::Session;
 use crate::pipeline::steps::{CandidateError, CutModel, Planned, Proposal, Repaired, Scored, cut, plan, refine, refit};
 use crate::plan::{Curve, Limits, PlanError};
+use crate::repair::global::Refined;
+use crate::repair::{Compensation, Refit};
 use crate::report::{Repair, Verified};
 
 /// A pruned model, verified and repaired.
@@ -75,20 +78,30 @@ impl<'s> Planner<'s> {
     /// As [`Planner::make`], without refinement.
     pub(super) fn make_coarse(&mut self, proposal: Proposal) -> Result<Candidate, CandidateError> {
         let CutModel { model, verified } = self.cut(&proposal)?;
-        let compensation = self.session.options.compensation;
-        let refitted = refit(self.session, model, &proposal.cut, self.scored.calibration, compensation)?;
-        let Repaired { model, report } = refitted.merge_into(&mut self.record);
+        let Repaired { model, report } = self.refit(model, &proposal.cut, self.session.options.compensation)?;
         let repair = Repair { refit: report, refined: None };
         Ok(Candidate { proposal, pruned: model, verification: verified, repair })
     }
 
     /// Refines what was refitted.
     pub(super) fn finish_repair(&mut self, candidate: Candidate) -> Result<Candidate, Error> {
-        let Some(calibration) = self.scored.calibration else { return Ok(candidate) };
         let Candidate { proposal, pruned, verification, repair } = candidate;
-        let compensation = self.session.options.compensation;
-        let refined = refine(self.session, pruned, &proposal.cut, calibration, compensation)?;
-        let Repaired { model, report } = refined.merge_into(&mut self.record);
+        let Repaired { model, report } = self.refine(pruned, &proposal.cut, self.session.options.compensation)?;
         Ok(Candidate { proposal, pruned: model, verification, repair: Repair { refined: report, ..repair } })
+    }
+
+    /// Refits the consumers of what was cut.
+    pub(crate) fn refit(&mut self, model: Model, cut: &Cut, how: Compensation) -> Result<Repaired<Refit>, Error> {
+        Ok(refit(self.session, model, cut, self.scored.calibration, how)?.merge_into(&mut self.record))
+    }
+
+    /// Adjusts all weights that are left.
+    pub(crate) fn refine(
+        &mut self,
+        model: Model,
+        cut: &Cut,
+        how: Compensation,
+    ) -> Result<Repaired<Option<Refined>>, Error> {
+        Ok(refine(self.session, model, cut, self.scored.calibration, how)?.merge_into(&mut self.record))
     }
 }

@@ -46,7 +46,7 @@ pub(crate) fn plan(
             scores: &values,
             allocation,
             rounding: criteria.round_to.rounding(session.engine.as_ref()),
-            streams: criteria.streams,
+            residual_streams: criteria.residual_streams,
             floor: criteria.floor,
             curves: &[],
         };

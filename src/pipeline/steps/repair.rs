@@ -10,7 +10,7 @@ use crate::evaluate::input_specs;
 use crate::model::Model;
 use crate::pipeline::record::Told;
 use crate::pipeline::session::Session;
-use crate::repair::global::{RefineOptions, Refined, Teacher, refine as refine_weights};
+use crate::repair::global::{Refined, Teacher, refine as refine_weights};
 use crate::repair::{Compensation, Reconstruction, Refit, RepairError, refit as refit_consumers};
 
 /// Multiply-accumulates of the dense model on the images of the sequential reconstruction, about.
@@ -90,15 +90,15 @@ pub(crate) fn refine(
     session: &Session<'_>,
     mut model: Model,
     cut: &Cut,
-    calibration: &Calibration,
+    calibration: Option<&Calibration>,
     compensation: Compensation,
 ) -> Result<Told<Repaired<Option<Refined>>>, Error> {
-    if compensation != Compensation::Sequential || calibration.observed.moments.is_none() {
+    let observed = calibration.map(|own| &own.observed).filter(|own| own.moments.is_some());
+    let Some(observed) = observed.filter(|_| compensation == Compensation::Sequential) else {
         return Ok(Told::quiet(Repaired { model, report: None }));
-    }
+    };
     session.step("refine", |record| {
-        let observed = &calibration.observed;
-        let Some(options) = refinement(session).filter(|_| !observed.batches.is_empty()) else {
+        let Some(options) = session.options.refinement().filter(|_| !observed.batches.is_empty()) else {
             return Ok(Repaired { model, report: None });
         };
         session.progress.phase("refine", None);
@@ -113,16 +113,6 @@ pub(crate) fn refine(
             Err(error) => Err(error.into()),
         }
     })
-}
-
-/// How to refine; `None`: not at all.
-fn refinement(session: &Session<'_>) -> Option<RefineOptions> {
-    let asked = session.options.refine;
-    let options = session.options.effort.refinement(session.options.seed)?;
-    let seconds = asked.unwrap_or(options.seconds);
-    // Who asks for it gets it, however small the draws are.
-    let least_draw = if asked.is_some() { 1 } else { options.least_draw };
-    (seconds > 0.0).then_some(RefineOptions { least_draw, seconds, ..options })
 }
 
 /// Values that lose channels along one axis, and what is left of them.

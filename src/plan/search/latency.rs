@@ -78,32 +78,33 @@ pub fn search<E>(
         let timing = if near { time(share, Precision::Long)?.unwrap_or(short) } else { short };
         Ok(Some(timing))
     };
-    let mut slow = (most, 1.0);
+    let mut slow = Point { share: most, ratio: 1.0 };
     if let Some(timing) = precise(most)? {
         if timing.ratio <= target {
             return Ok(Found::Met(timing));
         }
         seen.insert(timing.plan, timing.ratio);
-        slow.1 = timing.ratio;
+        slow.ratio = timing.ratio;
     }
-    let mut fast: Option<(f64, f64)> = None;
+    let mut fast: Option<Point> = None;
     for _ in 0..MOST_SHARES {
         let share = next(target, slow, fast);
         match precise(share)? {
-            None => slow = (share, slow.1),
+            None => slow = Point { share, ..slow },
             Some(timing) => {
                 seen.insert(timing.plan, timing.ratio);
                 if landed(timing.ratio / target) {
                     return Ok(Found::Met(timing));
                 }
+                let point = Point { share, ratio: timing.ratio };
                 if timing.ratio > target {
-                    slow = (share, timing.ratio);
+                    slow = point;
                 } else {
-                    fast = Some((share, timing.ratio));
+                    fast = Some(point);
                 }
             }
         }
-        let narrow = fast.map_or(slow.0 <= LEAST_SHARE, |fast| slow.0 - fast.0 < FINEST);
+        let narrow = fast.map_or(slow.share <= LEAST_SHARE, |fast| slow.share - fast.share < FINEST);
         if narrow || seen.len() >= MOST_PLANS {
             break;
         }
@@ -146,20 +147,27 @@ fn landed(part: f64) -> bool {
     (1.0 - WITHIN..=1.0).contains(&part)
 }
 
-/// The next share to look at.
-fn next(target: f64, slow: (f64, f64), fast: Option<(f64, f64)>) -> f64 {
+/// A share of the multiply-accumulates, and its latency as a share of the dense model's.
+#[derive(Debug, Clone, Copy)]
+struct Point {
+    share: f64,
+    ratio: f64,
+}
+
+/// The next share to look at, between one that is too slow and one that is too fast.
+fn next(target: f64, slow: Point, fast: Option<Point>) -> f64 {
     let aim = AIM * target;
     match fast {
         // As if time were proportional to the share, plus what did not go so far; a big step down at least.
         None => {
-            let proportional = slow.0 * aim / slow.1;
-            let steeper = slow.0 - 2.0 * (slow.0 - proportional);
-            let share = if slow.0 > 0.999 { proportional } else { steeper };
-            share.clamp(LEAST_SHARE, (0.9 * slow.0).max(LEAST_SHARE))
+            let proportional = slow.share * aim / slow.ratio;
+            let steeper = slow.share - 2.0 * (slow.share - proportional);
+            let share = if slow.share > 0.999 { proportional } else { steeper };
+            share.clamp(LEAST_SHARE, (0.9 * slow.share).max(LEAST_SHARE))
         }
         Some(fast) => {
-            let part = (aim - fast.1) / (slow.1 - fast.1).max(1e-9);
-            fast.0 + (slow.0 - fast.0) * part.clamp(0.2, 0.8)
+            let part = (aim - fast.ratio) / (slow.ratio - fast.ratio).max(1e-9);
+            fast.share + (slow.share - fast.share) * part.clamp(0.2, 0.8)
         }
     }
 }
