@@ -261,7 +261,7 @@ fn pass(path: &Path, data: &DataOptions, fetch: bool) -> f64 {
         let small = specs[0].shape[2].is_some_and(|side| side < 96);
         let batch = if small { 32 } else { 8 };
         let batch = specs[0].shape[0].unwrap_or(batch);
-        let pipeline = PipelineOptions { batch, strict: false, mirrored: false };
+        let pipeline = PipelineOptions { batch, strict: false };
         let indices = sample(&dataset, data.samples, 0);
         for_each_batch(&dataset, &indices, &preprocess, &pipeline, &AtomicBool::new(false), |batch| {
             let input = Tensor::F32(batch.images);

@@ -35,7 +35,7 @@ fn open(path: &Path, classes: Option<PathBuf>) -> Dataset {
 /// The tensors of these images, one after the other.
 fn tensors(dataset: &Dataset, indices: &[usize], preprocess: &Preprocess) -> ArrayD<f32> {
     let mut batches = Vec::new();
-    let options = PipelineOptions { batch: 16, strict: true, mirrored: false };
+    let options = PipelineOptions { batch: 16, strict: true };
     let skipped = for_each_batch(dataset, indices, preprocess, &options, &AtomicBool::new(false), |batch| {
         batches.push(batch.images);
         Ok::<(), CalibrationError>(())

@@ -4,6 +4,7 @@ mod classes;
 mod dataset;
 mod decode;
 mod error;
+mod mirror;
 mod pipeline;
 mod preprocess;
 mod preprocess_json;
@@ -23,6 +24,7 @@ mod tests;
 
 pub use dataset::{Dataset, DatasetOptions};
 pub use error::CalibrationError;
+pub(crate) use mirror::mirrored;
 pub use pipeline::{Batch, PipelineOptions, Skipped, for_each_batch};
 pub use preprocess::{Color, Crop, Interpolation, Layout, Preprocess, Resize};
 pub use preprocess_options::{PreprocessOptions, parse_size};

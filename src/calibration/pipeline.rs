@@ -6,7 +6,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use ndarray::{ArrayD, IxDyn};
 use rayon::prelude::*;
 
-use super::tensor::{fill, mirror};
+use super::tensor::fill;
 use super::{CalibrationError, Dataset, Preprocess};
 
 /// Batches that wait for the caller at most.
@@ -19,7 +19,7 @@ pub struct Batch {
     pub images: ArrayD<f32>,
     /// Output index of each image's class, where known.
     pub labels: Vec<Option<usize>>,
-    /// Each image's number in the data set; a mirrored image has that of its original.
+    /// Each image's number in the data set.
     pub items: Vec<usize>,
 }
 
@@ -30,13 +30,11 @@ pub struct PipelineOptions {
     pub batch: usize,
     /// An unreadable image is an error, not skipped.
     pub strict: bool,
-    /// Each image is followed by its mirror image (left to right).
-    pub mirrored: bool,
 }
 
 impl Default for PipelineOptions {
     fn default() -> Self {
-        Self { batch: 32, strict: false, mirrored: false }
+        Self { batch: 32, strict: false }
     }
 }
 
@@ -156,11 +154,6 @@ impl Producer<'_> {
 
     fn take(&mut self, item: usize, image: Result<Vec<f32>, String>) -> Result<(), CalibrationError> {
         match image {
-            Ok(values) if self.options.mirrored => {
-                let mut flipped = values.clone();
-                mirror(&mut flipped, self.preprocess);
-                self.pending.extend([(item, values), (item, flipped)]);
-            }
             Ok(values) => self.pending.push((item, values)),
             Err(why) if self.options.strict => return Err(CalibrationError::image(self.dataset.name(item), why)),
             Err(why) => self.skipped.push(format!("{}: {why}", self.dataset.name(item))),

@@ -20,21 +20,6 @@ pub(crate) fn fill(picture: Picture, preprocess: &Preprocess, out: &mut [f32]) -
     }
 }
 
-/// Flips an image's tensor left to right.
-pub(crate) fn mirror(values: &mut [f32], preprocess: &Preprocess) {
-    let width = preprocess.size.1;
-    match preprocess.layout {
-        Layout::Nchw => values.chunks_exact_mut(width).for_each(<[f32]>::reverse),
-        Layout::Nhwc => {
-            let channels = preprocess.color.channels();
-            for row in values.chunks_exact_mut(width * channels) {
-                row.reverse();
-                row.chunks_exact_mut(channels).for_each(<[f32]>::reverse);
-            }
-        }
-    }
-}
-
 /// Resizes and crops to the target size.
 fn crop(pixels: Pixels, preprocess: &Preprocess) -> Result<Pixels, String> {
     let (height, width) = preprocess.size;

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use ndarray::{ArrayD, Axis, Slice};
+use ndarray::ArrayD;
 
 use super::Observed;
+use crate::calibration::mirrored;
 use crate::engine::Tensor;
 
 /// Mirror images are added while all images stay below this.
@@ -36,7 +37,5 @@ impl Observed {
 fn mirror(batch: &Tensor, nhwc: bool) -> Option<Tensor> {
     let Tensor::F32(images) = batch else { return None };
     let axis = images.ndim().checked_sub(if nhwc { 2 } else { 1 }).filter(|_| images.ndim() == 4)?;
-    let mut turned = images.view();
-    turned.slice_axis_inplace(Axis(axis), Slice::new(0, None, -1));
-    Some(Tensor::F32(turned.as_standard_layout().to_owned()))
+    Some(Tensor::F32(mirrored(images.view(), axis).as_standard_layout().to_owned()))
 }

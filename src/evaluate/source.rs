@@ -106,7 +106,7 @@ impl Pass<'_> {
         mut each: impl FnMut(&Batch, Vec<ArrayD<f32>>) -> Result<(), EvaluateError>,
     ) -> Result<Skipped, EvaluateError> {
         let Source { dataset, preprocess, input, .. } = self.source;
-        let options = PipelineOptions { batch: self.source.batch, strict: self.source.strict, mirrored: false };
+        let options = PipelineOptions { batch: self.source.batch, strict: self.source.strict };
         let fixed = self.source.fixed_batch();
         let interrupted = || self.cancel.load(Ordering::Relaxed);
         let skipped = for_each_batch(dataset, self.indices, preprocess, &options, self.cancel, |batch| {

@@ -1,4 +1,4 @@
-//! Batches: order, labels, mirror images, unreadable images, interruption.
+//! Batches: order, labels, unreadable images, interruption.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -52,20 +52,6 @@ fn order_labels_and_sizes() {
 }
 
 #[test]
-fn mirror_images_follow_their_originals() {
-    let folder = numbered(3);
-    let dataset = folder.open();
-    let mirrored = PipelineOptions { batch: 2, mirrored: true, ..PipelineOptions::default() };
-    let (batches, _) = collect(&dataset, &[2, 0, 1], &mirrored).unwrap();
-    assert_eq!(batches.iter().map(|batch| batch.items.clone()).collect::<Vec<_>>(), [[2, 2], [0, 0], [1, 1]]);
-    // Green is the column.
-    for x in 0..4 {
-        assert_eq!(batches[0].images[[0, 1, 1, x]], x as f32);
-        assert_eq!(batches[0].images[[1, 1, 1, x]], 3.0 - x as f32);
-    }
-}
-
-#[test]
 fn unreadable_images_are_named_and_batches_stay_full() {
     let folder = numbered(6);
     folder.text("a/00.png", "broken").text("b/04.png", "");
@@ -76,7 +62,7 @@ fn unreadable_images_are_named_and_batches_stay_full() {
     assert_eq!(skipped.len(), 2);
     assert!(skipped.names[0].starts_with("a/00.png: ") && skipped.names[1] == "b/04.png: the file is empty");
 
-    let strict = PipelineOptions { batch: 2, strict: true, ..PipelineOptions::default() };
+    let strict = PipelineOptions { batch: 2, strict: true };
     let error = collect(&dataset, &all, &strict).unwrap_err();
     assert!(matches!(&error, CalibrationError::Image { name, .. } if name == "a/00.png"), "{error:?}");
     assert!(error.help().unwrap().contains("--strict"));

@@ -2,7 +2,7 @@
 
 use crate::calibration::decode::Pixels;
 use crate::calibration::source::Picture;
-use crate::calibration::tensor::{fill, mirror};
+use crate::calibration::tensor::fill;
 use crate::calibration::{Color, Crop, Layout, Preprocess, PreprocessOptions, Resize};
 
 /// Red is the column, green the row, blue 9.
@@ -71,21 +71,4 @@ fn images_that_do_not_fit_are_errors() {
     let strip = Picture::Pixels(Pixels { width: 1, height: 30_000, channels: 1, data: vec![0; 30_000] });
     let large = settings((512, 512), PreprocessOptions::default());
     assert!(tensor(strip, &large).unwrap_err().contains("would become"));
-}
-
-#[test]
-fn mirroring_in_both_layouts() {
-    for layout in [Layout::Nchw, Layout::Nhwc] {
-        let preprocess = settings((2, 3), PreprocessOptions { layout: Some(layout), ..PreprocessOptions::default() });
-        let values = tensor(picture(3, 2), &preprocess).unwrap();
-        let mut flipped = values.clone();
-        mirror(&mut flipped, &preprocess);
-        let at = |c: usize, y: usize, x: usize| match layout {
-            Layout::Nchw => (c * 2 + y) * 3 + x,
-            Layout::Nhwc => (y * 3 + x) * 3 + c,
-        };
-        for (c, y, x) in (0..3).flat_map(|c| (0..2).flat_map(move |y| (0..3).map(move |x| (c, y, x)))) {
-            assert_eq!(flipped[at(c, y, x)], values[at(c, y, 2 - x)], "{layout} {c} {y} {x}");
-        }
-    }
 }

@@ -5,6 +5,7 @@ use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 
 use super::ops::Array;
+use crate::calibration::mirrored;
 
 /// Images are moved by at most this part of their size.
 const REACH: usize = 8;
@@ -65,13 +66,14 @@ impl<'a> Images<'a> {
                 target.assign(&source);
                 continue;
             };
+            let last = source.ndim() - 1;
+            let source = if pick.mirror { mirrored(source, last) } else { source };
             let moved = |at: usize, shift: i32, size: usize| at.saturating_add_signed(shift as isize).min(size - 1);
             for (to, mut line) in target.axis_iter_mut(Axis(source.ndim() - 2)).enumerate() {
                 let from = source.index_axis(Axis(source.ndim() - 2), moved(to, pick.shift[0], rows));
                 let axis = Axis(from.ndim() - 1);
                 for (to, mut cell) in line.axis_iter_mut(axis).enumerate() {
-                    let column = moved(to, pick.shift[1], columns);
-                    cell.assign(&from.index_axis(axis, if pick.mirror { columns - 1 - column } else { column }));
+                    cell.assign(&from.index_axis(axis, moved(to, pick.shift[1], columns)));
                 }
             }
         }
