@@ -1,4 +1,5 @@
-//! The documentation holds together: links lead somewhere, flags are those of the program, and the words are the field's.
+//! The documentation holds together: what the code cites exists, links lead somewhere, flags are those of the program,
+//! and the words are the field's.
 #![allow(
     missing_docs,
     clippy::pedantic,
@@ -74,6 +75,42 @@ fn is_number(word: &str) -> bool {
     parts.len() <= 2 && parts.iter().all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
+/// Numbers at the head of a text, separated by commas, `and` or `to`.
+fn numbers(text: &str) -> Vec<String> {
+    let words = text.split_whitespace().filter(|word| !matches!(*word, "and" | "to" | "section" | "sections"));
+    let mut found = Vec::new();
+    for word in words {
+        let number = word.trim_end_matches([',', '.', ')', ';', ':', '`', '"']);
+        if !is_number(number) {
+            break;
+        }
+        found.push(number.to_owned());
+        if !word.ends_with(',') && word != number {
+            break;
+        }
+    }
+    found
+}
+
+/// The comments of a source file, or a JSON file, as one text: citations may run over the end of a line.
+fn comments(source: &str) -> String {
+    let line = |line: &str| -> Option<String> {
+        let at = line.find("//")?;
+        Some(line[at..].trim_start_matches(['/', '!']).trim().to_owned())
+    };
+    source.lines().filter_map(line).collect::<Vec<_>>().join(" ")
+}
+
+/// Names of Markdown files in backticks, with what follows each.
+fn cited(text: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices(".md`") {
+        let start = text[..at].rfind('`').map_or(0, |start| start + 1);
+        found.push((text[start..at + 3].to_owned(), text[at + 4..].chars().take(80).collect()));
+    }
+    found
+}
+
 /// All sections of the method, and the page that each is on.
 fn method() -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
@@ -84,6 +121,32 @@ fn method() -> BTreeMap<String, String> {
         }
     }
     all
+}
+
+#[test]
+fn what_the_code_cites_exists() {
+    let (method, mut count) = (method(), 0);
+    let folders = ["src", "benches", "tests"].map(|folder| files(&root().join(folder), &[".rs", ".json"]));
+    for path in folders.concat().into_iter().filter(|path| !path.ends_with("tests/docs.rs")) {
+        let source = read(&path);
+        let own = if path.extension().is_some_and(|ending| ending == "json") {
+            source.replace("\\n", " ")
+        } else {
+            comments(&source)
+        };
+        for (file, after) in cited(&own) {
+            assert!(root().join(&file).is_file(), "{} cites `{file}`, which is not there", name(&path));
+            if file == "docs/method.md" {
+                let sections = numbers(&after);
+                assert!(!sections.is_empty(), "{} cites `{file}` without a section: {after}", name(&path));
+                for section in sections {
+                    assert!(method.contains_key(&section), "{} cites {section} of `{file}`", name(&path));
+                    count += 1;
+                }
+            }
+        }
+    }
+    assert!(count > 50, "only {count} citations were found");
 }
 
 #[test]

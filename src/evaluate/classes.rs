@@ -14,7 +14,7 @@ use crate::score::responses::{LEAST_IMAGES, MOST_CLASSES, argmax, super_classes}
 /// Classes of the calibration images, decided before the pass that gathers statistics.
 #[derive(Debug, Clone, Default)]
 pub struct Classes {
-    /// Outputs of the model that each class stands for; several where classes were joined (`method.md` 2.6).
+    /// Outputs of the model that each class stands for; several where classes were joined (`docs/method.md` 2.6).
     pub members: Vec<Vec<usize>>,
     /// Class of every image, by its number in the data set.
     pub of: BTreeMap<usize, usize>,

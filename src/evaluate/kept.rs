@@ -23,7 +23,8 @@ impl Observed {
         self.batches.iter().step_by(every).map(|batch| batch.to_f32()).collect()
     }
 
-    /// The kept images and their mirror images (7.8), where those are small; `nhwc`: channels come last.
+    /// The kept images and their mirror images (`docs/method.md` 9.8), where those are small; `nhwc`: channels come
+    /// last.
     pub fn mirrored(&self, nhwc: bool) -> Vec<Arc<Tensor>> {
         let mut batches = self.batches.clone();
         if self.kept_bytes() <= MOST_MIRRORED {

@@ -1,4 +1,4 @@
-//! What every group's width does to the outputs: curves for the allocation of widths (`compensation.md` 8.3).
+//! What every group's width does to the outputs: curves for the allocation of widths (`docs/method.md` 8.4, 8.5).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -16,12 +16,12 @@ pub enum Allocation {
     /// The same share of every group; the safest without knowledge of sensitivities.
     #[default]
     Uniform,
-    /// Least loss of the outputs, by curves that are measured group by group (`compensation.md` 8.3).
+    /// Least loss of the outputs, by curves that are measured group by group (`docs/method.md` 8.4, 8.5).
     Sensitivity,
-    /// One threshold on the scores of all groups, each divided by its group's largest (`method.md` 6.3).
+    /// One threshold on the scores of all groups, each divided by its group's largest (`docs/method.md` 6.3).
     Global,
-    /// One lambda for all groups: what has not entered the path by then goes (`method.md` 6.3; the rule of APIB, and as far
-    /// as known that of the paper).
+    /// One lambda for all groups: what has not entered the path by then goes (`docs/method.md` 6.3; the rule of APIB,
+    /// and as far as known that of the paper).
     Adaptive,
 }
 

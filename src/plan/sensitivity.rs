@@ -1,4 +1,4 @@
-//! Widths from what every group's width does to the outputs (`compensation.md` 8.3).
+//! Widths from what every group's width does to the outputs (`docs/method.md` 8.4, 8.5).
 
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,8 @@
-//! Repair without training: the consumers of what was cut are refitted by least squares (`compensation.md` section 7).
+//! Repair without training: the consumers of what was cut are refitted by least squares (`docs/method.md` section 9).
 //!
-//! Bias correction (7.2), least squares over whole windows (7.4) or over channels (7.3) where windows are too large, from
-//! moments of the dense model's activations, gathered in the calibration pass. A consumer that cannot be refitted keeps its weights, and the report says so.
+//! Bias correction (`docs/method.md` 9.2), least squares over whole windows (`docs/method.md` 9.4) or over channels
+//! (`docs/method.md` 9.3) where windows are too large, from moments of the dense model's activations, gathered in the
+//! calibration pass. A consumer that cannot be refitted keeps its weights, and the report says so.
 
 mod draws;
 mod error;
@@ -24,12 +25,13 @@ use serde::{Deserialize, Serialize};
 pub enum Compensation {
     /// Not at all.
     None,
-    /// Biases only (7.2).
+    /// Biases only (`docs/method.md` 9.2).
     Bias,
-    /// Every consumer of a cut alone, from the dense model's activations: least squares over windows (7.4), over channels
-    /// (7.3) where those are too large, biases where neither works.
+    /// Every consumer of a cut alone, from the dense model's activations: least squares over windows (`docs/method.md`
+    /// 9.4), over channels (`docs/method.md` 9.3) where those are too large, biases where neither works.
     Local,
-    /// As `Local` first; then layer after layer on the pruned model's own activations ([`Reconstruction`], 7.4 to 7.6).
+    /// As `Local` first; then layer after layer on the pruned model's own activations ([`Reconstruction`],
+    /// `docs/method.md` 9.5 to 9.7).
     #[default]
     Sequential,
 }

@@ -6,9 +6,9 @@ use super::solver::L1Norm;
 use super::{Criterion, GroupInput, GroupScores, Needs, ScoreError};
 use crate::statistics::Centring;
 
-/// Lasso with one response and the plain l1 penalty (Guo et al., ICCV 2023, as reconstructed in `method.md` 0 and 2.2): the
-/// outputs of the consumers, as in the authors' code, or the label kernel. Scores are entry values divided by the group's
-/// largest.
+/// Lasso with one response and the plain l1 penalty (Guo et al., ICCV 2023, as reconstructed in `docs/method.md` 2.2
+/// and 4.7): the outputs of the consumers, as in the authors' code, or the label kernel. Scores are entry values
+/// divided by the group's largest.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Apib {
     /// Response, statistics, path and signs.

@@ -1,5 +1,5 @@
-//! The class-conditional lasso: what a consumer receives on the images of each class, regressed on what every pruning unit
-//! contributes (`classwise.md` C2 (A)).
+//! The class-conditional lasso: what a consumer receives on the images of each class, regressed on what every pruning
+//! unit contributes (`docs/method.md` 4.7).
 
 use nalgebra::DMatrix;
 

@@ -53,7 +53,7 @@ pub struct Needs {
     pub features: bool,
     /// Pooled features of the groups that have no contributions.
     pub fallback: bool,
-    /// Bins per spatial axis of the adaptive average pool (`method.md` 1.2); 0 where no features are needed.
+    /// Bins per spatial axis of the adaptive average pool (`docs/method.md` 1.2); 0 where no features are needed.
     pub pool: usize,
     /// Moments of what the consumers read ([`GroupInput::regressions`]).
     pub moments: bool,
@@ -98,7 +98,7 @@ pub struct GroupInput<'a> {
     pub producer_weights: Vec<ArrayView2<'a, f32>>,
     /// For each tensor whose slices read the pruning units: `[units, elements]`.
     pub consumer_weights: Vec<ArrayView2<'a, f32>>,
-    /// One entry per distinct tensor that the consumers read (`method.md` 1.1); empty for norm criteria.
+    /// One entry per distinct tensor that the consumers read (`docs/method.md` 1.1); empty for norm criteria.
     pub consumer_inputs: &'a [InputFeatures],
     /// One entry per consumer that can be refitted: what it reads and its weights; empty where no moments were asked for.
     pub regressions: &'a [Regression],
@@ -119,7 +119,7 @@ pub struct GroupInput<'a> {
     pub seed: u64,
 }
 
-/// A consumer as a linear regression of its outputs on the columns that it reads (`compensation.md` 7.3, 7.4).
+/// A consumer as a linear regression of its outputs on the columns that it reads (`docs/method.md` 1.10, 7.1).
 #[derive(Debug, Clone)]
 pub struct Regression {
     /// Covariance of the columns, `[columns, columns]`; channels of other groups are among them.
@@ -133,7 +133,7 @@ pub struct Regression {
 }
 
 impl Regression {
-    /// Ridge relative to the mean variance of the columns (`compensation.md` 8.1).
+    /// Ridge relative to the mean variance of the columns (`docs/method.md` 7.1).
     pub(super) const RIDGE: f64 = 1e-3;
 
     /// The covariance with a ridge on its diagonal.
@@ -164,7 +164,7 @@ pub struct GroupScores {
     /// One score per pruning unit, finite, larger = keep.
     pub scores: Vec<f64>,
     /// The lambda that a score of 1 stands for, where scores are entry values divided by the group's largest
-    /// (`method.md` 6.3).
+    /// (`docs/method.md` 6.3).
     pub unit: Option<f64>,
     /// One line for the report: what the scores are and what was seen.
     pub explanation: String,
@@ -172,16 +172,16 @@ pub struct GroupScores {
     pub path: Option<PathInfo>,
 }
 
-/// Summary of a regularisation path (`method.md` 5.6).
+/// Summary of a regularisation path (`docs/method.md` 5.6).
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct PathInfo {
     /// The lambdas, falling; the first is the smallest at which every coefficient is zero.
     pub lambdas: Vec<f64>,
     /// Pruning units with a non-zero row of coefficients at each lambda.
     pub active: Vec<usize>,
-    /// Largest KKT residual over the path, divided by the first lambda (`method.md` 5.4).
+    /// Largest KKT residual over the path, divided by the first lambda (`docs/method.md` 5.4).
     pub residual: f64,
-    /// Largest duality gap over the path, divided by the objective of no coefficients (`method.md` 5.5).
+    /// Largest duality gap over the path, divided by the objective of no coefficients (`docs/method.md` 5.5).
     pub gap: f64,
     /// Sweeps over rows of all solves together.
     pub sweeps: usize,

@@ -13,7 +13,7 @@ use crate::statistics::{
     Blocks, Kernel, Normalisation, NormalisedGram, add_inputs, gram, normalise, stratified_blocks,
 };
 
-/// Largest number of products that the exact Gaussian form may cost before blocks are used (`method.md` 11).
+/// Largest number of products that the exact Gaussian form may cost before blocks are used (`docs/method.md` 1.8).
 const EXACT_COST: f64 = 2e11;
 /// Least number of images of an automatic block.
 const LEAST_BLOCK: usize = 50;
@@ -89,8 +89,8 @@ fn on_labels(
     from_path(input, &rows, linear.ncols(), path(&problem, options.path))
 }
 
-/// Entry values of all pruning units, divided by the group's largest (6.2, 6.3 `--scale layer`); 0 for pruning units that are not among
-/// the `rows` of the path.
+/// Entry values of all pruning units, divided by the group's largest (`docs/method.md` 6.2, 6.3); 0 for pruning units
+/// that are not among the `rows` of the path.
 pub(super) fn from_path(
     input: &GroupInput<'_>,
     rows: &[usize],

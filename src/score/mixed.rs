@@ -1,4 +1,4 @@
-//! sGLP-OBS and sTLP-OBS: class-wise selection and second-order selection together (`classwise.md` C4).
+//! sGLP-OBS and sTLP-OBS: class-wise selection and second-order selection together (`docs/method.md` 7.2, 7.3).
 
 use super::lasso::{self, Target};
 use super::options::LassoOptions;
@@ -10,11 +10,12 @@ use crate::statistics::Centring;
 /// How the two are put together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mixture {
-    /// Second-order selection, in which the removal of an pruning unit costs up to twice as much the earlier it enters the
-    /// class-wise path (D-prior, kappa = 1).
+    /// Second-order selection, in which the removal of an pruning unit costs up to twice as much the earlier it enters
+    /// the class-wise path (`docs/method.md` 7.2).
     #[default]
     Prior,
-    /// The class-wise lasso chooses; then pruning units are exchanged while the error of the refitted consumers falls (D-A).
+    /// The class-wise lasso chooses; then pruning units are exchanged while the error of the refitted consumers falls
+    /// (`docs/method.md` 7.3).
     Exchange,
 }
 

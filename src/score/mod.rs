@@ -3,10 +3,10 @@
 //! A criterion is one file behind the [`Criterion`] trait. It sees plain arrays ([`GroupInput`]) and never a graph.
 //!
 //! # Comparing groups
-//! Scores of one criterion may be compared across groups, so that one threshold can rule the whole model: norm scores are
-//! divided by their mean over the group (a score of 1 is the group's average pruning unit), lasso scores by the largest of
-//! the group (`method.md` 6.3, `--scale layer`), random scores are uniform in `[0, 1)`. Scores of different criteria
-//! may not be compared.
+//! Scores of one criterion may be compared across groups, so that one threshold can rule the whole model: norm scores
+//! are divided by their mean over the group (a score of 1 is the group's average pruning unit), lasso scores by the
+//! largest of the group (`docs/method.md` 6.3), random scores are uniform in `[0, 1)`. Scores of different criteria may
+//! not be compared.
 
 mod apib;
 mod bn_scale;

@@ -1,4 +1,4 @@
-//! Second-order selection: what each removal costs after the consumers were refitted (`compensation.md` 8.1).
+//! Second-order selection: what each removal costs after the consumers were refitted (`docs/method.md` 7.1).
 
 use faer::linalg::matmul::matmul;
 use faer::linalg::solvers::Solve as _;

@@ -8,17 +8,17 @@ use crate::statistics::{Centring, Kernel, Normalisation};
 /// What the channels of a group are to explain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Response {
-    /// The outputs of the consumers on the images of every class (`classwise.md` C2 (A)); the labels where a group has no
-    /// consumer whose outputs can be told apart by channel.
+    /// The outputs of the consumers on the images of every class (`docs/method.md` 4.7); the labels where a group has
+    /// no consumer whose outputs can be told apart by channel.
     #[default]
     Outputs,
-    /// The labels: one-vs-rest indicators (`method.md` 2.1).
+    /// The labels: one-vs-rest indicators (`docs/method.md` 2.1).
     Labels,
-    /// The dense model's class probabilities (`method.md` 2.3).
+    /// The dense model's class probabilities (`docs/method.md` 2.3).
     Soft,
 }
 
-/// Settings of the lasso criteria (`method.md` 1.3, 1.7, 4, 5.6; `classwise.md` C2).
+/// Settings of the lasso criteria (`docs/method.md` 1.3, 1.7, 4, 5.6).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LassoOptions {
     /// What is explained.
@@ -57,7 +57,7 @@ pub enum Pairs {
 
 impl Default for LassoOptions {
     /// Outputs as responses; linear kernel, `energy` normalisation, lambda ratio 0.003: clearly better than the literal
-    /// form (`method.md` 11, `classwise.md` C5).
+    /// form (`docs/method.md` 1.7, 4.7).
     fn default() -> Self {
         Self {
             response: Response::default(),

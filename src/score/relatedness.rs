@@ -1,4 +1,4 @@
-//! How the classes are related (`method.md` section 3): correlation, graph edges, tree.
+//! How the classes are related (`docs/method.md` section 3): correlation, graph edges, tree.
 
 #![allow(clippy::needless_pass_by_value, reason = "array views are passed by value, as ndarray itself does")]
 
@@ -24,7 +24,7 @@ pub struct Edge {
     pub weight: f64,
 }
 
-/// Which pairs of classes become edges (`method.md` 3.2).
+/// Which pairs of classes become edges (`docs/method.md` 3.2).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct GraphOptions {
     /// Least absolute correlation of an edge.
@@ -74,8 +74,8 @@ impl Relatedness {
         Self { correlation: DMatrix::identity(1, 1) }
     }
 
-    /// Pearson correlation of the model's output columns over the images (3.1, the default). `outputs`: `[n, K]`.
-    /// A constant column is related to nothing.
+    /// Pearson correlation of the model's output columns over the images (`docs/method.md` 3.1, the default).
+    /// `outputs`: `[n, K]`. A constant column is related to nothing.
     pub fn from_outputs(outputs: ArrayView2<'_, f32>) -> Self {
         let (images, classes) = outputs.dim();
         let mut columns = DMatrix::from_fn(images, classes, |image, class| f64::from(outputs[(image, class)]));
@@ -86,7 +86,7 @@ impl Relatedness {
         Self::cosines(columns)
     }
 
-    /// Cosines of the class means of standardised features (3.1, `penultimate`). `features`: `[n, p]`, `labels`: `n`
+    /// Cosines of the class means of standardised features (`docs/method.md` 3.1). `features`: `[n, p]`, `labels`: `n`
     /// numbers below `classes`. Constant features are left out; a class without images is related to nothing.
     pub fn from_class_means(features: ArrayView2<'_, f32>, labels: &[usize], classes: usize) -> Self {
         let (images, width) = features.dim();
@@ -138,7 +138,7 @@ impl Relatedness {
         self.correlation.nrows()
     }
 
-    /// Average of the correlation over the pairs of every two clusters of classes (2.6).
+    /// Average of the correlation over the pairs of every two clusters of classes (`docs/method.md` 2.6).
     #[must_use]
     pub fn merged(&self, clusters: &[Vec<usize>]) -> Self {
         let average = |first: usize, second: usize| {
@@ -152,7 +152,7 @@ impl Relatedness {
         Self { correlation: DMatrix::from_fn(clusters.len(), clusters.len(), average) }
     }
 
-    /// The edges of the class graph, by rising `(first, second)` (3.2).
+    /// The edges of the class graph, by rising `(first, second)` (`docs/method.md` 3.2).
     pub fn edges(&self, options: GraphOptions) -> Vec<Edge> {
         let classes = self.classes();
         let strength = |pair: &(usize, usize)| self.correlation[*pair].abs();
@@ -187,7 +187,8 @@ impl Relatedness {
             .collect()
     }
 
-    /// Average linkage (UPGMA) on `1 - C`, `K - 1` merges (3.3). Ties go to the smallest pair of smallest leaves.
+    /// Average linkage (UPGMA) on `1 - C`, `K - 1` merges (`docs/method.md` 3.3). Ties go to the smallest pair of
+    /// smallest leaves.
     pub fn merges(&self) -> Vec<Merge> {
         let classes = self.classes();
         let mut distance = self.correlation.map(|value| 1.0 - value);
@@ -224,14 +225,14 @@ impl Relatedness {
         merges
     }
 
-    /// Nodes of the tree norm, every node after those below it (3.3); the weights of the nodes that hold a class add
-    /// up to 1. Nodes of weight 0 are left out.
+    /// Nodes of the tree norm, every node after those below it (`docs/method.md` 3.3); the weights of the nodes that
+    /// hold a class add up to 1. Nodes of weight 0 are left out.
     pub fn tree_groups(&self) -> Vec<TreeGroup> {
         tree_groups(&self.merges(), self.classes())
     }
 }
 
-/// Weights `w_v` of the tree norm from heights: `s_v = h_v`, `g_v = 1 - h_v` (`method.md` 3.3).
+/// Weights `w_v` of the tree norm from heights: `s_v = h_v`, `g_v = 1 - h_v` (`docs/method.md` 3.3).
 pub fn tree_groups(merges: &[Merge], classes: usize) -> Vec<TreeGroup> {
     let mut leaves: Vec<Vec<usize>> = (0..classes).map(|class| vec![class]).collect();
     for merge in merges {

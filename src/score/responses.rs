@@ -1,4 +1,4 @@
-//! What the features of a group should explain: class responses (`method.md` section 2).
+//! What the features of a group should explain: class responses (`docs/method.md` section 2).
 
 #![allow(clippy::needless_pass_by_value, reason = "array views are passed by value, as ndarray itself does")]
 
@@ -8,9 +8,9 @@ use ndarray::ArrayView2;
 use super::ScoreError;
 use super::relatedness::Relatedness;
 
-/// Above this many classes, classes are joined to super-classes (`method.md` 2.6).
+/// Above this many classes, classes are joined to super-classes (`docs/method.md` 2.6).
 pub const MOST_CLASSES: usize = 20;
-/// A class with fewer images than this is joined with others (`method.md` 2.6).
+/// A class with fewer images than this is joined with others (`docs/method.md` 2.6).
 pub const LEAST_IMAGES: usize = 10;
 
 /// Response kernels `L_k = U_k U_k^T` over `n` images as their centred factors `U_k` (`n x r_k`).
@@ -23,7 +23,7 @@ pub struct Responses {
     members: Vec<Vec<usize>>,
 }
 
-/// How much each class response counts (`method.md` 2.5).
+/// How much each class response counts (`docs/method.md` 2.5).
 #[derive(Debug, Clone, PartialEq)]
 pub enum ClassWeights {
     /// Every class the same.
@@ -35,7 +35,7 @@ pub enum ClassWeights {
 }
 
 impl Responses {
-    /// One-vs-rest responses and response 0 from labels below `classes` (2.1, 2.2).
+    /// One-vs-rest responses and response 0 from labels below `classes` (`docs/method.md` 2.1, 2.2).
     ///
     /// # Errors
     /// [`ScoreError::Responses`] without images or with a label out of range.
@@ -43,8 +43,8 @@ impl Responses {
         Self::from_clusters(labels, &(0..classes).map(|class| vec![class]).collect::<Vec<_>>())
     }
 
-    /// Like [`from_labels`](Self::from_labels), with one response per cluster of classes (2.6). Response 0 is that of the
-    /// clusters too.
+    /// Like [`from_labels`](Self::from_labels), with one response per cluster of classes (`docs/method.md` 2.6).
+    /// Response 0 is that of the clusters too.
     ///
     /// # Errors
     /// [`ScoreError::Responses`] without images, or with a label that is in no cluster.
@@ -72,8 +72,8 @@ impl Responses {
         Ok(Self { classes, whole, weights: vec![1.0; clusters.len()], labels: own, members: clusters.to_vec() })
     }
 
-    /// Class probabilities of the dense model, one response per cluster of classes (2.3). `logits`: `[n, K]`; labels as in
-    /// [`from_clusters`](Self::from_clusters).
+    /// Class probabilities of the dense model, one response per cluster of classes (`docs/method.md` 2.3). `logits`:
+    /// `[n, K]`; labels as in [`from_clusters`](Self::from_clusters).
     ///
     /// # Errors
     /// [`ScoreError::Responses`] without images or classes, where a logit is not finite, or where a label or a cluster
@@ -97,7 +97,8 @@ impl Responses {
         Ok(Self { classes: clusters.iter().map(factor).collect(), ..hard })
     }
 
-    /// One response, the linear kernel of outputs that are not class scores (2.4). `outputs`: `[n, p]`, pooled.
+    /// One response, the linear kernel of outputs that are not class scores (`docs/method.md` 2.4). `outputs`:
+    /// `[n, p]`, pooled.
     ///
     /// # Errors
     /// [`ScoreError::Responses`] without images, or where an output is not finite.
@@ -147,7 +148,7 @@ impl Responses {
         &self.classes
     }
 
-    /// Centred factor of response 0: the label kernel that is `1 / n_y` where labels agree (2.2).
+    /// Centred factor of response 0: the label kernel that is `1 / n_y` where labels agree (`docs/method.md` 2.2).
     pub fn whole(&self) -> &DMatrix<f64> {
         &self.whole
     }
@@ -168,9 +169,9 @@ impl Responses {
     }
 }
 
-/// Clusters of classes: every class that occurs alone if there are at most [`MOST_CLASSES`] with [`LEAST_IMAGES`] images
-/// each, otherwise the finest cut of their tree that satisfies both; one cluster of all where none does (2.6). Each
-/// cluster rises, and so do the clusters by their smallest class.
+/// Clusters of classes: every class that occurs alone if there are at most [`MOST_CLASSES`] with [`LEAST_IMAGES`]
+/// images each, otherwise the finest cut of their tree that satisfies both; one cluster of all where none does
+/// (`docs/method.md` 2.6). Each cluster rises, and so do the clusters by their smallest class.
 ///
 /// # Errors
 /// [`ScoreError::Responses`] where a label has no row in `relatedness`.

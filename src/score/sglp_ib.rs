@@ -7,7 +7,7 @@ use super::solver::{Graph, Penalty};
 use super::{Criterion, GroupInput, GroupScores, Needs, ScoreError};
 use crate::statistics::Centring;
 
-/// Sparse graph-structured lasso (`method.md` 4.2, `classwise.md` C2; a reconstruction): one regression for each class,
+/// Sparse graph-structured lasso (`docs/method.md` 4.2, 4.7; a reconstruction): one regression for each class,
 /// with the coefficients of related classes drawn together. Scores are entry values divided by the group's largest.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SglpIb {

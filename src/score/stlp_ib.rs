@@ -7,7 +7,7 @@ use super::solver::{Penalty, Tree};
 use super::{Criterion, GroupInput, GroupScores, Needs, ScoreError};
 use crate::statistics::Centring;
 
-/// Sparse tree-guided lasso (`method.md` 4.2, `classwise.md` C2; a reconstruction): one regression for each class, with
+/// Sparse tree-guided lasso (`docs/method.md` 4.2, 4.7; a reconstruction): one regression for each class, with
 /// groups of related classes entering together. Scores are entry values divided by the group's largest.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StlpIb {

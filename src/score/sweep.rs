@@ -1,4 +1,4 @@
-//! Exchanging pruning units while the error of the refitted consumers falls (`classwise.md` C4, D-A).
+//! Exchanging pruning units while the error of the refitted consumers falls (`docs/method.md` 7.3).
 
 use faer::linalg::matmul::matmul;
 use faer::linalg::solvers::Solve as _;

@@ -1,4 +1,4 @@
-//! What channels contribute to the outputs of the weight that reads them, class by class (`classwise.md` C1, C2).
+//! What channels contribute to the outputs of the weight that reads them, class by class (`docs/method.md` 1.11).
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par};
@@ -138,8 +138,7 @@ impl ClassGram {
         self.energy.len()
     }
 
-    /// One matrix for all images: the mean over the classes by their shares times `weights` (the control without
-    /// classes, `A-blind`).
+    /// One matrix for all images: the mean over the classes by their shares times `weights` (what `apib` sees).
     #[must_use]
     pub fn pooled(&self, weights: &[f64]) -> Self {
         let total: f64 = self.share.iter().zip(weights).map(|(share, weight)| share * weight).sum();

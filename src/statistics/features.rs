@@ -41,8 +41,8 @@ impl InputFeatures {
     }
 }
 
-/// Streams the activations of one consumer_input into [`InputFeatures`] (`method.md` 1.2). Sums are in f64, features are stored as
-/// f32; the maps themselves are not kept.
+/// Streams the activations of one consumer_input into [`InputFeatures`] (`docs/method.md` 1.2). Sums are in f64,
+/// features are stored as f32; the maps themselves are not kept.
 #[derive(Debug, Clone)]
 pub struct FeatureCollector {
     layout: FeatureLayout,

@@ -1,4 +1,4 @@
-//! Inner products of centred kernels, what the lasso needs (`method.md` 1.4, 1.8).
+//! Inner products of centred kernels, what the lasso needs (`docs/method.md` 1.4, 1.8).
 
 #![allow(clippy::needless_pass_by_value, reason = "array views are passed by value, as ndarray itself does")]
 
@@ -23,7 +23,7 @@ pub struct GramStatistics {
 pub enum Blocks {
     /// All pairs.
     All,
-    /// Pairs inside the same block (block HSIC, 1.8): lists of image indices.
+    /// Pairs inside the same block (block HSIC, `docs/method.md` 1.8): lists of image indices.
     Inside(Vec<Vec<usize>>),
 }
 
@@ -80,7 +80,7 @@ pub fn gram<T: Copy + Into<f64> + Send + Sync>(
     Ok(total)
 }
 
-/// Images by `(label, index)`, dealt in turn to `floor(n / size)` blocks (1.8); each block rises.
+/// Images by `(label, index)`, dealt in turn to `floor(n / size)` blocks (`docs/method.md` 1.8); each block rises.
 pub fn stratified_blocks(labels: &[usize], size: usize) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..labels.len()).collect();
     order.sort_by_key(|&image| labels[image]);

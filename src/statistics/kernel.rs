@@ -1,4 +1,4 @@
-//! Kernels and their scale for each channel (`method.md` 1.3).
+//! Kernels and their scale for each channel (`docs/method.md` 1.3).
 
 #![allow(clippy::needless_pass_by_value, reason = "array views are passed by value, as ndarray itself does")]
 

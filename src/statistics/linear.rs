@@ -1,4 +1,4 @@
-//! The linear kernel through centred features, without anything of size `n x n` (`method.md` 1.6).
+//! The linear kernel through centred features, without anything of size `n x n` (`docs/method.md` 1.6).
 
 use faer::linalg::matmul::matmul;
 use faer::mat::{MatMut, MatRef};

@@ -1,4 +1,5 @@
-//! Statistics of streamed activations (`method.md` section 1): pooled features, channel moments, kernel Gram matrices.
+//! Statistics of streamed activations (`docs/method.md` section 1): pooled features, channel moments, kernel Gram
+//! matrices.
 
 mod classwise;
 mod error;

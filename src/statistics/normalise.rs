@@ -1,4 +1,4 @@
-//! Normalisation of the statistics and their sum over consumer_inputs (`method.md` 1.7, 1.9, 2.5).
+//! Normalisation of the statistics and their sum over consumer_inputs (`docs/method.md` 1.7, 1.9, 2.5).
 
 use nalgebra::DMatrix;
 
@@ -68,8 +68,8 @@ pub fn normalise(statistics: &GramStatistics, weights: &[f64], mode: Normalisati
     }
 }
 
-/// Adds the statistics of several consumer_inputs of one group, each counting the same (1.9). A channel is alive if it is in any
-/// consumer_input. `None` without consumer_inputs.
+/// Adds the statistics of several consumer_inputs of one group, each counting the same (`docs/method.md` 1.9). A
+/// channel is alive if it is in any consumer_input. `None` without consumer_inputs.
 pub fn add_inputs(consumer_inputs: Vec<NormalisedGram>) -> Option<NormalisedGram> {
     let share = 1.0 / consumer_inputs.len() as f64;
     let sum = consumer_inputs.into_iter().reduce(|mut sum, consumer_input| {
@@ -88,7 +88,8 @@ pub fn add_inputs(consumer_inputs: Vec<NormalisedGram>) -> Option<NormalisedGram
 }
 
 impl NormalisedGram {
-    /// The statistics of the living channels, with the ridge on the diagonal (`Q'` of 1.7), and their indices.
+    /// The statistics of the living channels, with the ridge on the diagonal (`Q'` of `docs/method.md` 1.7), and their
+    /// indices.
     pub fn living(&self) -> (DMatrix<f64>, DMatrix<f64>, Vec<usize>) {
         let rows: Vec<usize> = (0..self.alive.len()).filter(|&row| self.alive[row]).collect();
         let mut quadratic = self.quadratic.select_rows(&rows).select_columns(&rows);

@@ -10,7 +10,7 @@ struct Run {
     stride: usize,
 }
 
-/// The bins of an adaptive average pool over the position axes of a map (`method.md` 1.2).
+/// The bins of an adaptive average pool over the position axes of a map (`docs/method.md` 1.2).
 ///
 /// Bin `a` of `p` covers `floor(a h / p) .. ceil((a + 1) h / p)` of an axis of size `h`; `p` is lowered to the smallest
 /// axis. The last axis runs fastest in the order of the bins.

@@ -1,4 +1,4 @@
-//! Kernels of distances, tile by tile (`method.md` 1.5): tiles of images by images, for all channels at once.
+//! Kernels of distances, tile by tile (`docs/method.md` 1.5): tiles of images by images, for all channels at once.
 
 use std::ops::Range;
 

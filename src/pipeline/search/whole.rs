@@ -1,5 +1,5 @@
-//! Plans that differ in their widths, each judged on its whole pruned and repaired network (`compensation.md` 8.3,
-//! "Better, not tried"): curves see one group at a time, the network all of them.
+//! Plans that differ in their widths, each judged on its whole pruned and repaired network (`docs/method.md` 8.7):
+//! curves see one group at a time, the network all of them.
 
 use ndarray::ArrayD;
 

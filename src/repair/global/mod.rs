@@ -2,10 +2,10 @@
 //!
 //! Compensation refits one layer after the other; what is left over adds up through the network. Here the squared
 //! difference of chosen values (outputs, the last feature map, the streams between) is minimised over all weights
-//! together by damped Gauss-Newton steps (`compensation.md` 7.7 for whole networks): derivatives forwards and backwards of
-//! the graph's operators, a Kronecker-factored Gauss-Newton matrix, lengths from exact products with it, a fresh draw of
-//! images for every step. A round of steps is kept only if it helps on held-out images. The dense model gives the targets,
-//! so mirrored and shifted images serve too; labels are not used.
+//! together by damped Gauss-Newton steps (`docs/method.md` 10): derivatives forwards and backwards of
+//! the graph's operators, a Kronecker-factored Gauss-Newton matrix, lengths from exact products with it, a fresh draw
+//! of images for every step. A round of steps is kept only if it helps on held-out images. The dense model gives the
+//! targets, so mirrored and shifted images serve too; labels are not used.
 
 mod blocks;
 mod dense;

@@ -167,7 +167,8 @@ impl Reader<'_> {
         new
     }
 
-    /// What the mean of every output lacks: `sum over all W m - sum over kept W' m` with the mean patch `m` (7.2).
+    /// What the mean of every output lacks: `sum over all W m - sum over kept W' m` with the mean patch `m`
+    /// (`docs/method.md` 9.2).
     #[allow(clippy::cast_possible_truncation, reason = "biases are stored in single precision")]
     fn bias_shift(&self, new: &[f32]) -> Vec<f32> {
         let (layout, kernel_size, read) = (self.sliced(), self.weight.kernel_size, self.read);

@@ -1,4 +1,4 @@
-//! How much is gathered of what a consumer reads, within a bound on memory (`compensation.md` 7.1, "Fallbacks").
+//! How much is gathered of what a consumer reads, within a bound on memory (`docs/method.md` 1.10).
 
 /// What is gathered of one consumer; narrowed until all consumers together fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

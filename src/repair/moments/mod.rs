@@ -1,5 +1,5 @@
-//! Moments of what consumers read, streamed over the calibration images (`compensation.md` 7.1, 7.3, 7.4), and what every
-//! channel contributes to their outputs, class by class (`classwise.md` C1).
+//! Moments of what consumers read, streamed over the calibration images (`docs/method.md` 1.10), and what every
+//! channel contributes to their outputs, class by class (`docs/method.md` 1.11).
 
 mod extent;
 mod pairs;
@@ -45,7 +45,7 @@ pub struct MomentOptions {
     pub products: Products,
     /// Number of classes whose contributions are gathered, if any are.
     pub classes: Option<usize>,
-    /// Whether the products that selection sees weigh every image (`classwise.md` C3, C-w). The products that weights
+    /// Whether the products that selection sees weigh every image (`docs/method.md` 7.4). The products that weights
     /// are fitted with never do.
     pub weighted: bool,
     /// Bytes that all sums may take: the largest consumers are gathered channel by channel, without contributions, or

@@ -57,9 +57,9 @@ pub(super) struct Chain {
     /// The value after scale and shift, if nothing else reads it on the way.
     scaled: String,
     sum: Option<String>,
-    /// What is added to it (`compensation.md` 7.5).
+    /// What is added to it (`docs/method.md` 9.6).
     pub(super) shortcut: Option<String>,
-    /// Range outside which an activation hides differences (7.6), of the sum and of the value alone.
+    /// Range outside which an activation hides differences (`docs/method.md` 9.7), of the sum and of the value alone.
     bounds: [Option<(f32, f32)>; 2],
 }
 

@@ -1,5 +1,5 @@
 //! Ridge least squares with intercept, its strength chosen on held-out rows, blind to errors that an activation hides
-//! (`compensation.md` 7.4, 7.6).
+//! (`docs/method.md` 9.5, 9.7).
 
 use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
@@ -297,7 +297,7 @@ impl Problem<'_> {
         averages.iter().enumerate().map(|(o, average)| average - mean(o)).collect()
     }
 
-    /// Constants for the weights so far (7.2), on the rows that the moments are of.
+    /// Constants for the weights so far (`docs/method.md` 9.2), on the rows that the moments are of.
     fn constants(&self, rows: &[&Rows<'_>], moments: &Moments) -> Vec<f64> {
         let mut sums = vec![0.0; self.bias.len()];
         for own in rows.iter().map(|rows| rows.own()) {

@@ -1,4 +1,4 @@
-//! Layer after layer on the pruned model's own activations (`compensation.md` 7.4 to 7.6, "error-aware").
+//! Layer after layer on the pruned model's own activations (`docs/method.md` 9.5 to 9.7).
 //!
 //! Two models are walked side by side. Every layer behind a cut is refitted so that, given what the pruned model feeds it,
 //! it gives what the dense model gives at that place; a branch that ends in a sum also makes up for what the shortcut
@@ -64,9 +64,9 @@ pub struct LayerFit {
     pub columns: usize,
     /// Rows (image, position) that they were fitted on.
     pub rows: usize,
-    /// Whether the target makes up for a shortcut (7.5).
+    /// Whether the target makes up for a shortcut (`docs/method.md` 9.6).
     pub shortcut: bool,
-    /// Whether an activation's blind range was left out (7.6).
+    /// Whether an activation's blind range was left out (`docs/method.md` 9.7).
     pub activation: bool,
     /// Strength of the ridge relative to the mean variance of the columns; `None`: only the constant was fitted.
     pub ridge: Option<f64>,

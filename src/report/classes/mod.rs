@@ -16,12 +16,12 @@ use crate::statistics::ClassGram;
 pub struct Classwise {
     /// The classes that are followed, in the order of all arrays.
     pub classes: Vec<FollowedClass>,
-    /// `K x K`: correlation of the classes' outputs (`method.md` 3.1).
+    /// `K x K`: correlation of the classes' outputs (`docs/method.md` 3.1).
     pub correlation: Vec<Vec<f64>>,
-    /// Edges of the class graph (3.2), which sGLP-IB draws coefficients together along.
+    /// Edges of the class graph (`docs/method.md` 3.2), which sGLP-IB draws coefficients together along.
     pub edges: Vec<ClassEdge>,
-    /// Merges of the class tree (3.3), whose nodes are the blocks of sTLP-IB: leaves are `0..K`, merge `t` makes node
-    /// `K + t`.
+    /// Merges of the class tree (`docs/method.md` 3.3), whose nodes are the blocks of sTLP-IB: leaves are `0..K`, merge
+    /// `t` makes node `K + t`.
     pub merges: Vec<ClassMerge>,
     /// What the classes receive from every group.
     pub groups: Vec<GroupClasses>,

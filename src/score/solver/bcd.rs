@@ -1,4 +1,4 @@
-//! Block coordinate descent over rows (`method.md` 5.2), extrapolated.
+//! Block coordinate descent over rows (`docs/method.md` 5.2), extrapolated.
 
 use nalgebra::{DMatrix, DVector};
 
@@ -8,7 +8,7 @@ use super::problem::{Problem, Solution, StopRule};
 const EXTRAPOLATE_EVERY: usize = 8;
 
 /// Minimises over one row after the other, from `start` (`K x c`): exactly where all responses share one matrix, by a
-/// proximal step with the row's largest curvature where each has its own (`classwise.md` C2).
+/// proximal step with the row's largest curvature where each has its own (`docs/method.md` 4.7).
 ///
 /// Full sweeps over all rows alternate with sweeps over the non-zero rows; it stops when a full sweep changes nothing by
 /// more than the tolerance. After every few sweeps over the non-zero rows the point that the sweeps are heading for is

@@ -1,4 +1,4 @@
-//! Accelerated proximal gradient with restart (`method.md` 5.3), the cross-check of the row solver.
+//! Accelerated proximal gradient with restart (`docs/method.md` 5.3), the cross-check of the row solver.
 
 use nalgebra::DMatrix;
 

@@ -1,6 +1,6 @@
-//! Solvers of the structured lasso (`method.md` sections 4 and 5):
+//! Solvers of the structured lasso (`docs/method.md` sections 4 and 5):
 //! `min over B (c x K): 1/2 yy + 1/2 <B, Q B> - <B, R> + lambda sum_j omega_j P(B_j)`, where `Q` is one matrix for all
-//! responses or one for each (`classwise.md` C2).
+//! responses or one for each (`docs/method.md` 4.7).
 //!
 //! Coefficients, `R` and gradients are held transposed (`K x c`), so that a row of the problem is contiguous.
 

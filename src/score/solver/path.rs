@@ -1,4 +1,4 @@
-//! The regularisation path with the strong rule, and the lambda at which each row enters (`method.md` 5.6, 6.2).
+//! The regularisation path with the strong rule, and the lambda at which each row enters (`docs/method.md` 5.6, 6.2).
 
 use nalgebra::DMatrix;
 
@@ -144,7 +144,7 @@ fn is_live(coefficients: &DMatrix<f64>, row: usize) -> bool {
     coefficients.column(row).iter().any(|value| *value != 0.0)
 }
 
-/// Where the level of a row, linear between two lambdas, crosses lambda (6.2).
+/// Where the level of a row, linear between two lambdas, crosses lambda (`docs/method.md` 6.2).
 fn crossing(previous: f64, lambda: f64, level_before: f64, level_now: f64) -> f64 {
     let (before, now) = (previous - level_before, lambda - level_now);
     let fraction = if before - now > 0.0 { (-now / (before - now)).clamp(0.0, 1.0) } else { 1.0 };

@@ -1,4 +1,4 @@
-//! Penalties of one row of coefficients: value, proximal operator and dual norm (`method.md` 4.2, 4.4, 4.5).
+//! Penalties of one row of coefficients: value, proximal operator and dual norm (`docs/method.md` 4.2, 4.4, 4.5).
 
 mod graph;
 mod l1;

@@ -23,7 +23,8 @@ pub struct Problem<'a> {
 /// When a solver stops.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StopRule {
-    /// Changes or residuals up to this are taken for converged, in units of the gradient (`tol lambda_max` of 5.2, 5.4).
+    /// Changes or residuals up to this are taken for converged, in units of the gradient (`tol lambda_max` of
+    /// `docs/method.md` 5.2, 5.4).
     pub tolerance: f64,
     /// Sweeps (BCD) or iterations (FISTA) after which the solver gives up.
     pub most: usize,
@@ -83,12 +84,12 @@ impl<'a> Problem<'a> {
         rows.map(|(row, omega)| self.penalty.dual(row.as_slice()) / omega).collect()
     }
 
-    /// The smallest lambda at which all coefficients are zero (4.5).
+    /// The smallest lambda at which all coefficients are zero (`docs/method.md` 4.5).
     pub fn lambda_max(&self) -> f64 {
         self.levels(&self.linear).into_iter().fold(0.0, f64::max)
     }
 
-    /// The objective of 4.1.
+    /// The objective of `docs/method.md` 4.1.
     pub fn objective(&self, coefficients: &DMatrix<f64>, lambda: f64) -> f64 {
         self.objective_with(coefficients, &self.gradient(coefficients), lambda)
     }
@@ -107,7 +108,7 @@ impl<'a> Problem<'a> {
         (linear, linear - coefficients.dot(gradient))
     }
 
-    /// Natural KKT residual in units of the gradient (5.4).
+    /// Natural KKT residual in units of the gradient (`docs/method.md` 5.4).
     pub fn residual(&self, coefficients: &DMatrix<f64>, lambda: f64) -> f64 {
         self.residual_with(coefficients, &self.gradient(coefficients), lambda)
     }
@@ -125,7 +126,7 @@ impl<'a> Problem<'a> {
         (coefficients - moved).amax() / step
     }
 
-    /// Duality gap (5.5): bounds the objective minus its minimum.
+    /// Duality gap (`docs/method.md` 5.5): bounds the objective minus its minimum.
     pub fn gap(&self, coefficients: &DMatrix<f64>, lambda: f64) -> f64 {
         let gradient = self.gradient(coefficients);
         let level = self.levels(&gradient).into_iter().fold(0.0, f64::max);

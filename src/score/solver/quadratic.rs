@@ -6,9 +6,9 @@ use rayon::prelude::*;
 /// `Q`, symmetric and positive definite (ridge included).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Quadratic {
-    /// The same `c x c` matrix for every response (`method.md` 4.1).
+    /// The same `c x c` matrix for every response (`docs/method.md` 4.1).
     Shared(DMatrix<f64>),
-    /// A matrix for each response (`classwise.md` C2).
+    /// A matrix for each response (`docs/method.md` 4.7).
     PerResponse(PerResponse),
 }
 

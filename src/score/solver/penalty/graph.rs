@@ -10,7 +10,7 @@ const MOST_SWEEPS: usize = 100_000;
 const BISECTIONS: usize = 44;
 
 /// `P(b) = ||b||_1 + theta sum_e a_e |b_m - s_e b_l|`. Its prox is the fusion prox followed by the soft threshold; the
-/// fusion prox is solved by coordinate descent on one dual variable per edge (`method.md` 4.4).
+/// fusion prox is solved by coordinate descent on one dual variable per edge (`docs/method.md` 4.4).
 #[derive(Debug, Clone)]
 pub struct Graph {
     edges: Vec<Edge>,
@@ -24,7 +24,7 @@ impl Graph {
     /// Edges with their weights; `theta` is the weight of the fusion term.
     ///
     /// With [`Sign::NonNegative`] edges of negative sign are left out: `|b_m + b_l|` would only add to the l1 term
-    /// (3.2), and the two-step prox is not exact with them.
+    /// (`docs/method.md` 3.2), and the two-step prox is not exact with them.
     pub fn new(mut edges: Vec<Edge>, theta: f64, sign: Sign) -> Self {
         edges.retain(|edge| sign == Sign::Free || edge.sign > 0.0);
         let classes = edges.iter().map(|edge| edge.second + 1).max().unwrap_or(0);

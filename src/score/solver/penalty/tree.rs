@@ -12,7 +12,7 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// `groups`: every node after those below it; the weights above every class add up to 1 (`method.md` 3.3).
+    /// `groups`: every node after those below it; the weights above every class add up to 1 (`docs/method.md` 3.3).
     pub fn new(groups: Vec<TreeGroup>, sign: Sign) -> Self {
         Self { groups, sign }
     }
@@ -40,7 +40,8 @@ impl Penalty for Tree {
         }
     }
 
-    /// Between the largest entry and the Euclidean norm (4.5): 60 bisections where the lower bound does not hold.
+    /// Between the largest entry and the Euclidean norm (`docs/method.md` 4.5): 60 bisections where the lower bound
+    /// does not hold.
     fn dual(&self, gradient: &[f64]) -> f64 {
         let magnitudes: Vec<f64> = gradient.iter().map(|&value| self.sign.magnitude(value)).collect();
         let mut low = magnitudes.iter().copied().fold(0.0, f64::max);
