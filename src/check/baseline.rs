@@ -37,7 +37,7 @@ pub fn comparable(now: &Checked, then: &Checked, regression: Regression) -> Resu
     if now.base.sha256 != then.base.sha256 {
         return Err(CheckError::OtherBase { then: then.base.sha256.clone(), now: now.base.sha256.clone() });
     }
-    let differs = now.machine.differs(&now.engine, (&then.machine, &then.engine));
+    let differs = now.machine.differs(&now.engine, &then.machine, &then.engine);
     if !differs.is_empty() && !regression.other_machine {
         return Err(CheckError::OtherMachine { differs: differs.join("; ") });
     }

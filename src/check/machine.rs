@@ -30,14 +30,18 @@ impl Machine {
     }
 
     /// In what two measurements differ, if in anything that matters.
-    pub(super) fn differs(&self, engine: &EngineInfo, other: (&Self, &EngineInfo)) -> Vec<String> {
+    pub(super) fn differs(&self, engine: &EngineInfo, other: &Self, other_engine: &EngineInfo) -> Vec<String> {
         let pairs = [
-            ("platform", self.platform.clone(), other.0.platform.clone()),
-            ("processor", self.processor.clone(), other.0.processor.clone()),
-            ("cores", self.cores.to_string(), other.0.cores.to_string()),
-            ("engine", format!("{} {}", engine.name, engine.version), format!("{} {}", other.1.name, other.1.version)),
-            ("provider", engine.provider.clone(), other.1.provider.clone()),
-            ("threads", engine.threads.to_string(), other.1.threads.to_string()),
+            ("platform", self.platform.clone(), other.platform.clone()),
+            ("processor", self.processor.clone(), other.processor.clone()),
+            ("cores", self.cores.to_string(), other.cores.to_string()),
+            (
+                "engine",
+                format!("{} {}", engine.name, engine.version),
+                format!("{} {}", other_engine.name, other_engine.version),
+            ),
+            ("provider", engine.provider.clone(), other_engine.provider.clone()),
+            ("threads", engine.threads.to_string(), other_engine.threads.to_string()),
         ];
         let differs = |(name, here, there): (&str, String, String)| {
             (here != there).then(|| format!("{name} {there} then, {here} now"))

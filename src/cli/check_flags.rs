@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::flags::{EngineFlags, ModelFlags, PreprocessFlags};
+use super::engine_flags::EngineFlags;
+use super::flags::ModelFlags;
 use super::parse;
+use super::preprocess_flags::PreprocessFlags;
 use super::timing_flags::TimingFlags;
 use crate::calibration::PreprocessOptions;
 use crate::pipeline::{Bounds, CheckOptions, DataOptions};

@@ -7,13 +7,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::budget_flags::BudgetFlags;
 use super::check_flags::Check;
 use super::criterion_flags::CriterionFlags;
+use super::engine_flags::EngineFlags;
 use super::generated::{Completions, Man, Schema};
 use super::operators::Operators;
 use super::other_flags::{Apply, Bench, Inspect, Score, Setup, Verify};
 use super::output_flags::OutputFlags;
 use super::parse;
-use crate::calibration::{Color, Crop, Interpolation, Layout, PreprocessOptions, Resize};
-use crate::engine::{EngineChoice, EngineOptions, ProviderChoice};
+use super::preprocess_flags::PreprocessFlags;
+use crate::calibration::PreprocessOptions;
 use crate::pipeline::{Criteria, DataOptions, Effort, ModelOptions, PlanFile, PruneOptions, RoundTo};
 use crate::plan::Allocation;
 use crate::repair::Compensation;
@@ -96,173 +97,6 @@ impl ModelFlags {
             allow_unknown_fields: self.allow_unknown_fields,
             sizes: self.dims.iter().cloned().collect(),
             ignore: self.ignore.clone(),
-        }
-    }
-}
-
-#[derive(Debug, Args)]
-pub(super) struct EngineFlags {
-    /// Inference engine
-    #[arg(long, value_enum, default_value = "auto", help_heading = "Engine")]
-    engine: EngineFlag,
-    /// Execution provider of ONNX Runtime
-    #[arg(long, value_enum, default_value = "auto", help_heading = "Engine")]
-    provider: ProviderFlag,
-    /// Number of the GPU
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Engine")]
-    device: i32,
-    /// Threads inside one operator [default: all cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Engine")]
-    threads: Option<u16>,
-    /// The ONNX Runtime library to load
-    #[arg(long, value_name = "FILE", help_heading = "Engine")]
-    onnxruntime: Option<PathBuf>,
-    /// Folder in which TensorRT keeps built engines
-    #[arg(long, value_name = "DIR", help_heading = "Engine")]
-    tensorrt_cache: Option<PathBuf>,
-    /// Let TensorRT use half precision
-    #[arg(long, help_heading = "Engine")]
-    fp16: bool,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum EngineFlag {
-    Auto,
-    #[value(name = "onnxruntime")]
-    OnnxRuntime,
-    Tract,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum ProviderFlag {
-    Auto,
-    Cpu,
-    Cuda,
-    #[value(name = "tensorrt")]
-    TensorRt,
-}
-
-impl EngineFlags {
-    pub(super) fn options(&self) -> EngineOptions {
-        EngineOptions {
-            engine: match self.engine {
-                EngineFlag::Auto => EngineChoice::Auto,
-                EngineFlag::OnnxRuntime => EngineChoice::OnnxRuntime,
-                EngineFlag::Tract => EngineChoice::Tract,
-            },
-            provider: match self.provider {
-                ProviderFlag::Auto => ProviderChoice::Auto,
-                ProviderFlag::Cpu => ProviderChoice::Cpu,
-                ProviderFlag::Cuda => ProviderChoice::Cuda,
-                ProviderFlag::TensorRt => ProviderChoice::TensorRt,
-            },
-            device: self.device,
-            threads: self.threads.map(usize::from),
-            library: self.onnxruntime.clone(),
-            tensorrt_cache: self.tensorrt_cache.clone(),
-            fp16: self.fp16,
-        }
-    }
-}
-
-#[derive(Debug, Args)]
-pub(super) struct PreprocessFlags {
-    /// Preprocessing from a toml file, a timm config or a Hugging Face preprocessor config
-    #[arg(long = "preprocess", value_name = "FILE", help_heading = "Preprocessing")]
-    pub(super) file: Option<PathBuf>,
-    /// Height and width of the input [default: the model's]
-    #[arg(long, value_name = "HxW", value_parser = parse::size, help_heading = "Preprocessing")]
-    size: Option<(usize, usize)>,
-    /// short:PIXELS, exact or none
-    #[arg(long, value_name = "RULE", value_parser = parse::resize, help_heading = "Preprocessing")]
-    resize: Option<Resize>,
-    /// What is cut out after resizing
-    #[arg(long, value_enum, help_heading = "Preprocessing")]
-    crop: Option<CropFlag>,
-    /// Filter for resizing
-    #[arg(long, value_enum, help_heading = "Preprocessing")]
-    interpolation: Option<InterpolationFlag>,
-    /// Subtracted per channel, after dividing by --scale
-    #[arg(
-        long,
-        value_name = "A,B,C",
-        value_parser = parse::finite,
-        value_delimiter = ',',
-        allow_hyphen_values = true,
-        help_heading = "Preprocessing"
-    )]
-    mean: Option<Vec<f32>>,
-    /// Divided by per channel
-    #[arg(
-        long,
-        value_name = "A,B,C",
-        value_parser = parse::positive,
-        value_delimiter = ',',
-        help_heading = "Preprocessing"
-    )]
-    std: Option<Vec<f32>>,
-    /// Pixels 0..255 are divided by this first [default: 255]
-    #[arg(long, value_name = "X", value_parser = parse::positive, help_heading = "Preprocessing")]
-    scale: Option<f32>,
-    /// Colour order of the input
-    #[arg(long, value_enum, help_heading = "Preprocessing")]
-    color: Option<ColorFlag>,
-    /// Axis order of the input
-    #[arg(long, value_enum, help_heading = "Preprocessing")]
-    layout: Option<LayoutFlag>,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum CropFlag {
-    Center,
-    None,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum InterpolationFlag {
-    Bilinear,
-    Bicubic,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum ColorFlag {
-    Rgb,
-    Bgr,
-    Gray,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum LayoutFlag {
-    Nchw,
-    Nhwc,
-}
-
-impl PreprocessFlags {
-    /// The flags alone, without the file.
-    pub(super) fn options(&self) -> PreprocessOptions {
-        PreprocessOptions {
-            size: self.size,
-            resize: self.resize,
-            crop: self.crop.map(|crop| match crop {
-                CropFlag::Center => Crop::Center,
-                CropFlag::None => Crop::None,
-            }),
-            interpolation: self.interpolation.map(|filter| match filter {
-                InterpolationFlag::Bilinear => Interpolation::Bilinear,
-                InterpolationFlag::Bicubic => Interpolation::Bicubic,
-            }),
-            mean: self.mean.clone(),
-            std: self.std.clone(),
-            scale: self.scale,
-            color: self.color.map(|color| match color {
-                ColorFlag::Rgb => Color::Rgb,
-                ColorFlag::Bgr => Color::Bgr,
-                ColorFlag::Gray => Color::Gray,
-            }),
-            layout: self.layout.map(|layout| match layout {
-                LayoutFlag::Nchw => Layout::Nchw,
-                LayoutFlag::Nhwc => Layout::Nhwc,
-            }),
         }
     }
 }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::criterion_flags::CriterionFlags;
-use super::flags::{DataFlags, EngineFlags, ModelFlags, PreprocessFlags};
+use super::engine_flags::EngineFlags;
+use super::flags::{DataFlags, ModelFlags};
+use super::preprocess_flags::PreprocessFlags;
 use super::timing_flags::TimingFlags;
 use crate::calibration::PreprocessOptions;
 use crate::pipeline::PruneOptions;

@@ -19,8 +19,8 @@ impl Allocator<'_> {
         let limits = [limit(Budget::Macs(macs))?, limit(Budget::Params(params))?];
         let mut found = Vec::new();
         for own in limits {
-            let alone = self.widths(&bound(own))?;
-            found.push(if self.over(&alone, &limits) > 1.0 { self.tightened(own, &limits)? } else { alone });
+            let alone = self.widths(&bound(own.0, own.1))?;
+            found.push(if self.over(&alone, &limits) > 1.0 { self.tightened(own.0, own.1, &limits)? } else { alone });
         }
         let holds = |widths: &Vec<usize>| self.over(widths, &limits) <= 1.0;
         let macs = |widths: &Vec<usize>| self.cost.at(Measure::Macs, widths);
@@ -29,9 +29,9 @@ impl Allocator<'_> {
         Ok(best.or_else(nearest).cloned().unwrap_or_else(|| self.cost.full().to_vec()))
     }
 
-    /// The largest plan for a part of the bound `own` that meets all bounds; the smallest plan if none does.
-    fn tightened(&self, own: (Measure, f64), limits: &[(Measure, f64)]) -> Result<Vec<usize>, PlanError> {
-        let at = |part: f64| self.widths(&bound((own.0, own.1 * part)));
+    /// The largest plan for a part of the bound `limit` that meets all bounds; the smallest plan if none does.
+    fn tightened(&self, measure: Measure, limit: f64, limits: &[(Measure, f64)]) -> Result<Vec<usize>, PlanError> {
+        let at = |part: f64| self.widths(&bound(measure, limit * part));
         let (mut low, mut high) = (0.0, 1.0);
         let mut best = at(0.0)?;
         for _ in 0..HALVINGS {
@@ -53,7 +53,7 @@ impl Allocator<'_> {
 }
 
 /// An absolute bound is at least 1: no model costs less.
-fn bound((measure, limit): (Measure, f64)) -> Budget {
+fn bound(measure: Measure, limit: f64) -> Budget {
     let target = Target::Absolute(limit.max(1.0));
     match measure {
         Measure::Macs => Budget::Macs(target),

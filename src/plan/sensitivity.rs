@@ -154,7 +154,7 @@ impl<'a> Problem<'a> {
                 }
                 let gain = self.loss(wider, at[wider]) - self.loss(wider, up);
                 for narrower in (0..at.len()).filter(|&group| group != wider) {
-                    let Some(down) = self.down(at, (wider, up), narrower) else { continue };
+                    let Some(down) = self.down(at, [wider, up], narrower) else { continue };
                     let change = self.loss(narrower, down) - self.loss(narrower, at[narrower]) - gain;
                     if change < best.as_ref().map_or(-1e-12, |best| best.0) {
                         best = Some((change, Self::with(at, &[(wider, up), (narrower, down)])));
@@ -165,9 +165,9 @@ impl<'a> Problem<'a> {
         best.map(|(_, next)| *at = next).is_some()
     }
 
-    /// The least narrowing of a group that pays for the widening of another.
-    fn down(&self, at: &[usize], widened: (usize, usize), narrower: usize) -> Option<usize> {
-        let fits = |to: usize| self.cost_at(&Self::with(at, &[widened, (narrower, to)])) <= self.limit;
+    /// The least narrowing of a group that pays for widening the group `wider` to `up`.
+    fn down(&self, at: &[usize], [wider, up]: [usize; 2], narrower: usize) -> Option<usize> {
+        let fits = |to: usize| self.cost_at(&Self::with(at, &[(wider, up), (narrower, to)])) <= self.limit;
         if at[narrower] == 0 || !fits(0) {
             return None;
         }

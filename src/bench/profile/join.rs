@@ -6,7 +6,7 @@ use super::notes::explain;
 use super::origin::Origins;
 use super::{Layer, LayerCost, Profile};
 use crate::channels::Channels;
-use crate::engine::{Blocked, NodeTime};
+use crate::engine::{Blocked, ChannelBlock, NodeTime};
 use crate::model::Model;
 use crate::model::node::node_name;
 
@@ -28,9 +28,8 @@ pub struct Measured<'a> {
 /// Layers of one model: place in the graph, name, operator, cost.
 type Found = BTreeMap<(usize, String), (String, LayerCost)>;
 
-/// Joins the layers of two models by name. `block`: the engine's channel block and the finest step of a width in its
-/// blocked layout.
-pub fn join(before: &Measured<'_>, after: &Measured<'_>, block: (usize, usize)) -> Profile {
+/// Joins the layers of two models by name. `block`: the engine's channel block.
+pub fn join(before: &Measured<'_>, after: &Measured<'_>, block: ChannelBlock) -> Profile {
     let (first, mut second) = (layers(before), layers(after));
     let mut joined = Vec::new();
     for ((_, name), (op, cost)) in first {

@@ -41,7 +41,7 @@ pub fn profile(
         batch,
     };
     let block = channel_block(engine);
-    Ok(Some(join(&measured(0), &measured(1), (block.block, block.multiple))))
+    Ok(Some(join(&measured(0), &measured(1), block)))
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]

@@ -1,6 +1,7 @@
 //! Why a layer did not get faster although it has less to do.
 
 use super::{Layer, LayerCost};
+use crate::engine::ChannelBlock;
 
 /// A layer kept its time if it kept so much more of it than of its work.
 const KEPT: f64 = 1.25;
@@ -15,7 +16,8 @@ const NEAR_BANDWIDTH: f64 = 0.5;
 
 /// Writes a note at every layer whose time did not fall as its work did. `block`, `multiple`: the engine's channel block
 /// and the finest step of a width in its blocked layout.
-pub(super) fn explain(layers: &mut [Layer], (block, multiple): (usize, usize)) {
+pub(super) fn explain(layers: &mut [Layer], block: ChannelBlock) {
+    let ChannelBlock { block, multiple } = block;
     let costs = || layers.iter().flat_map(|own| [own.before, own.after]).flatten().filter(|cost| cost.ms > 0.0);
     let best = |rate: fn(&LayerCost) -> f64| costs().map(|cost| rate(&cost)).fold(0.0, f64::max);
     let (rate, bandwidth) = (best(LayerCost::gmacs), best(LayerCost::gbytes));
@@ -71,7 +73,7 @@ mod tests {
             note: None,
         };
         let mut layers = [layer("fast", fast, fast), layer("own", before, after)];
-        explain(&mut layers, (16, 4));
+        explain(&mut layers, ChannelBlock { block: 16, multiple: 4 });
         layers[1].note.clone()
     }
 

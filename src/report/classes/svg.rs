@@ -71,7 +71,9 @@ fn relatedness(out: &mut String, classwise: &Classwise) -> Result<(), Error> {
         let value = classwise.correlation[order[row]][order[column]];
         (if value < 0.0 { ORANGE } else { BLUE }, value.abs())
     };
-    picture(out, (NAME, top), (order.len() as f64 * ROW, ROW * order.len() as f64), (order.len(), order.len()), &cell)?;
+    let side = order.len() as f64 * ROW;
+    let place = Place { x: NAME, y: top, width: side, height: side };
+    picture(out, place, order.len(), order.len(), &cell)?;
     for (row, &class) in order.iter().enumerate() {
         name(out, classwise, class, top + row as f64 * ROW)?;
     }
@@ -141,7 +143,8 @@ fn group_map(out: &mut String, classwise: &Classwise, group: &GroupClasses, top:
     let cell =
         |class: usize, column: usize| (BLUE, f64::from(group.shares[class][order[column]] / largest).max(0.0).sqrt());
     let (map, classes) = (top + 20.0, classwise.classes.len());
-    picture(out, (NAME, map), (MAP, ROW * classes as f64), (classes, units), &cell)?;
+    let place = Place { x: NAME, y: map, width: MAP, height: ROW * classes as f64 };
+    picture(out, place, classes, units, &cell)?;
     let border = NAME + MAP * group.kept.len() as f64 / units.max(1) as f64;
     if cut > 0 {
         let end = map + ROW * classes as f64;
@@ -167,14 +170,24 @@ fn name(out: &mut String, classwise: &Classwise, class: usize, y: f64) -> Result
     writeln!(out, "<text text-anchor=\"end\" x=\"{}\" y=\"{}\">{text}</text>", NAME - 6.0, y + 12.0)
 }
 
+/// Where a picture stands, and its size, in pixels.
+#[derive(Clone, Copy)]
+struct Place {
+    x: f64,
+    y: f64,
+    width: f64,
+    height: f64,
+}
+
 /// A matrix as an embedded picture of one pixel per cell: a colour, and how much of it in `[0, 1]`.
 fn picture(
     out: &mut String,
-    (x, y): (f64, f64),
-    (width, height): (f64, f64),
-    (rows, columns): (usize, usize),
+    place: Place,
+    rows: usize,
+    columns: usize,
     cell: &dyn Fn(usize, usize) -> ([u8; 3], f64),
 ) -> Result<(), Error> {
+    let Place { x, y, width, height } = place;
     let size = |count: usize| u32::try_from(count).map_err(|_| Error);
     if rows == 0 || columns == 0 {
         return Ok(());

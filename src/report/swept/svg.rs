@@ -38,26 +38,28 @@ pub fn sweep_svg(swept: &Swept) -> Result<Option<String>, Error> {
     let (Some(first), false) = (swept.models.first(), points.is_empty()) else { return Ok(None) };
     let dense = dense(first);
     let all = || points.iter().chain([&dense]);
-    let x = Axis::new(all().flat_map(|point| point.x), LEFT, WIDTH - RIGHT);
-    let y = Axis::new(all().flat_map(|point| point.y), HEIGHT - BOTTOM, TOP);
+    let axes = Axes {
+        x: Axis::new(all().flat_map(|point| point.x), LEFT, WIDTH - RIGHT),
+        y: Axis::new(all().flat_map(|point| point.y), HEIGHT - BOTTOM, TOP),
+    };
     let mut out = String::new();
     writeln!(
         out,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{HEIGHT}\" viewBox=\"0 0 {WIDTH} {HEIGHT}\">"
     )?;
     writeln!(out, "<title>What a sweep costs and keeps</title><style>{STYLE}</style>")?;
-    frame(&mut out, first, &x, &y)?;
+    frame(&mut out, first, &axes.x, &axes.y)?;
     let mut front: Vec<&Point> = points.iter().filter(|point| point.front).chain([&dense]).collect();
     front.sort_by(|a, b| a.x[1].total_cmp(&b.x[1]));
     let path: Vec<String> =
-        front.iter().map(|point| format!("{:.1} {:.1}", x.at(point.x[1]), y.at(point.y[1]))).collect();
+        front.iter().map(|point| format!("{:.1} {:.1}", axes.x.at(point.x[1]), axes.y.at(point.y[1]))).collect();
     writeln!(out, "<path class=\"front\" d=\"M{}\"/>", path.join("L"))?;
     for point in &points {
-        draw(&mut out, (&x, &y), point, ("bar", if point.front { "on" } else { "off" }))?;
+        draw(&mut out, &axes, point, "bar", if point.front { "on" } else { "off" })?;
     }
-    draw(&mut out, (&x, &y), &dense, ("spread", "dense"))?;
+    draw(&mut out, &axes, &dense, "spread", "dense")?;
     let marked: Vec<&Point> = all().collect();
-    names(&mut out, (&x, &y), &marked)?;
+    names(&mut out, &axes, &marked)?;
     writeln!(out, "</svg>")?;
     Ok(Some(out))
 }
@@ -115,9 +117,9 @@ fn frame(out: &mut String, first: &SweptModel, x: &Axis, y: &Axis) -> Result<(),
     writeln!(out, "<text text-anchor=\"middle\" transform=\"translate(16 {at}) rotate(-90)\">{worth}</text>")
 }
 
-fn draw(out: &mut String, (x, y): (&Axis, &Axis), point: &Point, (bar, dot): (&str, &str)) -> Result<(), Error> {
-    let [left, cx, right] = point.x.map(|value| x.at(value));
-    let [low, cy, high] = point.y.map(|value| y.at(value));
+fn draw(out: &mut String, axes: &Axes, point: &Point, bar: &str, dot: &str) -> Result<(), Error> {
+    let [left, cx, right] = point.x.map(|value| axes.x.at(value));
+    let [low, cy, high] = point.y.map(|value| axes.y.at(value));
     writeln!(out, "<path class=\"{bar}\" d=\"M{left:.1} {cy:.1}H{right:.1}M{cx:.1} {low:.1}V{high:.1}\"/>")?;
     writeln!(out, "<circle class=\"{dot}\" cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"4\"/>")
 }
@@ -129,10 +131,10 @@ const NAME: (f64, f64) = (38.0, 13.0);
 type Area = [f64; 4];
 
 /// Writes the names, each beside its point where it hides least of the other points, their intervals and names.
-fn names(out: &mut String, (x, y): (&Axis, &Axis), points: &[&Point]) -> Result<(), Error> {
-    let mut taken: Vec<Area> = points.iter().flat_map(|point| marks((x, y), point)).collect();
+fn names(out: &mut String, axes: &Axes, points: &[&Point]) -> Result<(), Error> {
+    let mut taken: Vec<Area> = points.iter().flat_map(|point| marks(axes, point)).collect();
     for point in points {
-        let (cx, cy) = (x.at(point.x[1]), y.at(point.y[1]));
+        let (cx, cy) = (axes.x.at(point.x[1]), axes.y.at(point.y[1]));
         let places =
             [(8.0, 15.0), (8.0, -7.0), (-8.0, 15.0), (-8.0, -7.0)].map(|(dx, dy)| (cx + dx, cy + dy, dx < 0.0));
         let area = |&(at, base, left): &(f64, f64, bool)| -> Area {
@@ -153,14 +155,20 @@ fn names(out: &mut String, (x, y): (&Axis, &Axis), points: &[&Point]) -> Result<
 }
 
 /// What a point and its intervals cover.
-fn marks((x, y): (&Axis, &Axis), point: &Point) -> [Area; 3] {
-    let [left, cx, right] = point.x.map(|value| x.at(value));
-    let [low, cy, high] = point.y.map(|value| y.at(value));
+fn marks(axes: &Axes, point: &Point) -> [Area; 3] {
+    let [left, cx, right] = point.x.map(|value| axes.x.at(value));
+    let [low, cy, high] = point.y.map(|value| axes.y.at(value));
     [[cx - 5.0, cy - 5.0, cx + 5.0, cy + 5.0], [left, cy - 1.0, right, cy + 1.0], [cx - 1.0, high, cx + 1.0, low]]
 }
 
 fn meet(a: &Area, b: &Area) -> bool {
     a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3]
+}
+
+/// Cost to the right, what is kept upwards.
+struct Axes {
+    x: Axis,
+    y: Axis,
 }
 
 /// From values to places.

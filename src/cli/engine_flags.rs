@@ -1,0 +1,72 @@
+//! Which engine runs the models.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::engine::{EngineChoice, EngineOptions, ProviderChoice};
+
+#[derive(Debug, Args)]
+pub(super) struct EngineFlags {
+    /// Inference engine
+    #[arg(long, value_enum, default_value = "auto", help_heading = "Engine")]
+    engine: EngineFlag,
+    /// Execution provider of ONNX Runtime
+    #[arg(long, value_enum, default_value = "auto", help_heading = "Engine")]
+    provider: ProviderFlag,
+    /// Number of the GPU
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Engine")]
+    device: i32,
+    /// Threads inside one operator [default: all cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Engine")]
+    threads: Option<u16>,
+    /// The ONNX Runtime library to load
+    #[arg(long, value_name = "FILE", help_heading = "Engine")]
+    onnxruntime: Option<PathBuf>,
+    /// Folder in which TensorRT keeps built engines
+    #[arg(long, value_name = "DIR", help_heading = "Engine")]
+    tensorrt_cache: Option<PathBuf>,
+    /// Let TensorRT use half precision
+    #[arg(long, help_heading = "Engine")]
+    fp16: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum EngineFlag {
+    Auto,
+    #[value(name = "onnxruntime")]
+    OnnxRuntime,
+    Tract,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ProviderFlag {
+    Auto,
+    Cpu,
+    Cuda,
+    #[value(name = "tensorrt")]
+    TensorRt,
+}
+
+impl EngineFlags {
+    pub(super) fn options(&self) -> EngineOptions {
+        EngineOptions {
+            engine: match self.engine {
+                EngineFlag::Auto => EngineChoice::Auto,
+                EngineFlag::OnnxRuntime => EngineChoice::OnnxRuntime,
+                EngineFlag::Tract => EngineChoice::Tract,
+            },
+            provider: match self.provider {
+                ProviderFlag::Auto => ProviderChoice::Auto,
+                ProviderFlag::Cpu => ProviderChoice::Cpu,
+                ProviderFlag::Cuda => ProviderChoice::Cuda,
+                ProviderFlag::TensorRt => ProviderChoice::TensorRt,
+            },
+            device: self.device,
+            threads: self.threads.map(usize::from),
+            library: self.onnxruntime.clone(),
+            tensorrt_cache: self.tensorrt_cache.clone(),
+            fp16: self.fp16,
+        }
+    }
+}
