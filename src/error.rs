@@ -134,7 +134,7 @@ impl Error {
 }
 
 impl From<EvaluateError> for Error {
-    /// What evaluation passes on from a lower room stays that room's error.
+    /// What evaluation passes on from a lower module stays that module's error.
     fn from(error: EvaluateError) -> Self {
         match error {
             EvaluateError::Engine(error) => error.into(),
@@ -146,26 +146,6 @@ impl From<EvaluateError> for Error {
             EvaluateError::Usage { what, help } => Self::Usage { what, help },
             EvaluateError::Interrupted => Self::Interrupted,
             own => Self::Evaluate(own),
-        }
-    }
-}
-
-impl From<Error> for EvaluateError {
-    /// Repair still speaks of the crate's error; of that only the lower rooms' can come up here.
-    fn from(error: Error) -> Self {
-        match error {
-            Error::Engine(error) => error.into(),
-            Error::Calibration(error) => error.into(),
-            Error::Model(error) => error.into(),
-            Error::Statistics(error) => error.into(),
-            Error::Score(error) => error.into(),
-            Error::Rewrite(error) => error.into(),
-            Error::Evaluate(error) => error,
-            Error::Interrupted => Self::Interrupted,
-            other => {
-                let help = other.explain().and_then(Explain::help).unwrap_or_default();
-                Self::Usage { what: other.to_string(), help }
-            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// What an error tells a person beside its `Display` text (*what* failed).
 ///
-/// Every room's error implements it, so that the command line prints all errors in one form:
+/// Every module's error implements it, so that the command line prints all errors in one form:
 /// `error: WHAT`, `where: ...`, `why: ...`, `help: ...`.
 pub trait Explain: std::error::Error {
     /// File, node, value or flag that the error is about.

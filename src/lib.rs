@@ -4,7 +4,7 @@
 //! calibration images, removes them physically, repairs what reads them by least squares, proves that the result
 //! computes what the masked original computes, and reports accuracy and latency before and after.
 //!
-//! The command line does it in one go; here is the road as a library:
+//! The command line does it in one go; here are the steps as a library:
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -34,7 +34,7 @@
 //!
 //! [`pipeline::prune`] runs all of it with calibration, scores and reports.
 //!
-//! A room uses only rooms before it: [`proto`], [`model`], [`surgery`], [`channels`], [`engine`], [`calibration`],
+//! A module uses only modules before it: [`proto`], [`model`], [`surgery`], [`channels`], [`engine`], [`calibration`],
 //! [`statistics`], [`score`], [`plan`], [`rewrite`], [`repair`], [`repair::global`], [`evaluate`], [`bench::latency`], [`report`],
 //! [`pipeline`], `cli`.
 

@@ -10,7 +10,7 @@ use crate::model::node::node_name;
 /// Number of a group in [`Channels::groups`].
 pub type GroupId = usize;
 
-/// Whether a group is made by one operator or carried by a stream that several add to.
+/// Whether a group is made by one operator or carried by a residual stream that several add to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
@@ -58,7 +58,7 @@ pub struct ConsumerInput {
 pub struct Group {
     /// Name for people: that of the first node that makes the channels.
     pub name: String,
-    /// Whether it is a stream.
+    /// Whether it is a residual stream.
     pub scope: Scope,
     /// Weights that make the channels.
     pub producers: Vec<Slices>,

@@ -25,7 +25,7 @@ pub struct Checked {
     pub gates: Vec<Gate>,
     /// The model that is compared with.
     pub base: FileInfo,
-    /// The model that is judged.
+    /// The model that is checked.
     pub new: FileInfo,
     /// Where it was measured.
     pub machine: Machine,

@@ -31,7 +31,7 @@ pub(super) struct Check {
     /// The model to compare with
     #[arg(value_name = "BASE")]
     pub(super) base: PathBuf,
-    /// The model to judge
+    /// The model to check
     #[arg(value_name = "NEW")]
     pub(super) new: PathBuf,
     /// Time of a run, new to base, at most

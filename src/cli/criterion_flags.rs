@@ -1,4 +1,4 @@
-//! How channels are judged.
+//! How channels are scored.
 
 use clap::{Args, ValueEnum};
 
@@ -9,7 +9,7 @@ use crate::statistics::{Centring, Normalisation};
 
 #[derive(Debug, Args)]
 pub(super) struct CriterionFlags {
-    /// How channels are judged: random, l1, l2, bn-scale, fpgm need no images; hrank, wanda,
+    /// How channels are scored: random, l1, l2, bn-scale, fpgm need no images; hrank, wanda,
     /// obs need images; apib, sglp-ib, stlp-ib, sglp-obs, stlp-obs follow their classes
     /// [default: stlp-obs with images, l2 without]
     #[arg(long, value_name = "NAME", help_heading = "Criterion")]

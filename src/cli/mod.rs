@@ -1,4 +1,4 @@
-//! The command line: flags, progress, exit codes. The only room that prints.
+//! The command line: flags, progress, exit codes. The only module that prints.
 
 mod bench;
 mod budget_flags;

@@ -11,9 +11,9 @@ use super::{EvaluateError, Paired};
 /// Top-1 of a model, with its uncertainty.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Accuracy {
-    /// Images judged right.
+    /// Images classified right.
     pub correct: usize,
-    /// Images judged.
+    /// Images classified.
     pub images: usize,
     /// Top-1 in percent.
     pub percent: f64,
@@ -57,7 +57,7 @@ pub fn wilson(correct: usize, images: usize) -> (f64, f64) {
 pub struct ClassAccuracy {
     /// Images of the class.
     pub images: usize,
-    /// Share of them that are judged right, in percent.
+    /// Share of them that are classified right, in percent.
     pub recall: f64,
     /// Share of the answers naming the class that are right, in percent; `None` if the class is never named.
     pub precision: Option<f64>,

@@ -83,7 +83,7 @@ pub enum EvaluateError {
 }
 
 impl EvaluateError {
-    /// The error of a lower room that this one passes on.
+    /// The error of a lower module that this one passes on.
     fn passed_on(&self) -> Option<&dyn Explain> {
         match self {
             Self::Engine(error) => Some(error),

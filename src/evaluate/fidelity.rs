@@ -4,7 +4,7 @@ use ndarray::{ArrayD, Axis};
 
 /// Difference between the outputs of the dense and of another model on the same images, summed up batch by batch.
 ///
-/// A row of class scores is judged by the Kullback-Leibler divergence of its softmax (in nats); any other output by its
+/// A row of class scores is compared by the Kullback-Leibler divergence of its softmax (in nats); any other output by its
 /// squared error relative to the dense output's spread. Several outputs count alike.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Fidelity {

@@ -1,4 +1,4 @@
-//! What pruning costs in accuracy, judged on the same images before and after.
+//! What pruning costs in accuracy, measured on the same images before and after.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ pub const CONFIDENCE: f64 = 0.95;
 /// Labelled images on which two models were right or wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Paired {
-    /// Images judged by both.
+    /// Images that both classify.
     pub images: usize,
     /// Images that the first model has right and the second wrong.
     pub lost: usize,

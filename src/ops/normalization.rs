@@ -72,6 +72,7 @@ mod tests {
         let own = Statistics::of(&node, numbers).unwrap();
         let [scale, shift] = own.fold(&[2.0, 3.0], &[0.5, 1.0]).unwrap();
         assert!((scale[0] - 1.0).abs() < 1e-5 && (shift[0] + 0.5).abs() < 1e-5, "{scale:?} {shift:?}");
+        #[allow(clippy::cast_possible_truncation, reason = "small numbers")]
         let single = |values: &[f64]| values.iter().map(|value| *value as f32).collect::<Vec<_>>();
         let [gamma, beta] = own.unfold(&single(&scale), &single(&shift));
         let near = |found: &[f64], wanted: &[f64]| found.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 1e-5);

@@ -3,6 +3,8 @@
 //! A family shares a dependency rule (`channels/ops`) and, where [`Operator::derivative`] says so, a derivative
 //! (`repair/global/ops`). An operator that is not listed protects the channels that reach it.
 
+use std::fmt::Write as _;
+
 use serde::Serialize;
 
 use crate::model::node::is_onnx;
@@ -303,7 +305,7 @@ pub fn markdown() -> String {
         };
         let yes = |is: bool| if is { "yes" } else { "" };
         let family = own.family;
-        out += &format!("| {name} | {family:?} | {} | {refit} | {} |\n", yes(own.macs), yes(own.derivative));
+        let _ = writeln!(out, "| {name} | {family:?} | {} | {refit} | {} |", yes(own.macs), yes(own.derivative));
     }
     out
 }

@@ -42,7 +42,7 @@ pub struct Plan {
 pub struct PlannedGroup {
     /// Name of the first node that makes the channels.
     pub name: String,
-    /// Inner or stream.
+    /// Inner or residual stream.
     pub scope: Scope,
     /// Pruning units before the cut.
     pub width: usize,

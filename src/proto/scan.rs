@@ -1,6 +1,6 @@
 //! Scan of the wire format before anything is decoded or allocated.
 //!
-//! prost drops unknown fields silently and allocates for what a file claims. The scan walks the bytes once, skips
+//! prost drops unknown fields silently and allocates for what a file claims. The scan passes over the bytes once, skips
 //! payloads, and finds unknown fields, malformed encodings, and sizes out of bounds.
 //!
 //! <https://protobuf.dev/programming-guides/encoding/>
@@ -80,7 +80,7 @@ pub struct Malformed {
 /// Messages are named in the order of onnx.proto.
 const ROOT: &str = "ModelProto";
 
-/// Walks an encoded `ModelProto`.
+/// Scans an encoded `ModelProto`.
 ///
 /// # Errors
 /// If the encoding is broken, a string is not UTF-8, or a limit is exceeded.

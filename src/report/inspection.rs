@@ -30,7 +30,7 @@ pub enum Members {
 pub struct InspectedGroup {
     /// Name of the first node that makes the channels.
     pub name: String,
-    /// Inner or stream.
+    /// Inner or residual stream.
     pub scope: Scope,
     /// Pruning units.
     pub width: usize,

@@ -47,7 +47,7 @@ pub struct Scored {
 pub struct ScoredGroup {
     /// Name of the first node that makes the channels.
     pub name: String,
-    /// Inner or stream.
+    /// Inner or residual stream.
     pub scope: Scope,
     /// One score per pruning unit (unit that is cut), larger stays.
     pub scores: Vec<f64>,

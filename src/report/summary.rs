@@ -51,7 +51,7 @@ pub struct AccuracyChange {
     pub before: f64,
     /// Of the pruned model, in percent.
     pub after: f64,
-    /// Images judged.
+    /// Images classified.
     pub images: usize,
     /// The dense model with its 95 % interval.
     pub before_interval: Accuracy,
@@ -135,7 +135,7 @@ impl ClassChange {
 pub struct GroupChange {
     /// Name of the first node that makes the channels.
     pub name: String,
-    /// Inner or stream.
+    /// Inner or residual stream.
     pub scope: Scope,
     /// Pruning units (units that are cut together) before.
     pub width_before: usize,

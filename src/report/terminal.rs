@@ -22,7 +22,7 @@ const SLOW_START_MS: f64 = 2e3;
 /// Column in which the text of a named line starts.
 const DETAIL: usize = 17;
 
-/// Phases in the order of the road; others come after them.
+/// Phases in the order of a run; others come after them.
 const PHASES: [&str; 11] =
     ["load", "analyse", "calibrate", "score", "plan", "rewrite", "verify", "compensate", "evaluate", "save", "time"];
 
@@ -269,7 +269,7 @@ fn at_risk(classwise: &Classwise) -> String {
     format!("{followed}; of {}, the cut takes most from {}", plural(groups, "group"), named.join(", "))
 }
 
-/// Phases in the order of the road; those that do not show in tenths of a second are only in the sum.
+/// Phases in the order of a run; those that do not show in tenths of a second are only in the sum.
 pub(super) fn seconds(timings: &BTreeMap<String, f64>) -> String {
     let place = |name: &str| PHASES.iter().position(|phase| *phase == name).unwrap_or(PHASES.len());
     let mut phases: Vec<(&String, f64)> = timings.iter().map(|(name, seconds)| (name, *seconds)).collect();

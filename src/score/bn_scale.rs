@@ -4,7 +4,7 @@ use super::{Criterion, GroupInput, GroupScores, ScoreError, norm};
 
 /// Absolute scale (gamma) of the batch normalisations that the pruning unit passes, added over several and divided by the group's
 /// mean (Liu et al., *Learning Efficient Convolutional Networks through Network Slimming*, 2017). Needs no data. Groups
-/// without a batch normalisation (it was folded into the convolution, say) are judged by the norm of their filters.
+/// without a batch normalisation (it was folded into the convolution, say) are scored by the norm of their filters.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct BnScale;
 

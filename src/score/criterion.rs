@@ -48,7 +48,7 @@ pub trait Criterion: Send + Sync {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "one per kind of measurement")]
 pub struct Needs {
-    /// Pooled features of the group's consumer_inputs over the calibration images ([`GroupInput::consumer_inputs`]) and
+    /// Pooled features of the group's consumer inputs over the calibration images ([`GroupInput::consumer_inputs`]) and
     /// [`GroupInput::responses`].
     pub features: bool,
     /// Pooled features of the groups that have no contributions.
@@ -192,7 +192,7 @@ pub struct PathInfo {
 }
 
 impl GroupInput<'_> {
-    /// Checks that every weight matrix and consumer_input has `width` pruning units.
+    /// Checks that every weight matrix and consumer input has `width` pruning units.
     ///
     /// # Errors
     /// [`ScoreError::Shape`] naming the first that does not.

@@ -125,7 +125,7 @@ fn explain(path: &Path, responses: usize, living: usize, dead: usize) -> String 
     )
 }
 
-/// Normalised statistics of the group, added over its consumer_inputs.
+/// Normalised statistics of the group, added over its consumer inputs.
 fn group_statistics(
     input: &GroupInput<'_>,
     responses: &Responses,

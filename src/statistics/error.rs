@@ -6,12 +6,12 @@ use crate::explain::Explain;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StatisticsError {
-    /// An activation does not fit the consumer_input's layout or the batches before it.
+    /// An activation does not fit the consumer input's layout or the batches before it.
     #[error("activation of shape {shape:?} does not fit its consumer_input")]
     Shape {
         /// The activation's shape.
         shape: Vec<usize>,
-        /// What the consumer_input asks for.
+        /// What the consumer input asks for.
         why: String,
     },
     /// Features hold infinities or NaN.

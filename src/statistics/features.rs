@@ -1,4 +1,4 @@
-//! Pooled features of a consumer_input, collected batch by batch.
+//! Pooled features of a consumer input, collected batch by batch.
 
 use ndarray::{Array3, ArrayViewD, Axis, CowArray, IxDyn};
 use rayon::prelude::*;
@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::StatisticsError;
 use super::pool::Bins;
 
-/// How a consumer_input's activations are read.
+/// How a consumer input's activations are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeatureLayout {
     /// Axis of the channels, at least 1 (axis 0 is the batch): 1 for `[N, C, H, W]` and `[N, C]`, 2 for `[N, T, C]`.
@@ -17,7 +17,7 @@ pub struct FeatureLayout {
     pub pool: usize,
 }
 
-/// Features of one consumer_input over the calibration images.
+/// Features of one consumer input over the calibration images.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InputFeatures {
     /// `[n, units, d]`; `d` is the number of bins times the number of channels of an pruning unit (bins run fastest).
@@ -41,7 +41,7 @@ impl InputFeatures {
     }
 }
 
-/// Streams the activations of one consumer_input into [`InputFeatures`] (`docs/method.md` 1.2). Sums are in f64,
+/// Streams the activations of one consumer input into [`InputFeatures`] (`docs/method.md` 1.2). Sums are in f64,
 /// features are stored as f32; the maps themselves are not kept.
 #[derive(Debug, Clone)]
 pub struct FeatureCollector {

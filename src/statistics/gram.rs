@@ -7,7 +7,7 @@ use ndarray::ArrayView3;
 
 use super::{Kernel, StatisticsError, linear, tiles};
 
-/// `Q`, `R` and `y_kk` of one consumer_input, not normalised.
+/// `Q`, `R` and `y_kk` of one consumer input, not normalised.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GramStatistics {
     /// `c x c`: inner products of the centred kernels of two channels.
@@ -27,7 +27,7 @@ pub enum Blocks {
     Inside(Vec<Vec<usize>>),
 }
 
-/// The statistics of one consumer_input.
+/// The statistics of one consumer input.
 ///
 /// `features`: `[n, c, d]`; `responses`: centred factors `U_k` (`n x r_k`); `scale`: a factor for each channel's features
 /// (`energy` normalisation), all 1 if absent. The work is spread over threads by fixed shares whose sums are added in a

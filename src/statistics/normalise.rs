@@ -1,4 +1,4 @@
-//! Normalisation of the statistics and their sum over consumer_inputs (`docs/method.md` 1.7, 1.9, 2.5).
+//! Normalisation of the statistics and their sum over consumer inputs (`docs/method.md` 1.7, 1.9, 2.5).
 
 use nalgebra::DMatrix;
 
@@ -36,7 +36,7 @@ pub struct NormalisedGram {
     pub alive: Vec<bool>,
 }
 
-/// Scales the statistics of one consumer_input; `weights`: one per response.
+/// Scales the statistics of one consumer input; `weights`: one per response.
 pub fn normalise(statistics: &GramStatistics, weights: &[f64], mode: Normalisation) -> NormalisedGram {
     let diagonal = statistics.quadratic.diagonal();
     let largest = diagonal.iter().copied().fold(1e-300, f64::max);
@@ -68,8 +68,8 @@ pub fn normalise(statistics: &GramStatistics, weights: &[f64], mode: Normalisati
     }
 }
 
-/// Adds the statistics of several consumer_inputs of one group, each counting the same (`docs/method.md` 1.9). A
-/// channel is alive if it is in any consumer_input. `None` without consumer_inputs.
+/// Adds the statistics of several consumer inputs of one group, each counting the same (`docs/method.md` 1.9). A
+/// channel is alive if it is in any consumer input. `None` without consumer inputs.
 pub fn add_inputs(consumer_inputs: Vec<NormalisedGram>) -> Option<NormalisedGram> {
     let share = 1.0 / consumer_inputs.len() as f64;
     let sum = consumer_inputs.into_iter().reduce(|mut sum, consumer_input| {

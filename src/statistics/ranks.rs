@@ -8,7 +8,7 @@ use rayon::prelude::*;
 /// factorisation.
 const MOST_IMAGES: usize = 50;
 
-/// Sums the ranks of the feature maps of one consumer_input over the first images.
+/// Sums the ranks of the feature maps of one consumer input over the first images.
 #[derive(Debug, Clone)]
 pub struct RankCollector {
     axis: usize,

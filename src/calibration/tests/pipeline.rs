@@ -100,18 +100,19 @@ fn cancelling_stops_early() {
     assert_eq!(calls, 2);
 }
 
+#[derive(Debug)]
+struct Enough;
+impl From<CalibrationError> for Enough {
+    fn from(error: CalibrationError) -> Self {
+        panic!("{error}");
+    }
+}
+
 #[test]
 fn an_error_of_the_caller_ends_it() {
     let folder = numbered(12);
     let indices: Vec<usize> = (0..12).collect();
     let mut calls = 0;
-    #[derive(Debug)]
-    struct Enough;
-    impl From<CalibrationError> for Enough {
-        fn from(error: CalibrationError) -> Self {
-            panic!("{error}");
-        }
-    }
     let error = for_each_batch(&folder.open(), &indices, &plain(4), &options(1), &AtomicBool::new(false), |_| {
         calls += 1;
         Err(Enough)

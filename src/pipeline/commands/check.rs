@@ -23,7 +23,7 @@ use crate::report::{AccuracyChange, FileInfo};
 pub struct CheckOptions {
     /// The model that is compared with.
     pub base: ModelOptions,
-    /// The model that is judged.
+    /// The model that is checked.
     pub new: ModelOptions,
     /// Labelled images as `data`, for the accuracy.
     pub data: DataOptions,

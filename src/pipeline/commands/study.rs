@@ -58,7 +58,7 @@ pub struct StudyBase {
     pub timings: BTreeMap<String, f64>,
 }
 
-/// Prunes by every entry to every share of the MACs, uncompensated and compensated, and judges the results on the
+/// Prunes by every entry to every share of the MACs, uncompensated and compensated, and evaluates the results on the
 /// held-out images of `options`. The images are run through the dense model once.
 ///
 /// # Errors

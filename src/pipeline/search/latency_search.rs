@@ -159,7 +159,7 @@ impl TimedPlans<'_, '_> {
         self.bound.exceeded(&self.planner.session.cost, &widths(proposal))
     }
 
-    /// Where the stairs of whole plans leave the target out, widens the plan below it group by group.
+    /// Where the steps of whole plans leave the target out, widens the plan below it group by group.
     fn fill_gap(&mut self, found: Found, target: f64) -> Result<Found, Error> {
         let Found::Gap(below, _) = found else { return Ok(found) };
         let TimedPlan { proposal, limits, .. } = &self.timed[below.plan];

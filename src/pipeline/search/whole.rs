@@ -1,4 +1,4 @@
-//! Plans that differ in their widths, each judged on its whole pruned and repaired network (`docs/method.md` 8.7):
+//! Plans that differ in their widths, each evaluated on its whole pruned and repaired network (`docs/method.md` 8.7):
 //! curves see one group at a time, the network all of them.
 
 use ndarray::ArrayD;
@@ -15,7 +15,7 @@ use crate::plan::{Allocation, PlanError};
 /// Powers of the measured losses: below 1 the losses of mild cuts weigh more, above 1 those of strong ones.
 const POWERS: [f64; 3] = [1.0, 0.7, 1.4];
 
-/// Every so many batches one is judged on.
+/// Of so many batches one is evaluated.
 const EVERY: usize = 2;
 
 /// Whether several plans are tried.

@@ -1,7 +1,7 @@
 //! The share of the multiply-accumulates at which a model takes the time asked for.
 //!
-//! Latency falls with the share in stairs and is measured with noise: a bracket of a share that is too slow and one that
-//! is too fast is narrowed by straight lines, kept from its ends so that a stair cannot hold the search up.
+//! Latency falls with the share in steps and is measured with noise: a bracket of a share that is too slow and one that
+//! is too fast is narrowed by straight lines, kept from its ends so that a step cannot hold the search up.
 
 use std::collections::BTreeMap;
 
@@ -54,7 +54,7 @@ pub enum Found {
     Above(Timing),
     /// The fastest plan is slower than the target.
     Floor(Timing),
-    /// The stairs leave the target out: the nearest plan below it, and the next slower one; none if that is the dense
+    /// The steps leave the target out: the nearest plan below it, and the next slower one; none if that is the dense
     /// model.
     Gap(Timing, Option<Timing>),
     /// Nothing can be cut at all.

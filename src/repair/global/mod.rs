@@ -1,7 +1,7 @@
 //! Refinement: the weights that are left move the pruned model's values towards the dense model's, all layers at once.
 //!
 //! Compensation refits one layer after the other; what is left over adds up through the network. Here the squared
-//! difference of chosen values (outputs, the last feature map, the streams between) is minimised over all weights
+//! difference of chosen values (outputs, the last feature map, the residual streams between) is minimised over all weights
 //! together by damped Gauss-Newton steps (`docs/method.md` 10): derivatives forwards and backwards of
 //! the graph's operators, a Kronecker-factored Gauss-Newton matrix, lengths from exact products with it, a fresh draw
 //! of images for every step. A round of steps is kept only if it helps on held-out images. The dense model gives the

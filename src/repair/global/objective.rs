@@ -8,7 +8,7 @@ use super::ops::{Array, elements};
 use super::program::Program;
 
 /// Shares of the objective: what the model returns, the last feature map, and all values before it together. Outputs
-/// alone have too few numbers an image to say what hundreds of thousands of weights should be; the streams say it layer
+/// alone have too few numbers an image to say what hundreds of thousands of weights should be; the residual streams say it layer
 /// by layer.
 const OUTPUTS: f64 = 0.3;
 const LAST: f64 = 1.0;

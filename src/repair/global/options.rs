@@ -12,7 +12,7 @@ pub struct RefineOptions {
     pub draws: usize,
     /// Images of a draw; fewer where half a gigabyte of memory does not hold what their derivatives need.
     pub images_per_draw: usize,
-    /// Images of a draw at least: where memory holds fewer, nothing is refined, for steps would learn the draw by heart
+    /// Images of a draw at least: where memory holds fewer, nothing is refined, for steps would overfit the draw
     /// (with 13 images of MobileNetV2's 3.5 million weights no round helped).
     pub least_draw: usize,
     /// Time after which no new step starts, in seconds.

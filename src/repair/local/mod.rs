@@ -38,7 +38,7 @@ pub enum Method {
 pub struct Refit {
     /// Node name and method.
     pub consumers: Vec<(String, Method)>,
-    /// What the walk over all layers behind a cut did.
+    /// What the sequential reconstruction of the layers behind a cut did.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<super::LayerFit>,
 }

@@ -1,6 +1,6 @@
 //! Layer after layer on the pruned model's own activations (`docs/method.md` 9.5 to 9.7).
 //!
-//! Two models are walked side by side. Every layer behind a cut is refitted so that, given what the pruned model feeds it,
+//! Two models are run side by side, layer after layer. Every layer behind a cut is refitted so that, given what the pruned model feeds it,
 //! it gives what the dense model gives at that place; a branch that ends in a sum also makes up for what the shortcut
 //! lacks, and what a following `Relu` or `Clip` hides does not count. Errors are corrected where they arise and not
 //! passed on. Only what is alive at one place is kept of both models.
@@ -29,7 +29,7 @@ use fit::{Problem, Solution};
 use layers::Layer;
 use rows::{Collected, RowLimits, Shape};
 
-/// Images and limits of the walk.
+/// Images and limits of the reconstruction.
 pub struct Reconstruction<'a> {
     /// The model before the cut, its analysis, and the cut.
     pub dense: &'a Model,
@@ -51,7 +51,7 @@ pub struct Reconstruction<'a> {
     pub rows: u64,
     /// Seed of the draw of positions.
     pub seed: u64,
-    /// Ends the walk.
+    /// Ends the reconstruction.
     pub cancel: &'a AtomicBool,
 }
 
@@ -74,7 +74,7 @@ pub struct LayerFit {
     pub error: (f64, f64),
 }
 
-/// What the walk did.
+/// What the reconstruction did.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Reconstructed {
     /// Layers that were refitted, in order.

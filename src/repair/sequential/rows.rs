@@ -44,16 +44,15 @@ impl Shape {
         if x.first() != Some(&batch) || target.first() != Some(&batch) || x.len() < 2 || x.len() != target.len() {
             return None;
         }
-        let (reads, channels, of, last) = match &layer.map.window {
-            Some(window) => (Reads::of(window, &x[2..], &target[2..])?, x[1], target[1], false),
-            None => {
-                let axis = x.len() - 1;
-                let inner: usize = x[1..axis].iter().product();
-                if x[1..axis] != target[1..axis] {
-                    return None;
-                }
-                (Reads::plain(inner), x[axis], target[axis], true)
+        let (reads, channels, of, last) = if let Some(window) = &layer.map.window {
+            (Reads::of(window, &x[2..], &target[2..])?, x[1], target[1], false)
+        } else {
+            let axis = x.len() - 1;
+            let inner: usize = x[1..axis].iter().product();
+            if x[1..axis] != target[1..axis] {
+                return None;
             }
+            (Reads::plain(inner), x[axis], target[axis], true)
         };
         let inside = kept.iter().all(|&channel| channel < of);
         inside.then(|| Self { reads, channels, outputs: kept.len(), kept: kept.to_vec(), of, last })
