@@ -124,7 +124,8 @@ fn forget(value: &mut Value) {
     }
 }
 
-/// Instruction set and version of ONNX Runtime.
+/// Instruction set, family and model of the processor (sizes of caches decide in which order libraries add) and version of
+/// ONNX Runtime.
 fn machine(engine: &str) -> String {
     let set = if cfg!(target_arch = "x86_64") {
         #[cfg(target_arch = "x86_64")]
@@ -140,7 +141,17 @@ fn machine(engine: &str) -> String {
         "onnxruntime" => onnxruntime().unwrap_or_default(),
         _ => "tract".to_owned(),
     };
-    format!("{}-{set}-{version}", std::env::consts::ARCH)
+    format!("{}-{set}-{}-{version}", std::env::consts::ARCH, processor())
+}
+
+/// `FAMILY.MODEL` of the processor, as Linux numbers them.
+fn processor() -> String {
+    let shown = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let number = |name: &str| {
+        let line = shown.lines().find(|line| line.split(':').next().is_some_and(|key| key.trim() == name));
+        line.and_then(|line| line.split(':').nth(1)).map_or("0", str::trim).to_owned()
+    };
+    format!("{}.{}", number("cpu family"), number("model"))
 }
 
 /// `onnxruntime-VERSION`, if the library is found.

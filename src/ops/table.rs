@@ -26,7 +26,7 @@ pub enum Family {
     GroupNormalization,
     LayerNormalization,
     MeanVarianceNormalization,
-    /// A function of every element: [`crate::ops::scalar`] has value and slope where there is a derivative.
+    /// A function of every element: `ops/scalar.rs` has value and slope where there is a derivative.
     Scalar,
     /// Like `Scalar` with a slope for every channel.
     PRelu,
