@@ -212,7 +212,10 @@ impl Segment {
         names: &[String],
     ) -> Result<Self, EngineError> {
         let mut segment = Self { names: names.to_vec(), missing: Vec::new(), session: None, inputs: Vec::new() };
-        segment.missing = names.iter().filter(|name| !known.contains_key(*name)).cloned().collect();
+        // A layer may read what is its own shortcut.
+        let mut seen = HashSet::new();
+        let missing = names.iter().filter(|name| !known.contains_key(*name) && seen.insert(name.as_str()));
+        segment.missing = missing.cloned().collect();
         if segment.missing.is_empty() {
             return Ok(segment);
         }
