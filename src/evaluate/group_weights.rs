@@ -6,6 +6,7 @@ use crate::channels::propagation::source_tensor;
 use crate::channels::{Channels, Group, Slices};
 use crate::model::node::int_attribute;
 use crate::model::{Model, ModelError, TensorData};
+use crate::ops::constant::named;
 
 /// Scales of the batch normalisations that the pruning units pass.
 pub(super) fn scales(model: &Model, channels: &Channels, group: &Group) -> Result<Vec<Vec<f64>>, ModelError> {
@@ -61,7 +62,7 @@ fn dequantised(model: &Model, slices: &Slices, data: &TensorData) -> Option<Vec<
     #[allow(clippy::cast_precision_loss, reason = "8-bit weights")]
     let mut values: Vec<f32> = data.to_i64()?.into_iter().map(|value| value as f32).collect();
     let node = &model.graph().node[slices.node];
-    let stored = node.input.get(1).and_then(|name| model.graph().initializer.iter().find(|t| t.name() == name));
+    let stored = node.input.get(1).and_then(|name| named(model.graph(), name));
     let scales = stored.and_then(|tensor| model.tensor(tensor).ok()).and_then(|scales| scales.to_f32());
     if let Some(scales) = scales.filter(|_| node.op_type() == "DequantizeLinear") {
         // One scale for all, or one per index of the axis that the attribute names (1 by default).

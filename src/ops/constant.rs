@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use crate::model::node::{attribute, is_onnx};
 use crate::model::{DataType, Model, TensorData};
-use crate::proto::onnx::{GraphProto, TensorProto};
+use crate::proto::onnx::{GraphProto, NodeProto, TensorProto};
 use crate::surgery::{Names, add_initializer, references};
 
 /// Where a constant is stored.
@@ -25,6 +25,16 @@ pub(crate) fn tensor(graph: &GraphProto, id: ConstantId) -> Option<&TensorProto>
         ConstantId::Initializer(index) => graph.initializer.get(index),
         ConstantId::Node(index) => attribute(graph.node.get(index)?, "value")?.t.as_ref(),
     }
+}
+
+/// The stored tensor of one name; for many names, [`Constants`] looks each up at once.
+pub(crate) fn named<'g>(graph: &'g GraphProto, name: &str) -> Option<&'g TensorProto> {
+    let initializer = graph.initializer.iter().find(|tensor| tensor.name() == name);
+    initializer.or_else(|| {
+        let made =
+            |node: &&NodeProto| node.op_type() == "Constant" && node.output.first().is_some_and(|own| own == name);
+        attribute(graph.node.iter().find(made)?, "value")?.t.as_ref()
+    })
 }
 
 /// The constants of a graph by the name of their value.
@@ -126,7 +136,7 @@ pub(crate) fn add_bias(model: &mut Model, node: usize, weight: ConstantId, bias:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::onnx::{AttributeProto, ModelProto, NodeProto};
+    use crate::proto::onnx::{AttributeProto, ModelProto};
 
     fn model() -> Model {
         let value = TensorData::from_f32(vec![2], &[1.0, 2.0]).to_proto("");
@@ -159,6 +169,10 @@ mod tests {
         assert_eq!(constants.read_once("c"), Some(ConstantId::Node(0)));
         assert_eq!((constants.find("w"), constants.read_once("w")), (Some(ConstantId::Initializer(0)), None));
         assert_eq!(constants.find("x"), None);
+        for (name, dims) in [("c", vec![2]), ("w", vec![1])] {
+            assert_eq!(named(model.graph(), name).unwrap().dims, dims);
+        }
+        assert!(named(model.graph(), "y").is_none());
         for (name, more) in [("c", vec![0.5, 1.5]), ("w", vec![-1.0])] {
             assert!(add_floats(&mut model, constants.find(name).unwrap(), &more));
         }

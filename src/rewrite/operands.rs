@@ -11,6 +11,7 @@ use super::added::Added;
 use crate::channels::{AnalyseOptions, Channels, small_values};
 use crate::model::node::{attribute, node_name};
 use crate::model::{DataType, Model, TensorData};
+use crate::ops::constant::named;
 use crate::proto::onnx::NodeProto;
 use crate::surgery::{Names, add_initializer, references};
 
@@ -157,17 +158,11 @@ fn force(
 
 /// The tensor behind a name, if it is stored rather than computed.
 fn stored(model: &Model, name: &str) -> Option<TensorData> {
-    let graph = model.graph();
-    if let Some(tensor) = graph.initializer.iter().find(|tensor| tensor.name() == name) {
+    if let Some(tensor) = named(model.graph(), name) {
         return model.tensor(tensor).ok();
     }
-    let node = graph.node.iter().find(|node| node.output.iter().any(|output| output == name))?;
-    if node.op_type() != "Constant" {
-        return None;
-    }
-    if let Some(tensor) = attribute(node, "value").and_then(|value| value.t.as_ref()) {
-        return model.tensor(tensor).ok();
-    }
+    let made = |node: &&NodeProto| node.op_type() == "Constant" && node.output.iter().any(|output| output == name);
+    let node = model.graph().node.iter().find(made)?;
     let ints = &attribute(node, "value_ints")?.ints;
     Some(TensorData::from_i64(vec![ints.len()], ints))
 }
