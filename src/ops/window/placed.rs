@@ -1,0 +1,272 @@
+//! A window for sizes that are known: what every output position reads.
+
+use super::{Window, signed};
+
+/// A window over an image of known size: which input position every output position reads at every kernel position.
+/// Positions of several axes are counted in row-major order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PlacedWindow {
+    input: Vec<usize>,
+    output: Vec<usize>,
+    kernel: Vec<usize>,
+    strides: Vec<usize>,
+    dilations: Vec<usize>,
+    /// Padding before each axis.
+    begin: Vec<i64>,
+    transposed: bool,
+    /// By kernel index along the last axis: what a row of the output reads of a row of the input.
+    columns: Vec<Run>,
+    /// By kernel index along all other axes: rows of the output, and rows of the input that they read.
+    rows: Vec<Vec<(usize, usize)>>,
+}
+
+/// First output index along the last axis that is inside, the input index that it reads, and how many there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Run {
+    output: usize,
+    input: usize,
+    count: usize,
+}
+
+/// Which rows and columns of an image every kernel position reads.
+#[derive(Debug)]
+pub(crate) struct WindowSums {
+    width: usize,
+    /// By kernel index along the last axis.
+    columns: Vec<Vec<usize>>,
+    /// By kernel index along all other axes.
+    rows: Vec<Vec<usize>>,
+}
+
+impl WindowSums {
+    /// Adds to `sums`, for every kernel position, the sum over output positions of what is read of one channel.
+    pub(crate) fn add(&self, plane: &[f32], sums: &mut [f64]) {
+        for (outer, rows) in self.rows.iter().enumerate() {
+            for row in rows.iter().map(|row| &plane[row * self.width..][..self.width]) {
+                for (sum, columns) in sums[outer * self.columns.len()..].iter_mut().zip(&self.columns) {
+                    *sum += columns.iter().map(|&column| f64::from(row[column])).sum::<f64>();
+                }
+            }
+        }
+    }
+}
+
+/// Output positions of a row, evenly spaced, that read evenly spaced input positions of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Segment {
+    pub(crate) kernel_position: usize,
+    /// First output position.
+    output: usize,
+    output_step: usize,
+    /// Input position that it reads.
+    input: usize,
+    input_step: usize,
+    count: usize,
+}
+
+impl Segment {
+    /// Output positions and the input positions that they read.
+    pub(crate) fn pairs(self) -> impl Iterator<Item = (usize, usize)> {
+        (0..self.count).map(move |step| (self.output + step * self.output_step, self.input + step * self.input_step))
+    }
+
+    /// Calls `each` with every output position's number and what it reads of the input.
+    pub(crate) fn pull<T>(self, outputs: &mut [T], inputs: &[f32], mut each: impl FnMut(&mut T, f32)) {
+        if self.output_step == 1 && self.input_step == 1 {
+            let targets = outputs[self.output..self.output + self.count].iter_mut();
+            targets.zip(&inputs[self.input..self.input + self.count]).for_each(|(own, read)| each(own, *read));
+            return;
+        }
+        let sources = inputs[self.input..].iter().step_by(self.input_step);
+        if self.output_step == 1 {
+            let targets = outputs[self.output..self.output + self.count].iter_mut();
+            targets.zip(sources).for_each(|(own, read)| each(own, *read));
+        } else {
+            let targets = outputs[self.output..].iter_mut().step_by(self.output_step).take(self.count);
+            targets.zip(sources).for_each(|(own, read)| each(own, *read));
+        }
+    }
+
+    /// The transpose of [`Segment::pull`]: calls `each` with every input position's number and that of its output.
+    pub(crate) fn push(self, outputs: &[f32], inputs: &mut [f32], mut each: impl FnMut(&mut f32, f32)) {
+        let back = Self {
+            output: self.input,
+            output_step: self.input_step,
+            input: self.output,
+            input_step: self.output_step,
+            ..self
+        };
+        back.pull(inputs, outputs, |own, read| each(own, read));
+    }
+
+    /// Calls `each` with every output position's number and that of the input which it reads.
+    pub(crate) fn both(self, outputs: &[f32], inputs: &[f32], mut each: impl FnMut(f32, f32)) {
+        let outputs = outputs[self.output..].iter().step_by(self.output_step).take(self.count);
+        outputs.zip(inputs[self.input..].iter().step_by(self.input_step)).for_each(|(own, read)| each(*own, *read));
+    }
+}
+
+impl PlacedWindow {
+    /// A window over spatial sizes of its rank, none of them 0.
+    pub(super) fn new(window: &Window, input: &[usize], output: &[usize]) -> Self {
+        let (rank, kernel) = (window.kernel.len(), &window.kernel);
+        let mut placed = Self {
+            begin: (0..rank).map(|axis| window.begin(axis, input[axis], output[axis])).collect(),
+            input: input.to_vec(),
+            output: output.to_vec(),
+            kernel: kernel.clone(),
+            strides: window.strides.clone(),
+            dilations: window.dilations.clone(),
+            transposed: window.is_transposed(),
+            columns: Vec::new(),
+            rows: Vec::new(),
+        };
+        placed.columns = (0..kernel[rank - 1]).map(|k| placed.run(k)).collect();
+        placed.rows = (0..placed.kernel_size() / kernel[rank - 1]).map(|k| placed.row_pairs(k)).collect();
+        placed
+    }
+
+    /// Spatial sizes of the input.
+    pub(crate) fn input(&self) -> &[usize] {
+        &self.input
+    }
+
+    /// Spatial sizes of the output.
+    pub(crate) fn output(&self) -> &[usize] {
+        &self.output
+    }
+
+    /// Number of kernel positions.
+    pub(crate) fn kernel_size(&self) -> usize {
+        self.kernel.iter().product()
+    }
+
+    /// Number of output positions.
+    pub(crate) fn positions(&self) -> usize {
+        self.output.iter().product()
+    }
+
+    /// Number of input positions.
+    pub(crate) fn area(&self) -> usize {
+        self.input.iter().product()
+    }
+
+    /// Whether every window is one position, in the order of the image.
+    pub(crate) fn is_pointwise(&self) -> bool {
+        let ones = |sizes: &[usize]| sizes.iter().all(|&size| size == 1);
+        ones(&self.kernel) && ones(&self.strides) && self.begin.iter().all(|&pad| pad == 0) && self.input == self.output
+    }
+
+    /// Input index along an axis that output index `o` reads at kernel index `k`; `None` in the padding, and where a
+    /// transposed convolution has nothing.
+    fn source(&self, axis: usize, o: usize, k: usize) -> Option<usize> {
+        let (o, k) = (signed(o), signed(k * self.dilations[axis]));
+        let stride = signed(self.strides[axis]);
+        let at = if self.transposed {
+            let scaled = o + self.begin[axis] - k;
+            (scaled % stride == 0).then_some(scaled / stride)?
+        } else {
+            o * stride + k - self.begin[axis]
+        };
+        usize::try_from(at).ok().filter(|&at| at < self.input[axis])
+    }
+
+    /// Input position that an output position reads at a kernel position, over the first `axes` axes.
+    fn source_of(&self, axes: usize, mut position: usize, mut kernel_position: usize) -> Option<usize> {
+        let (mut at, mut scale) = (0, 1);
+        for axis in (0..axes).rev() {
+            let (o, k) = (position % self.output[axis], kernel_position % self.kernel[axis]);
+            (position, kernel_position) = (position / self.output[axis], kernel_position / self.kernel[axis]);
+            at += scale * self.source(axis, o, k)?;
+            scale *= self.input[axis];
+        }
+        Some(at)
+    }
+
+    /// Input position that an output position reads at a kernel position.
+    pub(crate) fn reads(&self, position: usize, kernel_position: usize) -> Option<usize> {
+        self.source_of(self.kernel.len(), position, kernel_position)
+    }
+
+    /// Ready to add up what every kernel position reads.
+    pub(crate) fn sums(&self) -> WindowSums {
+        let last = self.kernel.len() - 1;
+        let (width, columns) = (self.output[last], self.kernel[last]);
+        let read = |k: usize| (0..width).filter_map(|o| self.source(last, o, k)).collect();
+        WindowSums {
+            width: self.input[last],
+            columns: (0..columns).map(read).collect(),
+            rows: self.rows.iter().map(|rows| rows.iter().map(|(_, from)| *from).collect()).collect(),
+        }
+    }
+
+    /// Steps between neighbours of a segment in the output and in the input.
+    fn steps(&self) -> (usize, usize) {
+        let stride = self.strides.last().copied().unwrap_or(1);
+        if self.transposed { (stride, 1) } else { (1, stride) }
+    }
+
+    fn run(&self, k: usize) -> Run {
+        let last = self.kernel.len() - 1;
+        let inside = |o: &usize| self.source(last, *o, k).is_some();
+        let output = (0..self.output[last]).find(inside).unwrap_or(0);
+        let count = (output..self.output[last]).step_by(self.steps().0).take_while(inside).count();
+        Run { output, input: self.source(last, output, k).unwrap_or(0), count }
+    }
+
+    fn row_pairs(&self, k: usize) -> Vec<(usize, usize)> {
+        let last = self.kernel.len() - 1;
+        let rows = 0..self.positions() / self.output[last];
+        rows.filter_map(|row| Some((row, self.source_of(last, row, k)?))).collect()
+    }
+
+    /// Calls `each` for all that one row of the output reads of one row of the input at one kernel position.
+    pub(crate) fn segments(&self, mut each: impl FnMut(Segment)) {
+        let last = self.kernel.len() - 1;
+        let (output_step, input_step) = self.steps();
+        for (column, run) in self.columns.iter().enumerate().filter(|(_, run)| run.count > 0) {
+            for (outer, rows) in self.rows.iter().enumerate() {
+                for &(row, from) in rows {
+                    each(Segment {
+                        kernel_position: outer * self.columns.len() + column,
+                        output: row * self.output[last] + run.output,
+                        output_step,
+                        input: from * self.input[last] + run.input,
+                        input_step,
+                        count: run.count,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Writes the windows of `channels` planes: `columns` is `[channels * kernel_size, positions]`, zero where nothing is
+    /// read.
+    pub(crate) fn gather(&self, planes: &[f32], columns: &mut [f32]) {
+        let positions = self.positions();
+        let block = self.kernel_size() * positions;
+        columns.fill(0.0);
+        for (plane, block) in planes.chunks_exact(self.area()).zip(columns.chunks_exact_mut(block)) {
+            self.segments(|own| {
+                let row = &mut block[own.kernel_position * positions..][..positions];
+                if own.output_step == 1 && own.input_step == 1 {
+                    row[own.output..own.output + own.count].copy_from_slice(&plane[own.input..own.input + own.count]);
+                } else {
+                    own.pull(row, plane, |target, read| *target = read);
+                }
+            });
+        }
+    }
+
+    /// The transpose of [`PlacedWindow::gather`]: adds windows to planes.
+    pub(crate) fn scatter(&self, columns: &[f32], planes: &mut [f32]) {
+        let positions = self.positions();
+        let block = self.kernel_size() * positions;
+        for (plane, block) in planes.chunks_exact_mut(self.area()).zip(columns.chunks_exact(block)) {
+            self.segments(|own| {
+                let row = &block[own.kernel_position * positions..][..positions];
+                own.push(row, plane, |target, more| *target += more);
+            });
+        }
+    }
+}
