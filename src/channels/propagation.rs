@@ -8,9 +8,10 @@ use super::indices::{ChannelIndex, ChannelIndices, Place, Reason};
 use super::numbers::{Call, Numbers};
 use super::ops;
 use crate::model::node::tensor_info;
-use crate::model::node::{attribute, int_attribute, ints_attribute, is_onnx, node_name};
+use crate::model::node::{attribute, is_onnx, node_name};
 use crate::model::{DataType, Model};
-pub(crate) use crate::ops::constant::{ConstantId, tensor as source_tensor};
+pub(crate) use crate::ops::constant::ConstantId;
+use crate::ops::constant::{content, named, tensor};
 use crate::proto::onnx::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 use crate::surgery::{captured, topological_order};
 
@@ -283,30 +284,18 @@ impl<'m> Propagation<'m> {
     }
 
     fn constant_node(&mut self, index: usize) {
-        let node = &self.graph.node[index];
+        let (node, id) = (&self.graph.node[index], ConstantId::Node(index));
         let Some(name) = node.output.first() else { return };
-        let mut value = Value { constant: true, ..Value::default() };
-        for attribute in &node.attribute {
-            let list = |values: Vec<f64>, integer| Numbers { array: ndarray::Array1::from(values).into_dyn(), integer };
-            value.numbers = match attribute.name() {
-                "value" => {
-                    if let Some(tensor) = &attribute.t {
-                        self.constant(name, tensor, ConstantId::Node(index));
-                        return;
-                    }
-                    None
-                }
-                "value_ints" => Some(list(attribute.ints.iter().map(|&v| v as f64).collect(), true)),
-                "value_floats" => Some(list(attribute.floats.iter().map(|&v| f64::from(v)).collect(), false)),
-                "value_int" | "value_float" => {
-                    let integer = attribute.name() == "value_int";
-                    let number = if integer { attribute.i() as f64 } else { f64::from(attribute.f()) };
-                    Some(Numbers { array: ndarray::arr0(number).into_dyn(), integer })
-                }
-                _ => None,
-            };
+        if let Some(tensor) = self.tensor(id) {
+            self.constant(name, tensor, id);
+            return;
         }
-        value.ids = value.numbers.as_ref().map(|numbers| Ids::plain(numbers.array.shape().to_vec()));
+        let mut value = Value { constant: true, ..Value::default() };
+        if let Ok(Some(data)) = content(self.model, id) {
+            value.numbers = Numbers::from_tensor(&data);
+            value.ids = is_tractable(&data.dims).then(|| Ids::plain(data.dims));
+            value.source = Some(id);
+        }
         self.values.insert(name.clone(), value);
     }
 
@@ -328,8 +317,8 @@ impl<'m> Propagation<'m> {
             opset: self.opset,
             inputs: &inputs,
             shape: first.and_then(|value| value.ids.as_ref()).map(|ids| ids.shape.as_slice()),
-            int: &|name| int_attribute(node, name),
-            ints: &|name| ints_attribute(node, name),
+            int: &|name| node.int(name),
+            ints: &|name| node.ints(name).map(<[i64]>::to_vec),
             value: attribute(node, "value")
                 .and_then(|attribute| attribute.t.as_ref())
                 .and_then(|tensor| self.model.tensor(tensor).ok())
@@ -375,10 +364,10 @@ impl<'m> Propagation<'m> {
         for body in bodies {
             let mut graph = body.clone();
             for name in &outer {
-                let stored = self.graph.initializer.iter().find(|tensor| tensor.name() == name);
+                let stored = named(self.graph, name).and_then(|id| content(self.model, id).ok()?);
                 let shape = self.values.get(name).and_then(|value| value.ids.as_ref()).map(|ids| &ids.shape);
                 match (stored, shape) {
-                    (Some(tensor), _) => graph.initializer.push(tensor.clone()),
+                    (Some(data), _) => graph.initializer.push(data.to_proto(name)),
                     (None, Some(shape)) => graph.input.push(tensor_info(name, DataType::Float as i32, Some(shape))),
                     _ => {}
                 }
@@ -411,7 +400,7 @@ impl<'m> Propagation<'m> {
 
     /// The tensor of a source.
     pub(crate) fn tensor(&self, source: ConstantId) -> Option<&'m TensorProto> {
-        source_tensor(self.graph, source)
+        tensor(self.graph, source)
     }
 }
 

@@ -2,11 +2,9 @@
 
 use ndarray::{Array2, ArrayD, Axis, IxDyn};
 
-use crate::channels::propagation::source_tensor;
 use crate::channels::{Channels, Group, Slices};
-use crate::model::node::int_attribute;
 use crate::model::{Model, ModelError, TensorData};
-use crate::ops::constant::named;
+use crate::ops::constant::{content, named};
 
 /// Scales of the batch normalisations that the pruning units pass.
 pub(super) fn scales(model: &Model, channels: &Channels, group: &Group) -> Result<Vec<Vec<f64>>, ModelError> {
@@ -14,8 +12,7 @@ pub(super) fn scales(model: &Model, channels: &Channels, group: &Group) -> Resul
     for slices in &group.parameters {
         let scale = model.graph().node[slices.node].op_type() == "BatchNormalization" && slices.input == 1;
         let Some(source) = channels.source(slices.node, slices.input).filter(|_| scale) else { continue };
-        let Some(tensor) = source_tensor(model.graph(), source) else { continue };
-        let Some(values) = model.tensor(tensor)?.to_f32() else { continue };
+        let Some(values) = content(model, source)?.and_then(|data| data.to_f32()) else { continue };
         let largest = |own: &Vec<usize>| own.iter().map(|&at| f64::from(values[at].abs())).fold(0.0, f64::max);
         found.push(slices.indices.iter().map(largest).collect());
     }
@@ -27,8 +24,7 @@ pub(super) fn matrices(model: &Model, channels: &Channels, slices: &[Slices]) ->
     let mut matrices = Vec::new();
     for slices in slices {
         let Some(source) = channels.source(slices.node, slices.input) else { continue };
-        let Some(tensor) = source_tensor(model.graph(), source) else { continue };
-        let data = model.tensor(tensor)?;
+        let Some(data) = content(model, source)? else { continue };
         let Some(values) = data.to_f32().or_else(|| dequantised(model, slices, &data)) else { continue };
         let each = slices.indices.first().map_or(0, Vec::len);
         let in_order = slices.indices.iter().enumerate().all(|(unit, own)| own[..] == [unit]);
@@ -63,10 +59,10 @@ fn dequantised(model: &Model, slices: &Slices, data: &TensorData) -> Option<Vec<
     let mut values: Vec<f32> = data.to_i64()?.into_iter().map(|value| value as f32).collect();
     let node = &model.graph().node[slices.node];
     let stored = node.input.get(1).and_then(|name| named(model.graph(), name));
-    let scales = stored.and_then(|tensor| model.tensor(tensor).ok()).and_then(|scales| scales.to_f32());
+    let scales = stored.and_then(|id| content(model, id).ok()?).and_then(|scales| scales.to_f32());
     if let Some(scales) = scales.filter(|_| node.op_type() == "DequantizeLinear") {
         // One scale for all, or one per index of the axis that the attribute names (1 by default).
-        let axis = int_attribute(node, "axis").unwrap_or(1);
+        let axis = node.int("axis").unwrap_or(1);
         let axis = usize::try_from(axis).unwrap_or(0).min(data.dims.len().saturating_sub(1));
         let inner: usize = data.dims[axis + 1..].iter().product();
         for (at, value) in values.iter_mut().enumerate() {

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use crate::model::node::{attribute, is_onnx};
-use crate::model::{DataType, Model, TensorData};
+use crate::model::{Model, ModelError, TensorData};
 use crate::proto::onnx::{GraphProto, NodeProto, TensorProto};
 use crate::surgery::{Names, add_initializer, references};
 
@@ -15,11 +15,14 @@ use crate::surgery::{Names, add_initializer, references};
 pub(crate) enum ConstantId {
     /// Index into the graph's initializers.
     Initializer(usize),
-    /// Index of a `Constant` node with a tensor `value`.
+    /// Index of a `Constant` node.
     Node(usize),
 }
 
-/// The stored tensor.
+/// Attributes of a `Constant` node that hold numbers without a tensor.
+const PLAIN: [&str; 4] = ["value_int", "value_ints", "value_float", "value_floats"];
+
+/// The stored tensor; a `Constant` node may hold its numbers without one, which [`content`] reads too.
 pub(crate) fn tensor(graph: &GraphProto, id: ConstantId) -> Option<&TensorProto> {
     match id {
         ConstantId::Initializer(index) => graph.initializer.get(index),
@@ -27,14 +30,45 @@ pub(crate) fn tensor(graph: &GraphProto, id: ConstantId) -> Option<&TensorProto>
     }
 }
 
-/// The stored tensor of one name; for many names, [`Constants`] looks each up at once.
-pub(crate) fn named<'g>(graph: &'g GraphProto, name: &str) -> Option<&'g TensorProto> {
-    let initializer = graph.initializer.iter().find(|tensor| tensor.name() == name);
-    initializer.or_else(|| {
-        let made =
-            |node: &&NodeProto| node.op_type() == "Constant" && node.output.first().is_some_and(|own| own == name);
-        attribute(graph.node.iter().find(made)?, "value")?.t.as_ref()
+/// Content of a constant, however it is stored; `None` if it is not of numbers.
+///
+/// # Errors
+///
+/// [`ModelError`] if the stored tensor cannot be read.
+pub(crate) fn content(model: &Model, id: ConstantId) -> Result<Option<TensorData>, ModelError> {
+    if let Some(stored) = tensor(model.graph(), id) {
+        return model.tensor(stored).map(Some);
+    }
+    let ConstantId::Node(index) = id else { return Ok(None) };
+    Ok(model.graph().node.get(index).and_then(plain))
+}
+
+/// Numbers that a `Constant` node holds without a tensor: a scalar or a list.
+fn plain(node: &NodeProto) -> Option<TensorData> {
+    let list = |name| attribute(node, name);
+    let found = PLAIN.iter().find_map(|name| list(name))?;
+    Some(match found.name() {
+        "value_int" => TensorData::from_i64(Vec::new(), &[found.i()]),
+        "value_ints" => TensorData::from_i64(vec![found.ints.len()], &found.ints),
+        "value_float" => TensorData::from_f32(Vec::new(), &[found.f()]),
+        _ => TensorData::from_f32(vec![found.floats.len()], &found.floats),
     })
+}
+
+/// Where the constant of one name is stored; for many names, [`Constants`] looks each up at once.
+pub(crate) fn named(graph: &GraphProto, name: &str) -> Option<ConstantId> {
+    let initializer = graph.initializer.iter().position(|tensor| tensor.name() == name);
+    initializer.map(ConstantId::Initializer).or_else(|| {
+        let made = |node: &NodeProto| holds_numbers(node) && node.output.first().is_some_and(|own| own == name);
+        graph.node.iter().position(made).map(ConstantId::Node)
+    })
+}
+
+/// Whether this is a `Constant` node of numbers, not of texts and not sparse.
+fn holds_numbers(node: &NodeProto) -> bool {
+    let tensor = || attribute(node, "value").is_some_and(|own| own.t.is_some());
+    let plain = || PLAIN.iter().any(|name| attribute(node, name).is_some());
+    node.op_type() == "Constant" && is_onnx(node) && (tensor() || plain())
 }
 
 /// The constants of a graph by the name of their value.
@@ -48,9 +82,8 @@ impl Constants {
     /// All constants of the main graph.
     pub(crate) fn of(graph: &GraphProto) -> Self {
         let mut ids = HashMap::new();
-        for (index, node) in graph.node.iter().enumerate().filter(|(_, node)| node.op_type() == "Constant") {
-            let stored = is_onnx(node) && attribute(node, "value").is_some_and(|own| own.t.is_some());
-            if let Some(name) = node.output.first().filter(|_| stored) {
+        for (index, node) in graph.node.iter().enumerate().filter(|(_, node)| holds_numbers(node)) {
+            if let Some(name) = node.output.first() {
                 ids.insert(name.clone(), ConstantId::Node(index));
             }
         }
@@ -77,7 +110,7 @@ impl Constants {
 
     /// Content of the constant of that name.
     pub(crate) fn data(&self, model: &Model, name: &str) -> Option<TensorData> {
-        model.tensor(tensor(model.graph(), self.find(name)?)?).ok()
+        content(model, self.find(name)?).ok()?
     }
 
     /// Numbers of the constant of that name, if it is of a floating-point type.
@@ -86,24 +119,33 @@ impl Constants {
     }
 }
 
-/// Stores other content in place of a constant.
+/// Stores other content in place of a constant; name, documentation and metadata of the tensor stay.
 pub(crate) fn put(model: &mut Model, id: ConstantId, data: &TensorData) {
     let graph = model.graph_mut();
     let place = match id {
         ConstantId::Initializer(index) => graph.initializer.get_mut(index),
-        ConstantId::Node(index) => graph
-            .node
-            .get_mut(index)
-            .and_then(|node| node.attribute.iter_mut().find(|own| own.name() == "value")?.t.as_mut()),
+        ConstantId::Node(index) => graph.node.get_mut(index).map(value_tensor),
     };
     if let Some(place) = place {
-        *place = data.to_proto(place.name.as_deref().unwrap_or_default());
+        let old = std::mem::take(place);
+        let new = data.to_proto(old.name.as_deref().unwrap_or_default());
+        *place = TensorProto { name: old.name, doc_string: old.doc_string, metadata_props: old.metadata_props, ..new };
     }
+}
+
+/// The tensor of a `Constant` node; numbers that it holds otherwise make room for it.
+fn value_tensor(node: &mut NodeProto) -> &mut TensorProto {
+    if attribute(node, "value").is_none() {
+        node.attribute.retain(|own| !PLAIN.contains(&own.name()));
+        node.set("value", TensorData::from_f32(vec![0], &[]));
+    }
+    let at = node.attribute.iter().position(|own| own.name() == "value").unwrap_or_default();
+    node.attribute[at].t.get_or_insert_default()
 }
 
 /// Stores other numbers in place of a constant, in its element type; false if it is not found or of another size or kind.
 pub(crate) fn put_floats(model: &mut Model, id: ConstantId, values: &[f32]) -> bool {
-    let Some(old) = tensor(model.graph(), id).and_then(|stored| model.tensor(stored).ok()) else { return false };
+    let Ok(Some(old)) = content(model, id) else { return false };
     let Some(data) = old.with_f32(values) else { return false };
     put(model, id, &data);
     true
@@ -112,7 +154,7 @@ pub(crate) fn put_floats(model: &mut Model, id: ConstantId, values: &[f32]) -> b
 /// Adds to the numbers of a constant; false if it is not found or of another size or kind.
 #[allow(clippy::cast_possible_truncation, reason = "biases are stored in single precision")]
 pub(crate) fn add_floats<T: Copy + Into<f64>>(model: &mut Model, id: ConstantId, more: &[T]) -> bool {
-    let Some(old) = tensor(model.graph(), id).and_then(|stored| model.tensor(stored).ok()) else { return false };
+    let Ok(Some(old)) = content(model, id) else { return false };
     let Some(values) = old.to_f32().filter(|values| values.len() == more.len()) else { return false };
     let sum = values.iter().zip(more).map(|(value, more)| (f64::from(*value) + (*more).into()) as f32);
     let sum: Vec<f32> = sum.collect();
@@ -121,8 +163,7 @@ pub(crate) fn add_floats<T: Copy + Into<f64>>(model: &mut Model, id: ConstantId,
 
 /// Gives a node the bias `[O]` at input 2 that it lacks, in the element type of its weight.
 pub(crate) fn add_bias(model: &mut Model, node: usize, weight: ConstantId, bias: &[f32]) {
-    let stored = tensor(model.graph(), weight);
-    let like = stored.and_then(|weight| DataType::try_from(weight.data_type()).ok());
+    let like = content(model, weight).ok().flatten().map(|weight| weight.dtype);
     let name = model.graph().node[node].input.get(1).cloned().unwrap_or_default();
     let name = Names::of(model.graph()).fresh(&format!("{name}_bias"));
     let plain = TensorData::from_f32(vec![bias.len()], bias);
@@ -169,8 +210,9 @@ mod tests {
         assert_eq!(constants.read_once("c"), Some(ConstantId::Node(0)));
         assert_eq!((constants.find("w"), constants.read_once("w")), (Some(ConstantId::Initializer(0)), None));
         assert_eq!(constants.find("x"), None);
-        for (name, dims) in [("c", vec![2]), ("w", vec![1])] {
-            assert_eq!(named(model.graph(), name).unwrap().dims, dims);
+        for (name, dims) in [("c", vec![2_usize]), ("w", vec![1])] {
+            let id = named(model.graph(), name).unwrap();
+            assert_eq!(content(&model, id).unwrap().unwrap().dims, dims);
         }
         assert!(named(model.graph(), "y").is_none());
         for (name, more) in [("c", vec![0.5, 1.5]), ("w", vec![-1.0])] {
@@ -180,5 +222,26 @@ mod tests {
         assert_eq!(constants.floats(&model, "w"), Some(vec![2.0]));
         assert!(!add_floats(&mut model, ConstantId::Node(0), &[1.0]));
         assert!(!put_floats(&mut model, ConstantId::Initializer(7), &[1.0]));
+    }
+
+    #[test]
+    fn numbers_without_a_tensor_are_constants_too() {
+        let mut graph = GraphProto::default();
+        let node = |name: &str, node: NodeProto| NodeProto { output: vec![name.into()], ..node };
+        graph.node.push(node("list", NodeProto::new("Constant").attr("value_floats", vec![1.0_f32, 2.0])));
+        graph.node.push(node("scalar", NodeProto::new("Constant").attr("value_int", 3_i64)));
+        graph.node.push(node("text", NodeProto::new("Constant").attr("value_string", "no")));
+        graph.node.push(node("other", NodeProto::new("Constant").of_domain("own").attr("value_int", 3_i64)));
+        let mut model = Model::from_proto(ModelProto { graph: Some(graph), ..ModelProto::default() });
+        let constants = Constants::of(model.graph());
+        assert_eq!(constants.data(&model, "list").unwrap().dims, [2]);
+        assert!(constants.data(&model, "scalar").unwrap().dims.is_empty());
+        assert_eq!(constants.data(&model, "scalar").unwrap().to_i64(), Some(vec![3]));
+        for name in ["text", "other"] {
+            assert!(constants.find(name).is_none() && named(model.graph(), name).is_none(), "{name}");
+        }
+        assert!(add_floats(&mut model, ConstantId::Node(0), &[0.5, 0.5]));
+        assert_eq!(Constants::of(model.graph()).floats(&model, "list"), Some(vec![1.5, 2.5]));
+        assert_eq!(model.graph().node[0].attribute.len(), 1);
     }
 }

@@ -9,9 +9,9 @@ use super::InputPlace;
 use super::RewriteError;
 use super::added::Added;
 use crate::channels::{AnalyseOptions, Channels, small_values};
-use crate::model::node::{attribute, node_name};
+use crate::model::node::node_name;
 use crate::model::{DataType, Model, TensorData};
-use crate::ops::constant::named;
+use crate::ops::constant::{content, named};
 use crate::proto::onnx::NodeProto;
 use crate::surgery::{Names, add_initializer, references};
 
@@ -158,13 +158,7 @@ fn force(
 
 /// The tensor behind a name, if it is stored rather than computed.
 fn stored(model: &Model, name: &str) -> Option<TensorData> {
-    if let Some(tensor) = named(model.graph(), name) {
-        return model.tensor(tensor).ok();
-    }
-    let made = |node: &&NodeProto| node.op_type() == "Constant" && node.output.iter().any(|output| output == name);
-    let node = model.graph().node.iter().find(made)?;
-    let ints = &attribute(node, "value_ints")?.ints;
-    Some(TensorData::from_i64(vec![ints.len()], ints))
+    content(model, named(model.graph(), name)?).ok()?
 }
 
 /// Whole numbers in the type of `old`.

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::RewriteError;
 use crate::channels::indices::{Place, Role};
-use crate::channels::propagation::{ConstantId, Use, source_tensor};
+use crate::channels::propagation::{ConstantId, Use};
 use crate::channels::{Channels, Cut};
 use crate::model::{Model, TensorData};
-use crate::proto::onnx::GraphProto;
+use crate::ops::constant::{content, put};
 use crate::surgery::{Names, add_initializer, references};
 
 /// What one use wants of its tensor: per axis the indices to keep (slice) or to zero (mask); `None`: all or nothing.
@@ -91,9 +91,9 @@ fn replace(
     }
     let counts = references(model.graph());
     for (source, wishes) in by_source {
-        let Some(tensor) = source_tensor(model.graph(), source) else { continue };
+        let Some(old) = content(model, source)? else { continue };
         let name = match source {
-            ConstantId::Initializer(_) => tensor.name().to_owned(),
+            ConstantId::Initializer(index) => model.graph().initializer[index].name().to_owned(),
             ConstantId::Node(index) => model.graph().node[index].output[0].clone(),
         };
         let readers = counts.get(&name).copied().unwrap_or(0);
@@ -102,7 +102,7 @@ fn replace(
             if wanted.iter().all(Option::is_none) {
                 continue;
             }
-            let mut data = model.tensor(tensor)?;
+            let mut data = old.clone();
             for (axis, indices) in wanted.iter().enumerate().filter_map(|(a, i)| Some((a, i.as_ref()?))) {
                 let changed = change(&data, axis, indices);
                 data = changed.ok_or_else(|| crate::model::ModelError::Tensor {
@@ -111,7 +111,7 @@ fn replace(
                 })?;
             }
             if wishes.len() == 1 && readers_here.len() == readers {
-                store(result.graph_mut(), source, &data);
+                put(result, source, &data);
                 continue;
             }
             // Tensors of zeros were merged by the exporter; their slices are equal again.
@@ -130,21 +130,4 @@ fn replace(
         }
     }
     Ok(())
-}
-
-/// Replaces a stored tensor where it stands, keeping its name, doc string and metadata.
-fn store(graph: &mut GraphProto, source: ConstantId, data: &TensorData) {
-    let tensor = match source {
-        ConstantId::Initializer(index) => graph.initializer.get_mut(index),
-        ConstantId::Node(index) => graph.node.get_mut(index).and_then(|node| {
-            node.attribute.iter_mut().find(|attribute| attribute.name() == "value").and_then(|value| value.t.as_mut())
-        }),
-    };
-    if let Some(tensor) = tensor {
-        let new = data.to_proto(tensor.name());
-        let old = std::mem::replace(tensor, new);
-        tensor.name = old.name;
-        tensor.doc_string = old.doc_string;
-        tensor.metadata_props = old.metadata_props;
-    }
 }

@@ -9,7 +9,7 @@ use crate::channels::Channels;
 use crate::engine::{Blocked, ChannelBlock, NodeTime};
 use crate::model::Model;
 use crate::model::node::node_name;
-use crate::ops::constant::named;
+use crate::ops::constant::{named, tensor};
 
 /// A model, its analysis (for shapes and multiply-accumulates) and what the engine measured.
 #[derive(Debug, Clone, Copy)]
@@ -83,8 +83,8 @@ fn work(own: &Measured<'_>, at: usize, macs: u64) -> LayerCost {
         Some(shape.iter().product::<usize>() as u64)
     };
     let weight = |name: &String| {
-        let tensor = named(own.model.graph(), name)?;
-        tensor.dims.iter().map(|&dim| u64::try_from(dim).ok()).product::<Option<u64>>()
+        let stored = tensor(own.model.graph(), named(own.model.graph(), name)?)?;
+        stored.dims.iter().map(|&dim| u64::try_from(dim).ok()).product::<Option<u64>>()
     };
     let values = node.input.iter().chain(&node.output).filter(|name| !name.is_empty());
     let bytes: u64 = values

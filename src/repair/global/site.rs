@@ -6,7 +6,6 @@ use ndarray::ArrayD;
 
 use crate::engine::Tensor;
 use crate::model::TensorData;
-use crate::model::node::{float_attribute, int_attribute, ints_attribute, text_attribute};
 use crate::proto::onnx::NodeProto;
 
 /// Stored tensors and values that the graph computes without the images, by name.
@@ -91,18 +90,18 @@ impl<'a> Site<'a> {
     }
 
     pub(super) fn int(&self, name: &str) -> Option<i64> {
-        int_attribute(self.node, name)
+        self.node.int(name)
     }
 
     pub(super) fn ints(&self, name: &str) -> Option<Vec<i64>> {
-        ints_attribute(self.node, name)
+        self.node.ints(name).map(<[i64]>::to_vec)
     }
 
     pub(super) fn float(&self, name: &str) -> Option<f32> {
-        float_attribute(self.node, name)
+        self.node.float(name)
     }
 
     pub(super) fn text(&self, name: &str) -> Option<&'a str> {
-        text_attribute(self.node, name)
+        self.node.text(name)
     }
 }

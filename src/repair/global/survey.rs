@@ -7,7 +7,7 @@ use ndarray::ArrayD;
 use super::site::Constants;
 use crate::engine::{CompileOptions, Engine, Tensor};
 use crate::model::Model;
-use crate::ops::constant::{self, tensor};
+use crate::ops::constant::{self, content};
 use crate::proto::onnx::NodeProto;
 use crate::repair::RepairError;
 use crate::surgery::{captured, topological_order};
@@ -46,8 +46,8 @@ pub(super) fn survey(
     for &index in &order {
         let node = &graph.node[index];
         if let Some(own) = node.output.first().and_then(|name| stored.find(name)) {
-            if let Some(own) = tensor(graph, own) {
-                constants.add_stored(&node.output[0], &model.tensor(own)?);
+            if let Some(data) = content(model, own)? {
+                constants.add_stored(&node.output[0], &data);
             }
             continue;
         }

@@ -1,6 +1,6 @@
 //! New weights for the consumers of what was cut.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use faer::linalg::matmul::matmul;
 use faer::linalg::solvers::Solve as _;
@@ -15,6 +15,7 @@ use crate::model::node::node_name;
 use crate::model::{Model, ModelError};
 use crate::ops::constant::{ConstantId, Constants, add_bias, add_floats, put_floats};
 use crate::ops::linear::{Bias, MatrixLayout, WEIGHT};
+use crate::proto::onnx::NodeProto;
 
 /// Ridge relative to the mean variance of the kept channels.
 const RIDGE: f64 = 1e-3;
@@ -62,6 +63,7 @@ pub fn refit(
     // A consumer of a concatenation has an input per group; it is refitted once, over all of them.
     let consumers: BTreeMap<usize, &ConsumerInput> =
         channels.groups.iter().flat_map(|group| &group.consumer_inputs).map(|input| (input.node, input)).collect();
+    let places = Places::of(sliced);
     for (&node, input) in &consumers {
         let Some(ids) = channels.value_ids(&input.value) else { continue };
         let kept = channels.kept(cut, ids, input.axis);
@@ -73,7 +75,9 @@ pub fn refit(
                 let ids = channels.use_ids(node, input.weight.0);
                 let outputs = ids.map(|ids| channels.kept(cut, ids, weight.output_axis)).unwrap_or_default();
                 let removed = (0..input.size).filter(|c| kept.binary_search(c).is_err()).collect();
-                Reader { input, weight, read, outputs, kept: &kept, removed }.refit(model, sliced, compensation)
+                let reader = Reader { weight, read, outputs, kept: &kept, removed };
+                let target = places.find(sliced, &model.graph().node[node], &reader.weight);
+                target.map_or(Method::None, |target| reader.refit(&target, sliced, compensation))
             }
             _ => Method::None,
         };
@@ -84,7 +88,6 @@ pub fn refit(
 
 /// One consumer and what is left of the channels that it reads.
 struct Reader<'a> {
-    input: &'a ConsumerInput,
     weight: Weight,
     read: &'a Consumer,
     /// Outputs and channels that are left, and channels that are not.
@@ -116,8 +119,7 @@ fn regression(pairs: &Pairs, kept: &[usize], cut: &[usize]) -> Option<Mat<f64>> 
 
 impl Reader<'_> {
     /// Solves, and writes into the sliced model.
-    fn refit(&self, model: &Model, sliced: &mut Model, compensation: Compensation) -> Method {
-        let Some(target) = Target::find(model, sliced, self) else { return Method::None };
+    fn refit(&self, target: &Target, sliced: &mut Model, compensation: Compensation) -> Method {
         let products = matches!(compensation, Compensation::Local | Compensation::Sequential);
         let pairs = self.read.pairs.as_ref().filter(|_| products);
         let blend = pairs.and_then(|pairs| regression(pairs, self.kept, &self.removed));
@@ -202,17 +204,29 @@ struct Target {
     bias: Bias,
 }
 
-impl Target {
-    /// `None` if a weight is shared or computed.
-    fn find(model: &Model, sliced: &Model, reader: &Reader<'_>) -> Option<Self> {
-        let name = model.graph().node[reader.input.node].output.first()?;
+/// Nodes of the sliced model by their first output, and where its constants are stored.
+struct Places {
+    nodes: HashMap<String, usize>,
+    constants: Constants,
+}
+
+impl Places {
+    fn of(sliced: &Model) -> Self {
         let graph = sliced.graph();
-        let node = graph.node.iter().position(|node| node.output.first() == Some(name))?;
-        let constants = Constants::of(graph);
-        let weight = constants.read_once(graph.node[node].input.get(WEIGHT)?)?;
-        Some(Self { node, weight, bias: reader.weight.map.bias(&graph.node[node], &constants) })
+        let first = |(at, node): (usize, &NodeProto)| Some((node.output.first()?.clone(), at));
+        Self { nodes: graph.node.iter().enumerate().filter_map(first).collect(), constants: Constants::of(graph) }
     }
 
+    /// Where the weight and the bias of a consumer are; `None` if its weight is shared or computed.
+    fn find(&self, sliced: &Model, consumer: &NodeProto, weight: &Weight) -> Option<Target> {
+        let node = *self.nodes.get(consumer.output.first()?)?;
+        let own = &sliced.graph().node[node];
+        let stored = self.constants.read_once(own.input.get(WEIGHT)?)?;
+        Some(Target { node, weight: stored, bias: weight.map.bias(own, &self.constants) })
+    }
+}
+
+impl Target {
     fn store(&self, sliced: &mut Model, new: &[f32], shift: &[f32], method: Method) -> Method {
         let changed = method != Method::Bias;
         let biased = shift.iter().all(|own| own.is_finite()) && self.shift(sliced, shift);

@@ -3,7 +3,7 @@
 use super::{Consumer, Moments};
 use crate::channels::{Channels, ConsumerInput};
 use crate::model::{Model, ModelError};
-use crate::ops::constant::tensor;
+use crate::ops::constant::content;
 use crate::ops::linear::{LinearMap, WEIGHT};
 use crate::score::Regression;
 use crate::statistics::{Centring, ClassGram};
@@ -28,8 +28,8 @@ impl Weight {
     ) -> Result<Option<Self>, ModelError> {
         let node = &model.graph().node[input.node];
         let source = channels.source(input.node, input.weight.0).filter(|_| input.weight.0 == WEIGHT);
-        let Some(stored) = source.and_then(|source| tensor(model.graph(), source)) else { return Ok(None) };
-        let data = model.tensor(stored)?;
+        let Some(source) = source else { return Ok(None) };
+        let Some(data) = content(model, source)? else { return Ok(None) };
         let map = LinearMap::of(node, &data.dims);
         let Some(map) = map.filter(|map| map.layout.groups == 1 && node.op_type() != "ConvTranspose") else {
             return Ok(None);

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use super::chain::{Chain, Readers};
 use crate::model::Model;
 use crate::model::node::node_name;
-use crate::ops::constant::{ConstantId, Constants, tensor};
+use crate::ops::constant::{ConstantId, Constants, content, tensor};
 use crate::ops::linear::{Bias, LinearMap, WEIGHT};
 use crate::surgery::{captured, topological_order};
 
@@ -77,8 +77,11 @@ fn touched(dense: &Model, pruned: &Model) -> HashSet<String> {
     let old = Constants::of(dense.graph());
     let graph = pruned.graph();
     let same = |name: &str, id| {
-        let before = old.find(name).and_then(|id| tensor(dense.graph(), id));
-        before.is_some() && before == tensor(graph, id)
+        let Some(before) = old.find(name) else { return false };
+        match (tensor(dense.graph(), before), tensor(graph, id)) {
+            (Some(before), Some(after)) => before == after,
+            _ => content(dense, before).ok() == content(pruned, id).ok(),
+        }
     };
     let constants = Constants::of(graph);
     let mut touched: HashSet<String> =

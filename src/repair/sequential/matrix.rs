@@ -5,7 +5,7 @@ use faer::Mat;
 use super::fit::Solution;
 use super::layers::Layer;
 use crate::model::Model;
-use crate::ops::constant::{add_bias, add_floats, put_floats, tensor};
+use crate::ops::constant::{add_bias, add_floats, content, put_floats};
 use crate::ops::linear::{Bias, MatrixLayout};
 
 /// Scales below this share of the largest are no scales to divide by.
@@ -28,7 +28,7 @@ pub(super) struct Matrix {
 impl Matrix {
     /// `None` if a tensor cannot be read or does not have the expected size.
     pub(super) fn of(model: &Model, layer: &Layer) -> Option<Self> {
-        let stored = |id| model.tensor(tensor(model.graph(), id)?).ok()?.to_f32();
+        let stored = |id| content(model, id).ok()??.to_f32();
         let (layout, values) = (layer.map.layout, stored(layer.weight)?);
         let outputs = layout.outputs;
         let own_bias = match layer.bias {
