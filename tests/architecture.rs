@@ -1,4 +1,5 @@
-//! The code keeps to ARCHITECTURE.md: a room uses only rooms before it, and no file outgrows a page or two.
+//! The code keeps to ARCHITECTURE.md: a room uses only rooms before it, no file outgrows a page or two, and signatures
+//! say what they take.
 #![allow(
     missing_docs,
     clippy::pedantic,
@@ -6,6 +7,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
+    clippy::string_slice,
     reason = "a test binary"
 )]
 
@@ -106,4 +108,102 @@ fn no_file_is_too_long() {
         }
     }
     assert!(long.is_empty(), "{}", long.join("\n"));
+}
+
+/// Parameters of a function at most, the receiver left out.
+const MOST_PARAMETERS: usize = 6;
+
+/// Name and parameter list of every function of a file, code of tests included.
+fn signatures(text: &str) -> Vec<(String, String)> {
+    let code: String = text.lines().map(|line| line.split("//").next().unwrap_or("")).collect::<Vec<_>>().join("\n");
+    let mut found = Vec::new();
+    for (at, _) in code.match_indices("fn ") {
+        if at > 0 && code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_') {
+            continue;
+        }
+        let rest = &code[at + 3..];
+        let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+        let after = &rest[name.len()..];
+        // Generic parameters may hold parentheses: the list begins at the first one outside of angle brackets.
+        let (mut angle, mut open) = (0i32, None);
+        for (at, own) in after.char_indices() {
+            match own {
+                '<' => angle += 1,
+                '>' if !after[..at].ends_with('-') => angle -= 1,
+                '(' if angle == 0 => {
+                    open = Some(at);
+                    break;
+                }
+                '{' | ';' => break,
+                _ => {}
+            }
+        }
+        let Some(open) = open.filter(|_| !name.is_empty()) else { continue };
+        let mut depth = 0i32;
+        let end = after[open..].char_indices().find(|(_, own)| {
+            depth += i32::from(*own == '(') - i32::from(*own == ')');
+            depth == 0
+        });
+        let list = &after[open + 1..open + end.unwrap().0];
+        found.push((name, list.to_owned()));
+    }
+    found
+}
+
+/// The parts of a list that commas outside of brackets divide.
+fn divided(list: &str) -> Vec<String> {
+    let (mut depth, mut parts) = (0i32, vec![String::new()]);
+    for (at, own) in list.char_indices() {
+        depth += i32::from("([{<".contains(own));
+        depth -= i32::from(")]}".contains(own) || own == '>' && !list[..at].ends_with(['-', '=']));
+        if own == ',' && depth == 0 {
+            parts.push(String::new());
+        } else {
+            parts.last_mut().unwrap().push(own);
+        }
+    }
+    parts
+        .into_iter()
+        .map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "))
+        .filter(|p| !p.is_empty())
+        .collect()
+}
+
+/// What is wrong with the parameters of a function.
+fn faults(list: &str) -> Option<String> {
+    let parameters: Vec<String> = divided(list).into_iter().filter(|own| !own.trim_end().ends_with("self")).collect();
+    if parameters.len() > MOST_PARAMETERS {
+        return Some(format!("{} parameters", parameters.len()));
+    }
+    // A name for a pair as a whole does not name its parts; a pattern `(a, b): (A, B)` does.
+    let unnamed = |own: &&String| {
+        let Some((name, kind)) = own.split_once(": ") else { return false };
+        let kind = kind.trim_start_matches('&').trim_start_matches("mut ").trim();
+        !name.starts_with('(')
+            && !name.starts_with("&(")
+            && kind.starts_with('(')
+            && divided(&kind[1..kind.len() - 1]).len() > 1
+    };
+    parameters.iter().find(unnamed).map(|own| format!("`{own}`"))
+}
+
+#[test]
+fn signatures_say_what_they_take() {
+    let mut wrong = Vec::new();
+    for path in sources(&root().join("src")) {
+        for (name, list) in signatures(&std::fs::read_to_string(&path).unwrap()) {
+            wrong.extend(faults(&list).map(|why| format!("{}: {name}: {why}", path.display())));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn signatures_are_found_however_they_are_written() {
+    let text = "fn a(x: u8) {}\npub fn b<T: Fn(u8) -> u8>(\n    &self, // (\n    y: (u8, u8),\n) -> u8 {}\nfn c((a, b): (u8, u8), f: &dyn Fn(u8, u8) -> u8, g: fn(u8)) {}\n\
+                fn d(&mut self, a: A, b: B, c: C, d: D, e: E, f: HashMap<A, (B, C)>) {}\nfn e(a: A, b: B, c: C, d: D, e: E, f: F, g: G) {}";
+    let found: Vec<_> = signatures(text).into_iter().map(|(name, list)| (name, faults(&list))).collect();
+    let expected = [("a", None), ("b", Some("`y: (u8, u8)`")), ("c", None), ("d", None), ("e", Some("7 parameters"))];
+    let expected: Vec<_> = expected.map(|(name, why)| (name.to_owned(), why.map(str::to_owned))).into();
+    assert_eq!(found, expected);
 }

@@ -7,7 +7,6 @@ use super::propagation::{
     ConstantId, Contraction, Dim, MacTerm, Propagation, Protect, Restriction, Use, Value, distinct, operator_reason,
 };
 use crate::model::axes::resolve_axis;
-use crate::model::node::{int_attribute, ints_attribute, text_attribute};
 use crate::model::{DataType, TensorData};
 use crate::proto::onnx::{NodeProto, TensorProto};
 
@@ -32,15 +31,15 @@ impl RuleContext<'_, '_> {
     }
 
     pub(crate) fn int(&self, name: &str, default: i64) -> i64 {
-        int_attribute(self.node, name).unwrap_or(default)
+        self.node.int(name).unwrap_or(default)
     }
 
     pub(crate) fn ints(&self, name: &str) -> Option<Vec<i64>> {
-        ints_attribute(self.node, name)
+        self.node.ints(name).map(<[i64]>::to_vec)
     }
 
     pub(crate) fn text(&self, name: &str) -> Option<String> {
-        text_attribute(self.node, name).map(str::to_owned)
+        self.node.text(name).map(str::to_owned)
     }
 
     /// Whether the optional input is there.

@@ -20,26 +20,6 @@ pub(crate) fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a Attri
     node.attribute.iter().find(|attribute| attribute.name() == name)
 }
 
-/// The value of an integer attribute.
-pub(crate) fn int_attribute(node: &NodeProto, name: &str) -> Option<i64> {
-    attribute(node, name).and_then(|attribute| attribute.i)
-}
-
-/// The values of a list of integers.
-pub(crate) fn ints_attribute(node: &NodeProto, name: &str) -> Option<Vec<i64>> {
-    attribute(node, name).map(|attribute| attribute.ints.clone())
-}
-
-/// The value of a number attribute.
-pub(crate) fn float_attribute(node: &NodeProto, name: &str) -> Option<f32> {
-    attribute(node, name).and_then(|attribute| attribute.f)
-}
-
-/// The text of a string attribute; `None` if it is absent or not UTF-8.
-pub(crate) fn text_attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a str> {
-    attribute(node, name).and_then(|attribute| std::str::from_utf8(attribute.s.as_ref()?).ok())
-}
-
 /// What a file declares of a tensor: its element type, and its shape where that is known.
 pub(crate) fn tensor_info(name: &str, elem_type: i32, shape: Option<&[usize]>) -> ValueInfoProto {
     use crate::proto::onnx::{TensorShapeProto, TypeProto, tensor_shape_proto, type_proto};

@@ -5,7 +5,6 @@
 
 use super::constant::{ConstantId, Constants};
 use super::window::Window;
-use crate::model::node::{float_attribute, int_attribute};
 use crate::proto::onnx::NodeProto;
 
 /// How a weight is a matrix `[O / groups, d]` for every group: `O` outputs, each with `d` columns (channels of its group
@@ -103,7 +102,7 @@ pub(crate) const BIAS: usize = 2;
 impl LinearMap {
     /// The node with a weight of shape `dims`; `None` if it is no such product.
     pub(crate) fn of(node: &NodeProto, dims: &[usize]) -> Option<Self> {
-        let factor = |name: &str| float_attribute(node, name).unwrap_or(1.0);
+        let factor = |name: &str| node.float(name).unwrap_or(1.0);
         let layout = MatrixLayout::of(node, dims)?;
         let (alpha, beta) = if node.op_type() == "Gemm" { (factor("alpha"), factor("beta")) } else { (1.0, 1.0) };
         let window = match node.op_type() {
@@ -130,8 +129,8 @@ impl LinearMap {
 
 impl MatrixLayout {
     fn of(node: &NodeProto, dims: &[usize]) -> Option<Self> {
-        let flag = |name: &str| int_attribute(node, name).unwrap_or(0) != 0;
-        let groups = || usize::try_from(int_attribute(node, "group").unwrap_or(1)).ok().filter(|&groups| groups > 0);
+        let flag = |name: &str| node.int(name).unwrap_or(0) != 0;
+        let groups = || usize::try_from(node.int("group").unwrap_or(1)).ok().filter(|&groups| groups > 0);
         let plain = |outputs, columns, order| Self { groups: 1, outputs, columns, kernel_size: 1, order };
         let layout = match (node.op_type(), dims) {
             ("Conv", &[outputs, channels, ref kernel @ ..]) if !kernel.is_empty() => {

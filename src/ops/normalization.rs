@@ -2,7 +2,6 @@
 //!
 //! <https://onnx.ai/onnx/operators/onnx__BatchNormalization.html> (1, 6, 7, 9, 14, 15): `epsilon` 1e-5, `training_mode` 0.
 
-use crate::model::node::{float_attribute, int_attribute};
 use crate::proto::onnx::NodeProto;
 
 /// `gamma (x - mean) / deviation + beta` is `scale x + shift`.
@@ -24,14 +23,11 @@ impl Statistics {
     /// each other, or the node learns them.
     pub(crate) fn of(node: &NodeProto, constant: impl Fn(usize) -> Option<Vec<f32>>) -> Option<Self> {
         let outputs = node.output.iter().filter(|name| !name.is_empty()).count();
-        if node.op_type() != "BatchNormalization"
-            || int_attribute(node, "training_mode").unwrap_or(0) != 0
-            || outputs != 1
-        {
+        if node.op_type() != "BatchNormalization" || node.int("training_mode").unwrap_or(0) != 0 || outputs != 1 {
             return None;
         }
         let (mean, variance) = (constant(MEAN)?, constant(VARIANCE)?);
-        let epsilon = f64::from(float_attribute(node, "epsilon").unwrap_or(1e-5));
+        let epsilon = f64::from(node.float("epsilon").unwrap_or(1e-5));
         let deviation: Vec<f64> = variance.iter().map(|own| (f64::from(*own) + epsilon).sqrt()).collect();
         let usable = mean.len() == deviation.len() && deviation.iter().all(|own| own.is_finite() && *own > 0.0);
         usable.then(|| Self { mean: mean.into_iter().map(f64::from).collect(), deviation })

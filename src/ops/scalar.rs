@@ -2,7 +2,6 @@
 //!
 //! <https://onnx.ai/onnx/operators/index.html>; the defaults of attributes are the specification's.
 
-use crate::model::node::{float_attribute, text_attribute};
 use crate::proto::onnx::NodeProto;
 
 /// A function of one number.
@@ -55,7 +54,7 @@ impl Function {
     /// The function of a node; `constant` gives the number of a scalar input. `None` if the operator is none of these, or
     /// a parameter is not constant.
     pub(crate) fn of(node: &NodeProto, constant: impl Fn(usize) -> Option<f32>) -> Option<Self> {
-        let float = |name: &str, default: f32| float_attribute(node, name).unwrap_or(default);
+        let float = |name: &str, default: f32| node.float(name).unwrap_or(default);
         // Bounds of `Clip` are attributes before opset 11 and inputs since.
         let bound = |attribute: &str, input: usize, default: f32| match node.input.get(input).filter(|n| !n.is_empty())
         {
@@ -78,7 +77,7 @@ impl Function {
             "Neg" => Self::Scale(-1.0),
             "Mish" => Self::Mish,
             "Erf" => Self::Erf,
-            "Gelu" => match text_attribute(node, "approximate") {
+            "Gelu" => match node.text("approximate") {
                 Some("tanh") => Self::GeluTanh,
                 _ => Self::Gelu,
             },

@@ -9,7 +9,6 @@ mod placed;
 pub(crate) use placed::PlacedWindow;
 
 use crate::model::axes::sizes;
-use crate::model::node::{int_attribute, ints_attribute, text_attribute};
 use crate::proto::onnx::NodeProto;
 
 /// Largest kernel, stride, dilation or padding that is followed: larger ones fit no tensor, and arithmetic on smaller ones
@@ -54,8 +53,9 @@ impl Window {
     /// Reads the attributes of a convolution, a transposed convolution or a pool; `kernel` is the spatial shape of the
     /// weight where there is one, `kernel_shape` otherwise.
     pub(crate) fn of(node: &NodeProto, kernel: Option<&[usize]>) -> Result<Self, Unfit> {
-        let listed =
-            |name: &str| ints_attribute(node, name).map(|values| sizes(&values).ok_or("a negative size")).transpose();
+        let listed = |name: &str| {
+            node.ints(name).map(<[i64]>::to_vec).map(|values| sizes(&values).ok_or("a negative size")).transpose()
+        };
         let kernel = match kernel {
             Some(kernel) => kernel.to_vec(),
             None => listed("kernel_shape")?.ok_or("kernel_shape is missing")?,
@@ -63,7 +63,7 @@ impl Window {
         let rank = kernel.len();
         let strides = listed("strides")?.unwrap_or_else(|| vec![1; rank]);
         let dilations = listed("dilations")?.unwrap_or_else(|| vec![1; rank]);
-        let pads = ints_attribute(node, "pads").unwrap_or_else(|| vec![0; 2 * rank]);
+        let pads = node.ints("pads").map_or_else(|| vec![0; 2 * rank], <[i64]>::to_vec);
         let small = |sizes: &[usize]| sizes.iter().all(|&size| size <= LARGEST);
         if ![&kernel, &strides, &dilations].into_iter().all(|sizes| small(sizes))
             || pads.iter().any(|pad| pad.unsigned_abs() > LARGEST as u64)
@@ -73,7 +73,7 @@ impl Window {
         if strides.len() != rank || dilations.len() != rank || pads.len() != 2 * rank || strides.contains(&0) {
             return Err("its window attributes do not fit its rank");
         }
-        let padding = match text_attribute(node, "auto_pad") {
+        let padding = match node.text("auto_pad") {
             Some("VALID") => Padding::Valid,
             Some("SAME_UPPER") => Padding::SameUpper,
             Some("SAME_LOWER") => Padding::SameLower,
@@ -83,7 +83,7 @@ impl Window {
             "ConvTranspose" => Some(Transposed::of(node)?),
             _ => None,
         };
-        let ceil = int_attribute(node, "ceil_mode").unwrap_or(0) == 1;
+        let ceil = node.int("ceil_mode").unwrap_or(0) == 1;
         Ok(Self { kernel, strides, dilations, padding, ceil, transposed })
     }
 
@@ -182,11 +182,12 @@ impl Window {
 
 impl Transposed {
     fn of(node: &NodeProto) -> Result<Self, Unfit> {
-        let output_padding = ints_attribute(node, "output_padding").and_then(|own| sizes(&own)).unwrap_or_default();
+        let output_padding =
+            node.ints("output_padding").map(<[i64]>::to_vec).and_then(|own| sizes(&own)).unwrap_or_default();
         if output_padding.iter().any(|&size| size > LARGEST) {
             return Err("its output padding is out of range");
         }
-        let output_shape = ints_attribute(node, "output_shape").and_then(|own| sizes(&own));
+        let output_shape = node.ints("output_shape").map(<[i64]>::to_vec).and_then(|own| sizes(&own));
         Ok(Self { output_padding, output_shape })
     }
 }

@@ -11,8 +11,9 @@ fn picture(width: usize, height: usize) -> Picture {
     Picture::Pixels(Pixels { width, height, channels: 3, data })
 }
 
-fn settings(size: (usize, usize), options: PreprocessOptions) -> Preprocess {
-    let options = options.or(PreprocessOptions { size: Some(size), scale: Some(1.0), ..PreprocessOptions::default() });
+fn settings((height, width): (usize, usize), options: PreprocessOptions) -> Preprocess {
+    let options =
+        options.or(PreprocessOptions { size: Some((height, width)), scale: Some(1.0), ..PreprocessOptions::default() });
     Preprocess::resolve(&[None; 4], &options).unwrap()
 }
 

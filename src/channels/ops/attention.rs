@@ -80,7 +80,7 @@ impl Rule for Attention {
             return;
         }
         for name in ["q_num_heads", "kv_num_heads"] {
-            let heads = crate::model::node::int_attribute(rewrite.node, name).unwrap_or(1);
+            let heads = rewrite.node.int(name).unwrap_or(1);
             rewrite.set_int(name, heads * whole(&after)[2] / whole(&before)[2]);
         }
     }

@@ -10,7 +10,6 @@ use crate::channels::indices::Place;
 use crate::channels::propagation::{Protect, operator_reason};
 use crate::model::axes::whole;
 use crate::model::axes::{resolve_axis, split_sizes};
-use crate::model::node::int_attribute;
 
 pub(super) struct Concat;
 
@@ -57,7 +56,7 @@ impl Rule for Split {
 
     fn rewrite(&self, rewrite: &mut Rewrite<'_>) {
         let rank = rewrite.old_in(0).len();
-        let Some(axis) = resolve_axis(int_attribute(rewrite.node, "axis").unwrap_or(0), rank) else { return };
+        let Some(axis) = resolve_axis(rewrite.node.int("axis").unwrap_or(0), rank) else { return };
         let old = rewrite.old_in(0)[axis];
         let before = split_sizes(rewrite.operand(1, "split").as_deref(), rewrite.node.output.len(), old);
         // An output that nobody reads has no name, so count by offsets in the input.

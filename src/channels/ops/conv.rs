@@ -9,7 +9,6 @@ use crate::channels::ids::Ids;
 use crate::channels::indices::{ChannelIndex, Role};
 use crate::channels::propagation::{Dim, Protect};
 use crate::model::axes::whole;
-use crate::model::node::int_attribute;
 use crate::ops::window::Window;
 
 /// `Conv`: weight `[O, I / groups, k...]`.
@@ -202,7 +201,7 @@ pub(super) fn bind_bias(
 
 /// A depthwise convolution has as many groups as input channels; other grouped ones keep their groups.
 fn set_groups(rewrite: &mut Rewrite<'_>, channel_axis: usize) {
-    let groups = int_attribute(rewrite.node, "group").unwrap_or(1);
+    let groups = rewrite.node.int("group").unwrap_or(1);
     let before = rewrite.old_in(0);
     if groups > 1 && before.get(channel_axis).is_some_and(|&size| i64::try_from(size) == Ok(groups)) {
         let kept = rewrite.kept_in(0, channel_axis).len();

@@ -90,7 +90,7 @@ impl Rule for Resize {
         }
         let Some(mut target) = rewrite.operand(3, "") else { return };
         let (before, after) = (rewrite.old_out(0), rewrite.new_out(0));
-        let axes = crate::model::node::ints_attribute(rewrite.node, "axes");
+        let axes = rewrite.node.ints("axes").map(<[i64]>::to_vec);
         let mut changed = false;
         for (number, size) in target.iter_mut().enumerate() {
             let listed = |axes: &Vec<i64>| resolve_axis(*axes.get(number)?, before.len());

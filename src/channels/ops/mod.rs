@@ -168,7 +168,7 @@ impl Rewrite<'_> {
     pub(crate) fn operand(&self, input: usize, attribute: &str) -> Option<Vec<i64>> {
         match self.node.input.get(input).filter(|name| !name.is_empty()) {
             Some(name) => self.channels.numbers(name),
-            None => crate::model::node::ints_attribute(self.node, attribute),
+            None => self.node.ints(attribute).map(<[i64]>::to_vec),
         }
     }
 

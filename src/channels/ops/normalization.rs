@@ -94,7 +94,7 @@ impl Rule for GroupNormalization {
     }
 
     fn rewrite(&self, rewrite: &mut Rewrite<'_>) {
-        let groups = crate::model::node::int_attribute(rewrite.node, "num_groups").unwrap_or(1);
+        let groups = rewrite.node.int("num_groups").unwrap_or(1);
         let (before, after) = (whole(&rewrite.old_in(0)), whole(&rewrite.new_in(0)));
         if before[1] != after[1] && before[1] > 0 {
             rewrite.set_int("num_groups", groups * after[1] / before[1]);

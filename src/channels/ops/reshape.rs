@@ -8,7 +8,6 @@ use crate::channels::context::RuleContext;
 use crate::channels::propagation::Protect;
 use crate::model::axes::whole;
 use crate::model::axes::{resolve_reshape, squeezed, unsqueezed};
-use crate::model::node::int_attribute;
 
 pub(super) struct Reshape;
 
@@ -34,7 +33,7 @@ impl Rule for Reshape {
             .map(|(axis, &size)| match size {
                 // Still right as it stands: it adapts by itself.
                 -1 => -1,
-                0 if int_attribute(rewrite.node, "allowzero") != Some(1) && input.get(axis) == after.get(axis) => 0,
+                0 if rewrite.node.int("allowzero") != Some(1) && input.get(axis) == after.get(axis) => 0,
                 _ if before[axis] == after[axis] => size,
                 _ => whole(&[after[axis]])[0],
             })

@@ -10,7 +10,6 @@ use crate::channels::indices::Role;
 use crate::channels::propagation::Protect;
 use crate::model::axes::whole;
 use crate::model::axes::{resolve_axis, slice_indices};
-use crate::model::node::int_attribute;
 
 pub(super) struct Slice;
 
@@ -151,7 +150,7 @@ impl Rule for Gather {
 
     fn rewrite(&self, rewrite: &mut Rewrite<'_>) {
         let before = rewrite.old_in(0);
-        let Some(axis) = resolve_axis(int_attribute(rewrite.node, "axis").unwrap_or(0), before.len()) else { return };
+        let Some(axis) = resolve_axis(rewrite.node.int("axis").unwrap_or(0), before.len()) else { return };
         let kept = rewrite.kept_in(0, axis);
         if kept.len() == before[axis] {
             return;
