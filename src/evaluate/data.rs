@@ -4,6 +4,22 @@ use std::path::{Path, PathBuf};
 
 use crate::calibration::{CalibrationError, Dataset, DatasetOptions, PreprocessOptions, sample};
 
+/// Images that the repair is judged on at most; fewer than the least are taken from the calibration images instead.
+const MOST_JUDGING: usize = 64;
+const LEAST_JUDGING: usize = 16;
+
+/// Every so many calibration images one judges, where there are no others.
+const HELD_OUT: usize = 5;
+
+/// Images by their use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parted {
+    /// Statistics and repair are fitted on these.
+    pub fitted: Vec<usize>,
+    /// The repair is judged on these.
+    pub judging: Vec<usize>,
+}
+
 /// Images.
 #[derive(Debug, Clone, Default)]
 pub struct DataOptions {
@@ -29,9 +45,19 @@ impl DataOptions {
     /// Calibration images that are used unless told otherwise.
     pub const DEFAULT_SAMPLES: usize = 500;
 
-    /// Calibration images of a data set.
-    pub fn calibration_images(&self, dataset: &Dataset, seed: u64) -> Vec<usize> {
-        sample(dataset, Some(self.samples.unwrap_or(Self::DEFAULT_SAMPLES)), seed)
+    /// Calibration images of a data set, and images that the repair is judged on: others where there are enough, else a
+    /// part of the calibration images, and these themselves where they are too few to be parted.
+    pub fn calibration_images(&self, dataset: &Dataset, seed: u64) -> Parted {
+        let wanted = self.samples.unwrap_or(Self::DEFAULT_SAMPLES);
+        let mut fitted = sample(dataset, Some(wanted.saturating_add(MOST_JUDGING)), seed);
+        let others = fitted.split_off(wanted.min(fitted.len()));
+        // Behind the calibration images stand those that judge the loss of accuracy, if a part was set aside.
+        if self.eval_skip == 0 && others.len() >= LEAST_JUDGING.min(fitted.len()).max(1) {
+            return Parted { fitted, judging: others };
+        }
+        let count = (fitted.len() / HELD_OUT).min(MOST_JUDGING);
+        let judging = if count == 0 { fitted.clone() } else { fitted.split_off(fitted.len() - count) };
+        Parted { fitted, judging }
     }
 
     /// Held-out images of a data set.

@@ -65,6 +65,18 @@ impl Source {
         labels.len()
     }
 
+    /// A batch as the model takes it: where its size is fixed, images are repeated; the surplus of outputs is dropped.
+    pub(super) fn filled(&self, images: &ArrayD<f32>) -> ArrayD<f32> {
+        let count = images.shape().first().copied().unwrap_or(0).max(1);
+        match self.fixed_batch() {
+            Some(size) if size > count => {
+                let rows: Vec<usize> = (0..size).map(|row| row % count).collect();
+                images.select(Axis(0), &rows)
+            }
+            _ => images.clone(),
+        }
+    }
+
     /// Images per run, where the model fixes it.
     pub(super) fn fixed_batch(&self) -> Option<usize> {
         self.input.shape.first().copied().flatten()
@@ -107,19 +119,10 @@ impl Pass<'_> {
     ) -> Result<Skipped, EvaluateError> {
         let Source { dataset, preprocess, input, .. } = self.source;
         let options = PipelineOptions { batch: self.source.batch, strict: self.source.strict };
-        let fixed = self.source.fixed_batch();
         let interrupted = || self.cancel.load(Ordering::Relaxed);
         let skipped = for_each_batch(dataset, self.indices, preprocess, &options, self.cancel, |batch| {
             let count = batch.items.len();
-            // A model with a fixed batch gets the last images repeated; the surplus is dropped.
-            let images = match fixed {
-                Some(size) if size > count => {
-                    let rows: Vec<usize> = (0..size).map(|row| row % count).collect();
-                    batch.images.select(Axis(0), &rows)
-                }
-                _ => batch.images.clone(),
-            };
-            let images = cast(images, input.dtype);
+            let images = cast(self.source.filled(&batch.images), input.dtype);
             let outputs = session.run(&[(input.name.as_str(), &images)])?;
             let outputs = outputs.iter().map(|output| first_rows(output, count)).collect();
             if interrupted() {
@@ -188,7 +191,7 @@ pub fn outputs_on<'a>(
     Ok(all)
 }
 
-fn first_rows(output: &Tensor, count: usize) -> ArrayD<f32> {
+pub(super) fn first_rows(output: &Tensor, count: usize) -> ArrayD<f32> {
     let mut values = output.to_f32();
     if values.ndim() > 0 && values.len_of(Axis(0)) > count {
         values.slice_axis_inplace(Axis(0), (0..count).into());

@@ -4,6 +4,7 @@
 //! (`docs/method.md` 9.3) where windows are too large, from moments of the dense model's activations, gathered in the
 //! calibration pass. A consumer that cannot be refitted keeps its weights, and the report says so.
 
+mod changes;
 mod draws;
 mod error;
 pub mod global;
@@ -11,6 +12,7 @@ mod local;
 mod moments;
 mod sequential;
 
+pub use changes::{ChangedLayer, changed_layers, with_layers};
 pub use error::RepairError;
 pub use local::{Method, Refit, refit};
 pub use moments::{MomentOptions, Moments, Products};

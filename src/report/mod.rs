@@ -37,7 +37,7 @@ pub(crate) use markdown::{lost_most, not_faster};
 pub use memory::peak_memory_bytes;
 
 pub use protection::protection_reasons;
-pub use repair::Repair;
+pub use repair::{Repair, RepairStage, StageError};
 pub use schema::json_schema;
 pub use scored::{SCORES_SCHEMA_VERSION, Scored, ScoredGroup};
 pub use searched::{Loss, Searched, Tried};

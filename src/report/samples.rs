@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::{
-    AccuracyChange, Calibrated, Change, FileInfo, GroupChange, LatencyChange, ProtectedChannels, Repair, Searched,
-    Summary, Tried, Verified,
+    AccuracyChange, Calibrated, Change, FileInfo, GroupChange, LatencyChange, ProtectedChannels, Repair, RepairStage,
+    Searched, StageError, Summary, Tried, Verified,
 };
 use crate::bench::latency::Interval;
 use crate::channels::Scope;
@@ -158,6 +158,15 @@ pub(super) fn full() -> Summary {
         verification: Some(Verified { agreement: Agreement { max_error: 3.2e-7, tolerance: 1e-4 }, runs: 2 }),
         compensation: Repair {
             refined: None,
+            stages: vec![StageError {
+                stage: RepairStage::Local,
+                before: 0.402,
+                whole: 0.061,
+                after: 0.061,
+                layers: 3,
+                rolled_back: Vec::new(),
+            }],
+            judged_on: 64,
             refit: Refit {
                 consumers: vec![
                     ("a".into(), Method::Channel),

@@ -4,11 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use super::text::{plural, shorten, thousands, wrap};
-use super::{AccuracyChange, Classwise, Format, ProtectedChannels, Repair, Style, Summary, bytes};
+use super::{AccuracyChange, Classwise, Format, ProtectedChannels, Style, Summary, bytes};
 use crate::bench::profile::Profile;
 use crate::engine::Convolutions;
-use crate::repair::Method;
-use crate::repair::global::{Refined, Stop};
 
 /// Rows of a table before it is cut short; the JSON report has all.
 const MOST_ROWS: usize = 16;
@@ -176,7 +174,8 @@ impl Terminal {
         if let Some(classwise) = &summary.classwise {
             self.detail(out, "classes", &at_risk(classwise))?;
         }
-        self.detail(out, "compensation", &methods(summary))
+        self.detail(out, "compensation", &summary.compensation.methods())?;
+        summary.compensation.errors().map_or(Ok(()), |text| self.detail(out, "output error", &text))
     }
 
     /// How the engine runs the convolutions, and the layers that did not get faster.
@@ -277,49 +276,6 @@ pub(super) fn seconds(timings: &BTreeMap<String, f64>) -> String {
     let mut parts = vec![format!("{:.1} in all", timings.values().sum::<f64>())];
     parts.extend(phases.iter().filter(|(_, own)| *own >= 0.05).map(|(name, own)| format!("{name} {own:.1}")));
     parts.join(", ")
-}
-
-pub(super) fn methods(summary: &Summary) -> String {
-    let mut counts: BTreeMap<Method, usize> = BTreeMap::new();
-    for (_, method) in &summary.compensation.refit.consumers {
-        *counts.entry(*method).or_default() += 1;
-    }
-    if counts.is_empty() {
-        return "none".into();
-    }
-    let name = |method: &Method| match method {
-        Method::Window => "by least squares over windows",
-        Method::Channel => "by least squares over channels",
-        Method::Bias => "by bias only",
-        Method::None => "unchanged",
-    };
-    let parts: Vec<String> = counts.iter().map(|(method, count)| format!("{count} {}", name(method))).collect();
-    let consumers = plural(summary.compensation.refit.consumers.len(), "consumer");
-    format!("{consumers}: {}{}", parts.join(", "), behind(&summary.compensation))
-}
-
-/// What was done behind the cuts, for the end of a sentence.
-fn behind(repair: &Repair) -> String {
-    let layers = &repair.refit.layers;
-    let mut parts = Vec::new();
-    if !layers.is_empty() {
-        let constants = layers.iter().filter(|layer| layer.ridge.is_none()).count();
-        let alone = if constants > 0 { format!(" ({constants} in their constants only)") } else { String::new() };
-        parts.push(format!("; then {} on the pruned model's own activations{alone}", plural(layers.len(), "layer")));
-    }
-    parts.extend(repair.refined.as_ref().and_then(at_once));
-    parts.concat()
-}
-
-/// What refinement did, or why it did nothing.
-fn at_once(refined: &Refined) -> Option<String> {
-    let Some((before, after)) = refined.error() else {
-        let (_, why) = refined.left_out.first()?;
-        return Some(format!("; not all at once: {why}"));
-    };
-    let rounds = plural(refined.kept, "round");
-    let ended = if refined.stopped_by == Stop::Time { ", until the time was up" } else { "" };
-    Some(format!("; then all at once in {rounds}{ended}: difference {before:.3} -> {after:.3}"))
 }
 
 /// Lists what stays whole, with the first reason.

@@ -13,7 +13,7 @@ use crate::pipeline::options::{Criteria, PruneOptions};
 use crate::pipeline::record::Record;
 use crate::pipeline::search::Planner;
 use crate::pipeline::session::{Session, Watch};
-use crate::pipeline::steps::{Calibration, calibrate, open_source, score};
+use crate::pipeline::steps::{Calibration, Repaired, calibrate, open_source, score};
 use crate::plan::{Budget, Target};
 use crate::repair::Compensation;
 use crate::rewrite;
@@ -132,8 +132,11 @@ impl<'a> Study<'a> {
             for compensation in [Compensation::None, self.session.options.compensation] {
                 self.session.interrupted()?;
                 let sliced = rewrite::slice(&self.session.model, &self.session.channels, &proposal.cut)?;
-                let refitted = planner.refit(sliced, &proposal.cut, compensation)?;
-                let pruned = planner.refine(refitted.model, &proposal.cut, compensation)?.model;
+                let Repaired { model, stages, .. } = planner.refit(sliced, &proposal.cut, compensation)?;
+                let pruned = match compensation {
+                    Compensation::Sequential => planner.refine(model, &proposal.cut, stages)?.model,
+                    _ => model,
+                };
                 let macs = self.session.macs_share(&proposal.cut);
                 let row = self.row(&entry.name, &self.predictions(&pruned)?);
                 each(StudyRow { target, macs, compensation, seconds, ..row });

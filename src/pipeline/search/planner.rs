@@ -2,6 +2,7 @@
 
 use crate::channels::Cut;
 use crate::error::Error;
+use crate::evaluate::Reference;
 use crate::model::Model;
 use crate::pipeline::options::Criteria;
 use crate::pipeline::record::{Record, Told};
@@ -10,7 +11,7 @@ use crate::pipeline::steps::{CandidateError, CutModel, Planned, Proposal, Repair
 use crate::plan::{Curve, Limits, PlanError};
 use crate::repair::global::Refined;
 use crate::repair::{Compensation, Refit};
-use crate::report::{Repair, Verified};
+use crate::report::{Repair, StageError, Verified};
 
 /// A pruned model, verified and repaired.
 pub(crate) struct Candidate {
@@ -78,16 +79,21 @@ impl<'s> Planner<'s> {
     /// As [`Planner::make`], without refinement.
     pub(super) fn make_coarse(&mut self, proposal: Proposal) -> Result<Candidate, CandidateError> {
         let CutModel { model, verified } = self.cut(&proposal)?;
-        let Repaired { model, report } = self.refit(model, &proposal.cut, self.session.options.compensation)?;
-        let repair = Repair { refit: report, refined: None };
+        let Repaired { model, report, stages } = self.refit(model, &proposal.cut, self.session.options.compensation)?;
+        let judged_on = self.scored.calibration.and_then(|own| own.reference.as_ref()).map_or(0, Reference::len);
+        let repair = Repair { refit: report, refined: None, stages, judged_on };
         Ok(Candidate { proposal, pruned: model, verification: verified, repair })
     }
 
     /// Refines what was refitted.
     pub(super) fn finish_repair(&mut self, candidate: Candidate) -> Result<Candidate, Error> {
+        if self.session.options.compensation != Compensation::Sequential {
+            return Ok(candidate);
+        }
         let Candidate { proposal, pruned, verification, repair } = candidate;
-        let Repaired { model, report } = self.refine(pruned, &proposal.cut, self.session.options.compensation)?;
-        Ok(Candidate { proposal, pruned: model, verification, repair: Repair { refined: report, ..repair } })
+        let Repaired { model, report, stages } = self.refine(pruned, &proposal.cut, repair.stages)?;
+        let repair = Repair { refined: report, stages, ..repair };
+        Ok(Candidate { proposal, pruned: model, verification, repair })
     }
 
     /// Refits the consumers of what was cut.
@@ -95,13 +101,13 @@ impl<'s> Planner<'s> {
         Ok(refit(self.session, model, cut, self.scored.calibration, how)?.merge_into(&mut self.record))
     }
 
-    /// Adjusts all weights that are left.
+    /// Adjusts all weights that are left. `stages`: errors of the outputs so far.
     pub(crate) fn refine(
         &mut self,
         model: Model,
         cut: &Cut,
-        how: Compensation,
+        stages: Vec<StageError>,
     ) -> Result<Repaired<Option<Refined>>, Error> {
-        Ok(refine(self.session, model, cut, self.scored.calibration, how)?.merge_into(&mut self.record))
+        Ok(refine(self.session, model, cut, self.scored.calibration, stages)?.merge_into(&mut self.record))
     }
 }

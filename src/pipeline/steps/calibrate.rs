@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use crate::error::Error;
-use crate::evaluate::{Classes, DataOptions, Observed, Shares, Source, Wanted, class_scores, weights_of_images};
+use crate::evaluate::{
+    Classes, DataOptions, Observed, Parted, Reference, Shares, Source, Wanted, class_scores, weights_of_images,
+};
 use crate::pipeline::record::{Record, Told};
 use crate::pipeline::session::Session;
 use crate::plan::Allocation;
@@ -15,6 +17,10 @@ use crate::score::Needs;
 pub(crate) struct Calibration {
     pub(crate) source: Source,
     pub(crate) observed: Observed,
+    /// Images that were observed.
+    pub(crate) images: Vec<usize>,
+    /// What the repair is judged by.
+    pub(crate) reference: Option<Reference>,
     pub(crate) classes: Classes,
     /// What each part of the run may hold.
     pub(crate) shares: Shares,
@@ -53,7 +59,7 @@ pub(crate) fn calibrate(
     let Session { model, channels, options, .. } = session;
     let shares = Shares::new(model, channels, session.file.bytes, &source, options.memory)?;
     session.step("calibrate", |record| {
-        let indices = options.data.calibration_images(&source.dataset, options.seed);
+        let Parted { fitted: indices, judging } = options.data.calibration_images(&source.dataset, options.seed);
         let mut classes = classes(session, &source, &indices, needs)?;
         let weights = &options.criteria.class_weights;
         classes.image_weights = weights_of_images(weights, &classes, source.dataset.class_names())?;
@@ -70,7 +76,10 @@ pub(crate) fn calibrate(
             record.notes.push(format!("{} images could not be read: {names}", observed.skipped.names.len()));
         }
         record.notes.extend(classes.notes.iter().cloned());
-        Ok(Some(Calibration { source, observed, classes, shares }))
+        let repaired = options.compensation != Compensation::None;
+        let reference = repaired.then(|| session.pass(&source, &judging, |pass| Reference::gather(&pass, model)));
+        let reference = reference.transpose()?.filter(|own| !own.is_empty());
+        Ok(Some(Calibration { source, observed, images: indices, reference, classes, shares }))
     })
 }
 

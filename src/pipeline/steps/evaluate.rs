@@ -36,7 +36,8 @@ pub(crate) fn evaluate(
         return Ok(Told::quiet(Evaluated { dense, ..Evaluated::default() }));
     }
     let (data, dataset, seed) = (&options.data, &source.dataset, options.seed);
-    let indices = if seen { data.calibration_images(dataset, seed) } else { data.held_out_images(dataset, seed) };
+    let observed = calibration.filter(|_| seen).map(|own| own.images.clone());
+    let indices = observed.unwrap_or_else(|| data.held_out_images(dataset, seed));
     session.step("evaluate", |_| {
         let passes = if seen || dense.is_some() { 1 } else { 2 };
         progress.phase("evaluate", Some(passes * indices.len() as u64));

@@ -1,5 +1,6 @@
 //! The steps of a run: each a function from the session and values to values, with what it tells.
 
+mod accept;
 mod calibrate;
 mod class_report;
 mod cut;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Calibration;
+use super::accept::Trial;
 use crate::calibration::Layout;
 use crate::channels::Cut;
 use crate::error::Error;
@@ -12,6 +13,7 @@ use crate::pipeline::record::Told;
 use crate::pipeline::session::Session;
 use crate::repair::global::{Refined, Teacher, refine as refine_weights};
 use crate::repair::{Compensation, Reconstruction, Refit, RepairError, refit as refit_consumers};
+use crate::report::{RepairStage, StageError};
 
 /// Multiply-accumulates of the dense model on the images of the sequential reconstruction, about.
 const RECONSTRUCTED_MACS: f64 = 1.5e12;
@@ -23,26 +25,35 @@ const REFINED_IMAGES: usize = 256 << 20;
 pub(crate) struct Repaired<T> {
     pub(crate) model: Model,
     pub(crate) report: T,
+    /// Errors of the outputs, stage by stage.
+    pub(crate) stages: Vec<StageError>,
 }
 
 /// Refits the consumers of what was cut: each alone, then layer after layer.
 pub(crate) fn refit(
     session: &Session<'_>,
-    mut model: Model,
+    model: Model,
     cut: &Cut,
     calibration: Option<&Calibration>,
     compensation: Compensation,
 ) -> Result<Told<Repaired<Refit>>, Error> {
+    let calibration = calibration.filter(|_| compensation != Compensation::None);
     let Some((calibration, moments)) = calibration.and_then(|own| Some((own, own.observed.moments.as_ref()?))) else {
-        return Ok(Told::quiet(Repaired { model, report: Refit::default() }));
+        return Ok(Told::quiet(Repaired { model, report: Refit::default(), stages: Vec::new() }));
     };
     session.progress.phase("compensate", None);
     session.step("compensate", |record| {
+        let mut trial = Trial::new(session, calibration.reference.as_ref(), model, Vec::new())?;
+        let mut model = trial.model.clone();
         let mut report = refit_consumers(&session.model, &mut model, &session.channels, cut, moments, compensation)?;
+        trial.take(RepairStage::Local, model)?;
         if compensation == Compensation::Sequential {
+            let mut model = trial.model.clone();
             record.notes.extend(reconstruct(session, &mut model, cut, calibration, &mut report)?);
+            trial.take(RepairStage::Sequential, model)?;
         }
-        Ok(Repaired { model, report })
+        let Trial { model, stages, .. } = trial;
+        Ok(Repaired { model, report, stages })
     })
 }
 
@@ -85,33 +96,42 @@ fn reconstruct(
     }))
 }
 
-/// Adjusts all weights at once towards the dense model's values, where the repair goes that far.
+/// Adjusts all weights at once towards the dense model's values, where the repair goes that far. `stages`: those before.
 pub(crate) fn refine(
     session: &Session<'_>,
-    mut model: Model,
+    model: Model,
     cut: &Cut,
     calibration: Option<&Calibration>,
-    compensation: Compensation,
+    stages: Vec<StageError>,
 ) -> Result<Told<Repaired<Option<Refined>>>, Error> {
-    let observed = calibration.map(|own| &own.observed).filter(|own| own.moments.is_some());
-    let Some(observed) = observed.filter(|_| compensation == Compensation::Sequential) else {
-        return Ok(Told::quiet(Repaired { model, report: None }));
+    let calibration = calibration.filter(|own| own.observed.moments.is_some());
+    let Some(calibration) = calibration else {
+        return Ok(Told::quiet(Repaired { model, report: None, stages }));
     };
+    let observed = &calibration.observed;
     session.step("refine", |record| {
         let Some(options) = session.options.refinement().filter(|_| !observed.batches.is_empty()) else {
-            return Ok(Repaired { model, report: None });
+            return Ok(Repaired { model, report: None, stages });
         };
         session.progress.phase("refine", None);
+        let mut trial = Trial::new(session, calibration.reference.as_ref(), model, stages)?;
         let images = observed.thinned(REFINED_IMAGES);
         let teacher = Teacher { model: &session.model, kept: left(session, cut) };
-        match refine_weights(&teacher, &mut model, session.engine.as_ref(), &images, &options, session.cancel) {
-            Ok(refined) => Ok(Repaired { model, report: Some(refined) }),
-            Err(RepairError::Engine(why)) => {
-                record.notes.push(format!("the weights were not refined: {why}"));
-                Ok(Repaired { model, report: None })
-            }
-            Err(error) => Err(error.into()),
+        let mut model = trial.model.clone();
+        let report =
+            match refine_weights(&teacher, &mut model, session.engine.as_ref(), &images, &options, session.cancel) {
+                Ok(refined) => Some(refined),
+                Err(RepairError::Engine(why)) => {
+                    record.notes.push(format!("the weights were not refined: {why}"));
+                    None
+                }
+                Err(error) => return Err(error.into()),
+            };
+        if report.is_some() {
+            trial.take(RepairStage::Global, model)?;
         }
+        let Trial { model, stages, .. } = trial;
+        Ok(Repaired { model, report, stages })
     })
 }
 

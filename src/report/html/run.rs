@@ -20,7 +20,10 @@ fn repair(page: &mut Page, summary: &Summary) -> fmt::Result {
         return Ok(());
     }
     page.title("Repair")?;
-    page.paragraph("", &crate::report::terminal::methods(summary))?;
+    page.paragraph("", &summary.compensation.methods())?;
+    if let Some(text) = summary.compensation.errors() {
+        page.paragraph("", &format!("Error of the outputs: {text}"))?;
+    }
     if layers.is_empty() {
         return Ok(());
     }

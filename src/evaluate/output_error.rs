@@ -1,0 +1,208 @@
+//! How far a model's outputs are from those of the dense model on inputs that nothing was fitted on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ndarray::{ArrayD, Axis};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::source::cast;
+use super::{EvaluateError, Pass, compared_values};
+use crate::engine::{CompileOptions, Engine, Session, Tensor};
+use crate::model::Model;
+
+/// Numbers of outputs that are held.
+const MOST_NUMBERS: usize = 1 << 26;
+
+/// Error of one output.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct OutputError {
+    /// Name of the value.
+    pub name: String,
+    /// Squared error, summed over the inputs, relative to the squared deviation of the dense model's values from their
+    /// mean over the inputs.
+    pub error: f64,
+}
+
+/// Errors of all outputs.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct OutputErrors {
+    /// Output by output.
+    pub outputs: Vec<OutputError>,
+}
+
+impl OutputErrors {
+    /// The mean: every output counts on its own scale. Infinite where one is no number.
+    pub fn mean(&self) -> f64 {
+        let sum: f64 = self.outputs.iter().map(|own| own.error).sum();
+        let mean = sum / self.outputs.len().max(1) as f64;
+        if mean.is_nan() { f64::INFINITY } else { mean }
+    }
+}
+
+/// Inputs that nothing is fitted on, and what the dense model gives for them.
+pub struct Reference {
+    input: String,
+    batches: Vec<HeldBatch>,
+    names: Vec<String>,
+    /// Squared deviation of every compared value from its mean.
+    spread: Vec<f64>,
+}
+
+/// One run of the dense model.
+struct HeldBatch {
+    input: Arc<Tensor>,
+    /// Rows that are not there only to fill the batch.
+    rows: usize,
+    dense: Vec<ArrayD<f32>>,
+}
+
+impl Reference {
+    /// Runs the dense model over the inputs of a pass; fewer of them where their outputs would take too much memory.
+    ///
+    /// # Errors
+    /// As [`Pass::run`].
+    pub fn gather(pass: &Pass<'_>, model: &Model) -> Result<Self, EvaluateError> {
+        let names = compared_values(model);
+        let mut session = pass.engine.compile(model, &options(&names))?;
+        let (mut batches, mut numbers) = (Vec::new(), 0);
+        pass.run(session.as_mut(), |batch, outputs| {
+            numbers += outputs.iter().map(ArrayD::len).sum::<usize>();
+            if numbers <= MOST_NUMBERS || batches.is_empty() {
+                let input = Arc::new(cast(pass.source.filled(&batch.images), pass.source.input.dtype));
+                batches.push(HeldBatch { input, rows: batch.items.len(), dense: outputs });
+            }
+            Ok(())
+        })?;
+        let spread = (0..names.len()).map(|at| spread(batches.iter().map(|batch| &batch.dense[at]))).collect();
+        Ok(Self { input: pass.source.input.name.clone(), batches, names, spread })
+    }
+
+    /// Inputs that are held.
+    pub fn len(&self) -> usize {
+        self.batches.iter().map(|batch| batch.rows).sum()
+    }
+
+    /// Whether nothing can be compared.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0 || self.names.is_empty()
+    }
+
+    /// Error of each compared value of another model. A value whose shape is another is left out.
+    ///
+    /// # Errors
+    /// If the engine fails, or on interruption.
+    pub fn errors(
+        &self,
+        engine: &dyn Engine,
+        model: &Model,
+        cancel: &AtomicBool,
+    ) -> Result<OutputErrors, EvaluateError> {
+        let mut session = engine.compile(model, &options(&self.names))?;
+        let mut sums = vec![Some(0.0); self.names.len()];
+        for batch in &self.batches {
+            if cancel.load(Ordering::Relaxed) {
+                return Err(EvaluateError::Interrupted);
+            }
+            for (sum, part) in sums.iter_mut().zip(batch.errors(session.as_mut(), &self.input)?) {
+                *sum = sum.zip(part).map(|(sum, part)| sum + part);
+            }
+        }
+        let error = |(at, sum): (usize, &Option<f64>)| {
+            let error = if *sum == Some(0.0) { Some(0.0) } else { sum.map(|sum| sum / self.spread[at]) };
+            Some(OutputError { name: self.names[at].clone(), error: error? })
+        };
+        Ok(OutputErrors { outputs: sums.iter().enumerate().filter_map(error).collect() })
+    }
+}
+
+impl HeldBatch {
+    /// Squared error of every value; `None` where the shapes differ.
+    fn errors(&self, session: &mut dyn Session, input: &str) -> Result<Vec<Option<f64>>, EvaluateError> {
+        let found = session.run(&[(input, self.input.as_ref())])?;
+        let square = |dense: &f32, own: &f32| (f64::from(*dense) - f64::from(*own)).powi(2);
+        let error = |(dense, own): (&ArrayD<f32>, &Tensor)| {
+            let own = super::source::first_rows(own, self.rows);
+            let finite = |(dense, own): (&f32, &f32)| {
+                // An infinity that both have is no difference.
+                if dense.to_bits() == own.to_bits() { 0.0 } else { square(dense, own) }
+            };
+            (own.shape() == dense.shape()).then(|| dense.iter().zip(&own).map(finite).sum::<f64>())
+        };
+        Ok(self.dense.iter().zip(&found).map(error).collect())
+    }
+}
+
+fn options(names: &[String]) -> CompileOptions {
+    CompileOptions { outputs: names.to_vec(), input_shapes: BTreeMap::new() }
+}
+
+/// Squared deviation of the rows (axis 0) of all batches from their mean row; from one mean number where rows differ in
+/// shape or there is only one. Never 0.
+fn spread<'a>(batches: impl Iterator<Item = &'a ArrayD<f32>> + Clone) -> f64 {
+    let rows = batches.clone().map(|batch| batch.shape().first().copied().unwrap_or(1)).sum::<usize>();
+    let shape = |batch: &ArrayD<f32>| batch.shape().get(1..).map(<[usize]>::to_vec);
+    let first = batches.clone().next().and_then(shape);
+    let regular = first.is_some() && rows > 1 && batches.clone().all(|batch| shape(batch) == first);
+    let found = if regular { about_the_mean_row(batches.clone(), rows) } else { about_one_number(batches.clone()) };
+    // Outputs that never change are compared on the scale of their numbers.
+    let squares: f64 = numbers(batches).map(|value| value * value).sum();
+    found.max(1e-9 * squares).max(f64::MIN_POSITIVE)
+}
+
+fn about_the_mean_row<'a>(batches: impl Iterator<Item = &'a ArrayD<f32>> + Clone, rows: usize) -> f64 {
+    let mut mean: Option<ArrayD<f64>> = None;
+    for batch in batches.clone() {
+        let sum = batch.mapv(finite).sum_axis(Axis(0));
+        mean = Some(match mean {
+            Some(mean) => mean + sum,
+            None => sum,
+        });
+    }
+    let Some(mean) = mean.map(|sum| sum / rows as f64) else { return 0.0 };
+    let deviation = |row: ndarray::ArrayViewD<'_, f32>| {
+        row.iter().zip(&mean).map(|(value, mean)| (finite(*value) - mean).powi(2)).sum::<f64>()
+    };
+    batches.map(|batch| batch.outer_iter().map(deviation).sum::<f64>()).sum()
+}
+
+fn about_one_number<'a>(batches: impl Iterator<Item = &'a ArrayD<f32>> + Clone) -> f64 {
+    let (sum, count) = numbers(batches.clone()).fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
+    numbers(batches).map(|value| (value - sum / f64::max(count, 1.0)).powi(2)).sum()
+}
+
+fn numbers<'a>(batches: impl Iterator<Item = &'a ArrayD<f32>>) -> impl Iterator<Item = f64> {
+    batches.flat_map(|batch| batch.iter().map(|value| finite(*value)))
+}
+
+fn finite(value: f32) -> f64 {
+    if value.is_finite() { f64::from(value) } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    #[test]
+    fn spread_is_about_the_mean_row() {
+        let (a, b) = (array![[1.0_f32, 10.0]].into_dyn(), array![[3.0_f32, 10.0]].into_dyn());
+        assert!((spread([&a, &b].into_iter()) - 2.0).abs() < 1e-12);
+        // One row alone: about the mean number.
+        assert!((spread([&a].into_iter()) - 40.5).abs() < 1e-12);
+        // Rows of other lengths.
+        let c = array![[3.0_f32]].into_dyn();
+        assert!((spread([&a, &c].into_iter()) - (110.0 - 14.0 * 14.0 / 3.0)).abs() < 1e-9);
+        // Constant outputs have the scale of their numbers.
+        assert!(spread([&b, &b].into_iter()) > 0.0);
+    }
+
+    #[test]
+    fn a_number_that_is_none_is_worst() {
+        let of = |error| OutputErrors { outputs: vec![OutputError { name: "y".into(), error }] };
+        assert!(of(f64::NAN).mean().is_infinite());
+        assert!((of(0.5).mean() - 0.5).abs() < 1e-12);
+    }
+}
