@@ -5,6 +5,7 @@
 
 use super::constant::{ConstantId, Constants};
 use super::window::Window;
+use crate::model::Model;
 use crate::proto::onnx::NodeProto;
 
 /// How a weight is a matrix `[O / groups, d]` for every group: `O` outputs, each with `d` columns (channels of its group
@@ -112,15 +113,24 @@ impl LinearMap {
         Some(Self { layout, window, alpha, beta, takes_bias: node.op_type() != "MatMul" })
     }
 
+    /// Whether a bias of this shape has a number for every output.
+    pub(crate) fn is_per_output(&self, dims: &[usize]) -> bool {
+        dims.last() == Some(&self.layout.outputs) && dims.iter().product::<usize>() == self.layout.outputs
+    }
+
     /// Whether weight and bias are used as they are stored.
     pub(crate) fn is_plain(&self) -> bool {
         self.alpha.to_bits() == 1.0_f32.to_bits() && self.beta.to_bits() == 1.0_f32.to_bits()
     }
 
-    /// Where a constant can be added to every output.
-    pub(crate) fn bias(&self, node: &NodeProto, constants: &Constants) -> Bias {
+    /// Where a constant can be added to every output. A bias of another shape than `[O]` or `[1, O]`, which `Gemm`
+    /// spreads over rows or over everything, is no such place.
+    pub(crate) fn bias(&self, model: &Model, node: &NodeProto, constants: &Constants) -> Bias {
         match node.input.get(BIAS).filter(|name| !name.is_empty()) {
-            Some(name) => constants.read_once(name).map_or(Bias::Fixed, Bias::Stored),
+            Some(name) => {
+                let fits = constants.data(model, name).is_some_and(|own| self.is_per_output(&own.dims));
+                constants.read_once(name).filter(|_| fits).map_or(Bias::Fixed, Bias::Stored)
+            }
             None if self.takes_bias => Bias::Missing,
             None => Bias::Unsupported,
         }

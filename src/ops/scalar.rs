@@ -28,6 +28,17 @@ pub(crate) enum Function {
     Scale(f32),
     Sqrt,
     Exp,
+    Log,
+    Reciprocal,
+    /// `gamma x` where it is positive, else `gamma alpha (exp(x) - 1)`: alpha, gamma.
+    Selu(f32, f32),
+    /// `max(0, x) + min(0, alpha (exp(x / alpha) - 1))`.
+    Celu(f32),
+    Softsign,
+    /// The number above the threshold, else 0.
+    Thresholded(f32),
+    Sin,
+    Cos,
 }
 
 fn softplus(x: f32) -> f32 {
@@ -83,6 +94,17 @@ impl Function {
             },
             "Sqrt" => Self::Sqrt,
             "Exp" => Self::Exp,
+            "Log" => Self::Log,
+            "Reciprocal" => Self::Reciprocal,
+            "Selu" => Self::Selu(float("alpha", 1.673_263_2), float("gamma", 1.050_701)),
+            "Celu" => Self::Celu(float("alpha", 1.0)),
+            "Softsign" => Self::Softsign,
+            "ThresholdedRelu" => Self::Thresholded(float("alpha", 1.0)),
+            "Sin" => Self::Sin,
+            "Cos" => Self::Cos,
+            // <https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md>; with a bias they are two steps.
+            "QuickGelu" => Self::Swish(float("alpha", 1.702)),
+            "FastGelu" if node.input.get(1).is_none_or(String::is_empty) => Self::GeluTanh,
             _ => return None,
         })
     }
@@ -105,6 +127,11 @@ impl Function {
             _ => false,
         }
     }
+}
+
+/// The number, or 0 outside.
+fn inside(inside: bool, number: f32) -> f32 {
+    if inside { number } else { 0.0 }
 }
 
 impl Function {
@@ -140,12 +167,19 @@ impl Function {
             Self::Scale(a) => a * x,
             Self::Sqrt => x.sqrt(),
             Self::Exp => x.exp(),
+            Self::Log => x.ln(),
+            Self::Reciprocal => 1.0 / x,
+            Self::Selu(alpha, gamma) => gamma * (x.max(0.0) + alpha * x.min(0.0).exp_m1()),
+            Self::Celu(alpha) => x.max(0.0) + alpha * (x.min(0.0) / alpha).exp_m1(),
+            Self::Softsign => x / (1.0 + x.abs()),
+            Self::Thresholded(alpha) => inside(x > alpha, x),
+            Self::Sin => x.sin(),
+            Self::Cos => x.cos(),
         }
     }
 
     /// The derivative at `x`; at a corner one of the two.
     pub(crate) fn slope(self, x: f32) -> f32 {
-        let inside = |inside: bool, slope: f32| if inside { slope } else { 0.0 };
         match self {
             Self::Leaky(slope) => {
                 if x > 0.0 {
@@ -194,6 +228,14 @@ impl Function {
             Self::Scale(a) => a,
             Self::Sqrt => inside(x > 0.0, 0.5 / x.sqrt()),
             Self::Exp => x.exp(),
+            Self::Log => 1.0 / x,
+            Self::Reciprocal => -1.0 / (x * x),
+            Self::Selu(alpha, gamma) => gamma * if x > 0.0 { 1.0 } else { alpha * x.exp() },
+            Self::Celu(alpha) => (x.min(0.0) / alpha).exp(),
+            Self::Softsign => (1.0 + x.abs()).powi(-2),
+            Self::Thresholded(alpha) => inside(x > alpha, 1.0),
+            Self::Sin => x.cos(),
+            Self::Cos => -x.sin(),
         }
     }
 }
@@ -222,6 +264,12 @@ mod tests {
             Function::Abs,
             Function::Scale(-1.0),
             Function::Exp,
+            Function::Selu(1.7, 1.1),
+            Function::Celu(0.6),
+            Function::Softsign,
+            Function::Thresholded(0.5),
+            Function::Sin,
+            Function::Cos,
         ];
         for function in all {
             // No corner lies within half a step of these.
@@ -232,6 +280,8 @@ mod tests {
             }
         }
         assert!((Function::Sqrt.slope(4.0) - 0.25).abs() < 1e-6);
+        assert!((Function::Log.slope(4.0) - 0.25).abs() < 1e-6);
+        assert!((Function::Reciprocal.slope(2.0) + 0.25).abs() < 1e-6);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::evaluate::input_specs;
 use crate::model::Model;
 use crate::pipeline::record::Told;
 use crate::pipeline::session::Session;
-use crate::repair::global::{Refined, Teacher, refine as refine_weights};
+use crate::repair::global::{RefineOptions, Refined, Teacher, refine as refine_weights};
 use crate::repair::{Compensation, Reconstruction, Refit, RepairError, refit as refit_consumers};
 use crate::report::{RepairStage, StageError};
 
@@ -113,6 +113,8 @@ pub(crate) fn refine(
         let Some(options) = session.options.refinement().filter(|_| !observed.batches.is_empty()) else {
             return Ok(Repaired { model, report: None, stages });
         };
+        let memory = usize::try_from(calibration.shares.activations / 2).unwrap_or(usize::MAX);
+        let options = RefineOptions { memory: memory.min(options.memory), ..options };
         session.progress.phase("refine", None);
         let mut trial = Trial::new(session, calibration.reference.as_ref(), model, stages)?;
         let images = observed.thinned(REFINED_IMAGES);

@@ -130,6 +130,20 @@ pub(super) struct Block {
     pub(super) bias: Option<String>,
 }
 
+impl Block {
+    /// Whether another node's numbers are these: the same tensors, read in the same way.
+    pub(super) fn is_shared_with(&self, other: &Self) -> bool {
+        let alike = match (&self.stored, &other.stored) {
+            (Stored::Linear(a), Stored::Linear(b)) => {
+                a.layout == b.layout && a.alpha.to_bits() == b.alpha.to_bits() && a.beta.to_bits() == b.beta.to_bits()
+            }
+            (Stored::Normalised(a), Stored::Normalised(b)) => a == b,
+            _ => false,
+        };
+        alike && self.layout == other.layout && self.weight == other.weight && self.bias == other.bias
+    }
+}
+
 /// The kept input of an affine operator.
 pub(super) fn kept_input<'a>(at: &At<'a>) -> Option<&'a Array> {
     at.input(0)

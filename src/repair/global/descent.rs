@@ -79,15 +79,19 @@ pub(super) struct Descent<'a> {
     length: f64,
     share: f64,
     rounds: usize,
+    /// Whether passes over a draw are held.
+    keep: bool,
 }
 
 impl<'a> Descent<'a> {
-    /// Starts from the numbers that the file holds; `None` if they give no error.
+    /// Starts from the numbers that the file holds; `None` if they give no error. `keep`: whether passes over a draw are
+    /// held.
     pub(super) fn new(
         program: &'a Program,
         targets: Vec<Target>,
         held_out: Vec<Batch>,
         options: &'a RefineOptions,
+        keep: bool,
     ) -> Option<Self> {
         let at = program.numbers.clone();
         let best = objective(program, &targets, &held_out, &at)?;
@@ -95,7 +99,7 @@ impl<'a> Descent<'a> {
         let best = (at.clone(), best);
         let state = (None, 0.0, SHARE, 0);
         let (factors, length, share, rounds) = state;
-        Some(Self { program, targets, held_out, options, best, at, momentum, factors, length, share, rounds })
+        Some(Self { program, targets, held_out, options, best, at, momentum, factors, length, share, rounds, keep })
     }
 
     /// The error on held-out images.
@@ -134,7 +138,9 @@ impl<'a> Descent<'a> {
     /// Takes one step on a draw; `false` if it has no direction.
     #[allow(clippy::cast_possible_truncation, reason = "vectors are single precision")]
     fn step(&mut self, batches: &[Batch], step: usize, share: f64) -> bool {
-        let Some((linear, right)) = Linear::new(self.program, &self.targets, batches, &self.at) else { return false };
+        let Some((linear, right)) = Linear::new(self.program, &self.targets, batches, &self.at, self.keep) else {
+            return false;
+        };
         if step == 0 {
             let seed = self.options.seed.wrapping_add(self.rounds as u64);
             let mut factors = linear.factors(RIDGE, seed);
@@ -147,7 +153,7 @@ impl<'a> Descent<'a> {
         let Some(factors) = &self.factors else { return false };
         let direction = factors.apply(&self.program.blocks, &right);
         if step.is_multiple_of(MEASURE) {
-            let new = dot(&right, &direction) / linear.curvature(&direction, usize::MAX);
+            let new = dot(&right, &direction) / linear.curvature(&direction);
             if new > 0.0 && new.is_finite() {
                 let old = if self.length > 0.0 { self.length } else { new };
                 self.length = old * (new / old).powf(NEWEST);

@@ -3,6 +3,8 @@
 //! Martens and Grosse 2015 (arXiv:1503.05671), for convolutions Grosse and Martens 2016 (arXiv:1602.01407): cotangents
 //! of random targets with the objective's metric have the moments of the Gauss-Newton matrix.
 
+use std::sync::Arc;
+
 use faer::linalg::matmul::matmul;
 use faer::linalg::solvers::DenseSolveCore as _;
 use faer::{Accum, Mat, MatRef, Par, Side};
@@ -12,13 +14,10 @@ use super::blocks::{Affine, Block, Layout};
 use super::descent::dot;
 use super::linear::Linear;
 use super::ops::Array;
-use super::program::{Program, Trace};
+use super::program::{Program, Step, Trace};
 
 /// Matrices larger than this get the diagonal of their moments.
 const LARGEST: usize = 1200;
-
-/// Images on which the blocks' lengths are found.
-const CALIBRATION_IMAGES: usize = 32;
 
 pub(super) struct Inverse {
     /// `[n, n]`, or the diagonal as one column; empty where there are no moments.
@@ -33,26 +32,24 @@ pub(super) struct Factors {
     pub(super) lengths: Vec<f32>,
 }
 
-/// A pass whose cotangents of the blocks were kept: by block.
+/// A pass whose cotangents of the steps with blocks were kept: by step.
 pub(super) type Watched = Vec<Option<Array>>;
 
 impl Factors {
     /// From passes over `traces` with random cotangents, `watched`. `ridge` is relative to the mean of the moments.
-    pub(super) fn new(program: &Program, traces: &[(&Trace, Watched)], images: usize, ridge: f64) -> Self {
+    pub(super) fn new<'a>(program: &'a Program, traces: &[(Arc<Trace>, Watched)], images: usize, ridge: f64) -> Self {
         let blocks = program
             .blocks
             .par_iter()
             .enumerate()
             .map(|(index, block)| {
-                let step = program.steps.iter().find(|step| step.block == Some(index));
-                let affine = step.and_then(|step| Some((step.operator.affine()?, *step.inputs.first()?)));
-                let sides = |group| match affine {
-                    Some((affine, input)) => {
-                        sides(affine, BlockGroup { input, block: index, group }, traces, images, ridge)
-                    }
-                    None => (Inverse::none(), Inverse::none()),
+                let readers = program.steps.iter().enumerate().filter(|(_, step)| step.block == Some(index));
+                let reader = |(at, step): (usize, &'a Step)| {
+                    Some(Reader { affine: step.operator.affine()?, input: *step.inputs.first()?, step: at })
                 };
-                (0..block.layout.groups).map(sides).collect()
+                let readers: Vec<Reader<'_>> = readers.filter_map(reader).collect();
+                let passes = Passes { traces, images, ridge };
+                (0..block.layout.groups).map(|group| sides(&readers, block.layout, group, passes)).collect()
             })
             .collect();
         Self { blocks, lengths: vec![1.0; program.blocks.len()] }
@@ -63,13 +60,13 @@ impl Factors {
     #[allow(clippy::cast_possible_truncation, reason = "single precision is enough")]
     pub(super) fn calibrate(&mut self, linear: &Linear<'_>, right: &[f32]) {
         let direction = self.apply(&linear.program.blocks, right);
-        let best = |block: &Block| {
-            let mut own = vec![0.0f32; direction.len()];
-            own[block.range.clone()].copy_from_slice(&direction[block.range.clone()]);
-            let length = dot(&own, right) / linear.curvature(&own, CALIBRATION_IMAGES);
+        let along = linear.curvature_of_blocks(&direction);
+        let best = |(block, curvature): (&Block, f64)| {
+            let range = block.range.clone();
+            let length = dot(&direction[range.clone()], &right[range]) / curvature;
             if length > 0.0 && length.is_finite() { length as f32 } else { 0.0 }
         };
-        self.lengths = linear.program.blocks.iter().map(best).collect();
+        self.lengths = linear.program.blocks.iter().zip(along).map(best).collect();
     }
 
     /// The inverse times a vector of all numbers.
@@ -153,32 +150,38 @@ fn product(left: MatRef<'_, f32>, right: MatRef<'_, f32>) -> Mat<f32> {
     out
 }
 
-/// A group of a block, and the value that it reads.
-#[derive(Clone, Copy)]
-struct BlockGroup {
+/// A step that reads a block, and the value that it multiplies.
+struct Reader<'a> {
+    affine: &'a dyn Affine,
     input: usize,
-    block: usize,
-    group: usize,
+    step: usize,
+}
+
+/// Passes over some images, and the ridge relative to the mean of the moments.
+#[derive(Clone, Copy)]
+struct Passes<'a> {
+    traces: &'a [(Arc<Trace>, Watched)],
+    images: usize,
+    ridge: f64,
 }
 
 /// Both sides of one group: of its inputs, with the constant that stands for the bias, and of its outputs.
-fn sides(
-    affine: &dyn Affine,
-    side: BlockGroup,
-    traces: &[(&Trace, Watched)],
-    images: usize,
-    ridge: f64,
-) -> (Inverse, Inverse) {
-    let layout = affine.layout();
+fn sides(readers: &[Reader<'_>], layout: Layout, group: usize, passes: Passes<'_>) -> (Inverse, Inverse) {
+    let Passes { traces, images, ridge } = passes;
     let columns = |size: usize| if size > LARGEST { 1 } else { size };
     let mut inputs = Mat::<f32>::zeros(layout.inputs, columns(layout.inputs));
     let mut outputs = Mat::<f32>::zeros(layout.outputs, columns(layout.outputs));
     let mut sums = vec![0.0f32; layout.inputs];
     let mut rows = 0;
     for (trace, watched) in traces {
-        let (Some(read), Some(cotangent)) = (&trace.arrays[side.input], &watched[side.block]) else { continue };
-        rows += affine.input_moments(read, side.group, &mut inputs, &mut sums);
-        affine.output_moments(cotangent, side.group, &mut outputs);
+        for Reader { affine, input, step } in readers {
+            let (Some(read), Some(cotangent)) = (&trace.arrays[*input], &watched[*step]) else { continue };
+            rows += affine.input_moments(read, group, &mut inputs, &mut sums);
+            affine.output_moments(cotangent, group, &mut outputs);
+        }
+    }
+    if rows == 0 {
+        return (Inverse::none(), Inverse::none());
     }
     let share = 1.0 / rows.max(1) as f64;
     // A constant input stands for the bias.

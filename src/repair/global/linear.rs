@@ -1,9 +1,13 @@
 //! The linear least-squares problem of one round: products with the Gauss-Newton matrix over all batches.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
 
+use super::blocks::Block;
 use super::factors::{Factors, Watched};
 use super::objective::{Batch, Target};
 use super::ops::Array;
@@ -15,13 +19,18 @@ const PARTS: usize = 8;
 /// Batches from which the preconditioner is made.
 const FACTOR_IMAGES: usize = 48;
 
+/// Images on which the blocks' lengths are found; fewer where their passes are not kept.
+const CALIBRATION_IMAGES: usize = 32;
+const FEW_IMAGES: usize = 8;
+
 /// A model linearised at its numbers.
 pub(super) struct Linear<'a> {
     pub(super) program: &'a Program,
     pub(super) targets: &'a [Target],
     batches: &'a [Batch],
     numbers: &'a [f32],
-    traces: Vec<Trace>,
+    /// Passes over all batches, where memory holds them; else each is made again when it is needed.
+    traces: Option<Vec<Arc<Trace>>>,
     images: usize,
 }
 
@@ -49,84 +58,120 @@ fn lengths(targets: &[Target], batch: &Batch, values: &[Array]) -> Vec<f64> {
 }
 
 impl<'a> Linear<'a> {
-    /// Linearises; also returns the right side: the transpose applied to what is missing.
+    /// Linearises; also returns the right side: the transpose applied to what is missing. `keep`: whether all passes are
+    /// held.
     pub(super) fn new(
         program: &'a Program,
         targets: &'a [Target],
         batches: &'a [Batch],
         numbers: &'a [f32],
+        keep: bool,
     ) -> Option<(Self, Vec<f32>)> {
-        let passes: Vec<Option<(Trace, Vec<Array>)>> =
-            batches.par_iter().map(|batch| program.forward(&batch.image, numbers, true)).collect();
-        let passes = passes.into_iter().collect::<Option<Vec<_>>>()?;
-        let (traces, values): (Vec<Trace>, Vec<Vec<Array>>) = passes.into_iter().unzip();
         let images = batches.iter().map(Batch::len).sum();
-        let linear = Self { program, targets, batches, numbers, traces, images };
+        let kept: Mutex<BTreeMap<usize, Arc<Trace>>> = Mutex::default();
+        let mut linear = Self { program, targets, batches, numbers, traces: None, images };
         let right = linear.sum(|index, gradient| {
             let batch = &batches[index];
-            let pairs = targets.iter().zip(&batch.wanted).zip(&values[index]);
+            let Some((trace, values)) = program.forward(&batch.image, numbers, true) else { return false };
+            let pairs = targets.iter().zip(&batch.wanted).zip(&values);
             let missing = pairs.map(|((target, wanted), value)| Some((wanted - value) * target.weight)).collect();
-            program.vjp(&linear.traces[index], numbers, missing, gradient, &mut |_, _| {});
-        });
+            program.vjp(&trace, numbers, missing, gradient, &mut |_, _| {});
+            if keep && let Ok(mut kept) = kept.lock() {
+                kept.insert(index, Arc::new(trace));
+            }
+            true
+        })?;
+        linear.traces = keep.then(|| kept.into_inner().unwrap_or_default().into_values().collect());
         Some((linear, right))
     }
 
-    /// The mean over images of what `each` adds for every batch.
-    fn sum(&self, each: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
-        let parts: Vec<Vec<f32>> = (0..PARTS.min(self.batches.len()))
+    /// The pass over a batch.
+    fn trace(&self, index: usize) -> Option<Arc<Trace>> {
+        if let Some(traces) = &self.traces {
+            return traces.get(index).map(Arc::clone);
+        }
+        let pass = self.program.forward(&self.batches[index].image, self.numbers, true)?;
+        Some(Arc::new(pass.0))
+    }
+
+    /// The mean over images of what `each` adds for every batch; `None` where it cannot.
+    fn sum(&self, each: impl Fn(usize, &mut [f32]) -> bool + Sync) -> Option<Vec<f32>> {
+        let parts: Option<Vec<Vec<f32>>> = (0..PARTS.min(self.batches.len()))
             .into_par_iter()
             .map(|part| {
                 let mut sums = vec![0.0; self.numbers.len()];
-                (part..self.batches.len()).step_by(PARTS).for_each(|index| each(index, &mut sums));
-                sums
+                (part..self.batches.len()).step_by(PARTS).all(|index| each(index, &mut sums)).then_some(sums)
             })
             .collect();
         let mut total = vec![0.0f32; self.numbers.len()];
-        for part in &parts {
+        for part in &parts? {
             total.iter_mut().zip(part).for_each(|(total, value)| *total += value);
         }
         let share = 1.0 / self.images.max(1) as f32;
         for value in &mut total {
             *value *= share;
         }
-        total
+        Some(total)
     }
 
-    /// The curvature along a direction: its squared length in the Gauss-Newton metric, by an exact product on at most
-    /// `most` images.
-    pub(super) fn curvature(&self, direction: &[f32], most: usize) -> f64 {
+    /// The curvature along a direction: its squared length in the Gauss-Newton metric, by exact products.
+    pub(super) fn curvature(&self, direction: &[f32]) -> f64 {
+        self.curvatures(&[direction], self.batches.len())[0]
+    }
+
+    /// The curvature along every block's part of a direction.
+    pub(super) fn curvature_of_blocks(&self, direction: &[f32]) -> Vec<f64> {
+        let alone = |block: &Block| {
+            let mut own = vec![0.0f32; direction.len()];
+            own[block.range.clone()].copy_from_slice(&direction[block.range.clone()]);
+            own
+        };
+        let most = if self.traces.is_some() { CALIBRATION_IMAGES } else { FEW_IMAGES };
         let size = self.batches.first().map_or(1, Batch::len).max(1);
-        let some = most.div_ceil(size).clamp(1, self.batches.len().max(1)).min(self.batches.len());
-        let parts: Vec<f64> = (0..some)
+        let batches = most.div_ceil(size).clamp(1, self.batches.len().max(1)).min(self.batches.len());
+        if self.traces.is_some() {
+            return self.program.blocks.iter().map(|block| self.curvatures(&[&alone(block)], batches)[0]).collect();
+        }
+        // A pass is made once for all blocks.
+        let all: Vec<Vec<f32>> = self.program.blocks.iter().map(alone).collect();
+        self.curvatures(&all.iter().map(Vec::as_slice).collect::<Vec<_>>(), batches)
+    }
+
+    /// Squared lengths of directions, per image, on the first batches.
+    fn curvatures(&self, directions: &[&[f32]], batches: usize) -> Vec<f64> {
+        let size = self.batches.first().map_or(1, Batch::len).max(1);
+        let parts: Vec<Vec<f64>> = (0..batches)
             .into_par_iter()
             .map(|index| {
-                let changes = self.program.jvp(&self.traces[index], self.numbers, direction);
-                self.targets.iter().zip(changes).filter_map(|(target, change)| Some(target.length(&change?))).sum()
+                let Some(trace) = self.trace(index) else { return vec![f64::NAN; directions.len()] };
+                let length = |direction: &&[f32]| {
+                    let changes = self.program.jvp(&trace, self.numbers, direction);
+                    self.targets.iter().zip(changes).filter_map(|(target, change)| Some(target.length(&change?))).sum()
+                };
+                directions.iter().map(length).collect()
             })
             .collect();
-        parts.iter().sum::<f64>() / (some * size).max(1) as f64
+        let share = 1.0 / (batches * size).max(1) as f64;
+        (0..directions.len()).map(|at| parts.iter().map(|part| part[at]).sum::<f64>() * share).collect()
     }
 
     /// The preconditioner, from random cotangents on some of the batches.
     pub(super) fn factors(&self, ridge: f64, seed: u64) -> Factors {
         let size = self.batches.first().map_or(1, Batch::len).max(1);
-        let some = FACTOR_IMAGES.div_ceil(size).min(self.batches.len());
-        let watched: Vec<(&Trace, Watched)> = (0..some)
+        let most = if self.traces.is_some() { FACTOR_IMAGES } else { FEW_IMAGES };
+        let some = most.div_ceil(size).min(self.batches.len());
+        let watched: Vec<(Arc<Trace>, Watched)> = (0..some)
             .into_par_iter()
-            .map(|index| {
+            .filter_map(|index| {
                 let mut rng = ChaCha8Rng::seed_from_u64(seed.wrapping_add(index as u64));
                 let wanted = &self.batches[index].wanted;
                 let random =
                     self.targets.iter().zip(wanted).map(|(target, wanted)| Some(target.sample(wanted, &mut rng)));
-                let mut watched: Watched = self.program.blocks.iter().map(|_| None).collect();
-                let mut watch = |step: &super::program::Step, cotangent: &Array| {
-                    if let Some(block) = step.block {
-                        watched[block] = Some(cotangent.clone());
-                    }
-                };
-                let trace = &self.traces[index];
-                self.program.vjp(trace, self.numbers, random.collect(), &mut [], &mut watch);
-                (trace, watched)
+                let mut watched: Watched = self.program.steps.iter().map(|_| None).collect();
+                let mut watch = |step: usize, cotangent: &Array| watched[step] = Some(cotangent.clone());
+                let trace = self.trace(index)?;
+                self.program.vjp(&trace, self.numbers, random.collect(), &mut [], &mut watch);
+                Some((trace, watched))
             })
             .collect();
         Factors::new(self.program, &watched, some * size, ridge)

@@ -10,11 +10,14 @@ pub struct RefineOptions {
     pub rounds: usize,
     /// Draws of images, and steps, in a round.
     pub draws: usize,
-    /// Images of a draw; fewer where half a gigabyte of memory does not hold what their derivatives need.
+    /// Images of a draw; fewer where `memory` does not hold what is compared of them.
     pub images_per_draw: usize,
     /// Images of a draw at least: where memory holds fewer, nothing is refined, for steps would overfit the draw
     /// (with 13 images of MobileNetV2's 3.5 million weights no round helped).
     pub least_draw: usize,
+    /// Bytes for values of the images. Where they do not hold all that derivatives of a draw need, passes are made again
+    /// instead of held.
+    pub memory: usize,
     /// Time after which no new step starts, in seconds.
     pub seconds: f64,
     /// Seed of draws, mirrors and shifts.
@@ -23,7 +26,7 @@ pub struct RefineOptions {
 
 impl Default for RefineOptions {
     fn default() -> Self {
-        Self { rounds: 6, draws: 25, images_per_draw: 64, least_draw: 16, seconds: 120.0, seed: 0 }
+        Self { rounds: 6, draws: 25, images_per_draw: 64, least_draw: 16, memory: 1 << 29, seconds: 120.0, seed: 0 }
     }
 }
 

@@ -5,12 +5,13 @@ use std::collections::{HashMap, HashSet};
 use super::blocks::Block;
 use super::ops::{self, Array, At, Keeps, Operator, elements};
 use super::site::Site;
-use super::survey::Survey;
+use super::survey::{SHAPES, Survey};
 use crate::model::Model;
 use crate::model::node::node_name;
 use crate::ops::constant::{Constants, put_floats};
 use crate::ops::operator;
-use crate::surgery::references;
+use crate::proto::onnx::NodeProto;
+use crate::surgery::{captured, references};
 
 /// Largest difference from the engine's value, relative to the largest number, for a step to be believed.
 const TOLERANCE: f32 = 2e-3;
@@ -49,6 +50,8 @@ pub(super) struct Program {
     /// Last step that reads a value.
     last: Vec<usize>,
     targets: Vec<usize>,
+    /// Whether a value is read by a node that is not computed here.
+    outside: Vec<bool>,
 }
 
 impl Program {
@@ -64,10 +67,11 @@ impl Program {
             kept: Vec::new(),
             last: Vec::new(),
             targets: Vec::new(),
+            outside: Vec::new(),
         };
         let mut known = HashMap::new();
         program.add_value(&mut known, survey, input);
-        let uses = references(model.graph());
+        let (uses, opset) = (references(model.graph()), model.opset("").unwrap_or(1));
         let mut blocked: HashSet<&str> = HashSet::new();
         for &index in &survey.order {
             let node = &model.graph().node[index];
@@ -76,10 +80,9 @@ impl Program {
             if !reads_blocked && !node.input.iter().any(reads) {
                 continue;
             }
-            let site = Site { node, shapes: &survey.shapes, constants: &survey.constants };
+            let site = Site { node, opset, shapes: &survey.shapes, constants: &survey.constants };
             for (output, name) in node.output.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
-                let made =
-                    if reads_blocked { Err(None) } else { program.add_step(&site, output, &mut known, survey, &uses) };
+                let made = if reads_blocked { Err(None) } else { program.add_step(&site, output, &mut known, survey) };
                 if let Err(why) = made {
                     blocked.insert(name);
                     program.left_out.extend(why.filter(|_| output == 0).map(|why| (node_name(node), why)));
@@ -88,6 +91,15 @@ impl Program {
             let weighted = operator(node).is_some_and(|own| own.derivative && own.has_weights());
             if reads_blocked && weighted {
                 program.left_out.push((node_name(node), "it comes after an operator that is not computed here".into()));
+            }
+        }
+        program.release(&uses);
+        program.outside = vec![false; program.values.len()];
+        let inside = |node: &NodeProto| node.output.iter().any(|name| known.contains_key(name));
+        for node in model.graph().node.iter().filter(|node| !inside(node) && !SHAPES.contains(&node.op_type())) {
+            let inner = captured(node);
+            for &value in node.input.iter().chain(&inner).filter_map(|name| known.get(name)) {
+                program.outside[value] = true;
             }
         }
         program
@@ -106,7 +118,6 @@ impl Program {
         output: usize,
         known: &mut HashMap<String, usize>,
         survey: &Survey,
-        uses: &HashMap<String, usize>,
     ) -> Result<(), Option<String>> {
         let name = &site.node.output[output];
         let Some(expected) = survey.values.get(name) else {
@@ -136,23 +147,84 @@ impl Program {
             op_type: site.node.op_type().to_owned(),
         };
         if let Some(block) = block {
-            let tensors = [Some(&block.weight), block.bias.as_ref()];
-            let own = |name: &String| site.constants.stored.contains(name) && uses.get(name.as_str()) == Some(&1);
-            if tensors.into_iter().flatten().all(own) {
-                step.block = Some(self.blocks.len());
-                let start = self.numbers.len();
-                self.numbers.append(&mut step.fixed);
-                self.blocks.push(Block { range: start..self.numbers.len(), ..block });
-            } else {
-                self.left_out.push((block.node, "its weight is computed, or several nodes read it".into()));
-            }
+            self.adjust(&mut step, block, site);
         }
         self.steps.push(step);
         Ok(())
     }
 
+    /// Gives a step its adjustable numbers: its own, or those that another step with the same tensors has.
+    fn adjust(&mut self, step: &mut Step, block: Block, site: &Site<'_>) {
+        let tensors = [Some(&block.weight), block.bias.as_ref()];
+        if !tensors.into_iter().flatten().all(|name| site.constants.stored.contains(name)) {
+            self.left_out.push((block.node, "its weight is computed".into()));
+            return;
+        }
+        let twin = self.blocks.iter().position(|own| own.is_shared_with(&block));
+        step.block = Some(twin.unwrap_or(self.blocks.len()));
+        if twin.is_none() {
+            let start = self.numbers.len();
+            self.numbers.append(&mut step.fixed);
+            self.blocks.push(Block { range: start..self.numbers.len(), ..block });
+        }
+    }
+
+    /// Leaves weights as they are that are read elsewhere too, or in another way by another step.
+    fn release(&mut self, uses: &HashMap<String, usize>) {
+        let names = |block: &Block| [Some(block.weight.clone()), block.bias.clone()].into_iter().flatten();
+        let (mut read, mut owners): (HashMap<String, usize>, HashMap<String, usize>) = Default::default();
+        for block in self.steps.iter().filter_map(|step| step.block) {
+            names(&self.blocks[block]).for_each(|name| *read.entry(name).or_default() += 1);
+        }
+        for block in &self.blocks {
+            names(block).for_each(|name| *owners.entry(name).or_default() += 1);
+        }
+        let alone = |name: String| owners.get(&name) == Some(&1) && read.get(&name) == uses.get(&name);
+        let live: Vec<bool> = self.blocks.iter().map(|block| names(block).all(alone)).collect();
+        self.retain(&live, "others read its weight too");
+    }
+
+    /// Keeps the blocks that are `live`; the numbers of the others are constants.
+    fn retain(&mut self, live: &[bool], why: &str) {
+        let (mut places, mut numbers) = (Vec::new(), Vec::new());
+        for (block, &live) in self.blocks.iter_mut().zip(live) {
+            places.push(live.then_some(places.iter().flatten().count()));
+            let own = self.numbers[block.range.clone()].to_vec();
+            if live {
+                block.range = numbers.len()..numbers.len() + own.len();
+                numbers.extend(own);
+            } else {
+                for step in self.steps.iter_mut().filter(|step| step.block == Some(places.len() - 1)) {
+                    step.fixed.clone_from(&own);
+                }
+                self.left_out.push((block.node.clone(), why.into()));
+            }
+        }
+        for step in &mut self.steps {
+            step.block = step.block.and_then(|block| places[block]);
+        }
+        let mut live = live.iter();
+        self.blocks.retain(|_| live.next().copied().unwrap_or(false));
+        self.numbers = numbers;
+    }
+
+    /// Leaves weights as they are whose effect is not seen: they change a value that nothing is compared with, in front
+    /// of an operator that is not computed here.
+    fn bound(&mut self, targets: &[usize]) {
+        let mut unseen = self.outside.clone();
+        let mut live = vec![true; self.blocks.len()];
+        for step in self.steps.iter().rev().filter(|step| !targets.contains(&step.output)) {
+            if unseen[step.output] {
+                step.inputs.iter().for_each(|&input| unseen[input] = true);
+                step.block.into_iter().for_each(|block| live[block] = false);
+            }
+        }
+        self.retain(&live, "what it changes is read by an operator that is not differentiated, and cannot be compared");
+    }
+
     /// Keeps only what leads to `targets`, and only the blocks there; finds what derivatives need.
     pub(super) fn aim(&mut self, targets: &[usize]) {
+        self.bound(targets);
         let mut needed = vec![false; self.values.len()];
         for &target in targets {
             needed[target] = true;
@@ -194,7 +266,7 @@ impl Program {
                 || matches!(step.op_type.as_str(), "GlobalAveragePool" | "ReduceMean" | "AveragePool" | "MaxPool")
         };
         (0..self.values.len())
-            .filter(|&value| active[value])
+            .filter(|&value| active[value] && self.values[value].shape.first() == self.values[0].shape.first())
             .filter(|&value| readers[value].len() != 1 || readers[value].iter().any(gathers))
             .collect()
     }
@@ -285,26 +357,27 @@ impl Program {
         outputs
     }
 
-    /// The transpose of [`Program::jvp`]: adds to `gradient`. `watch` sees the cotangent of every step with a block.
+    /// The transpose of [`Program::jvp`]: adds to `gradient`. `watch` sees the number of
+    /// every step with a block, and its cotangent.
     pub(super) fn vjp(
         &self,
         trace: &Trace,
         numbers: &[f32],
         cotangents: Vec<Option<Array>>,
         gradient: &mut [f32],
-        watch: &mut dyn FnMut(&Step, &Array),
+        watch: &mut dyn FnMut(usize, &Array),
     ) {
         let mut sums: Vec<Option<Array>> = self.values.iter().map(|_| None).collect();
         for (&target, cotangent) in self.targets.iter().zip(cotangents) {
             sums[target] = cotangent;
         }
-        for step in self.steps.iter().rev().filter(|step| self.active[step.output]) {
+        for (index, step) in self.steps.iter().enumerate().rev().filter(|(_, step)| self.active[step.output]) {
             let Some(cotangent) = sums[step.output].take() else { continue };
             let wanted: Vec<bool> = step.inputs.iter().map(|&input| self.active[input]).collect();
             let own = step.block.map(|block| self.blocks[block].range.clone());
             let own = own.map_or(&mut [][..], |range| if gradient.is_empty() { &mut [] } else { &mut gradient[range] });
             if step.block.is_some() {
-                watch(step, &cotangent);
+                watch(index, &cotangent);
             }
             let parts = step.operator.vjp(&self.at(step, trace, numbers), &cotangent, &wanted, own);
             for (&input, part) in step.inputs.iter().zip(parts) {

@@ -20,11 +20,11 @@ use crate::repair::RepairError;
 /// Every so many images one is held out.
 const HELD_OUT: usize = 5;
 
-/// Bytes that derivatives of a draw, and held-out images, may take.
-const MOST_BYTES: usize = 1 << 29;
-
 /// Numbers of the images of a batch, about: what stays in the cache while a batch is passed through.
 const BATCH_NUMBERS: usize = 1 << 15;
+
+/// An objective below which nothing is left to gain: rounding.
+const NOTHING: f64 = 1e-9;
 
 /// Rounds one after the other that did not help before it ends.
 const PATIENCE: usize = 3;
@@ -47,13 +47,13 @@ pub fn refine(
 ) -> Result<Refined, RepairError> {
     let begin = Instant::now();
     let images = Images::new(images);
-    let mut work = match prepare(teacher, pruned, engine, &images)? {
+    let mut work = match prepare(teacher, pruned, engine, &images, options.memory)? {
         Ok(work) => work,
         Err(refined) => return Ok(refined),
     };
     let mut refined = work.report(&images);
     if work.room < options.least_draw {
-        let why = format!("memory holds the derivatives of {} images at a time, too few to learn from", work.room);
+        let why = format!("memory holds what is compared of {} images at a time, too few to learn from", work.room);
         refined.left_out.insert(0, ("model".into(), why));
         refined.stopped_by = Stop::Nothing;
         return Ok(refined);
@@ -69,8 +69,15 @@ pub fn refine(
     let fit = (0..images.len()).filter(|image| image % HELD_OUT != 0).collect();
     let count = options.images_per_draw.min(work.room).max(work.size);
     let mut draws = Draws::new(work.teacher, &images, fit, count, work.size, options.seed);
-    let Some(mut descent) = Descent::new(&work.program, targets, held_out, options) else { return Ok(refined) };
+    let keep = count * work.per_image <= options.memory;
+    let Some(mut descent) = Descent::new(&work.program, targets, held_out, options, keep) else { return Ok(refined) };
     refined.errors.push(descent.best());
+    if descent.best() < NOTHING {
+        refined.left_out.insert(0, ("model".into(), "what can be compared is as in the dense model".into()));
+        refined.stopped_by = Stop::Nothing;
+        refined.errors.clear();
+        return Ok(refined);
+    }
     let mut failures = 0;
     for _ in 0..options.rounds {
         if let Some(why) = stop() {
@@ -103,6 +110,8 @@ struct Work {
     room: usize,
     /// Held-out images at most.
     held: usize,
+    /// Bytes of one image while its derivatives are formed.
+    per_image: usize,
 }
 
 /// Every [`HELD_OUT`]th image; where there is no room for so many, as many from all over them: images come class by class.
@@ -133,6 +142,7 @@ fn prepare(
     pruned: &Model,
     engine: &dyn Engine,
     images: &Images<'_>,
+    memory: usize,
 ) -> Result<Result<Work, Refined>, RepairError> {
     let nothing = |why: &str| Refined { left_out: vec![("model".into(), why.into())], ..Refined::default() };
     let Some((input, fixed)) = single_input(pruned) else {
@@ -158,9 +168,10 @@ fn prepare(
     };
     program.aim(&teacher.targets);
     let compared = 2 * program.compared_per_image() + numbers;
-    let fit = |per_image: usize| (MOST_BYTES / (per_image * size_of::<f32>())).max(size);
-    let (room, held) = (fit(program.kept_per_image() + compared), fit(compared));
-    Ok(Ok(Work { program, teacher, size, room, held }))
+    // Half for what is compared of a draw, half for what is held out.
+    let room = (memory / 2 / (compared * size_of::<f32>())).max(size);
+    let per_image = program.kept_per_image() * size_of::<f32>();
+    Ok(Ok(Work { program, teacher, size, room, held: room, per_image }))
 }
 
 #[cfg(test)]

@@ -41,6 +41,10 @@ impl Constants {
                 let values = array.iter().map(|&value| i64::from(value)).collect();
                 self.integers.insert(name.to_owned(), (array.shape().to_vec(), values));
             }
+            Tensor::Bool(array) => {
+                let values = array.iter().map(|&value| i64::from(value)).collect();
+                self.integers.insert(name.to_owned(), (array.shape().to_vec(), values));
+            }
             _ => {}
         }
     }
@@ -49,6 +53,8 @@ impl Constants {
 /// A node, the shapes of its run-time values for one batch, and the constants.
 pub(super) struct Site<'a> {
     pub(super) node: &'a NodeProto,
+    /// Version of the standard's operator set.
+    pub(super) opset: i64,
     /// Shapes of run-time values by name.
     pub(super) shapes: &'a HashMap<String, Vec<usize>>,
     pub(super) constants: &'a Constants,
@@ -77,6 +83,12 @@ impl<'a> Site<'a> {
     /// A constant operand of whole numbers.
     pub(super) fn integers(&self, input: usize) -> Option<&'a [i64]> {
         self.constants.integers.get(self.name(input)?).map(|(_, values)| values.as_slice())
+    }
+
+    /// A constant operand of whole numbers or truths, with its shape.
+    pub(super) fn whole(&self, input: usize) -> Option<(&'a [usize], &'a [i64])> {
+        let (shape, values) = self.constants.integers.get(self.name(input)?)?;
+        Some((shape, values))
     }
 
     /// Whole numbers that are an attribute in old operator sets and an input in new ones; the default if they are left out,

@@ -13,7 +13,7 @@ use crate::repair::RepairError;
 use crate::surgery::{captured, topological_order};
 
 /// Operators whose output depends on the shape of the input alone.
-const SHAPES: &[&str] = &["Shape", "Size"];
+pub(super) const SHAPES: &[&str] = &["Shape", "Size"];
 
 /// A model's run-time values and constants for batches of one size.
 pub(super) struct Survey {

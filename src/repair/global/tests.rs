@@ -1,6 +1,7 @@
 //! Derivatives against differences and their transposes, values against the engine, and what rounds may do.
 
 mod cases;
+mod forms;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
@@ -42,7 +43,7 @@ fn dot(a: &[f32], b: &[f32]) -> f64 {
 #[test]
 #[allow(clippy::cast_possible_truncation, reason = "differences of single precision")]
 fn derivatives_are_differences_and_their_transposes() {
-    for (name, graph) in cases() {
+    for (name, graph) in cases().into_iter().chain(forms::forms()) {
         let model = graph.model();
         let image = ArrayD::from_shape_vec(IxDyn(&[2, 3, 7, 6]), random(&[2, 3, 7, 6], 3)).unwrap();
         let program = program(&model, &image);
@@ -84,7 +85,7 @@ fn network(width: usize, exotic: bool) -> Model {
         .node("Conv", &["r1", "w2", "b2"], "c2", &pads())
         .node("Relu", &["c2"], "r2", &[])
         .node("GlobalAveragePool", &["r2"], "g", &[]);
-    let graph = if exotic { graph.node("Sin", &["g"], "s", &[]) } else { graph.node("Identity", &["g"], "s", &[]) };
+    let graph = if exotic { graph.node("Tan", &["g"], "s", &[]) } else { graph.node("Identity", &["g"], "s", &[]) };
     graph.node("Flatten", &["s"], "f", &[]).weight("w3", &[6, 5]).node("MatMul", &["f", "w3"], "y", &[]).model()
 }
 
@@ -145,7 +146,7 @@ fn what_comes_after_an_unknown_operator_is_left_and_named() {
     let before = pruned.clone();
     let report = refined(&dense, &mut pruned);
     assert_eq!(report.compared, ["r2", "g"].map(str::to_owned));
-    assert!(report.left_out.iter().any(|(node, why)| node == "Sin_s" && why.contains("Sin")), "{report:?}");
+    assert!(report.left_out.iter().any(|(node, why)| node == "Tan_s" && why.contains("Tan")), "{report:?}");
     assert!(report.left_out.iter().any(|(node, _)| node == "MatMul_y"), "{report:?}");
     let last = |model: &Model| model.graph().initializer.iter().find(|own| own.name() == "w3").cloned();
     assert_eq!(last(&pruned), last(&before));
@@ -153,9 +154,9 @@ fn what_comes_after_an_unknown_operator_is_left_and_named() {
 }
 
 #[test]
-fn shared_weights_stay() {
-    let shared = |width: usize| {
-        Graph::new(&[4, 3, 8, 8])
+fn shared_weights_are_adjusted_where_all_readers_are_known() {
+    let shared = |width: usize, elsewhere: bool| {
+        let graph = Graph::new(&[4, 3, 8, 8])
             .weight("w", &[3, 3, 1, 1])
             .node("Conv", &["x", "w"], "a", &[])
             .node("Conv", &["a", "w"], "b", &[])
@@ -163,12 +164,27 @@ fn shared_weights_stay() {
             .node("Conv", &["b", "v"], "c", &[])
             .node("Relu", &["c"], "d", &[])
             .weight("u", &[2, width, 1, 1])
-            .node("Conv", &["d", "u"], "y", &[])
-            .model()
+            .node("Conv", &["d", "u"], "y", &[]);
+        let graph = if elsewhere { graph.node("Identity", &["w"], "other", &[]) } else { graph };
+        graph.model()
     };
-    let report = refined(&shared(6), &mut shared(4));
-    assert_eq!(report.nodes, 2);
-    assert_eq!(report.left_out.len(), 2, "{report:?}");
+    // Both readers of `w` are one block.
+    let before = shared(4, false);
+    let mut pruned = before.clone();
+    let report = refined(&shared(6, false), &mut pruned);
+    assert_eq!((report.nodes, report.kept > 0), (4, true), "{report:?}");
+    assert_ne!(weight(&pruned, "w"), weight(&before, "w"));
+    // Another node reads it too.
+    let mut pruned = shared(4, true);
+    let before = pruned.clone();
+    let report = refined(&shared(6, true), &mut pruned);
+    assert_eq!(weight(&pruned, "w"), weight(&before, "w"));
+    assert!(report.left_out.iter().any(|(_, why)| why.contains("others read")), "{report:?}");
+}
+
+fn weight(model: &Model, name: &str) -> Option<Vec<f32>> {
+    let stored = model.graph().initializer.iter().find(|own| own.name() == name)?;
+    model.tensor(stored).ok()?.to_f32()
 }
 
 #[test]

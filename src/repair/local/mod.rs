@@ -222,7 +222,7 @@ impl Places {
         let node = *self.nodes.get(consumer.output.first()?)?;
         let own = &sliced.graph().node[node];
         let stored = self.constants.read_once(own.input.get(WEIGHT)?)?;
-        Some(Target { node, weight: stored, bias: weight.map.bias(own, &self.constants) })
+        Some(Target { node, weight: stored, bias: weight.map.bias(sliced, own, &self.constants) })
     }
 }
 

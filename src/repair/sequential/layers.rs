@@ -61,7 +61,7 @@ fn layer(model: &Model, readers: &Readers, index: usize) -> Option<Layer> {
     let weight = readers.constants.read_once(name)?;
     let data = readers.constants.data(model, name)?;
     let map = LinearMap::of(node, &data.dims).filter(|map| map.is_plain() && data.to_f32().is_some())?;
-    let bias = map.bias(node, &readers.constants);
+    let bias = map.bias(model, node, &readers.constants);
     let (input, output) = (node.input.first()?.clone(), node.output.first()?.clone());
     let from_end = if map.window.is_some() { data.dims.len() - 1 } else { 1 };
     let chain = Chain::after(model, readers, &output, from_end);

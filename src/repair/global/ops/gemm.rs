@@ -20,7 +20,7 @@ pub(super) fn make(site: &Site<'_>) -> Option<Made> {
         return None;
     }
     let bias = map.takes_bias && site.name(BIAS).is_some();
-    if bias && site.floats(BIAS)?.len() != outputs {
+    if bias && !map.is_per_output(site.floats(BIAS)?.shape()) {
         return None;
     }
     let layout = Layout { groups: 1, outputs, inputs, bias };

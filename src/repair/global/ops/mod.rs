@@ -4,14 +4,19 @@
 //! its adjustable numbers. Piecewise linear operators are taken on the piece where they are: that is the
 //! Gauss-Newton linearisation.
 
-mod binary;
 mod concat;
+mod contraction;
 mod conv;
+mod elementwise;
 mod gemm;
 mod moving;
 mod normalization;
 mod pool;
 mod reduce;
+mod resize;
+mod segments;
+mod softmax;
+mod standardize;
 mod unary;
 
 use ndarray::ArrayD;
@@ -97,13 +102,20 @@ pub(super) fn make(site: &Site<'_>, output: usize) -> Option<Made> {
     }
     match family {
         Family::Conv | Family::ConvTranspose => conv::make(site),
-        Family::Gemm | Family::MatMul => gemm::make(site),
+        Family::Gemm | Family::MatMul => gemm::make(site).or_else(|| contraction::make(site)),
+        Family::Einsum => contraction::make(site),
         Family::BatchNormalization => normalization::make(site),
-        Family::Broadcast => binary::make(site),
+        Family::InstanceNormalization | Family::GroupNormalization | Family::LayerNormalization => {
+            standardize::make(site)
+        }
+        Family::Broadcast => elementwise::make(site),
+        Family::PRelu => unary::make(site).or_else(|| elementwise::make(site)),
+        Family::Softmax => softmax::make(site),
+        Family::Resize => resize::make(site),
         Family::Concat => concat::make(site),
-        Family::Pool if site.node.op_type() != "GlobalAveragePool" => pool::make(site),
+        Family::Pool if !site.node.op_type().starts_with("Global") => pool::make(site),
         Family::Pool | Family::Reduce => reduce::make(site),
-        Family::Scalar | Family::PRelu => unary::make(site),
+        Family::Scalar | Family::BiasedActivation => unary::make(site),
         Family::Pad
         | Family::Slice
         | Family::Transpose
@@ -112,6 +124,9 @@ pub(super) fn make(site: &Site<'_>, output: usize) -> Option<Made> {
         | Family::Squeeze
         | Family::Identity
         | Family::Expand
+        | Family::Tile
+        | Family::Gather
+        | Family::DepthToSpace
         | Family::Split => moving::make(site, output),
         _ => None,
     }

@@ -1,7 +1,8 @@
 //! Operators that only move numbers: every output is one input or a constant.
 //!
 //! The rule of ONNX is carried out once, on indices; see <https://onnx.ai/onnx/operators/index.html>: Pad, Slice,
-//! Transpose, Reshape, Flatten, Squeeze, Unsqueeze, Identity, Dropout, Expand, Split, Cast between floats
+//! Transpose, Reshape, Flatten, Squeeze, Unsqueeze, Identity, Dropout, Expand, Split, Gather and Tile by constants,
+//! DepthToSpace, SpaceToDepth, Cast between floats
 
 use ndarray::{ArrayD, Axis, IxDyn};
 
@@ -26,6 +27,9 @@ pub(super) fn make(site: &Site<'_>, output: usize) -> Option<Made> {
                 "Slice" => slice(site, indices)?,
                 "Expand" => indices.broadcast(IxDyn(shape))?.to_owned(),
                 "Split" => split(site, &indices, output)?,
+                "Gather" => gather(site, &indices)?,
+                "Tile" => tile(site, &indices)?,
+                "DepthToSpace" | "SpaceToDepth" => depth_to_space(site, indices)?,
                 _ => {
                     fill = fill_value(site)?;
                     pad(site, &indices)?
@@ -70,6 +74,45 @@ fn split(site: &Site<'_>, indices: &ArrayD<u32>, output: usize) -> Option<ArrayD
     let start: usize = parts.get(..output)?.iter().sum();
     let chosen: Vec<usize> = (start..start + parts.get(output)?).collect();
     (chosen.last().is_none_or(|last| *last < indices.shape()[axis])).then(|| indices.select(Axis(axis), &chosen))
+}
+
+fn gather(site: &Site<'_>, indices: &ArrayD<u32>) -> Option<ArrayD<u32>> {
+    let axis = resolve_axis(site.int("axis").unwrap_or(0), indices.ndim())?;
+    let (shape, chosen) = site.whole(1)?;
+    let size = indices.shape()[axis];
+    let chosen: Vec<usize> = chosen.iter().map(|&own| resolve_axis(own, size)).collect::<Option<_>>()?;
+    let taken = indices.select(Axis(axis), &chosen);
+    let shape = [&indices.shape()[..axis], shape, &indices.shape()[axis + 1..]].concat();
+    ArrayD::from_shape_vec(IxDyn(&shape), taken.iter().copied().collect()).ok()
+}
+
+fn tile(site: &Site<'_>, indices: &ArrayD<u32>) -> Option<ArrayD<u32>> {
+    let mut moved = indices.clone();
+    for (axis, &times) in site.integers(1)?.iter().enumerate() {
+        let size = *moved.shape().get(axis)?;
+        let chosen: Vec<usize> = (0..size * usize::try_from(times).ok()?).map(|at| at % size.max(1)).collect();
+        moved = moved.select(Axis(axis), &chosen);
+    }
+    Some(moved)
+}
+
+/// Blocks of channels become blocks of positions, or the other way.
+fn depth_to_space(site: &Site<'_>, indices: ArrayD<u32>) -> Option<ArrayD<u32>> {
+    let block = usize::try_from(site.int("blocksize")?).ok().filter(|&block| block > 0)?;
+    let &[n, c, h, w] = indices.shape() else { return None };
+    let square = block * block;
+    let (apart, order, joined) = if site.node.op_type() == "SpaceToDepth" {
+        let apart = vec![n, c, h / block, block, w / block, block];
+        (apart, vec![0, 3, 5, 1, 2, 4], vec![n, c * square, h / block, w / block])
+    } else {
+        let joined = vec![n, c / square, h * block, w * block];
+        match site.text("mode").unwrap_or("DCR") {
+            "DCR" => (vec![n, block, block, c / square, h, w], vec![0, 3, 4, 1, 5, 2], joined),
+            _ => (vec![n, c / square, block, block, h, w], vec![0, 1, 4, 2, 5, 3], joined),
+        }
+    };
+    let moved = indices.into_shape_with_order(IxDyn(&apart)).ok()?.permuted_axes(IxDyn(&order));
+    ArrayD::from_shape_vec(IxDyn(&joined), moved.iter().copied().collect()).ok()
 }
 
 /// What a constant padding is filled with.

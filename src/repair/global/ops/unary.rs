@@ -6,6 +6,10 @@ use crate::ops::scalar::Function;
 
 pub(super) fn make(site: &Site<'_>) -> Option<Made> {
     let shape = site.shape(0)?.to_vec();
+    // The second input of a fused activation is a bias; those of other functions are their parameters.
+    if site.node.domain() == "com.microsoft" && site.name(1).is_some() {
+        return None;
+    }
     let function =
         Function::of(site.node, |input| site.floats(input).filter(|own| own.len() == 1)?.iter().next().copied())?;
     Some(Made::new(Unary { function, shape }, &[0]))

@@ -17,6 +17,7 @@ pub(super) enum Is<'a> {
 /// A graph that grows node by node; the image is `x`, the last value `y`.
 pub(super) struct Graph {
     pub(super) proto: GraphProto,
+    opset: i64,
 }
 
 impl Graph {
@@ -24,7 +25,18 @@ impl Graph {
         let mut proto = GraphProto { name: Some("g".into()), ..GraphProto::default() };
         proto.input.push(tensor_info("x", DataType::Float as i32, Some(image)));
         proto.output.push(ValueInfoProto { name: Some("y".into()), ..tensor_info("y", DataType::Float as i32, None) });
-        Self { proto }
+        Self { proto, opset: 17 }
+    }
+
+    pub(super) fn opset(self, opset: i64) -> Self {
+        Self { opset, ..self }
+    }
+
+    pub(super) fn truths(mut self, name: &str, dims: &[usize]) -> Self {
+        let bytes: Vec<u8> = random(dims, 5).iter().map(|value| u8::from(*value > 0.0)).collect();
+        let data = TensorData { dtype: DataType::Bool, dims: dims.to_vec(), bytes: bytes.into() };
+        self.proto.initializer.push(data.to_proto(name));
+        self
     }
 
     pub(super) fn weight(mut self, name: &str, dims: &[usize]) -> Self {
@@ -91,8 +103,8 @@ impl Graph {
 
     pub(super) fn model(self) -> Model {
         Model::from_proto(ModelProto {
-            ir_version: Some(8),
-            opset_import: vec![OperatorSetIdProto { domain: Some(String::new()), version: Some(17) }],
+            ir_version: Some(if self.opset > 20 { 11 } else { 8 }),
+            opset_import: vec![OperatorSetIdProto { domain: Some(String::new()), version: Some(self.opset) }],
             graph: Some(self.proto),
             ..ModelProto::default()
         })

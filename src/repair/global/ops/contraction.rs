@@ -1,0 +1,241 @@
+//! Products of two arrays over shared axes: `MatMul` of any ranks and `Einsum` of two operands; either may be constant.
+//!
+//! <https://onnx.ai/onnx/operators/onnx__MatMul.html>, <https://onnx.ai/onnx/operators/onnx__Einsum.html>
+
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par};
+use ndarray::{ArrayD, IxDyn};
+
+use super::super::site::Site;
+use super::{Array, At, Keeps, Made, Operator, array, elements};
+
+pub(super) fn make(site: &Site<'_>) -> Option<Made> {
+    let shape = |input: usize| site.shape(input).or(site.floats(input).map(Array::shape)).map(<[usize]>::to_vec);
+    let (left, right, output) = (shape(0)?, shape(1)?, site.output_shape(0)?.to_vec());
+    let labels = match site.node.op_type() {
+        "MatMul" => Labels::of_product(left.len(), right.len())?,
+        "Einsum" if site.node.input.len() == 2 => Labels::of_equation(site.text("equation")?)?,
+        _ => return None,
+    };
+    let contraction =
+        Contraction::new(&labels, [left, right, output], [0, 1].map(|input| site.floats(input).cloned()))?;
+    let inputs: Vec<usize> = (0..2).filter(|&input| contraction.constants[input].is_none()).collect();
+    (!inputs.is_empty()).then(|| Made::new(contraction, &inputs))
+}
+
+/// A label for every axis of the operands and the output.
+struct Labels {
+    left: Vec<u32>,
+    right: Vec<u32>,
+    output: Vec<u32>,
+}
+
+impl Labels {
+    /// Batch axes are counted from the end, and matrices multiplied.
+    fn of_product(left: usize, right: usize) -> Option<Self> {
+        if left < 2 || right < 2 {
+            return None;
+        }
+        let batch = |rank: usize| (0..u32::try_from(rank).unwrap_or(0) - 2).rev().map(|axis| axis + 3);
+        let with = |rank: usize, last: [u32; 2]| batch(rank).chain(last).collect::<Vec<u32>>();
+        Some(Self { left: with(left, [0, 1]), right: with(right, [1, 2]), output: with(left.max(right), [0, 2]) })
+    }
+
+    /// `ij,jk->ik`; without ellipsis and without a label twice in one operand.
+    fn of_equation(equation: &str) -> Option<Self> {
+        let text: String = equation.chars().filter(|own| !own.is_whitespace()).collect();
+        let (operands, output) = text.split_once("->")?;
+        let (left, right) = operands.split_once(',')?;
+        let labels = |part: &str| -> Option<Vec<u32>> {
+            part.chars().map(|own| own.is_alphabetic().then_some(u32::from(own))).collect()
+        };
+        let labels = Self { left: labels(left)?, right: labels(right)?, output: labels(output)? };
+        let once = |part: &[u32]| part.iter().enumerate().all(|(at, label)| !part[..at].contains(label));
+        (once(&labels.left) && once(&labels.right) && once(&labels.output)).then_some(labels)
+    }
+}
+
+/// Where the numbers of an array stand in `[batch, rows, columns]`.
+struct Placed {
+    /// For every place the index of a number; `None` if they are in the same order.
+    map: Option<Vec<u32>>,
+    shape: Vec<usize>,
+}
+
+impl Placed {
+    /// `axes`: labels of the array; `order`: labels and sizes of the places.
+    fn new(shape: &[usize], axes: &[u32], order: &[(u32, usize)]) -> Option<Self> {
+        if shape.len() != axes.len() {
+            return None;
+        }
+        let count = u32::try_from(shape.iter().product::<usize>()).ok()?;
+        let indices = ArrayD::from_shape_vec(IxDyn(shape), (0..count).collect()).ok()?;
+        let present: Vec<usize> =
+            order.iter().filter_map(|(label, _)| axes.iter().position(|own| own == label)).collect();
+        if present.len() != axes.len() {
+            return None;
+        }
+        let mut moved = indices.permuted_axes(IxDyn(&present));
+        for (at, (label, _)) in order.iter().enumerate() {
+            if !axes.contains(label) {
+                moved = moved.insert_axis(ndarray::Axis(at));
+            }
+        }
+        let sizes: Vec<usize> = order.iter().map(|&(_, size)| size).collect();
+        let map: Vec<u32> = moved.broadcast(IxDyn(&sizes))?.iter().copied().collect();
+        let same = map.len() == count as usize && map.iter().enumerate().all(|(at, &index)| at == index as usize);
+        Some(Self { map: (!same).then_some(map), shape: shape.to_vec() })
+    }
+
+    fn place<'a>(&self, values: &'a [f32]) -> std::borrow::Cow<'a, [f32]> {
+        match &self.map {
+            None => values.into(),
+            Some(map) => map.iter().map(|&at| values[at as usize]).collect::<Vec<f32>>().into(),
+        }
+    }
+
+    /// Sums of what the places give to the numbers.
+    fn collect(&self, placed: Vec<f32>) -> Option<Array> {
+        let Some(map) = &self.map else { return array(&self.shape, placed) };
+        let mut out = vec![0.0; self.shape.iter().product()];
+        map.iter().zip(&placed).for_each(|(&at, value)| out[at as usize] += value);
+        array(&self.shape, out)
+    }
+}
+
+struct Contraction {
+    constants: [Option<Array>; 2],
+    /// `[batch, m, k]`, `[batch, k, n]`, `[batch, m, n]`.
+    left: Placed,
+    right: Placed,
+    output: Placed,
+    batch: usize,
+    m: usize,
+    k: usize,
+    n: usize,
+}
+
+impl Contraction {
+    fn new(labels: &Labels, shapes: [Vec<usize>; 3], constants: [Option<Array>; 2]) -> Option<Self> {
+        let Labels { left, right, output } = labels;
+        let size = |label: u32| {
+            let of = |axes: &[u32], shape: &[usize]| {
+                axes.iter().position(|own| *own == label).and_then(|at| shape.get(at).copied())
+            };
+            of(left, &shapes[0])
+                .into_iter()
+                .chain(of(right, &shapes[1]))
+                .chain(of(output, &shapes[2]))
+                .max()
+                .unwrap_or(1)
+        };
+        let sized = |labels: Vec<u32>| labels.into_iter().map(|label| (label, size(label))).collect::<Vec<_>>();
+        let (in_left, in_right) = (|label: &u32| left.contains(label), |label: &u32| right.contains(label));
+        // A label of one operand alone that the output lacks would have to be summed before.
+        let known = |label: &u32| output.contains(label) || in_left(label) && in_right(label);
+        if !left.iter().chain(right).all(known) {
+            return None;
+        }
+        let outputs = |wanted: &dyn Fn(&u32) -> bool| sized(output.iter().copied().filter(wanted).collect());
+        let batch = outputs(&|label| in_left(label) && in_right(label));
+        let rows = outputs(&|label| !in_right(label));
+        let columns = outputs(&|label| !in_left(label));
+        let summed = sized(left.iter().copied().filter(|label| !output.contains(label)).collect());
+        let join = |parts: [&[(u32, usize)]; 3]| parts.concat();
+        let product = |part: &[(u32, usize)]| part.iter().map(|&(_, size)| size).product::<usize>();
+        let placed =
+            |shape: &[usize], axes: &[u32], order: [&[(u32, usize)]; 3]| Placed::new(shape, axes, &join(order));
+        Some(Self {
+            left: placed(&shapes[0], left, [&batch, &rows, &summed])?,
+            right: placed(&shapes[1], right, [&batch, &summed, &columns])?,
+            output: placed(&shapes[2], output, [&batch, &rows, &columns])?,
+            constants,
+            batch: product(&batch),
+            m: product(&rows),
+            k: product(&summed),
+            n: product(&columns),
+        })
+    }
+
+    /// Both operands; run-time ones are taken from `given` in order.
+    fn both<'a>(&'a self, given: &[Option<&'a Array>]) -> [Option<&'a Array>; 2] {
+        let mut given = given.iter();
+        [0, 1].map(|side| self.constants[side].as_ref().or_else(|| given.next().copied().flatten()))
+    }
+
+    /// Adds the products of all batches to `out`, `[batch, m, n]`.
+    fn add(&self, left: &Array, right: &Array, out: &mut [f32]) {
+        let (left, right) = (self.left.place(elements(left)), self.right.place(elements(right)));
+        let Self { m, k, n, .. } = *self;
+        for batch in 0..self.batch {
+            let a = MatRef::from_row_major_slice(&left[batch * m * k..(batch + 1) * m * k], m, k);
+            let b = MatRef::from_row_major_slice(&right[batch * k * n..(batch + 1) * k * n], k, n);
+            let out = MatMut::from_row_major_slice_mut(&mut out[batch * m * n..(batch + 1) * m * n], m, n);
+            matmul(out, Accum::Add, a, b, 1.0, Par::Seq);
+        }
+    }
+
+    /// Numbers in the places of the output, put where they belong.
+    fn shaped(&self, placed: Vec<f32>) -> Option<Array> {
+        self.output.collect(placed)
+    }
+
+    fn zeros(&self) -> Vec<f32> {
+        vec![0.0; self.batch * self.m * self.n]
+    }
+}
+
+impl Operator for Contraction {
+    fn keeps(&self) -> Keeps {
+        if self.constants.iter().any(Option::is_some) { Keeps::Nothing } else { Keeps::Inputs }
+    }
+
+    fn forward(&self, inputs: &[&Array], _numbers: &[f32]) -> Option<Array> {
+        let given: Vec<Option<&Array>> = inputs.iter().copied().map(Some).collect();
+        let [Some(left), Some(right)] = self.both(&given) else { return None };
+        let mut out = self.zeros();
+        self.add(left, right, &mut out);
+        self.shaped(out)
+    }
+
+    fn jvp(&self, at: &At<'_>, tangents: &[Option<&Array>], _step: &[f32]) -> Option<Array> {
+        let values = self.both(&at.inputs);
+        let mut tangents = tangents.iter();
+        let mut out = None;
+        for side in (0..2).filter(|&side| self.constants[side].is_none()) {
+            let Some(Some(tangent)) = tangents.next() else { continue };
+            let out = out.get_or_insert_with(|| self.zeros());
+            match side {
+                0 => self.add(tangent, values[1]?, out),
+                _ => self.add(values[0]?, tangent, out),
+            }
+        }
+        self.shaped(out?)
+    }
+
+    fn vjp(&self, at: &At<'_>, cotangent: &Array, wanted: &[bool], _gradient: &mut [f32]) -> Vec<Option<Array>> {
+        let values = self.both(&at.inputs);
+        let up = self.output.place(elements(cotangent));
+        let Self { m, k, n, .. } = *self;
+        let sides = (0..2).filter(|&side| self.constants[side].is_none());
+        let back = |(side, &wanted): (usize, &bool)| {
+            let (own, other) = if side == 0 { (&self.left, &self.right) } else { (&self.right, &self.left) };
+            let values = other.place(elements(values[1 - side].filter(|_| wanted)?));
+            let mut out = vec![0.0; self.batch * if side == 0 { m * k } else { k * n }];
+            for batch in 0..self.batch {
+                let up = MatRef::from_row_major_slice(&up[batch * m * n..(batch + 1) * m * n], m, n);
+                if side == 0 {
+                    let b = MatRef::from_row_major_slice(&values[batch * k * n..(batch + 1) * k * n], k, n);
+                    let out = MatMut::from_row_major_slice_mut(&mut out[batch * m * k..(batch + 1) * m * k], m, k);
+                    matmul(out, Accum::Replace, up, b.transpose(), 1.0, Par::Seq);
+                } else {
+                    let a = MatRef::from_row_major_slice(&values[batch * m * k..(batch + 1) * m * k], m, k);
+                    let out = MatMut::from_row_major_slice_mut(&mut out[batch * k * n..(batch + 1) * k * n], k, n);
+                    matmul(out, Accum::Replace, a.transpose(), up, 1.0, Par::Seq);
+                }
+            }
+            own.collect(out)
+        };
+        sides.zip(wanted).map(back).collect()
+    }
+}
