@@ -9,7 +9,7 @@ use ndarray::{Array2, ArrayD, Axis, concatenate};
 use super::classes::rows;
 use super::{DataOptions, EvaluateError, InputSpec, Predictions, input_specs};
 use crate::calibration::{Batch, CalibrationError, Dataset, PipelineOptions, Preprocess, Skipped, for_each_batch};
-use crate::engine::{CompileOptions, Engine, Session, Tensor};
+use crate::engine::{CompileOptions, Engine, Feed, Session, Tensor, feed};
 use crate::model::{DataType, Model};
 
 /// Images per engine call where the model leaves it open: a few megabytes of input, so that the activations that are
@@ -65,6 +65,11 @@ impl Source {
         labels.len()
     }
 
+    /// The inputs of a run on these images.
+    pub(super) fn feed(&self, images: ArrayD<f32>) -> Feed {
+        Feed::from([(self.input.name.clone(), Arc::new(cast(images, self.input.dtype)))])
+    }
+
     /// Images per run, where the model fixes it.
     pub(super) fn fixed_batch(&self) -> Option<usize> {
         self.input.shape.first().copied().flatten()
@@ -105,7 +110,7 @@ impl Pass<'_> {
         session: &mut dyn Session,
         mut each: impl FnMut(&Batch, Vec<ArrayD<f32>>) -> Result<(), EvaluateError>,
     ) -> Result<Skipped, EvaluateError> {
-        let Source { dataset, preprocess, input, .. } = self.source;
+        let Source { dataset, preprocess, .. } = self.source;
         let options = PipelineOptions { batch: self.source.batch, strict: self.source.strict };
         let fixed = self.source.fixed_batch();
         let interrupted = || self.cancel.load(Ordering::Relaxed);
@@ -119,8 +124,7 @@ impl Pass<'_> {
                 }
                 _ => batch.images.clone(),
             };
-            let images = cast(images, input.dtype);
-            let outputs = session.run(&[(input.name.as_str(), &images)])?;
+            let outputs = session.run(&feed::pairs(&self.source.feed(images)))?;
             let outputs = outputs.iter().map(|output| first_rows(output, count)).collect();
             if interrupted() {
                 return Err(EvaluateError::Interrupted);
@@ -164,25 +168,23 @@ impl Pass<'_> {
     }
 }
 
-/// All outputs of a model on batches of its only input; none if it has no input.
+/// All outputs of a model on batches of its inputs.
 ///
 /// # Errors
 /// If the model does not run, or on interruption.
 pub fn outputs_on<'a>(
     engine: &dyn Engine,
     model: &Model,
-    batches: impl Iterator<Item = &'a Arc<Tensor>>,
+    batches: impl Iterator<Item = &'a Feed>,
     cancel: &AtomicBool,
 ) -> Result<Vec<Vec<ArrayD<f32>>>, EvaluateError> {
-    let specs = input_specs(model);
-    let Some(input) = specs.first() else { return Ok(Vec::new()) };
     let mut session = engine.compile(model, &CompileOptions::default())?;
     let mut all = Vec::new();
     for batch in batches {
         if cancel.load(Ordering::Relaxed) {
             return Err(EvaluateError::Interrupted);
         }
-        let outputs = session.run(&[(input.name.as_str(), batch.as_ref())])?;
+        let outputs = session.run(&feed::pairs(batch))?;
         all.push(outputs.iter().map(Tensor::to_f32).collect());
     }
     Ok(all)
@@ -196,7 +198,7 @@ fn first_rows(output: &Tensor, count: usize) -> ArrayD<f32> {
     values
 }
 
-pub(super) fn cast(images: ArrayD<f32>, dtype: DataType) -> Tensor {
+fn cast(images: ArrayD<f32>, dtype: DataType) -> Tensor {
     match dtype {
         DataType::Float16 => Tensor::F16(images.mapv(half::f16::from_f32)),
         DataType::Double => Tensor::F64(images.mapv(f64::from)),
