@@ -1,8 +1,8 @@
 //! Values that go in and come out of an engine.
 
-use ndarray::ArrayD;
+use ndarray::{ArrayD, Axis, concatenate};
 
-use crate::model::TensorData;
+use crate::model::{DataType, TensorData};
 
 /// A dense tensor of one of the element types that models take and return.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,19 +26,104 @@ pub enum Tensor {
     Bool(ArrayD<bool>),
 }
 
+/// The same expression for the array of any element type.
+macro_rules! with_array {
+    ($tensor:expr, $array:ident => $what:expr) => {
+        match $tensor {
+            Tensor::F32($array) => $what,
+            Tensor::F64($array) => $what,
+            Tensor::F16($array) => $what,
+            Tensor::I64($array) => $what,
+            Tensor::I32($array) => $what,
+            Tensor::U8($array) => $what,
+            Tensor::I8($array) => $what,
+            Tensor::Bool($array) => $what,
+        }
+    };
+}
+
+/// The same function of the array of any element type, as a tensor of that type.
+macro_rules! map_array {
+    ($tensor:expr, $array:ident => $what:expr) => {
+        match $tensor {
+            Tensor::F32($array) => Tensor::F32($what),
+            Tensor::F64($array) => Tensor::F64($what),
+            Tensor::F16($array) => Tensor::F16($what),
+            Tensor::I64($array) => Tensor::I64($what),
+            Tensor::I32($array) => Tensor::I32($what),
+            Tensor::U8($array) => Tensor::U8($what),
+            Tensor::I8($array) => Tensor::I8($what),
+            Tensor::Bool($array) => Tensor::Bool($what),
+        }
+    };
+}
+
 impl Tensor {
     /// Sizes of the axes.
     pub fn shape(&self) -> &[usize] {
+        with_array!(self, array => array.shape())
+    }
+
+    /// Type of the elements.
+    pub fn element_type(&self) -> DataType {
         match self {
-            Self::F32(array) => array.shape(),
-            Self::F64(array) => array.shape(),
-            Self::F16(array) => array.shape(),
-            Self::I64(array) => array.shape(),
-            Self::I32(array) => array.shape(),
-            Self::U8(array) => array.shape(),
-            Self::I8(array) => array.shape(),
-            Self::Bool(array) => array.shape(),
+            Self::F32(_) => DataType::Float,
+            Self::F64(_) => DataType::Double,
+            Self::F16(_) => DataType::Float16,
+            Self::I64(_) => DataType::Int64,
+            Self::I32(_) => DataType::Int32,
+            Self::U8(_) => DataType::Uint8,
+            Self::I8(_) => DataType::Int8,
+            Self::Bool(_) => DataType::Bool,
         }
+    }
+
+    /// Bytes of all elements.
+    pub fn bytes(&self) -> u64 {
+        fn of<T>(array: &ArrayD<T>) -> usize {
+            size_of::<T>() * array.len()
+        }
+        with_array!(self, array => of(array)) as u64
+    }
+
+    /// Rows of the first axis, in this order and as often as they are named; a tensor without axes as it is.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    #[must_use]
+    pub fn rows(&self, rows: &[usize]) -> Self {
+        if self.shape().is_empty() {
+            return self.clone();
+        }
+        map_array!(self, array => array.select(Axis(0), rows))
+    }
+
+    /// Tensors of one element type one after the other along the first axis; `None` if they do not go together.
+    pub fn concatenated(parts: &[&Self]) -> Option<Self> {
+        macro_rules! join {
+            ($($kind:ident),+) => {
+                match parts.first()? {
+                    $(Self::$kind(_) => {
+                        let all = parts.iter().map(|part| match part {
+                            Self::$kind(array) => Some(array.view()),
+                            _ => None,
+                        });
+                        Self::$kind(concatenate(Axis(0), &all.collect::<Option<Vec<_>>>()?).ok()?)
+                    })+
+                }
+            };
+        }
+        Some(join!(F32, F64, F16, I64, I32, U8, I8, Bool))
+    }
+
+    /// Left and right exchanged along `axis`.
+    #[must_use]
+    pub fn reversed(&self, axis: usize) -> Self {
+        map_array!(self, array => {
+            let mut view = array.view();
+            view.invert_axis(Axis(axis));
+            view.as_standard_layout().into_owned()
+        })
     }
 
     /// The values as `f32`, converted if need be.
@@ -66,15 +151,25 @@ impl From<ArrayD<f32>> for Tensor {
 /// The values in the form in which a model stores them, of the same element type.
 impl From<&Tensor> for TensorData {
     fn from(tensor: &Tensor) -> Self {
-        match tensor {
-            Tensor::F32(array) => Self::from_array(array),
-            Tensor::F64(array) => Self::from_array(array),
-            Tensor::F16(array) => Self::from_array(array),
-            Tensor::I64(array) => Self::from_array(array),
-            Tensor::I32(array) => Self::from_array(array),
-            Tensor::U8(array) => Self::from_array(array),
-            Tensor::I8(array) => Self::from_array(array),
-            Tensor::Bool(array) => Self::from_array(array),
-        }
+        with_array!(tensor, array => Self::from_array(array))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::arr2;
+
+    #[test]
+    fn rows_of_any_element_type_are_taken_and_joined() {
+        let bytes = Tensor::U8(arr2(&[[1, 2], [3, 4], [5, 6]]).into_dyn());
+        assert_eq!(bytes.rows(&[2, 0]), Tensor::U8(arr2(&[[5, 6], [1, 2]]).into_dyn()));
+        assert_eq!((bytes.bytes(), bytes.element_type()), (6, DataType::Uint8));
+        let long = Tensor::concatenated(&[&bytes.rows(&[0]), &bytes.rows(&[1, 2])]);
+        assert_eq!(long.as_ref(), Some(&bytes));
+        assert_eq!(bytes.reversed(1).rows(&[0]), Tensor::U8(arr2(&[[2, 1]]).into_dyn()));
+        let whole = Tensor::I64(arr2(&[[1, 2]]).into_dyn());
+        assert_eq!(Tensor::concatenated(&[&bytes, &whole]), None);
+        assert_eq!(Tensor::concatenated(&[]), None);
     }
 }

@@ -1,7 +1,7 @@
 //! Masked = sliced: the sliced model must compute what the masked original computes.
 
 use super::EvaluateError;
-use crate::engine::{CompileOptions, Engine, Tensor};
+use crate::engine::{CompileOptions, Engine, Feed, Tensor, feed};
 use crate::model::{DataType, Model};
 
 /// How well two models agree.
@@ -34,14 +34,14 @@ pub fn compare(
     engine: &dyn Engine,
     masked: &Model,
     sliced: &Model,
-    feeds: &[Vec<(String, Tensor)>],
+    feeds: &[Feed],
 ) -> Result<Agreement, EvaluateError> {
     let tolerance = tolerance(masked);
     let mut a = engine.compile(masked, &CompileOptions::default()).map_err(EvaluateError::Pruned)?;
     let mut b = engine.compile(sliced, &CompileOptions::default()).map_err(EvaluateError::Pruned)?;
     let mut worst: f64 = 0.0;
     for feed in feeds {
-        let inputs: Vec<(&str, &Tensor)> = feed.iter().map(|(name, value)| (name.as_str(), value)).collect();
+        let inputs = feed::pairs(feed);
         let wanted = a.run(&inputs).map_err(EvaluateError::Pruned)?;
         let got = b.run(&inputs).map_err(EvaluateError::Pruned)?;
         for ((name, wanted), got) in a.outputs().iter().zip(&wanted).zip(&got) {

@@ -1,13 +1,14 @@
 //! What a model takes, and random values of that kind.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ndarray::{ArrayD, IxDyn};
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use crate::engine::Tensor;
+use crate::engine::{Feed, Tensor};
 use crate::model::{DataType, Model};
 use crate::proto::onnx::tensor_shape_proto::dimension::Value as Size;
 use crate::proto::onnx::type_proto::Value as Kind;
@@ -69,12 +70,7 @@ pub fn input_specs(model: &Model) -> Vec<InputSpec> {
 }
 
 /// Seeded values: floats about 0 with deviation 1 (a sum of uniforms), whole numbers 0 or 1, truths.
-pub fn random_inputs(
-    specs: &[InputSpec],
-    sizes: &BTreeMap<String, usize>,
-    batch: usize,
-    seed: u64,
-) -> Vec<(String, Tensor)> {
+pub fn random_inputs(specs: &[InputSpec], sizes: &BTreeMap<String, usize>, batch: usize, seed: u64) -> Feed {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     specs
         .iter()
@@ -91,18 +87,13 @@ pub fn random_inputs(
                 DataType::Bool => Tensor::Bool(ArrayD::from_elem(shape, true)),
                 _ => Tensor::F32(ArrayD::from_shape_simple_fn(shape, normal)),
             };
-            (spec.name.clone(), tensor)
+            (spec.name.clone(), Arc::new(tensor))
         })
         .collect()
 }
 
 /// Seeded values for several runs: the first of one image, the others of two, where the model leaves that open.
-pub fn random_feeds(
-    model: &Model,
-    sizes: &BTreeMap<String, usize>,
-    runs: u64,
-    seed: u64,
-) -> Vec<Vec<(String, Tensor)>> {
+pub fn random_feeds(model: &Model, sizes: &BTreeMap<String, usize>, runs: u64, seed: u64) -> Vec<Feed> {
     let specs = input_specs(model);
     (0..runs).map(|number| random_inputs(&specs, sizes, 1 + usize::from(number > 0), seed + number)).collect()
 }

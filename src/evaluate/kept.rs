@@ -5,38 +5,86 @@ use std::sync::Arc;
 use ndarray::ArrayD;
 
 use super::Observed;
-use crate::calibration::mirrored;
-use crate::engine::Tensor;
+use crate::engine::{Feed, Tensor, feed};
 
 /// Mirror images are added while all images stay below this.
-const MOST_MIRRORED: usize = 256 << 20;
+const MOST_MIRRORED: u64 = 256 << 20;
 
 impl Observed {
     /// Bytes of the kept images.
-    fn kept_bytes(&self) -> usize {
-        self.batches.iter().map(|batch| 4 * batch.shape().iter().product::<usize>()).sum()
+    fn kept_bytes(&self) -> u64 {
+        self.batches.iter().map(feed::bytes).sum()
     }
 
-    /// Every so many of the kept batches, so that they take `most` bytes.
-    pub fn thinned(&self, most: usize) -> Vec<ArrayD<f32>> {
-        let every = self.kept_bytes().div_ceil(most).max(1);
-        self.batches.iter().step_by(every).map(|batch| batch.to_f32()).collect()
+    /// Every so many of the kept batches, so that they take `most` bytes, where the only input is single precision.
+    pub fn thinned(&self, most: u64) -> Vec<ArrayD<f32>> {
+        let every = usize::try_from(self.kept_bytes().div_ceil(most.max(1))).unwrap_or(usize::MAX).max(1);
+        self.batches.iter().step_by(every).filter_map(only_floats).collect()
     }
 
     /// The kept images and their mirror images (`docs/method.md` 9.8), where those are small; `nhwc`: channels come
     /// last.
-    pub fn mirrored(&self, nhwc: bool) -> Vec<Arc<Tensor>> {
+    pub fn mirrored(&self, nhwc: bool) -> Vec<Feed> {
         let mut batches = self.batches.clone();
         if self.kept_bytes() <= MOST_MIRRORED {
-            batches.extend(self.batches.iter().filter_map(|batch| mirror(batch, nhwc)).map(Arc::new));
+            batches.extend(self.batches.iter().filter_map(|batch| mirror(batch, nhwc)));
         }
         batches
     }
 }
 
-/// Left and right exchanged, `[N, C, H, W]`, or `[N, H, W, C]`.
-fn mirror(batch: &Tensor, nhwc: bool) -> Option<Tensor> {
-    let Tensor::F32(images) = batch else { return None };
-    let axis = images.ndim().checked_sub(if nhwc { 2 } else { 1 }).filter(|_| images.ndim() == 4)?;
-    Some(Tensor::F32(mirrored(images.view(), axis).as_standard_layout().to_owned()))
+fn only_floats(batch: &Feed) -> Option<ArrayD<f32>> {
+    match batch.values().next()?.as_ref() {
+        Tensor::F32(values) if batch.len() == 1 => Some(values.clone()),
+        _ => None,
+    }
+}
+
+/// Left and right exchanged, `[N, C, H, W]`, or `[N, H, W, C]`; of a single input that is a picture.
+fn mirror(batch: &Feed, nhwc: bool) -> Option<Feed> {
+    let (name, images) = batch.iter().next().filter(|_| batch.len() == 1)?;
+    let axis = images.shape().len().checked_sub(if nhwc { 2 } else { 1 }).filter(|_| images.shape().len() == 4)?;
+    Some(Feed::from([(name.clone(), Arc::new(images.reversed(axis)))]))
+}
+
+/// `wanted` samples from all over the batches, in batches of the same size. `divisible`: whether a run may have any
+/// number of samples; else whole batches are taken.
+pub(super) fn spread(batches: &[Feed], wanted: usize, divisible: bool) -> Vec<Feed> {
+    let sizes: Vec<usize> = batches.iter().map(feed::samples).collect();
+    let size = sizes.first().copied().unwrap_or(0).max(1);
+    let evenly = |count: usize, all: usize| (0..count.min(all)).map(move |at| at * all / count.min(all));
+    if !divisible {
+        return evenly(wanted.div_ceil(size), batches.len()).map(|batch| batches[batch].clone()).collect();
+    }
+    let places: Vec<(usize, usize)> =
+        sizes.iter().enumerate().flat_map(|(batch, &rows)| (0..rows).map(move |row| (batch, row))).collect();
+    let picked: Vec<(usize, usize)> = evenly(wanted, places.len()).map(|at| places[at]).collect();
+    let join = |part: &[(usize, usize)]| {
+        let rows: Vec<Feed> = part.iter().map(|&(batch, row)| feed::rows(&batches[batch], &[row])).collect();
+        feed::joined(&rows)
+    };
+    picked.chunks(size).filter_map(join).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::ArrayD;
+
+    fn batch(first: u8, rows: usize) -> Feed {
+        #[allow(clippy::cast_possible_truncation, reason = "small")]
+        let values = ArrayD::from_shape_fn(vec![rows, 2], |at| first + at[0] as u8);
+        Feed::from([("x".to_owned(), Arc::new(Tensor::U8(values)))])
+    }
+
+    #[test]
+    fn samples_of_any_type_come_from_all_over() {
+        let batches = [batch(0, 4), batch(4, 4), batch(8, 2)];
+        let found = spread(&batches, 5, true);
+        let firsts: Vec<f32> = found.iter().flat_map(|own| own["x"].to_f32().into_iter().step_by(2)).collect();
+        assert_eq!(firsts, [0.0, 2.0, 4.0, 6.0, 8.0]);
+        assert_eq!(found.iter().map(feed::samples).collect::<Vec<_>>(), [4, 1]);
+        assert_eq!(spread(&batches, 5, false), [batches[0].clone(), batches[1].clone()]);
+        assert!(spread(&[], 5, true).is_empty());
+    }
 }

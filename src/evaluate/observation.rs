@@ -1,16 +1,15 @@
 //! One pass of the dense model over the calibration images, serving all observers at once.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use ndarray::{Array2, ArrayD};
 
 use super::classes::{Classes, rows};
-use super::source::{cast, stacked};
+use super::source::stacked;
 use super::{EvaluateError, Pass, Predictions, Source};
 use crate::calibration::{Batch, Skipped};
 use crate::channels::{Channels, Group};
-use crate::engine::{CompileOptions, Tensor};
+use crate::engine::{CompileOptions, Feed};
 use crate::model::{Model, ModelError};
 use crate::repair::Moments;
 use crate::score::Needs;
@@ -35,8 +34,8 @@ pub struct Observed {
     pub images: usize,
     /// Images that could not be read.
     pub skipped: Skipped,
-    /// The images as the model takes them, where they are wanted again.
-    pub batches: Vec<Arc<Tensor>>,
+    /// The images as the model takes them, all inputs of a run each, where they are wanted again.
+    pub batches: Vec<Feed>,
 }
 
 impl Observed {
@@ -139,7 +138,7 @@ impl Pass<'_> {
 struct BatchCache {
     every: usize,
     seen: usize,
-    batches: Vec<Arc<Tensor>>,
+    batches: Vec<Feed>,
 }
 
 impl BatchCache {
@@ -153,7 +152,7 @@ impl BatchCache {
         // A model with a fixed batch takes no smaller one.
         let whole = source.fixed_batch().is_none_or(|size| size == batch.items.len());
         if whole && self.seen.is_multiple_of(self.every) {
-            self.batches.push(Arc::new(cast(batch.images.clone(), source.input.dtype)));
+            self.batches.push(source.feed(batch.images.clone()));
         }
         self.seen += 1;
     }

@@ -1,16 +1,14 @@
 //! How far a model's outputs are from those of the dense model on inputs that nothing was fitted on.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ndarray::{ArrayD, Axis};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::source::cast;
 use super::{EvaluateError, Pass, compared_values};
-use crate::engine::{CompileOptions, Engine, Session, Tensor};
+use crate::engine::{CompileOptions, Engine, Feed, Session, Tensor, feed};
 use crate::model::Model;
 
 /// Numbers of outputs that are held.
@@ -44,7 +42,6 @@ impl OutputErrors {
 
 /// Inputs that nothing is fitted on, and what the dense model gives for them.
 pub struct Reference {
-    input: String,
     batches: Vec<HeldBatch>,
     names: Vec<String>,
     /// Squared deviation of every compared value from its mean.
@@ -53,7 +50,7 @@ pub struct Reference {
 
 /// One run of the dense model.
 struct HeldBatch {
-    input: Arc<Tensor>,
+    feed: Feed,
     /// Rows that are not there only to fill the batch.
     rows: usize,
     dense: Vec<ArrayD<f32>>,
@@ -71,13 +68,13 @@ impl Reference {
         pass.run(session.as_mut(), |batch, outputs| {
             numbers += outputs.iter().map(ArrayD::len).sum::<usize>();
             if numbers <= MOST_NUMBERS || batches.is_empty() {
-                let input = Arc::new(cast(pass.source.filled(&batch.images), pass.source.input.dtype));
-                batches.push(HeldBatch { input, rows: batch.items.len(), dense: outputs });
+                let feed = pass.source.filled(&batch.images);
+                batches.push(HeldBatch { feed, rows: batch.items.len(), dense: outputs });
             }
             Ok(())
         })?;
         let spread = (0..names.len()).map(|at| spread(batches.iter().map(|batch| &batch.dense[at]))).collect();
-        Ok(Self { input: pass.source.input.name.clone(), batches, names, spread })
+        Ok(Self { batches, names, spread })
     }
 
     /// Inputs that are held.
@@ -106,7 +103,7 @@ impl Reference {
             if cancel.load(Ordering::Relaxed) {
                 return Err(EvaluateError::Interrupted);
             }
-            for (sum, part) in sums.iter_mut().zip(batch.errors(session.as_mut(), &self.input)?) {
+            for (sum, part) in sums.iter_mut().zip(batch.errors(session.as_mut())?) {
                 *sum = sum.zip(part).map(|(sum, part)| sum + part);
             }
         }
@@ -120,8 +117,8 @@ impl Reference {
 
 impl HeldBatch {
     /// Squared error of every value; `None` where the shapes differ.
-    fn errors(&self, session: &mut dyn Session, input: &str) -> Result<Vec<Option<f64>>, EvaluateError> {
-        let found = session.run(&[(input, self.input.as_ref())])?;
+    fn errors(&self, session: &mut dyn Session) -> Result<Vec<Option<f64>>, EvaluateError> {
+        let found = session.run(&feed::pairs(&self.feed))?;
         let square = |dense: &f32, own: &f32| (f64::from(*dense) - f64::from(*own)).powi(2);
         let error = |(dense, own): (&ArrayD<f32>, &Tensor)| {
             let own = super::source::first_rows(own, self.rows);

@@ -2,7 +2,7 @@
 
 use super::{Agreement, EvaluateError, compare};
 use crate::channels::{Channels, Cut};
-use crate::engine::{Engine, Tensor};
+use crate::engine::{Engine, Feed};
 use crate::model::Model;
 use crate::plan::search::halving::culprits;
 use crate::rewrite;
@@ -17,7 +17,7 @@ pub struct Proof<'a> {
     /// What runs the models.
     pub engine: &'a dyn Engine,
     /// Inputs of every run.
-    pub feeds: &'a [Vec<(String, Tensor)>],
+    pub feeds: &'a [Feed],
 }
 
 /// A group whose cut breaks the model.

@@ -1,17 +1,16 @@
 //! What every group's width does to the outputs: curves for the allocation of widths (`docs/method.md` 8.4, 8.5).
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ndarray::{ArrayD, Axis, concatenate};
+use ndarray::ArrayD;
 
+use super::kept::spread;
 use super::{EvaluateError, Fidelity, class_scores, input_specs};
 use crate::channels::{Channels, Cut, Group};
-use crate::engine::{Engine, Tensor};
+use crate::engine::{Engine, Feed};
 use crate::model::Model;
 use crate::plan::{Curve, choose};
-use crate::repair::{ActivationCache, BatchRange, Compensation, Moments, Values, refit};
+use crate::repair::{ActivationCache, BatchRange, Compensation, Moments, refit};
 use crate::rewrite;
 use crate::surgery::topological_order;
 
@@ -38,8 +37,8 @@ pub struct Sensitivity<'a> {
     pub engine: &'a dyn Engine,
     /// Moments of what consumers read, by which they are refitted.
     pub moments: Option<&'a Moments>,
-    /// Images as the model takes them.
-    pub batches: &'a [Arc<Tensor>],
+    /// Images as the model takes them, all inputs of a run each.
+    pub batches: &'a [Feed],
     /// Scores per group and pruning unit.
     pub scores: &'a [Vec<f64>],
     /// Groups that may be cut, and how narrow.
@@ -70,7 +69,11 @@ impl Sensitivity<'_> {
             channels.groups.iter().map(|group| Curve { points: vec![(group.width(), 0.0)] }).collect();
         let movable = self.least.iter().flatten().count();
         let (points, images) = self.effort(movable);
-        let Some(batches) = self.images(images) else { return Ok(curves) };
+        let divisible = input_specs(model).iter().all(|input| input.shape.first().is_none_or(Option::is_none));
+        let batches = spread(self.batches, images, divisible);
+        if batches.is_empty() {
+            return Ok(curves);
+        }
         each(movable);
         let mut cache = ActivationCache::new(model, batches, self.memory);
         let names: Vec<String> = model.graph().output.iter().map(|output| output.name().to_owned()).collect();
@@ -128,32 +131,6 @@ impl Sensitivity<'_> {
         }
         let found = answers(reference.cache, reference.names, &pruned, self.engine)?;
         Ok(Fidelity::between(reference.outputs, &found, class_scores(model, channels).is_some()))
-    }
-
-    /// Images from all over the calibration set, in batches as they came.
-    fn images(&self, wanted: usize) -> Option<Vec<Values>> {
-        let specs = input_specs(self.model);
-        let input = specs.first()?;
-        let all: Vec<(usize, usize)> = (self.batches.iter().enumerate())
-            .flat_map(|(batch, images)| (0..images.shape().first().copied().unwrap_or(0)).map(move |row| (batch, row)))
-            .collect();
-        let size = self.batches.first().map(|batch| batch.shape()[0])?;
-        let picked: Vec<(usize, usize)> =
-            (0..wanted.min(all.len())).map(|i| all[i * all.len() / wanted.min(all.len())]).collect();
-        let fixed = input.shape.first().copied().flatten().is_some();
-        let mut batches = Vec::new();
-        for part in picked.chunks(size).filter(|part| !fixed || part.len() == size) {
-            let rows: Vec<_> = part
-                .iter()
-                .filter_map(|&(batch, row)| match self.batches[batch].as_ref() {
-                    Tensor::F32(images) => Some(images.slice_axis(Axis(0), (row..=row).into())),
-                    _ => None,
-                })
-                .collect();
-            let images = concatenate(Axis(0), &rows).ok()?;
-            batches.push(BTreeMap::from([(input.name.clone(), Arc::new(Tensor::F32(images)))]));
-        }
-        (!batches.is_empty()).then_some(batches)
     }
 }
 

@@ -9,7 +9,7 @@ use ndarray::{Array2, ArrayD, Axis, concatenate};
 use super::classes::rows;
 use super::{DataOptions, EvaluateError, InputSpec, Predictions, input_specs};
 use crate::calibration::{Batch, CalibrationError, Dataset, PipelineOptions, Preprocess, Skipped, for_each_batch};
-use crate::engine::{CompileOptions, Engine, Session, Tensor};
+use crate::engine::{CompileOptions, Engine, Feed, Session, Tensor, feed};
 use crate::model::{DataType, Model};
 
 /// Images per engine call where the model leaves it open: a few megabytes of input, so that the activations that are
@@ -65,16 +65,22 @@ impl Source {
         labels.len()
     }
 
-    /// A batch as the model takes it: where its size is fixed, images are repeated; the surplus of outputs is dropped.
-    pub(super) fn filled(&self, images: &ArrayD<f32>) -> ArrayD<f32> {
+    /// The inputs of a run on these images.
+    pub(super) fn feed(&self, images: ArrayD<f32>) -> Feed {
+        Feed::from([(self.input.name.clone(), Arc::new(cast(images, self.input.dtype)))])
+    }
+
+    /// As [`Source::feed`], as many as the model takes: where that is fixed, images are repeated; the surplus of outputs
+    /// is dropped.
+    pub(super) fn filled(&self, images: &ArrayD<f32>) -> Feed {
         let count = images.shape().first().copied().unwrap_or(0).max(1);
-        match self.fixed_batch() {
+        self.feed(match self.fixed_batch() {
             Some(size) if size > count => {
                 let rows: Vec<usize> = (0..size).map(|row| row % count).collect();
                 images.select(Axis(0), &rows)
             }
             _ => images.clone(),
-        }
+        })
     }
 
     /// Images per run, where the model fixes it.
@@ -117,13 +123,12 @@ impl Pass<'_> {
         session: &mut dyn Session,
         mut each: impl FnMut(&Batch, Vec<ArrayD<f32>>) -> Result<(), EvaluateError>,
     ) -> Result<Skipped, EvaluateError> {
-        let Source { dataset, preprocess, input, .. } = self.source;
+        let Source { dataset, preprocess, .. } = self.source;
         let options = PipelineOptions { batch: self.source.batch, strict: self.source.strict };
         let interrupted = || self.cancel.load(Ordering::Relaxed);
         let skipped = for_each_batch(dataset, self.indices, preprocess, &options, self.cancel, |batch| {
             let count = batch.items.len();
-            let images = cast(self.source.filled(&batch.images), input.dtype);
-            let outputs = session.run(&[(input.name.as_str(), &images)])?;
+            let outputs = session.run(&feed::pairs(&self.source.filled(&batch.images)))?;
             let outputs = outputs.iter().map(|output| first_rows(output, count)).collect();
             if interrupted() {
                 return Err(EvaluateError::Interrupted);
@@ -167,25 +172,23 @@ impl Pass<'_> {
     }
 }
 
-/// All outputs of a model on batches of its only input; none if it has no input.
+/// All outputs of a model on batches of its inputs.
 ///
 /// # Errors
 /// If the model does not run, or on interruption.
 pub fn outputs_on<'a>(
     engine: &dyn Engine,
     model: &Model,
-    batches: impl Iterator<Item = &'a Arc<Tensor>>,
+    batches: impl Iterator<Item = &'a Feed>,
     cancel: &AtomicBool,
 ) -> Result<Vec<Vec<ArrayD<f32>>>, EvaluateError> {
-    let specs = input_specs(model);
-    let Some(input) = specs.first() else { return Ok(Vec::new()) };
     let mut session = engine.compile(model, &CompileOptions::default())?;
     let mut all = Vec::new();
     for batch in batches {
         if cancel.load(Ordering::Relaxed) {
             return Err(EvaluateError::Interrupted);
         }
-        let outputs = session.run(&[(input.name.as_str(), batch.as_ref())])?;
+        let outputs = session.run(&feed::pairs(batch))?;
         all.push(outputs.iter().map(Tensor::to_f32).collect());
     }
     Ok(all)
@@ -199,7 +202,7 @@ pub(super) fn first_rows(output: &Tensor, count: usize) -> ArrayD<f32> {
     values
 }
 
-pub(super) fn cast(images: ArrayD<f32>, dtype: DataType) -> Tensor {
+fn cast(images: ArrayD<f32>, dtype: DataType) -> Tensor {
     match dtype {
         DataType::Float16 => Tensor::F16(images.mapv(half::f16::from_f32)),
         DataType::Double => Tensor::F64(images.mapv(f64::from)),

@@ -10,7 +10,7 @@ use super::record::{Record, Told};
 use super::{ModelOptions, Progress, reading};
 use crate::bench::latency::{CompareTimes, Interleaved, Pairing};
 use crate::channels::{Channels, CostModel, Cut};
-use crate::engine::{Engine, Tensor, open};
+use crate::engine::{Engine, Feed, open};
 use crate::error::Error;
 use crate::evaluate::{Pass, Source, input_specs, random_inputs};
 use crate::model::Model;
@@ -151,17 +151,12 @@ impl<'a> Session<'a> {
     }
 
     /// Random inputs of one image that models are timed on.
-    pub(super) fn timing_feed(&self) -> Vec<(String, Tensor)> {
+    pub(super) fn timing_feed(&self) -> Feed {
         random_inputs(&input_specs(&self.model), &self.options.model.sizes, 1, self.options.seed)
     }
 
     /// Two models of this run on one feed.
-    pub(super) fn pairing<'b>(
-        &'b self,
-        before: &'b Model,
-        after: &'b Model,
-        feed: &'b [(String, Tensor)],
-    ) -> Pairing<'b> {
+    pub(super) fn pairing<'b>(&'b self, before: &'b Model, after: &'b Model, feed: &'b Feed) -> Pairing<'b> {
         Pairing { engine: self.engine.as_ref(), before, after, feed, cancel: self.cancel }
     }
 }

@@ -16,7 +16,7 @@ pub use changes::{ChangedLayer, changed_layers, with_layers};
 pub use error::RepairError;
 pub use local::{Method, Refit, refit};
 pub use moments::{MomentOptions, Moments, Products};
-pub(crate) use sequential::{ActivationCache, BatchRange, Values};
+pub(crate) use sequential::{ActivationCache, BatchRange};
 pub use sequential::{LayerFit, Reconstructed, Reconstruction};
 
 use serde::{Deserialize, Serialize};

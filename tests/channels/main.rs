@@ -17,7 +17,8 @@ mod support;
 use std::collections::BTreeMap;
 
 use onnx_prune::channels::{Channels, Cut};
-use onnx_prune::engine::{CompileOptions, Engine, EngineChoice, EngineOptions, Tensor, open};
+use onnx_prune::engine::feed::pairs;
+use onnx_prune::engine::{CompileOptions, Engine, EngineChoice, EngineOptions, Feed, open};
 use onnx_prune::evaluate::{compare, input_specs, random_inputs};
 use onnx_prune::model::Model;
 use onnx_prune::rewrite::{mask, slice};
@@ -42,11 +43,10 @@ fn refused_graphs(test: &str, engine: &dyn Engine, refused: u32, all: u32) {
 }
 
 /// Shapes of the outputs, or why there are none.
-fn shapes(engine: &dyn Engine, model: &Model, feed: &[(String, Tensor)]) -> Result<Vec<Vec<usize>>, String> {
-    let inputs: Vec<_> = feed.iter().map(|(name, value)| (name.as_str(), value)).collect();
+fn shapes(engine: &dyn Engine, model: &Model, feed: &Feed) -> Result<Vec<Vec<usize>>, String> {
     let explain = |error| onnx_prune::Error::from(error).render();
     let mut session = engine.compile(model, &CompileOptions::default()).map_err(explain)?;
-    let outputs = session.run(&inputs).map_err(explain)?;
+    let outputs = session.run(&pairs(feed)).map_err(explain)?;
     Ok(outputs.iter().map(|output| output.shape().to_vec()).collect())
 }
 

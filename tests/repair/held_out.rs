@@ -4,11 +4,10 @@
 //! before it stay repaired. Both are to give what the dense model gives there, behind what the layer was fitted for (a
 //! shortcut, an activation). Nothing of this comes from the fit but the names.
 
-use std::sync::Arc;
-
 use ndarray::{ArrayD, Axis};
 use onnx_prune::channels::{Channels, Cut};
-use onnx_prune::engine::{CompileOptions, Engine, Tensor};
+use onnx_prune::engine::feed::pairs;
+use onnx_prune::engine::{CompileOptions, Engine, Feed};
 use onnx_prune::model::{Model, TensorData};
 use onnx_prune::proto::onnx::{GraphProto, NodeProto};
 use onnx_prune::repair::LayerFit;
@@ -41,7 +40,7 @@ impl Judged {
 
 impl Repair<'_> {
     /// Judges a layer on images of the input `x`.
-    pub(crate) fn judge(&self, engine: &dyn Engine, fit: &LayerFit, images: &[Arc<Tensor>]) -> Judged {
+    pub(crate) fn judge(&self, engine: &dyn Engine, fit: &LayerFit, images: &[Feed]) -> Judged {
         let graph = self.repaired.graph();
         let node = graph.node.iter().find(|node| node.name() == fit.name).unwrap();
         let axis = |rank: usize| if node.op_type().starts_with("Conv") { 1 } else { rank - 1 };
@@ -162,10 +161,10 @@ fn target(graph: &GraphProto, node: &NodeProto, fit: &LayerFit) -> String {
     value
 }
 
-fn values(engine: &dyn Engine, model: &Model, value: &str, images: &[Arc<Tensor>]) -> Result<Vec<ArrayD<f32>>, String> {
+fn values(engine: &dyn Engine, model: &Model, value: &str, images: &[Feed]) -> Result<Vec<ArrayD<f32>>, String> {
     let options = CompileOptions { outputs: vec![value.to_owned()], ..CompileOptions::default() };
     let mut session = engine.compile(model, &options).map_err(|error| error.to_string())?;
-    let mut run = |image: &Arc<Tensor>| session.run(&[("x", image.as_ref())]).map_err(|error| error.to_string());
+    let mut run = |image: &Feed| session.run(&pairs(image)).map_err(|error| error.to_string());
     images.iter().map(|image| Ok(run(image)?[0].to_f32())).collect()
 }
 

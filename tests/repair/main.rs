@@ -16,13 +16,13 @@ mod random_graphs;
 mod support;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use held_out::Repair;
 use onnx_prune::channels::{AnalyseOptions, Channels, Cut, analyse};
-use onnx_prune::engine::{CompileOptions, Engine, EngineChoice, EngineOptions, Tensor, open};
-use onnx_prune::evaluate::{input_specs, random_inputs};
+use onnx_prune::engine::feed::pairs;
+use onnx_prune::engine::{CompileOptions, Engine, EngineChoice, EngineOptions, Feed, open};
+use onnx_prune::evaluate::{InputSpec, input_specs, random_inputs};
 use onnx_prune::model::Model;
 use onnx_prune::repair::{LayerFit, Reconstruction};
 use onnx_prune::rewrite::slice;
@@ -32,9 +32,13 @@ fn engine() -> Box<dyn Engine> {
     open(&EngineOptions { engine: EngineChoice::Tract, ..EngineOptions::default() }).unwrap().engine
 }
 
-fn images(model: &Model, count: u64) -> Vec<Arc<Tensor>> {
+fn images(model: &Model, count: u64) -> Vec<Feed> {
     let specs = input_specs(model);
-    (0..count).map(|seed| Arc::new(random_inputs(&specs, &BTreeMap::new(), 1, seed).remove(0).1)).collect()
+    (0..count).map(|seed| image(&specs, seed)).collect()
+}
+
+fn image(specs: &[InputSpec], seed: u64) -> Feed {
+    random_inputs(specs, &BTreeMap::new(), 1, seed)
 }
 
 fn cut(channels: &Channels, kept: impl Fn(usize, usize) -> Vec<usize>) -> Cut {
@@ -52,7 +56,6 @@ fn walked(dense: &Model, channels: &Channels, cut: &Cut) -> (Model, Model, Vec<L
         channels,
         cut,
         engine: engine.as_ref(),
-        input: "x",
         batches: &batches,
         memory: 1 << 30,
         images: usize::MAX,
@@ -69,7 +72,7 @@ fn error(dense: &Model, other: &Model) -> f64 {
     let engine = engine();
     let run = |model: &Model| -> Vec<f32> {
         let mut session = engine.compile(model, &CompileOptions::default()).unwrap();
-        let feed = |image: &Arc<Tensor>| session.run(&[("x", image)]).unwrap()[0].to_f32();
+        let feed = |image: &Feed| session.run(&pairs(image)).unwrap()[0].to_f32();
         images(dense, 70)[60..].iter().map(feed).flat_map(|value| value.iter().copied().collect::<Vec<_>>()).collect()
     };
     let (a, b) = (run(dense), run(other));
@@ -223,7 +226,6 @@ fn little_memory_changes_nothing_but_the_time() {
             channels: &channels,
             cut: &cut,
             engine: engine.as_ref(),
-            input: "x",
             batches: &batches,
             memory,
             images: usize::MAX,

@@ -2,13 +2,12 @@
 //! engine runs.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use onnx_prune::channels::{AnalyseOptions, Cut, analyse};
-use onnx_prune::engine::{CompileOptions, Engine, Tensor};
-use onnx_prune::evaluate::{input_specs, random_inputs};
+use onnx_prune::engine::feed::pairs;
+use onnx_prune::engine::{CompileOptions, Engine, Feed, Tensor};
+use onnx_prune::evaluate::input_specs;
 use onnx_prune::model::Model;
 use onnx_prune::repair::{LayerFit, Reconstructed, Reconstruction};
 use onnx_prune::rewrite::slice;
@@ -27,9 +26,9 @@ const IMAGES: u64 = 60;
 /// weights than that.
 const ENOUGH: usize = 10;
 
-fn outputs(engine: &dyn Engine, model: &Model, images: &[Arc<Tensor>]) -> Result<Vec<Tensor>, String> {
+fn outputs(engine: &dyn Engine, model: &Model, images: &[Feed]) -> Result<Vec<Tensor>, String> {
     let mut session = engine.compile(model, &CompileOptions::default()).map_err(|error| error.to_string())?;
-    let mut run = |image: &Arc<Tensor>| session.run(&[("x", image.as_ref())]).map_err(|error| error.to_string());
+    let mut run = |image: &Feed| session.run(&pairs(image)).map_err(|error| error.to_string());
     images.iter().map(|image| Ok(run(image)?.remove(0))).collect()
 }
 
@@ -47,8 +46,8 @@ fn refit(engine: &dyn Engine, problem: &Problem) -> Result<Option<Vec<(LayerFit,
     let model = problem.build();
     let specs = input_specs(&model);
     assert_eq!(specs.len(), 1);
-    let image = |seed| Arc::new(random_inputs(&specs, &BTreeMap::new(), 1, problem.seed ^ seed).remove(0).1);
-    let images: Vec<Arc<Tensor>> = (0..IMAGES).map(image).collect();
+    let image = |seed| super::image(&specs, problem.seed ^ seed);
+    let images: Vec<Feed> = (0..IMAGES).map(image).collect();
     let Ok(dense) = outputs(engine, &model, &images[..1]) else { return Ok(None) };
     let channels = analyse(&model, &AnalyseOptions::default());
     let cut = Cut::new(&channels, &kept(&channels, problem.seed));
@@ -59,7 +58,6 @@ fn refit(engine: &dyn Engine, problem: &Problem) -> Result<Option<Vec<(LayerFit,
         channels: &channels,
         cut: &cut,
         engine,
-        input: "x",
         batches: &images,
         memory: if problem.seed.is_multiple_of(2) { 1 << 30 } else { 20_000 },
         images: usize::MAX,
@@ -76,7 +74,7 @@ fn refit(engine: &dyn Engine, problem: &Problem) -> Result<Option<Vec<(LayerFit,
     if found[0].shape() != dense[0].shape() || finite(&dense[0]) && !finite(&found[0]) {
         return Err("the repaired model gives something else".into());
     }
-    let others: Vec<Arc<Tensor>> = (1000..1000 + IMAGES).map(image).collect();
+    let others: Vec<Feed> = (1000..1000 + IMAGES).map(image).collect();
     let (channels, cut) = (&channels, &cut);
     let repair = Repair { dense: &model, channels, cut, sliced: &sliced, repaired: &repaired };
     Ok(Some(layers.into_iter().map(|fit| (fit.clone(), repair.judge(engine, &fit, &others))).collect()))

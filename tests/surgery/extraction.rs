@@ -19,10 +19,10 @@ fn a_part_between_two_values_is_a_model_of_its_own() {
     // Front, then back, computes what the whole computes.
     let feed = random_inputs(&input_specs(&model), &Default::default(), 1, 3);
     let run = |model: &Model, name: &str, value| run(model, name, value).remove(0);
-    let middle = run(&front, "x", &feed[0].1);
+    let middle = run(&front, "x", &feed["x"]);
     let mut shaped = back.clone();
     shaped.graph_mut().input[0] = support::info(&stem, middle.shape());
-    assert_eq!(run(&shaped, &stem, &middle).to_f32(), run(&model, "x", &feed[0].1).to_f32());
+    assert_eq!(run(&shaped, &stem, &middle).to_f32(), run(&model, "x", &feed["x"]).to_f32());
     // The residual sum reads two values: one alone leaves the part open.
     assert_eq!(
         extract(&model, &["nothing"], &[&logits]).err(),

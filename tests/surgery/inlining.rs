@@ -87,7 +87,7 @@ fn functions_are_written_out_with_their_attributes() {
     assert_eq!(names.len(), graph.node.len(), "every value has one producer");
     let feed = random_inputs(&input_specs(&model), &Default::default(), 1, 5);
     let mut session = engine().compile(&model, &CompileOptions::default()).unwrap();
-    let out = session.run(&[("x", &feed[0].1)]).unwrap();
+    let out = session.run(&[("x", &feed["x"])]).unwrap();
     assert_eq!(out[0].shape(), [1, 4, 2, 2]);
 }
 

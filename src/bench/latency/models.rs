@@ -8,7 +8,7 @@ use super::{
     throughput, time_sessions,
 };
 use crate::bench::BenchError;
-use crate::engine::{CompileOptions, Engine, Session, Tensor};
+use crate::engine::{CompileOptions, Engine, Feed, Session, Tensor, feed};
 use crate::model::Model;
 
 /// Two models, what they are run on, and by what.
@@ -21,7 +21,7 @@ pub struct Pairing<'a> {
     /// Second model.
     pub after: &'a Model,
     /// Inputs by name.
-    pub feed: &'a [(String, Tensor)],
+    pub feed: &'a Feed,
     /// Ends the measurement.
     pub cancel: &'a AtomicBool,
 }
@@ -71,7 +71,7 @@ impl Pairing<'_> {
     }
 
     fn inputs(&self) -> Vec<(&str, &Tensor)> {
-        self.feed.iter().map(|(name, value)| (name.as_str(), value)).collect()
+        feed::pairs(self.feed)
     }
 
     /// A part, with fresh sessions.
@@ -106,7 +106,7 @@ impl Pairing<'_> {
 
     /// What a comparison says, what disturbed it, and what its times leave out.
     pub fn summarise(&self, all: InParts, options: &TimingOptions) -> Timed {
-        let batch = self.feed.first().and_then(|(_, value)| value.shape().first().copied()).unwrap_or(1);
+        let batch = feed::samples(self.feed).max(1);
         let change = LatencyChange::new(&all.found, batch, options.seed);
         let width = (change.ratio_high - change.ratio_low) / change.ratio;
         let mut remarks = disturbances(&all.found.before_ms, &all.found.after_ms, width, options.width);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Measured, Profile, join};
 use crate::bench::BenchError;
 use crate::channels::{AnalyseOptions, analyse};
-use crate::engine::{Engine, NodeTime, Tensor, blocked, channel_block};
+use crate::engine::{Engine, Feed, NodeTime, blocked, channel_block, feed};
 use crate::model::Model;
 
 /// Seconds of profiled runs of one model, about, and how many runs that may be.
@@ -19,12 +19,12 @@ const RUNS: (usize, usize) = (10, 200);
 pub fn profile(
     engine: &dyn Engine,
     models: [&Model; 2],
-    feed: &[(String, Tensor)],
+    feed: &Feed,
     sizes: &BTreeMap<String, usize>,
     ms: [f64; 2],
 ) -> Result<Option<Profile>, BenchError> {
-    let inputs: Vec<(&str, &Tensor)> = feed.iter().map(|(name, value)| (name.as_str(), value)).collect();
-    let batch = feed.first().and_then(|(_, value)| value.shape().first().copied()).unwrap_or(1);
+    let inputs = feed::pairs(feed);
+    let batch = feed::samples(feed).max(1);
     let mut times: Vec<Vec<NodeTime>> = Vec::new();
     for (model, ms) in models.into_iter().zip(ms) {
         let Some(found) = engine.profile(model, &inputs, runs(ms)) else { return Ok(None) };

@@ -10,7 +10,7 @@ use crate::channels::{AnalyseOptions, Channels, analyse};
 use crate::check::{
     Bounds, Checked, Counted, Gate, Outcome, Regression, comparable, confirmed, read_baseline, size_regressions,
 };
-use crate::engine::{Engine, EngineOptions, Tensor, open};
+use crate::engine::{Engine, EngineOptions, Feed, open};
 use crate::error::Error;
 use crate::evaluate::{DataOptions, Pass, Source, class_scores, input_specs, random_inputs};
 use crate::model::Model;
@@ -116,7 +116,7 @@ struct Pair<'a> {
     models: [Model; 2],
     channels: [Channels; 2],
     counted: [Counted; 2],
-    feed: Vec<(String, Tensor)>,
+    feed: Feed,
     notes: Vec<String>,
 }
 

@@ -6,7 +6,7 @@
 use super::latency_search::ratio;
 use super::planner::Planner;
 use super::widths;
-use crate::engine::Tensor;
+use crate::engine::Feed;
 use crate::error::Error;
 use crate::pipeline::session::Session;
 use crate::pipeline::steps::Proposal;
@@ -26,7 +26,7 @@ pub(super) fn give_back(
     planner: &mut Planner<'_>,
     limits: Limits,
     proposal: Proposal,
-    feed: &[(String, Tensor)],
+    feed: &Feed,
 ) -> Result<Proposal, Error> {
     let session = planner.session;
     let mut timings = 0;

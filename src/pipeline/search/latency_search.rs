@@ -4,7 +4,7 @@ use super::give_back::give_back;
 use super::planner::Planner;
 use super::{Findings, tried, widths};
 use crate::bench::latency::{InParts, Interval, LatencyChange, Pairing, TimingOptions, percentile};
-use crate::engine::Tensor;
+use crate::engine::Feed;
 use crate::error::Error;
 use crate::model::Model;
 use crate::pipeline::steps::{CandidateError, Proposal};
@@ -88,7 +88,7 @@ pub(super) fn ratio(planner: &mut Planner<'_>, pairing: &Pairing<'_>, precision:
 }
 
 /// The target as a share of the dense model's time.
-fn as_ratio(planner: &mut Planner<'_>, target: LatencyTarget, feed: &[(String, Tensor)]) -> Result<f64, Error> {
+fn as_ratio(planner: &mut Planner<'_>, target: LatencyTarget, feed: &Feed) -> Result<f64, Error> {
     let ms = match target {
         LatencyTarget::Share(share) => return Ok(share),
         LatencyTarget::Ms(ms) => ms,
@@ -110,7 +110,7 @@ struct TimedPlans<'p, 's> {
     planner: &'p mut Planner<'s>,
     /// What the other goals bound.
     bound: Limits,
-    feed: &'p [(String, Tensor)],
+    feed: &'p Feed,
     timed: Vec<TimedPlan>,
 }
 

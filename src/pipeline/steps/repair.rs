@@ -7,7 +7,6 @@ use super::accept::Trial;
 use crate::calibration::Layout;
 use crate::channels::Cut;
 use crate::error::Error;
-use crate::evaluate::input_specs;
 use crate::model::Model;
 use crate::pipeline::record::Told;
 use crate::pipeline::session::Session;
@@ -19,7 +18,7 @@ use crate::report::{RepairStage, StageError};
 const RECONSTRUCTED_MACS: f64 = 1.5e12;
 
 /// Bytes of images that refinement draws from.
-const REFINED_IMAGES: usize = 256 << 20;
+const REFINED_IMAGES: u64 = 256 << 20;
 
 /// A model after a part of the repair, and what that did.
 pub(crate) struct Repaired<T> {
@@ -67,8 +66,9 @@ fn reconstruct(
 ) -> Result<Option<String>, Error> {
     let Session { model, channels, options, cancel, progress, .. } = session;
     let observed = &calibration.observed;
-    let specs = input_specs(model);
-    let Some(input) = specs.first().filter(|_| !observed.batches.is_empty()) else { return Ok(None) };
+    if observed.batches.is_empty() {
+        return Ok(None);
+    }
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of images, saturated")]
     let most_images = (RECONSTRUCTED_MACS / (channels.macs(None) as f64).max(1.0)) as usize;
     let batches = observed.mirrored(options.data.preprocess.layout == Some(Layout::Nhwc));
@@ -77,7 +77,6 @@ fn reconstruct(
         channels,
         cut,
         engine: session.engine.as_ref(),
-        input: &input.name,
         batches: &batches,
         memory: calibration.shares.activations,
         images: most_images,

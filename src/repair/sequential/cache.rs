@@ -8,15 +8,12 @@ use half::slice::HalfFloatSliceExt as _;
 use half::vec::HalfFloatVecExt as _;
 use ndarray::ArrayD;
 
-use crate::engine::{CompileOptions, Engine, EngineError, Session, Tensor};
+use crate::engine::{CompileOptions, Engine, EngineError, Feed, Session, Tensor};
 use crate::model::node::tensor_info;
 use crate::model::{DataType, Model};
 use crate::proto::onnx::GraphProto;
 use crate::repair::RepairError;
 use crate::surgery::{captured, extract, topological_order};
-
-/// Values of one batch, `[N, ...]` each, by name.
-pub(crate) type Values = BTreeMap<String, Arc<Tensor>>;
 
 /// A model and what is alive in it at one place, batch by batch.
 pub(crate) struct ActivationCache {
@@ -24,7 +21,7 @@ pub(crate) struct ActivationCache {
     /// Values that depend on the images.
     variable: HashSet<String>,
     /// The graph's inputs.
-    inputs: Vec<Values>,
+    inputs: Vec<Feed>,
     /// Number of nodes of `order` whose results are in `live` where something later reads them.
     done: usize,
     /// What is alive of the first batches; those after them are not held and start from their inputs.
@@ -47,7 +44,7 @@ enum Held {
     Half(ArrayD<half::f16>),
 }
 
-/// Values up to here can be held in half precision.
+/// Feed up to here can be held in half precision.
 const MOST_HALVED: f32 = 30_000.0;
 
 impl Held {
@@ -60,7 +57,7 @@ impl Held {
 
     fn element_type(&self) -> DataType {
         match self {
-            Self::Whole(value) => element_type(value),
+            Self::Whole(value) => value.element_type(),
             Self::Half(_) => DataType::Float,
         }
     }
@@ -89,7 +86,7 @@ fn doubled(array: &ArrayD<half::f16>) -> ArrayD<f32> {
 
 impl ActivationCache {
     /// Before the first node. `batches`: the graph's inputs.
-    pub(crate) fn new(model: &Model, batches: Vec<Values>, limit: u64) -> Self {
+    pub(crate) fn new(model: &Model, batches: Vec<Feed>, limit: u64) -> Self {
         let graph = model.graph();
         let order = topological_order(graph);
         let stored: HashSet<&str> = graph.initializer.iter().map(crate::proto::onnx::TensorProto::name).collect();
@@ -141,7 +138,7 @@ impl ActivationCache {
         let names = self.alive(model.graph(), place);
         let mut segment = self.segment(model, engine, &names)?;
         let first = self.run(&mut segment, 0)?;
-        let each: u64 = first.iter().map(|value| bytes(value)).sum();
+        let each: u64 = first.iter().map(|value| value.bytes()).sum();
         let halve = each.saturating_mul(most as u64) > self.limit;
         let held = if halve { each / 2 } else { each };
         let fit = self.limit.checked_div(held).map_or(most, |fit| usize::try_from(fit).unwrap_or(most)).min(most);
@@ -162,7 +159,7 @@ impl ActivationCache {
         }
         if self.live.len() < fit {
             let inputs = &self.inputs[self.live.len()];
-            let known = inputs.iter().map(|(name, value)| (name.clone(), element_type(value))).collect();
+            let known = inputs.iter().map(|(name, value)| (name.clone(), value.element_type())).collect();
             let mut segment = Segment::new(model, engine, &known, &names)?;
             for batch in self.live.len()..fit {
                 let values = segment.run(&self.inputs[batch])?;
@@ -248,7 +245,7 @@ impl Segment {
     ///
     /// # Errors
     /// If the engine fails.
-    fn run(&mut self, known: &Values) -> Result<Vec<Arc<Tensor>>, EngineError> {
+    fn run(&mut self, known: &Feed) -> Result<Vec<Arc<Tensor>>, EngineError> {
         let mut made = BTreeMap::new();
         if let Some(session) = &mut self.session {
             let feed: Vec<(&str, &Tensor)> =
@@ -266,29 +263,6 @@ pub(crate) fn single(value: &Tensor) -> std::borrow::Cow<'_, ArrayD<f32>> {
         Tensor::F32(array) => std::borrow::Cow::Borrowed(array),
         other => std::borrow::Cow::Owned(other.to_f32()),
     }
-}
-
-fn element_type(value: &Tensor) -> DataType {
-    match value {
-        Tensor::F32(_) => DataType::Float,
-        Tensor::F64(_) => DataType::Double,
-        Tensor::F16(_) => DataType::Float16,
-        Tensor::I64(_) => DataType::Int64,
-        Tensor::I32(_) => DataType::Int32,
-        Tensor::U8(_) => DataType::Uint8,
-        Tensor::I8(_) => DataType::Int8,
-        Tensor::Bool(_) => DataType::Bool,
-    }
-}
-
-fn bytes(value: &Tensor) -> u64 {
-    let each = match value {
-        Tensor::F64(_) | Tensor::I64(_) => 8,
-        Tensor::F32(_) | Tensor::I32(_) => 4,
-        Tensor::F16(_) => 2,
-        Tensor::U8(_) | Tensor::I8(_) | Tensor::Bool(_) => 1,
-    };
-    each * value.shape().iter().product::<usize>() as u64
 }
 
 #[cfg(test)]

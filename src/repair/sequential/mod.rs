@@ -13,18 +13,16 @@ mod matrix;
 mod patches;
 mod rows;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::channels::{Channels, Cut};
-use crate::engine::{Engine, Tensor};
+use crate::engine::{Engine, Feed, feed};
 use crate::model::Model;
 use crate::repair::RepairError;
-pub(crate) use cache::{ActivationCache, BatchRange, Values};
+pub(crate) use cache::{ActivationCache, BatchRange};
 use fit::{Problem, Solution};
 use layers::Layer;
 use rows::{Collected, RowLimits, Shape};
@@ -39,10 +37,8 @@ pub struct Reconstruction<'a> {
     pub cut: &'a Cut,
     /// What runs both models.
     pub engine: &'a dyn Engine,
-    /// Name of the models' input.
-    pub input: &'a str,
-    /// The images, `[N, ...]` each; all batches of one size but the last.
-    pub batches: &'a [Arc<Tensor>],
+    /// The images: all inputs of a run each, `[N, ...]`; all batches of one size but the last.
+    pub batches: &'a [Feed],
     /// Bytes of activations that are kept of both models together. Where all images take more, fewer are looked at.
     pub memory: u64,
     /// Images that are looked at; more where a layer has too few positions for its rows otherwise.
@@ -93,11 +89,7 @@ impl Reconstruction<'_> {
         let layers = layers::find(self.dense, pruned);
         each(layers.len());
         let batches = Batches::new(self.batches);
-        let images: Vec<Values> = batches
-            .order
-            .iter()
-            .map(|&batch| BTreeMap::from([(self.input.to_owned(), Arc::clone(&self.batches[batch]))]))
-            .collect();
+        let images: Vec<Feed> = batches.order.iter().map(|&batch| self.batches[batch].clone()).collect();
         let mut caches = Caches {
             dense: ActivationCache::new(self.dense, images.clone(), self.memory / 2),
             pruned: ActivationCache::new(pruned, images, self.memory / 2),
@@ -258,11 +250,11 @@ struct Batches {
 }
 
 impl Batches {
-    fn new(batches: &[Arc<Tensor>]) -> Self {
+    fn new(batches: &[Feed]) -> Self {
         let mut order: Vec<usize> = (0..batches.len()).collect();
         // Halves, quarters, eighths (van der Corput).
         order.sort_by_key(|&batch| (batch as u64).reverse_bits());
-        let sizes: Vec<usize> = batches.iter().map(|batch| batch.shape().first().copied().unwrap_or(0)).collect();
+        let sizes: Vec<usize> = batches.iter().map(feed::samples).collect();
         let start = |batch: usize| sizes[..batch].iter().sum();
         let extents = order.iter().map(|&batch| (start(batch), sizes[batch])).collect();
         let least = LEAST_IMAGES.div_ceil(sizes.first().copied().unwrap_or(1).max(1));
