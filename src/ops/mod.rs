@@ -7,6 +7,7 @@
 
 pub(crate) mod constant;
 pub(crate) mod linear;
+pub(crate) mod macs;
 pub(crate) mod normalization;
 pub(crate) mod scalar;
 mod table;
