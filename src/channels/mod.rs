@@ -53,6 +53,7 @@ pub(crate) mod indices;
 pub(crate) mod numbers;
 pub(crate) mod ops;
 pub(crate) mod propagation;
+mod repeated;
 mod sizes;
 
 pub(crate) use analysis::small_values;

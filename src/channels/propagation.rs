@@ -1,12 +1,13 @@
 //! The dependency propagation: nodes in topological order, each by its rule.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::factor::{Unsupported, is_tractable};
 use super::ids::Ids;
 use super::indices::{ChannelIndex, ChannelIndices, Place, Reason};
 use super::numbers::{Call, Numbers};
 use super::ops;
+use super::repeated::Axis;
 use super::sizes::{Declared, Sizes, promised};
 use crate::model::node::tensor_info;
 use crate::model::node::{attribute, is_onnx, node_name};
@@ -113,6 +114,9 @@ pub struct Opaque {
 /// Shapes that the file declares, by the name of the value.
 type Declarations<'a> = HashMap<&'a str, Declared>;
 
+/// A value that gives way may reveal another behind it.
+const MOST_RUNS: usize = 4;
+
 /// State of the run.
 pub(crate) struct Propagation<'m> {
     pub(crate) model: &'m Model,
@@ -129,6 +133,11 @@ pub(crate) struct Propagation<'m> {
     pub(crate) opaque: BTreeMap<String, Opaque>,
     /// Indices of those nodes.
     pub(crate) opaque_nodes: HashSet<usize>,
+    /// The node that makes a value.
+    pub(crate) makers: HashMap<&'m str, usize>,
+    /// Axes of repeated numbers that some reader would have shorter, and those that may be.
+    pub(super) wishes: BTreeSet<Axis>,
+    pub(super) granted: BTreeSet<Axis>,
     /// Results of those nodes whose shapes the file leaves open.
     pub(crate) guessed: Vec<String>,
     /// Nodes, those of bodies included, whose multiply-accumulates are not counted for want of a shape.
@@ -136,8 +145,21 @@ pub(crate) struct Propagation<'m> {
 }
 
 impl<'m> Propagation<'m> {
-    /// Runs the whole graph.
+    /// Runs the whole graph; again where values that repeat numbers must give way to the channels that they meet.
     pub(crate) fn new(model: &'m Model, sizes: &Sizes) -> Self {
+        let mut run = Self::once(model, sizes, BTreeSet::new());
+        for _ in 0..MOST_RUNS {
+            if run.wishes.is_subset(&run.granted) {
+                break;
+            }
+            let granted = run.granted.union(&run.wishes).cloned().collect();
+            run = Self::once(model, sizes, granted);
+        }
+        run
+    }
+
+    fn once(model: &'m Model, sizes: &Sizes, granted: BTreeSet<Axis>) -> Self {
+        let made = |(index, node): (usize, &'m NodeProto)| node.output.iter().map(move |name| (name.as_str(), index));
         let mut run = Propagation {
             model,
             graph: model.graph(),
@@ -151,6 +173,9 @@ impl<'m> Propagation<'m> {
             macs: Vec::new(),
             opaque: BTreeMap::new(),
             opaque_nodes: HashSet::new(),
+            makers: model.graph().node.iter().enumerate().flat_map(made).collect(),
+            wishes: BTreeSet::new(),
+            granted,
             guessed: Vec::new(),
             uncounted: Vec::new(),
         };
