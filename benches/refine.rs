@@ -33,6 +33,7 @@ fn main() {
         draws: number(1, standard.draws as f64) as usize,
         images_per_draw: number(2, standard.images_per_draw as f64) as usize,
         seconds: number(3, standard.seconds),
+        memory: 1 << 29,
         seed: number(4, 0.0) as u64,
         least_draw: 1,
     };

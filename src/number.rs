@@ -10,6 +10,29 @@ pub fn bytes(value: f64) -> String {
     scaled(value, 1000.0, &[" B", " kB", " MB", " GB", " TB"])
 }
 
+/// `1 group`, `1,304 groups`.
+pub(crate) fn plural(number: usize, noun: &str) -> String {
+    let ending = match number {
+        1 => "",
+        _ if noun.ends_with('s') => "es",
+        _ => "s",
+    };
+    format!("{} {noun}{ending}", thousands(number))
+}
+
+/// `1,304`.
+pub(crate) fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
 fn scaled(mut value: f64, base: f64, units: &[&str]) -> String {
     let mut unit = 0;
     // Three digits: 999.95 would show as 1000.

@@ -6,9 +6,8 @@ use super::cut::Cut;
 use super::groups::{self, Group, Protected};
 use super::ids::Ids;
 use super::indices::{ChannelIndex, ChannelIndices, Reason, Role};
-use super::propagation::{
-    self, ConstantId, Dim, MacTerm, Opaque, Propagation, Restriction, Sizes, Use, operator_reason,
-};
+use super::propagation::{ConstantId, Dim, MacTerm, Opaque, Propagation, Restriction, Use, operator_reason};
+use super::sizes::{Sizes, is_open_in_batch_only};
 use crate::model::Model;
 use crate::model::node::node_name;
 use crate::proto::onnx::NodeProto;
@@ -25,18 +24,20 @@ pub struct AnalyseOptions {
     pub other: usize,
     /// Names or glob patterns of nodes whose channels stay.
     pub ignore: Vec<glob::Pattern>,
+    /// Shapes of values that the file does not declare, by the name of the value: those of a run of the model. They count
+    /// where an operator is not analysed.
+    pub shapes: BTreeMap<String, Vec<usize>>,
 }
 
 impl Default for AnalyseOptions {
     fn default() -> Self {
-        Self { sizes: BTreeMap::new(), batch: 1, other: 64, ignore: Vec::new() }
+        Self { sizes: BTreeMap::new(), batch: 1, other: 64, ignore: Vec::new(), shapes: BTreeMap::new() }
     }
 }
 
 /// Contents of small values that depend on shapes only, with the given sizes of symbolic dims.
 pub(crate) fn small_values(model: &Model, options: &AnalyseOptions) -> HashMap<String, Vec<i64>> {
-    let sizes = Sizes { named: options.sizes.clone(), batch: options.batch, other: options.other };
-    let run = Propagation::new(model, &sizes);
+    let run = Propagation::new(model, &Sizes::new(options));
     run.values.into_iter().filter_map(|(name, value)| Some((name, value.numbers?.to_i64()))).collect()
 }
 
@@ -47,12 +48,13 @@ pub(crate) fn small_values(model: &Model, options: &AnalyseOptions) -> HashMap<S
 pub fn decided_conditions(model: &Model, options: &AnalyseOptions) -> HashMap<String, bool> {
     let conditions: Vec<&String> =
         model.graph().node.iter().filter(|node| node.op_type() == "If").filter_map(|node| node.input.first()).collect();
-    if conditions.is_empty() || !propagation::is_open_in_batch_only(model) {
+    if conditions.is_empty() || !is_open_in_batch_only(model) {
         return HashMap::new();
     }
     let mut decided: Option<HashMap<String, Vec<i64>>> = None;
     for batch in [1, 2, 3, 8] {
-        let values = small_values(model, &AnalyseOptions { batch, sizes: BTreeMap::new(), ..options.clone() });
+        let (sizes, shapes) = (BTreeMap::new(), BTreeMap::new());
+        let values = small_values(model, &AnalyseOptions { batch, sizes, shapes, ..options.clone() });
         let known = |name: &&&String| values.get(**name).cloned();
         let here: HashMap<String, Vec<i64>> =
             conditions.iter().filter_map(|name| Some(((*name).clone(), known(&name)?))).collect();
@@ -87,6 +89,10 @@ pub struct Channels {
     pub protected: Vec<Protected>,
     /// Operator types that were not understood, with the number of nodes.
     pub opaque: BTreeMap<String, Opaque>,
+    /// Nodes whose multiply-accumulates are not counted, since a shape is not known.
+    pub uncounted: Vec<String>,
+    /// Values whose shape is not known, or guessed from sizes that the file leaves open.
+    unknown: Vec<String>,
     opaque_nodes: HashSet<usize>,
     /// How the model was analysed.
     pub(crate) options: AnalyseOptions,
@@ -103,8 +109,7 @@ pub struct Channels {
 ///
 /// The run covers the main graph; nodes with subgraphs and model-local functions protect what they read.
 pub fn analyse(model: &Model, options: &AnalyseOptions) -> Channels {
-    let sizes = Sizes { named: options.sizes.clone(), batch: options.batch, other: options.other };
-    let mut run = Propagation::new(model, &sizes);
+    let mut run = Propagation::new(model, &Sizes::new(options));
     ignore(&mut run, &options.ignore);
     close(&mut run);
     let (groups, protected) = groups::build(&run);
@@ -114,6 +119,9 @@ pub fn analyse(model: &Model, options: &AnalyseOptions) -> Channels {
             run.channel_indices.find(ChannelIndex(channel_index as u32))
         })
         .collect();
+    let made = run.graph.node.iter().flat_map(|node| &node.output).filter(|name| !name.is_empty());
+    let open = |name: &&String| run.values.get(*name).is_none_or(|value| value.ids.is_none());
+    let unknown = made.filter(open).chain(&run.guessed).collect::<BTreeSet<_>>().into_iter().cloned().collect();
     let values = run
         .values
         .into_iter()
@@ -129,6 +137,8 @@ pub fn analyse(model: &Model, options: &AnalyseOptions) -> Channels {
         groups,
         protected,
         opaque: run.opaque,
+        uncounted: run.uncounted,
+        unknown,
         opaque_nodes: run.opaque_nodes,
         options: options.clone(),
         channel_indices: run.channel_indices,
@@ -236,6 +246,12 @@ impl Channels {
     /// Shape of a value with the sizes given to symbolic dims, if it could be found.
     pub fn shape(&self, value: &str) -> Option<&[usize]> {
         self.value_ids(value).map(|ids| ids.shape.as_slice())
+    }
+
+    /// Values of the main graph whose shape is not known, or guessed from sizes that the file leaves open: a run of the model
+    /// tells them ([`AnalyseOptions::shapes`]).
+    pub fn unknown_shapes(&self) -> &[String] {
+        &self.unknown
     }
 
     /// Content of a small value that does not depend on the data.

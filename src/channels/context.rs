@@ -8,6 +8,7 @@ use super::propagation::{
 };
 use crate::model::axes::resolve_axis;
 use crate::model::{DataType, TensorData};
+use crate::ops::operator;
 use crate::proto::onnx::{NodeProto, TensorProto};
 
 /// Shared weights with fewer elements than this are copied when their readers want different cuts: exporters merge equal
@@ -251,8 +252,50 @@ impl RuleContext<'_, '_> {
         self.run.restrictions.push(Restriction { node: self.index, inputs, output_axis });
     }
 
-    /// Multiply-accumulates: the product of `constants` times that of `dims`.
+    /// Asks that a value along whose `axis` nothing can be cut may be made shorter there, if it only repeats numbers.
+    pub(crate) fn wish(&mut self, input: usize, axis: usize) {
+        if let Some(name) = self.node.input.get(input) {
+            let found = super::repeated::makers(self.run, name, axis);
+            self.run.wishes.extend(found);
+        }
+    }
+
+    /// [`RuleContext::wish`] for every axis of a value that keeps channels of another one from being cut.
+    pub(crate) fn wish_where_held(&mut self, inputs: &[usize], parts: &[Ids]) {
+        let rank = parts.iter().map(Ids::rank).max().unwrap_or(0);
+        let from_behind = |part: &Ids, axis: usize| rank - part.rank() + axis;
+        for (number, part) in parts.iter().enumerate() {
+            let axes: Vec<usize> = part.factors.iter().flat_map(|factor| factor.axes.iter().copied()).collect();
+            for axis in axes.into_iter().map(|axis| from_behind(part, axis)) {
+                for (other, &input) in
+                    parts.iter().zip(inputs).enumerate().filter(|(at, _)| *at != number).map(|(_, p)| p)
+                {
+                    let own = axis.checked_sub(rank - other.rank());
+                    if let Some(own) = own.filter(|&own| other.shape[own] > 1 && !other.varies(own)) {
+                        self.wish(input, own);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The value that an output repeats numbers in, with channel indices along the axes for which readers asked.
+    pub(crate) fn with_granted(&mut self, output: usize, mut ids: Ids) -> Ids {
+        let Some(name) = self.node.output.get(output) else { return ids };
+        for axis in 0..ids.rank() {
+            if !ids.varies(axis) && ids.shape[axis] > 1 && self.run.granted.contains(&(name.clone(), axis)) {
+                let channel_indices = self.run.channel_indices.site(Place::Padding, ids.shape[axis]);
+                ids.set_axis(axis, channel_indices);
+            }
+        }
+        ids
+    }
+
+    /// Multiply-accumulates: the product of `constants` times that of `dims`; of operators whose work counts.
     pub(crate) fn macs(&mut self, constants: &[usize], dims: Vec<Dim>) {
+        if !operator(self.node).is_some_and(|own| own.macs) {
+            return;
+        }
         let constant = constants.iter().fold(1u64, |all, &size| all.saturating_mul(size as u64));
         self.run.macs.push(MacTerm { node: self.index, constant, dims });
     }

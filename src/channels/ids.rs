@@ -162,11 +162,13 @@ impl Ids {
     }
 
     /// Values laid one after the other along `axis`; every part must vary along `axis` or have `missing` channel indices.
+    /// `stuck` is told the channel indices that meet an axis of another part along which nothing may be cut.
     pub(crate) fn concat(
         channel_indices: &mut ChannelIndices,
         parts: &[Self],
         axis: usize,
         mut missing: impl FnMut(&mut ChannelIndices, usize, usize) -> Vec<ChannelIndex>,
+        stuck: impl FnMut(&mut ChannelIndices, &[ChannelIndex]),
     ) -> Result<Self, Unsupported> {
         let mut shape = parts[0].shape.clone();
         shape[axis] = parts.iter().map(|part| part.shape[axis]).sum();
@@ -179,7 +181,7 @@ impl Ids {
                 lost: part.lost.clone(),
             })
             .collect();
-        let mut result = unite_elementwise(channel_indices, &aside, |_, _| {})?;
+        let mut result = unite_elementwise(channel_indices, &aside, stuck)?;
         result.shape.clone_from(&shape);
         if parts.iter().any(|part| part.varies(axis)) {
             let mut axes: Vec<usize> = vec![axis];

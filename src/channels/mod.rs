@@ -53,6 +53,8 @@ pub(crate) mod indices;
 pub(crate) mod numbers;
 pub(crate) mod ops;
 pub(crate) mod propagation;
+mod repeated;
+mod sizes;
 
 pub(crate) use analysis::small_values;
 pub use analysis::{AnalyseOptions, Channels, analyse, decided_conditions};

@@ -1,18 +1,21 @@
 //! The dependency propagation: nodes in topological order, each by its rule.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::factor::{Unsupported, is_tractable};
 use super::ids::Ids;
 use super::indices::{ChannelIndex, ChannelIndices, Place, Reason};
 use super::numbers::{Call, Numbers};
 use super::ops;
+use super::repeated::Axis;
+use super::sizes::{Declared, Sizes, promised};
 use crate::model::node::tensor_info;
 use crate::model::node::{attribute, is_onnx, node_name};
 use crate::model::{DataType, Model};
 pub(crate) use crate::ops::constant::ConstantId;
 use crate::ops::constant::{content, named, tensor};
-use crate::proto::onnx::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
+use crate::ops::macs;
+use crate::proto::onnx::{GraphProto, ModelProto, NodeProto, TensorProto};
 use crate::surgery::{captured, topological_order};
 
 /// One input of one node that reads a constant. Channel indices belong to uses, so that shared tensors are cut independently.
@@ -97,57 +100,6 @@ impl From<&str> for Protect {
     }
 }
 
-/// Sizes given to symbolic dims: by `NAME` of the dim or `INPUT:AXIS`.
-#[derive(Debug, Clone)]
-pub(crate) struct Sizes {
-    pub(crate) named: BTreeMap<String, usize>,
-    pub(crate) batch: usize,
-    pub(crate) other: usize,
-}
-
-impl Sizes {
-    fn of(&self, value: &ValueInfoProto) -> Option<Vec<usize>> {
-        use crate::proto::onnx::tensor_shape_proto::dimension::Value as Size;
-        use crate::proto::onnx::type_proto::Value as Kind;
-        let Some(Kind::TensorType(tensor)) = value.r#type.as_ref()?.value.as_ref() else { return None };
-        let dims = &tensor.shape.as_ref()?.dim;
-        Some(
-            dims.iter()
-                .enumerate()
-                .map(|(axis, dim)| {
-                    let named = self.named.get(&format!("{}:{axis}", value.name()));
-                    match &dim.value {
-                        Some(Size::DimValue(size)) if *size > 0 => usize::try_from(*size).unwrap_or(1),
-                        Some(Size::DimParam(name)) => {
-                            named.or_else(|| self.named.get(name)).copied().unwrap_or(self.default(axis))
-                        }
-                        _ => named.copied().unwrap_or(self.default(axis)),
-                    }
-                })
-                .collect(),
-        )
-    }
-
-    fn default(&self, axis: usize) -> usize {
-        if axis == 0 { self.batch } else { self.other }
-    }
-}
-
-/// Whether every size of every true input is given, but for first axes.
-pub(super) fn is_open_in_batch_only(model: &Model) -> bool {
-    use crate::proto::onnx::tensor_shape_proto::dimension::Value as Size;
-    use crate::proto::onnx::type_proto::Value as Kind;
-    let graph = model.graph();
-    let stored = |name: &str| graph.initializer.iter().any(|tensor| tensor.name() == name);
-    graph.input.iter().filter(|input| !stored(input.name())).all(|input| {
-        let Some(Kind::TensorType(tensor)) = input.r#type.as_ref().and_then(|kind| kind.value.as_ref()) else {
-            return false;
-        };
-        let given = |size: &Option<Size>| matches!(size, Some(Size::DimValue(size)) if *size > 0);
-        tensor.shape.as_ref().is_some_and(|shape| shape.dim.iter().skip(1).all(|dim| given(&dim.value)))
-    })
-}
-
 /// Nodes of one operator type that were not analysed.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Opaque {
@@ -158,6 +110,12 @@ pub struct Opaque {
     /// Why not that one.
     pub why: String,
 }
+
+/// Shapes that the file declares, by the name of the value.
+type Declarations<'a> = HashMap<&'a str, Declared>;
+
+/// A value that gives way may reveal another behind it.
+const MOST_RUNS: usize = 4;
 
 /// State of the run.
 pub(crate) struct Propagation<'m> {
@@ -175,11 +133,33 @@ pub(crate) struct Propagation<'m> {
     pub(crate) opaque: BTreeMap<String, Opaque>,
     /// Indices of those nodes.
     pub(crate) opaque_nodes: HashSet<usize>,
+    /// The node that makes a value.
+    pub(crate) makers: HashMap<&'m str, usize>,
+    /// Axes of repeated numbers that some reader would have shorter, and those that may be.
+    pub(super) wishes: BTreeSet<Axis>,
+    pub(super) granted: BTreeSet<Axis>,
+    /// Results of those nodes whose shapes the file leaves open.
+    pub(crate) guessed: Vec<String>,
+    /// Nodes, those of bodies included, whose multiply-accumulates are not counted for want of a shape.
+    pub(crate) uncounted: Vec<String>,
 }
 
 impl<'m> Propagation<'m> {
-    /// Runs the whole graph.
+    /// Runs the whole graph; again where values that repeat numbers must give way to the channels that they meet.
     pub(crate) fn new(model: &'m Model, sizes: &Sizes) -> Self {
+        let mut run = Self::once(model, sizes, BTreeSet::new());
+        for _ in 0..MOST_RUNS {
+            if run.wishes.is_subset(&run.granted) {
+                break;
+            }
+            let granted = run.granted.union(&run.wishes).cloned().collect();
+            run = Self::once(model, sizes, granted);
+        }
+        run
+    }
+
+    fn once(model: &'m Model, sizes: &Sizes, granted: BTreeSet<Axis>) -> Self {
+        let made = |(index, node): (usize, &'m NodeProto)| node.output.iter().map(move |name| (name.as_str(), index));
         let mut run = Propagation {
             model,
             graph: model.graph(),
@@ -193,9 +173,15 @@ impl<'m> Propagation<'m> {
             macs: Vec::new(),
             opaque: BTreeMap::new(),
             opaque_nodes: HashSet::new(),
+            makers: model.graph().node.iter().enumerate().flat_map(made).collect(),
+            wishes: BTreeSet::new(),
+            granted,
+            guessed: Vec::new(),
+            uncounted: Vec::new(),
         };
         run.start(sizes);
-        let declared: HashMap<&str, Vec<usize>> = run
+        let sizes = &sizes.with_symbols(run.graph);
+        let declared: Declarations<'_> = run
             .graph
             .value_info
             .iter()
@@ -218,7 +204,7 @@ impl<'m> Propagation<'m> {
                 continue;
             }
             let reason = Reason::GraphInput(input.name().to_owned());
-            let ids = sizes.of(input).and_then(|shape| self.fixed(shape, &reason));
+            let ids = sizes.of(input).and_then(|own| self.fixed(own.shape, &reason));
             self.values.insert(input.name().to_owned(), Value { ids, ..Value::default() });
         }
     }
@@ -250,7 +236,7 @@ impl<'m> Propagation<'m> {
         Some(ids)
     }
 
-    fn node(&mut self, index: usize, declared: &HashMap<&str, Vec<usize>>, sizes: &Sizes) {
+    fn node(&mut self, index: usize, declared: &Declarations<'_>, sizes: &Sizes) {
         let node = &self.graph.node[index];
         if node.op_type() == "Constant" && is_onnx(node) {
             self.constant_node(index);
@@ -266,6 +252,7 @@ impl<'m> Propagation<'m> {
             }
             return;
         }
+        let counted = self.macs.len();
         let outcome = match ops::rule(node) {
             Some(rule) => rule.propagate(&mut super::context::RuleContext { run: self, index, node }),
             None => Err(Protect::from(ops::why_not(node))),
@@ -274,6 +261,7 @@ impl<'m> Propagation<'m> {
             let first = || Opaque { nodes: 0, node: node_name(node), why: why.clone() };
             self.opaque.entry(node.op_type().to_owned()).or_insert_with(first).nodes += 1;
             self.opaque_nodes.insert(index);
+            self.macs.truncate(counted);
             self.opaque_node(index, &why, declared, sizes);
         }
         for (number, name) in node.output.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
@@ -329,13 +317,9 @@ impl<'m> Propagation<'m> {
     }
 
     /// Pins everything that reaches the node, the values its subgraphs capture included.
-    fn opaque_node(&mut self, index: usize, why: &str, declared: &HashMap<&str, Vec<usize>>, sizes: &Sizes) {
+    fn opaque_node(&mut self, index: usize, why: &str, declared: &Declarations<'_>, sizes: &Sizes) {
         let node = &self.graph.node[index];
         let reason = operator_reason(node, why);
-        let inside = self.macs_inside(node, sizes);
-        if inside > 0 {
-            self.macs.push(MacTerm { node: index, constant: inside, dims: Vec::new() });
-        }
         let mut names: Vec<String> = node.input.clone();
         names.extend(captured(node));
         for name in names {
@@ -350,14 +334,35 @@ impl<'m> Propagation<'m> {
             }
         }
         for (number, name) in node.output.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
-            let shape = declared.get(name.as_str()).cloned().or_else(|| promised(node, number, sizes));
-            let ids = shape.and_then(|shape| self.fixed(shape, &reason));
+            let found = sizes.measured(name).or_else(|| declared.get(name.as_str()).cloned());
+            let found = found.or_else(|| promised(node, number, sizes));
+            if found.as_ref().is_none_or(|found| !found.certain) {
+                self.guessed.push(name.clone());
+            }
+            let ids = found.and_then(|found| self.fixed(found.shape, &reason));
             self.values.insert(name.clone(), Value { ids, ..Value::default() });
+        }
+        self.count_opaque(index, sizes);
+    }
+
+    /// Counts what a node that was not analysed multiplies: by the shapes around it, and in its bodies.
+    fn count_opaque(&mut self, index: usize, sizes: &Sizes) {
+        let node = &self.graph.node[index];
+        let mut total = self.macs_inside(node, sizes);
+        if macs::multiplies(node) {
+            let shape = |name: &str| Some(self.values.get(name)?.ids.as_ref()?.shape.clone());
+            match macs::of(node, shape) {
+                Some(own) => total = total.saturating_add(own),
+                None => self.uncounted.push(node_name(node)),
+            }
+        }
+        if total > 0 {
+            self.macs.push(MacTerm { node: index, constant: total, dims: Vec::new() });
         }
     }
 
     /// Multiply-accumulates of the bodies of a node, each counted once; what they capture has the shapes found here.
-    fn macs_inside(&self, node: &NodeProto, sizes: &Sizes) -> u64 {
+    fn macs_inside(&mut self, node: &NodeProto, sizes: &Sizes) -> u64 {
         let bodies = node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
         let outer = captured(node);
         let mut total = 0u64;
@@ -374,7 +379,9 @@ impl<'m> Propagation<'m> {
             }
             let opset_import = self.model.proto().opset_import.clone();
             let part = Model::from_proto(ModelProto { graph: Some(graph), opset_import, ..ModelProto::default() });
-            for term in Propagation::new(&part, sizes).macs {
+            let inner = Propagation::new(&part, sizes);
+            self.uncounted.extend(inner.uncounted);
+            for term in inner.macs {
                 let size = term.dims.iter().map(|dim| dim.size() as u64).fold(term.constant, u64::saturating_mul);
                 total = total.saturating_add(size);
             }
@@ -402,18 +409,6 @@ impl<'m> Propagation<'m> {
     pub(crate) fn tensor(&self, source: ConstantId) -> Option<&'m TensorProto> {
         tensor(self.graph, source)
     }
-}
-
-/// Shape of an output that the body of an `If` or `Loop` declares.
-fn promised(node: &NodeProto, output: usize, sizes: &Sizes) -> Option<Vec<usize>> {
-    let body = node.attribute.iter().find_map(|attribute| attribute.g.as_ref())?;
-    let own = match node.op_type() {
-        "If" => body.output.get(output)?,
-        // What is carried from step to step keeps its shape; the body gives its condition first.
-        "Loop" if output + 2 < node.input.len() => body.output.get(output + 1)?,
-        _ => return None,
-    };
-    sizes.of(own)
 }
 
 pub(crate) fn distinct(mut channel_indices: Vec<ChannelIndex>) -> Vec<ChannelIndex> {

@@ -66,6 +66,14 @@ pub trait Session: Send {
     /// If an input is missing or has the wrong shape or type, or the engine fails.
     fn run(&mut self, inputs: &[(&str, &Tensor)]) -> Result<Vec<Tensor>, EngineError>;
 
+    /// Runs once, and tells the shapes of the outputs; `None` for what is not a tensor.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    fn shapes(&mut self, inputs: &[(&str, &Tensor)]) -> Result<Vec<Option<Vec<usize>>>, EngineError> {
+        Ok(self.run(inputs)?.iter().map(|value| Some(value.shape().to_vec())).collect())
+    }
+
     /// Puts the inputs where the engine reads them, for runs that are timed: nothing is copied between the program and
     /// the device then. An engine that cannot do so runs as ever.
     ///

@@ -128,12 +128,13 @@ struct Running {
     device: Device,
 }
 
-impl Session for Running {
-    fn outputs(&self) -> &[String] {
-        &self.outputs
-    }
-
-    fn run(&mut self, inputs: &[(&str, &Tensor)]) -> Result<Vec<Tensor>, EngineError> {
+impl Running {
+    /// Runs once, and gives what `f` makes of every output.
+    fn each_output<T>(
+        &mut self,
+        inputs: &[(&str, &Tensor)],
+        f: impl Fn(&ort::value::DynValue) -> Result<T, String>,
+    ) -> Result<Vec<T>, EngineError> {
         let fail = |why: String| EngineError::Run { engine: NAME.into(), why };
         let views: Vec<(String, SessionInputValue<'_>)> = inputs
             .iter()
@@ -145,9 +146,23 @@ impl Session for Running {
             .iter()
             .map(|name| {
                 let value = results.get(name).ok_or_else(|| fail(format!("no output `{name}`")))?;
-                extract(value).map_err(fail)
+                f(value).map_err(fail)
             })
             .collect()
+    }
+}
+
+impl Session for Running {
+    fn outputs(&self) -> &[String] {
+        &self.outputs
+    }
+
+    fn run(&mut self, inputs: &[(&str, &Tensor)]) -> Result<Vec<Tensor>, EngineError> {
+        self.each_output(inputs, extract)
+    }
+
+    fn shapes(&mut self, inputs: &[(&str, &Tensor)]) -> Result<Vec<Option<Vec<usize>>>, EngineError> {
+        self.each_output(inputs, |value| Ok(sizes(value)))
     }
 
     fn bind<'a>(&'a mut self, inputs: &'a [(&'a str, &'a Tensor)]) -> Result<Box<dyn Bound + 'a>, EngineError> {
@@ -245,6 +260,12 @@ fn view(tensor: &Tensor) -> ort::Result<SessionInputValue<'_>> {
         Tensor::I8(array) => TensorRef::from_array_view(array.view())?.into(),
         Tensor::Bool(array) => TensorRef::from_array_view(array.view())?.into(),
     })
+}
+
+/// Shape of a value, if it is a tensor.
+fn sizes(value: &ort::value::DynValue) -> Option<Vec<usize>> {
+    let ValueType::Tensor { shape, .. } = value.dtype() else { return None };
+    shape.iter().map(|&size| usize::try_from(size).ok()).collect()
 }
 
 fn extract(value: &ort::value::DynValue) -> Result<Tensor, String> {

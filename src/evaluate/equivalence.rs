@@ -20,10 +20,15 @@ pub fn tolerance(model: &Model) -> f64 {
     let has = |kind: DataType| model.graph().initializer.iter().any(|tensor| tensor.data_type() == kind as i32);
     match () {
         () if has(DataType::Bfloat16) => 5e-2,
-        () if model.graph().node.iter().any(|node| node.op_type() == "QuantizeLinear") => 2e-2,
+        () if model.graph().node.iter().any(|node| rounds(node.op_type())) => 2e-2,
         () if has(DataType::Float16) => 1e-2,
         () => 1e-4,
     }
+}
+
+/// Whether an operator rounds values to the steps of an integer.
+fn rounds(op: &str) -> bool {
+    ["QuantizeLinear", "DynamicQuantizeLinear", "QGemm"].contains(&op) || op.starts_with("QLinear")
 }
 
 /// Runs both models on every feed and compares all outputs.

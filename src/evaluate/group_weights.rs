@@ -4,7 +4,8 @@ use ndarray::{Array2, ArrayD, Axis, IxDyn};
 
 use crate::channels::{Channels, Group, Slices};
 use crate::model::{Model, ModelError, TensorData};
-use crate::ops::constant::{content, named};
+use crate::ops::constant::content;
+use crate::ops::quantised::Quantisation;
 
 /// Scales of the batch normalisations that the pruning units pass.
 pub(super) fn scales(model: &Model, channels: &Channels, group: &Group) -> Result<Vec<Vec<f64>>, ModelError> {
@@ -52,23 +53,12 @@ pub(super) fn matrices(model: &Model, channels: &Channels, slices: &[Slices]) ->
     Ok(matrices)
 }
 
-/// Values of an integer weight behind `DequantizeLinear`; the zero point plays no part where it is zero, as it is for
-/// the symmetric weights that quantisers write. Without a stored scale the integers themselves are compared.
+/// Values of an integer weight; where no scale is stored beside it, the integers themselves are compared.
 fn dequantised(model: &Model, slices: &Slices, data: &TensorData) -> Option<Vec<f32>> {
-    #[allow(clippy::cast_precision_loss, reason = "8-bit weights")]
-    let mut values: Vec<f32> = data.to_i64()?.into_iter().map(|value| value as f32).collect();
     let node = &model.graph().node[slices.node];
-    let stored = node.input.get(1).and_then(|name| named(model.graph(), name));
-    let scales = stored.and_then(|id| content(model, id).ok()?).and_then(|scales| scales.to_f32());
-    if let Some(scales) = scales.filter(|_| node.op_type() == "DequantizeLinear") {
-        // One scale for all, or one per index of the axis that the attribute names (1 by default).
-        let axis = node.int("axis").unwrap_or(1);
-        let axis = usize::try_from(axis).unwrap_or(0).min(data.dims.len().saturating_sub(1));
-        let inner: usize = data.dims[axis + 1..].iter().product();
-        for (at, value) in values.iter_mut().enumerate() {
-            let index = (at / inner.max(1)) % data.dims[axis].max(1);
-            *value *= scales.get(index).or(scales.first()).copied().unwrap_or(1.0);
-        }
+    match Quantisation::of(model, node, slices.input, data.dims.len()) {
+        Some(own) => own.real(data),
+        #[allow(clippy::cast_precision_loss, reason = "8-bit weights")]
+        None => Some(data.to_i64()?.into_iter().map(|value| value as f32).collect()),
     }
-    Some(values)
 }

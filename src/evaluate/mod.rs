@@ -19,6 +19,7 @@ mod paired;
 mod proof;
 mod scoring;
 mod sensitivity;
+mod shapes;
 mod source;
 
 pub use accuracy::{Accuracy, ClassAccuracy, Predictions, wilson};
@@ -38,4 +39,5 @@ pub use paired::{CONFIDENCE, Paired};
 pub use proof::{BrokenGroup, Proof};
 pub use scoring::{ClassContext, Scorer};
 pub use sensitivity::Sensitivity;
+pub use shapes::{Analysed, analyse_with};
 pub use source::{FirstOutputs, Pass, Source, outputs_on};

@@ -7,7 +7,9 @@
 
 pub(crate) mod constant;
 pub(crate) mod linear;
+pub(crate) mod macs;
 pub(crate) mod normalization;
+pub(crate) mod quantised;
 pub(crate) mod scalar;
 mod table;
 pub(crate) mod window;

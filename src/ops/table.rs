@@ -65,6 +65,21 @@ pub enum Family {
     Attention,
     Recurrent,
     Quantize,
+    /// The range that the values themselves have.
+    DynamicQuantize,
+    ConvInteger,
+    QLinearConv,
+    MatMulInteger,
+    QLinearMatMul,
+    QGemm,
+    QLinearBroadcast,
+    QLinearConcat,
+    QLinearPool,
+    DeformConv,
+    RotaryEmbedding,
+    GroupQueryAttention,
+    /// Lists of numbers per feature as attributes.
+    Scaler,
     FusedConv,
     FusedGemm,
     FusedMatMul,
@@ -103,6 +118,9 @@ pub struct Operator {
 
 const MICROSOFT: &str = "com.microsoft";
 
+/// Operators of classical machine learning.
+const ML: &str = "ai.onnx.ml";
+
 const fn op(name: &'static str, family: Family) -> Operator {
     Operator { name, domain: "", family, macs: false, refit: Refit::None, derivative: false }
 }
@@ -128,6 +146,10 @@ impl Operator {
     const fn fused(self) -> Self {
         Self { domain: MICROSOFT, ..self }
     }
+
+    const fn ml(self) -> Self {
+        Self { domain: ML, ..self }
+    }
 }
 
 /// A function of every element without a derivative.
@@ -147,6 +169,8 @@ pub const OPERATORS: &[Operator] = &[
     op("GroupNormalization", Family::GroupNormalization).derivative(),
     op("LayerNormalization", Family::LayerNormalization).derivative(),
     op("RMSNormalization", Family::LayerNormalization).derivative(),
+    op("SimplifiedLayerNormalization", Family::LayerNormalization).derivative(),
+    op("Normalizer", Family::LayerNormalization).ml(),
     op("LpNormalization", Family::LayerNormalization).derivative(),
     op("MeanVarianceNormalization", Family::MeanVarianceNormalization),
     scalar("Abs").derivative(),
@@ -191,6 +215,9 @@ pub const OPERATORS: &[Operator] = &[
     scalar("Tan"),
     scalar("Tanh").derivative(),
     scalar("ThresholdedRelu").derivative(),
+    scalar("Binarizer").ml(),
+    scalar("QLinearLeakyRelu").fused(),
+    scalar("QLinearSigmoid").fused(),
     op("PRelu", Family::PRelu).derivative(),
     op("Add", Family::Broadcast).derivative(),
     op("And", Family::Broadcast),
@@ -276,6 +303,22 @@ pub const OPERATORS: &[Operator] = &[
     op("RNN", Family::Recurrent).macs(),
     op("QuantizeLinear", Family::Quantize),
     op("DequantizeLinear", Family::Quantize),
+    op("DynamicQuantizeLinear", Family::DynamicQuantize),
+    op("ConvInteger", Family::ConvInteger).macs(),
+    op("QLinearConv", Family::QLinearConv).macs(),
+    op("MatMulInteger", Family::MatMulInteger).macs(),
+    op("QLinearMatMul", Family::QLinearMatMul).macs(),
+    op("QGemm", Family::QGemm).fused().macs(),
+    op("QLinearAdd", Family::QLinearBroadcast).fused(),
+    op("QLinearMul", Family::QLinearBroadcast).fused(),
+    op("QLinearConcat", Family::QLinearConcat).fused(),
+    op("QLinearAveragePool", Family::QLinearPool).fused(),
+    op("QLinearGlobalAveragePool", Family::QLinearPool).fused(),
+    op("DeformConv", Family::DeformConv),
+    op("RotaryEmbedding", Family::RotaryEmbedding),
+    op("RotaryEmbedding", Family::RotaryEmbedding).fused(),
+    op("GroupQueryAttention", Family::GroupQueryAttention).fused(),
+    op("Scaler", Family::Scaler).ml(),
     op("FusedConv", Family::FusedConv).fused().macs(),
     op("FusedGemm", Family::FusedGemm).fused().macs(),
     op("FusedMatMul", Family::FusedMatMul).fused().macs(),

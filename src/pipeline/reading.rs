@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use super::ModelOptions;
 use crate::channels::{AnalyseOptions, Channels, analyse, decided_conditions};
+use crate::engine::{CompileOptions, Engine, EngineError, EngineOptions, open};
 use crate::error::Error;
-use crate::model::{LoadOptions, Model};
-use crate::surgery::{inline_branches, inline_functions};
+use crate::evaluate::{Analysed, analyse_with};
+use crate::model::{LoadOptions, Model, TensorData};
+use crate::number::plural;
+use crate::surgery::{computes_weights, fold_weights, inline_branches, inline_functions};
 
 /// Loads the model from its file or from standard input.
 pub(super) fn load(options: &ModelOptions) -> Result<Model, Error> {
@@ -33,15 +36,75 @@ pub(super) fn analyse_options(sizes: &BTreeMap<String, usize>, ignore: &[String]
 
 /// How much was inlined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Inlined {
-    pub(super) functions: usize,
-    pub(super) branches: usize,
+struct Inlined {
+    functions: usize,
+    branches: usize,
 }
 
-/// Analyses a model after inlining what hides channels from the analysis.
-pub(super) fn analysed(model: &mut Model, options: &AnalyseOptions) -> (Channels, Inlined) {
-    let inlined = inline_functions_and_branches(model, options);
-    (analyse(model, options), inlined)
+/// Names of stored weights that a note lists.
+const MOST_NAMED: usize = 3;
+
+/// An analysis, and what was done for it.
+pub(super) struct Read {
+    pub(super) channels: Channels,
+    /// Whether the model is another than the file's now.
+    pub(super) changed: bool,
+    /// What a person should know.
+    pub(super) notes: Vec<String>,
+    /// What a person should know first.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Analyses a model after writing out what hides channels from the analysis: calls of functions, branches that are always
+/// taken, weights that are computed from stored tensors. Without an `engine` weights stay computed, and shapes behind
+/// operators that are not analysed unknown.
+pub(super) fn analysed(model: &mut Model, options: &AnalyseOptions, engine: Option<&dyn Engine>) -> Read {
+    let Inlined { functions, branches } = inline_functions_and_branches(model, options);
+    let (mut notes, mut warnings) = (Vec::new(), Vec::new());
+    if functions + branches > 0 {
+        notes.push(format!("written out: {functions} calls of functions, {branches} branches that are always taken"));
+    }
+    let folded = engine.map(|engine| fold(model, engine)).unwrap_or_default();
+    if !folded.is_empty() {
+        let named = folded.iter().take(MOST_NAMED).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let more = if folded.len() > MOST_NAMED { ", ..." } else { "" };
+        let count = plural(folded.len(), "weight");
+        notes.push(format!("{count} computed from stored tensors alone, now stored as computed: {named}{more}"));
+    }
+    let (channels, failed) = match engine.map(|engine| analyse_with(engine, model, options)) {
+        Some(Analysed { channels, failed }) => (channels, failed),
+        None => (analyse(model, options), None),
+    };
+    if !channels.uncounted.is_empty() {
+        let named = channels.uncounted.iter().take(MOST_NAMED).map(|name| format!("`{name}`"));
+        let named = named.collect::<Vec<_>>().join(", ");
+        let why = failed.map(|error| format!(" ({error})")).unwrap_or_default();
+        let count = plural(channels.uncounted.len(), "operator");
+        warnings.push(format!("the MACs of {count} are not counted, since shapes are not known{why}: {named}"));
+    }
+    Read { channels, changed: functions + branches + folded.len() > 0, notes, warnings }
+}
+
+/// The analysis as a run makes it, where no engine was asked for: one is opened if the analysis wants it. Where there is
+/// none, the analysis says what is not known.
+pub(super) fn analysed_as_in_a_run(model: &mut Model, options: &AnalyseOptions) -> Channels {
+    let found = analysed(model, options, None).channels;
+    if found.unknown_shapes().is_empty() && !computes_weights(model) {
+        return found;
+    }
+    match open(&EngineOptions::default()) {
+        Ok(opened) => analysed(model, options, Some(opened.engine.as_ref())).channels,
+        Err(_) => found,
+    }
+}
+
+/// Stores weights that are computed from stored tensors alone; an engine that cannot compute them leaves them.
+fn fold(model: &mut Model, engine: &dyn Engine) -> Vec<String> {
+    let evaluate = |part: &Model, outputs: &[String]| -> Result<Vec<TensorData>, EngineError> {
+        let options = CompileOptions { outputs: outputs.to_vec(), ..CompileOptions::default() };
+        Ok(engine.compile(part, &options)?.run(&[])?.iter().map(TensorData::from).collect())
+    };
+    fold_weights(model, evaluate).map(|folded| folded.values).unwrap_or_default()
 }
 
 /// Inlines calls of functions in the model, and branches that are always the same.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::options::{Criteria, Effort, PruneOptions};
-use super::reading::{Inlined, analyse_options, analysed};
+use super::reading::{Read, analyse_options, analysed};
 use super::record::{Record, Told};
 use super::{ModelOptions, Progress, reading};
 use crate::bench::latency::{CompareTimes, Interleaved, Pairing};
@@ -81,19 +81,25 @@ impl<'a> Session<'a> {
         let mut ignore = options.model.ignore.clone();
         ignore.extend(broken.iter().flat_map(|group| &group.producers).map(|name| glob::Pattern::escape(name)));
         let analysis = analyse_options(&options.model.sizes, &ignore)?;
+        let opened = open(&options.engine)?;
+        let Watch { progress, cancel, times } = watch;
+        progress.say(&format!("engine: {}", opened.engine.info().describe()));
+        let engine = opened.engine;
         let as_read = model.clone();
         // Hashing a large file takes as long as analysing it.
-        let (file, (channels, inlined)) = rayon::join(
+        let (file, read) = rayon::join(
             || FileDigest { bytes: as_read.size_bytes(), sha256: as_read.sha256().to_owned() },
-            || analysed(&mut model, &analysis),
+            || analysed(&mut model, &analysis, Some(engine.as_ref())),
         );
-        let Inlined { functions, branches } = inlined;
-        if functions + branches == 0 {
+        let Read { channels, changed, notes, warnings } = read;
+        if !changed {
             // The same model, with its hash.
             model = as_read;
         }
         let mut record = Record::default();
         record.took("analyse", begin.elapsed().as_secs_f64());
+        record.notes.extend(opened.notes.into_iter().chain(notes));
+        record.warnings.extend(warnings);
         if channels.groups.is_empty() {
             return Err(PlanError::Nothing { why: protection_reasons(&channels) }.into());
         }
@@ -106,15 +112,7 @@ impl<'a> Session<'a> {
             let share = 100.0 * inspection.prunable_macs_share;
             record.warnings.push(format!("only {share:.0} % of the MACs can be pruned; {}", obstacles.join("; ")));
         }
-        let opened = open(&options.engine)?;
-        let Watch { progress, cancel, times } = watch;
-        progress.say(&format!("engine: {}", opened.engine.info().describe()));
-        record.notes.extend(opened.notes);
-        if functions + branches > 0 {
-            let what = format!("{functions} calls of functions, {branches} branches that are always taken");
-            record.notes.push(format!("written out: {what}"));
-        }
-        let (cost, engine) = (channels.cost_model(), opened.engine);
+        let cost = channels.cost_model();
         Ok(Told::new(Self { options, progress, cancel, times, model, file, channels, cost, engine, ignore }, record))
     }
 

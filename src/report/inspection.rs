@@ -93,6 +93,8 @@ pub struct Inspection {
     pub protected: Vec<ProtectedChannels>,
     /// Operator types that are not analysed, with the number of nodes.
     pub opaque: BTreeMap<String, Opaque>,
+    /// Nodes whose multiply-accumulates are not counted, since a shape is not known.
+    pub uncounted: Vec<String>,
 }
 
 impl Inspection {
@@ -138,6 +140,7 @@ impl Inspection {
             operators,
             protected: channels.protected.iter().map(ProtectedChannels::from).collect(),
             opaque: channels.opaque.clone(),
+            uncounted: channels.uncounted.clone(),
         }
     }
 
@@ -209,6 +212,11 @@ impl Inspection {
             let text = format!("{op}: {} not analysed; the channels they read stay whole", plural(*nodes, "node"));
             lines(&mut out, "  ", &text, 2)?;
             lines(&mut out, "    ", &format!("first `{}`: {}", shorten(&printable(node), 36), printable(why)), 4)?;
+        }
+        if let Some(first) = self.uncounted.first() {
+            let nodes = plural(self.uncounted.len(), "node");
+            let text = format!("the MACs of {nodes} are not counted, since shapes are not known; first `{first}`");
+            lines(&mut out, "  ", &printable(&text), 2)?;
         }
         Ok(out)
     }

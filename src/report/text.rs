@@ -1,5 +1,7 @@
 //! Text from outside, made fit for a terminal.
 
+pub(super) use crate::number::{plural, thousands};
+
 /// Columns that a report fills at most, as far as single words allow.
 pub(super) const COLUMNS: usize = 80;
 
@@ -52,29 +54,6 @@ pub(super) fn shorten(name: &str, width: usize) -> String {
     }
     let tail: String = name.chars().skip(length + 3 - width).collect();
     format!("...{tail}")
-}
-
-/// `1 group`, `1,304 groups`.
-pub(super) fn plural(number: usize, noun: &str) -> String {
-    let ending = match number {
-        1 => "",
-        _ if noun.ends_with('s') => "es",
-        _ => "s",
-    };
-    format!("{} {noun}{ending}", thousands(number))
-}
-
-/// `1,304`.
-pub(super) fn thousands(number: usize) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 /// Text fit for an element.

@@ -3,7 +3,7 @@
 //! Stored operands are replaced. Operands that the model computes itself from shapes often adapt on their own; where
 //! they do not, the elements that came out wrong are overridden.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::InputPlace;
 use super::RewriteError;
@@ -86,6 +86,8 @@ fn adapt_computed(
             batch: channels.options.batch + 1,
             other: channels.options.other * 2,
             sizes: channels.options.sizes.iter().map(|(name, size)| (name.clone(), size * 2)).collect(),
+            // What a run showed is true of these sizes alone.
+            shapes: BTreeMap::new(),
             ..channels.options.clone()
         },
     );

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::RewriteError;
+use super::{InputPlace, RewriteError};
 use crate::channels::indices::{Place, Role};
 use crate::channels::propagation::{ConstantId, Use};
 use crate::channels::{Channels, Cut};
 use crate::model::{Model, TensorData};
 use crate::ops::constant::{content, put};
+use crate::ops::quantised::Quantisation;
 use crate::surgery::{Names, add_initializer, references};
 
 /// What one use wants of its tensor: per axis the indices to keep (slice) or to zero (mask); `None`: all or nothing.
@@ -28,7 +29,7 @@ pub(super) fn slice(
             })
             .collect()
     };
-    replace(model, result, channels, names, wish, TensorData::select)
+    replace(model, result, channels, names, wish, |data, axis, indices, _| data.select(axis, indices))
 }
 
 pub(super) fn mask(
@@ -56,19 +57,28 @@ pub(super) fn mask(
             })
             .collect()
     };
-    replace(model, result, channels, names, wish, zeroed)
+    replace(model, result, channels, names, wish, |data, axis, indices, at| {
+        let own = Quantisation::of(model, &model.graph().node[at.node], at.input, data.dims.len());
+        zeroed(data, axis, indices, own.as_ref())
+    })
 }
 
-/// The tensor with zeros at `indices` of `axis`.
-fn zeroed(data: &TensorData, axis: usize, indices: &[usize]) -> Option<TensorData> {
+/// The tensor with zeros at `indices` of `axis`: of integers those that stand for zero.
+fn zeroed(data: &TensorData, axis: usize, indices: &[usize], own: Option<&Quantisation>) -> Option<TensorData> {
     let size = TensorData::element_size(data.dtype)?;
-    let inner = data.dims[axis + 1..].iter().product::<usize>() * size;
+    let inner = data.dims[axis + 1..].iter().product::<usize>();
     let outer: usize = data.dims[..axis].iter().product();
     let mut bytes = data.bytes.to_vec();
     for o in 0..outer {
         for index in indices {
             let start = (o * data.dims[axis] + index) * inner;
-            bytes.get_mut(start..start + inner)?.fill(0);
+            let cut = bytes.get_mut(start * size..(start + inner) * size)?;
+            match own.filter(|_| size == 1) {
+                None => cut.fill(0),
+                Some(own) => cut.iter_mut().enumerate().for_each(|(at, byte)| {
+                    *byte = own.zero(&data.dims, start + at).to_le_bytes()[0];
+                }),
+            }
         }
     }
     Some(TensorData { dtype: data.dtype, dims: data.dims.clone(), bytes: bytes.into() })
@@ -82,7 +92,7 @@ fn replace(
     channels: &Channels,
     names: &mut Names,
     mut wish: impl FnMut(&Use) -> Wish,
-    change: impl Fn(&TensorData, usize, &[usize]) -> Option<TensorData>,
+    change: impl Fn(&TensorData, usize, &[usize], InputPlace) -> Option<TensorData>,
 ) -> Result<(), RewriteError> {
     let mut by_source: BTreeMap<ConstantId, BTreeMap<Wish, Vec<(usize, usize)>>> = BTreeMap::new();
     for read in channels.uses() {
@@ -102,9 +112,11 @@ fn replace(
             if wanted.iter().all(Option::is_none) {
                 continue;
             }
+            let (node, input) = readers_here[0];
+            let place = InputPlace { node, input };
             let mut data = old.clone();
             for (axis, indices) in wanted.iter().enumerate().filter_map(|(a, i)| Some((a, i.as_ref()?))) {
-                let changed = change(&data, axis, indices);
+                let changed = change(&data, axis, indices, place);
                 data = changed.ok_or_else(|| crate::model::ModelError::Tensor {
                     tensor: name.clone(),
                     why: "its element type cannot be sliced".into(),

@@ -1,5 +1,7 @@
 //! Constant folding: nodes that depend on stored tensors alone are replaced by what they compute.
 
+mod weights;
+
 use std::collections::{HashMap, HashSet};
 
 use super::find::{Names, add_initializer, captured, subgraphs, topological_order};
@@ -50,17 +52,52 @@ pub fn fold_constants<E>(
         return Ok(Folded::default());
     }
     let results = evaluate(&constant_model(model, &nodes, &wanted), &wanted)?;
+    let found = wanted.into_iter().zip(results).filter(|(_, data)| data.bytes.len() <= MOST_BYTES).collect();
+    Ok(store(model, &nodes, found))
+}
+
+/// Folds the weights that the model computes from stored tensors (a spectral norm, a product of factors that is added to a
+/// weight), where that makes the file no larger; `evaluate` as for [`fold_constants`]. Weights that are stored as integers
+/// or in half of their size stay so, and what generators make of a few numbers stays computed.
+///
+/// # Errors
+/// The first error of `evaluate`.
+pub(crate) fn fold_weights<E>(
+    model: &mut Model,
+    evaluate: impl FnOnce(&Model, &[String]) -> Result<Vec<TensorData>, E>,
+) -> Result<Folded, E> {
+    let (nodes, wanted) = constant_part(model);
+    let wanted = weights::candidates(model, &nodes, wanted);
+    if wanted.is_empty() {
+        return Ok(Folded::default());
+    }
+    let results = evaluate(&constant_model(model, &nodes, &wanted), &wanted)?;
+    let found = weights::worth_storing(model, &nodes, wanted.into_iter().zip(results).collect());
+    Ok(store(model, &nodes, found))
+}
+
+/// Whether [`fold_weights`] would ask for values.
+pub(crate) fn computes_weights(model: &Model) -> bool {
+    let (nodes, wanted) = constant_part(model);
+    !weights::candidates(model, &nodes, wanted).is_empty()
+}
+
+/// Stores values that `nodes` compute, and drops what nothing needs any more.
+fn store(model: &mut Model, nodes: &[usize], found: Vec<(String, TensorData)>) -> Folded {
     let mut names = Names::of(model.graph());
     let mut computed: HashMap<String, String> = HashMap::new();
     let mut folded = Folded::default();
-    for (name, data) in wanted.into_iter().zip(results).filter(|(_, data)| data.bytes.len() <= MOST_BYTES) {
+    if found.is_empty() {
+        return folded;
+    }
+    for (name, data) in found {
         computed.insert(name.clone(), names.fresh(&format!("{name}_computed")));
         add_initializer(model, &name, &data);
         folded.values.push(name);
     }
     // The stored tensor takes the name; what computed it goes under another, and stays if something else needs it.
     let graph = model.graph_mut();
-    for index in nodes {
+    for &index in nodes {
         let node = &mut graph.node[index];
         for name in node.input.iter_mut().chain(&mut node.output) {
             if let Some(fresh) = computed.get(name) {
@@ -69,7 +106,7 @@ pub fn fold_constants<E>(
         }
     }
     retain_needed(graph);
-    Ok(folded)
+    folded
 }
 
 /// A model without inputs of the nodes that compute `wanted`.

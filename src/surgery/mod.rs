@@ -56,6 +56,7 @@ mod types;
 mod values;
 
 pub(crate) use find::{Names, add_initializer, captured, references, topological_order};
+pub(crate) use fold::{computes_weights, fold_weights};
 
 pub use crate::proto::onnx::NodeProto as Node;
 pub use error::SurgeryError;

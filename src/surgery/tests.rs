@@ -88,3 +88,46 @@ fn an_edge_against_the_order_moves_nodes_and_one_that_closes_a_cycle_is_refused(
     assert_eq!(graph.node(NodeId(2)).unwrap().input, ["x"]);
     graph.validate().unwrap();
 }
+
+/// A model whose value `w` is what `nodes` make of stored tensors `raw` `[2, 2]`, `other` `[2, 2]` and `scale` `[1]`.
+fn computed(nodes: Vec<Node>) -> Model {
+    let mut nodes = nodes;
+    nodes.push(Node::new("MatMul").input("x").input("w").output("y"));
+    let mut model = model(nodes, &["y"]);
+    for (name, dims) in [("raw", vec![2, 2]), ("other", vec![2, 2]), ("scale", vec![1])] {
+        let data = TensorData::from_f32(dims.clone(), &vec![1.0; dims.iter().product()]);
+        model.graph_mut().initializer.push(data.to_proto(name));
+    }
+    model
+}
+
+/// Names of the weights that folding stores, each taken to be of `size` elements.
+fn stored(model: &Model, size: usize) -> Vec<String> {
+    let ones = |_: &Model, names: &[String]| -> Result<Vec<TensorData>, SurgeryError> {
+        Ok(names.iter().map(|_| TensorData::from_f32(vec![size], &vec![1.0; size])).collect())
+    };
+    super::fold_weights(&mut model.clone(), ones).unwrap().values
+}
+
+#[test]
+fn weights_are_stored_where_the_file_grows_no_larger() {
+    let scaled = Node::new("Mul").input("raw").input("scale").output("w");
+    assert_eq!(stored(&computed(vec![scaled.clone()]), 4), ["w"]);
+    // Larger than what it is computed from.
+    assert!(stored(&computed(vec![scaled.clone()]), 6).is_empty());
+    // What it is computed from is needed elsewhere.
+    let reader = Node::new("Add").input("x").input("raw").output("z");
+    assert!(stored(&computed(vec![scaled.clone(), reader]), 4).is_empty());
+    // Two weights of common tensors: together as large as those.
+    let both = Node::new("Div").input("other").input("scale").output("v");
+    let reader = Node::new("Add").input("x").input("v").output("z");
+    assert_eq!(stored(&computed(vec![scaled, both, reader]), 4).len(), 2);
+    // Integers stay integers.
+    let quantised = Node::new("DequantizeLinear").input("raw").input("scale").output("w");
+    assert!(stored(&computed(vec![quantised]), 4).is_empty());
+    // Generators stay: no stored numbers go into them.
+    let zeros = Node::new("ConstantOfShape").input("sizes").output("w");
+    let mut model = computed(vec![zeros]);
+    model.graph_mut().initializer.push(TensorData::from_i64(vec![1], &[4]).to_proto("sizes"));
+    assert!(stored(&model, 4).is_empty());
+}

@@ -11,6 +11,7 @@
 
 mod operators;
 mod random_graphs;
+mod shapes;
 #[path = "../support/mod.rs"]
 mod support;
 

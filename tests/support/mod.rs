@@ -84,6 +84,47 @@ impl Builder {
         name
     }
 
+    /// A stored tensor of bytes between -20 and 20 about a zero point.
+    pub fn bytes(&mut self, dims: &[usize], dtype: DataType, zero: u8) -> String {
+        let name = self.name("q");
+        let values = self.values(dims.iter().product());
+        let byte = |value: f32| zero.wrapping_add_signed((20.0 * value) as i8);
+        let bytes: Vec<u8> = values.into_iter().map(byte).collect();
+        self.graph.initializer.push(TensorData { dtype, dims: dims.to_vec(), bytes: bytes.into() }.to_proto(&name));
+        name
+    }
+
+    /// A stored byte, or a list of equal ones.
+    pub fn byte(&mut self, dims: &[usize], dtype: DataType, value: u8) -> String {
+        let name = self.name("z");
+        let bytes = vec![value; dims.iter().product()];
+        self.graph.initializer.push(TensorData { dtype, dims: dims.to_vec(), bytes: bytes.into() }.to_proto(&name));
+        name
+    }
+
+    /// A node of another domain than that of ONNX.
+    pub fn of_domain(&mut self, domain: &str, op: &str, inputs: &[&str], attributes: &[(&str, Vec<i64>)]) -> String {
+        let output = self.node(op, inputs, attributes);
+        if let Some(node) = self.graph.node.last_mut() {
+            node.domain = Some(domain.into());
+        }
+        output
+    }
+
+    /// The image `[1, c, side, side]` as rows `[1, side * side, c]`.
+    pub fn rows(&mut self, x: &str, channels: usize, side: usize) -> String {
+        let flat = self.ints(&[1, channels as i64, (side * side) as i64]);
+        let flat = self.node("Reshape", &[x, &flat], &[]);
+        self.node("Transpose", &[&flat], &[("perm", vec![0, 2, 1])])
+    }
+
+    /// Rows `[1, side * side, c]` as the image `[1, c, side, side]`.
+    pub fn image(&mut self, rows: &str, channels: usize, side: usize) -> String {
+        let turned = self.node("Transpose", &[rows], &[("perm", vec![0, 2, 1])]);
+        let shape = self.ints(&[1, channels as i64, side as i64, side as i64]);
+        self.node("Reshape", &[&turned, &shape], &[])
+    }
+
     /// A condition that nobody can know before the run, fed with the image: whether its sum is above zero.
     pub fn truth(&mut self) -> String {
         let zero = self.number(0.0);
@@ -135,7 +176,7 @@ impl Builder {
     }
 
     pub fn nodes(&mut self, op: &str, inputs: &[&str], attributes: &[(&str, Vec<i64>)], outputs: Vec<String>) {
-        const SINGLE: [&str; 14] = [
+        const SINGLE: [&str; 16] = [
             "group",
             "axis",
             "blocksize",
@@ -150,6 +191,8 @@ impl Builder {
             "output_width",
             "q_num_heads",
             "kv_num_heads",
+            "num_heads",
+            "offset_group",
         ];
         let attribute = attributes
             .iter()

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{Measured, Profile, join};
 use crate::bench::BenchError;
-use crate::channels::{AnalyseOptions, analyse};
+use crate::channels::AnalyseOptions;
 use crate::engine::{Engine, Feed, NodeTime, blocked, channel_block, feed};
+use crate::evaluate::analyse_with;
 use crate::model::Model;
 
 /// Seconds of profiled runs of one model, about, and how many runs that may be.
@@ -32,7 +33,7 @@ pub fn profile(
     }
     let layouts = models.map(|model| blocked(engine, model).and_then(Result::ok));
     let options = AnalyseOptions { sizes: sizes.clone(), ..AnalyseOptions::default() };
-    let analyses = models.map(|model| analyse(model, &options));
+    let analyses = models.map(|model| analyse_with(engine, model, &options).channels);
     let measured = |at: usize| Measured {
         model: models[at],
         channels: &analyses[at],

@@ -6,8 +6,8 @@
 use super::{Rewrite, Rule};
 use crate::channels::context::RuleContext;
 use crate::channels::ids::Ids;
-use crate::channels::indices::Place;
-use crate::channels::propagation::{Protect, operator_reason};
+use crate::channels::indices::{ChannelIndex, ChannelIndices, Place};
+use crate::channels::propagation::{Protect, distinct, operator_reason};
 use crate::model::axes::whole;
 use crate::model::axes::{resolve_axis, split_sizes};
 
@@ -15,25 +15,43 @@ pub(super) struct Concat;
 
 impl Rule for Concat {
     fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
-        let parts = (0..ctx.node.input.len()).map(|input| ctx.ids(input)).collect::<Result<Vec<_>, _>>()?;
-        let first = parts.first().ok_or("it has no inputs")?;
-        let axis = ctx.axis(1, first.rank())?;
-        if parts.iter().any(|part| {
-            part.rank() != first.rank() || (0..part.rank()).any(|a| a != axis && part.shape[a] != first.shape[a])
-        }) {
-            return Err("the shapes of its inputs do not fit each other".into());
-        }
-        let reason = operator_reason(ctx.node, "one of its inputs has no channels along the joined axis");
-        let result = Ids::concat(&mut ctx.run.channel_indices, &parts, axis, |channel_indices, _, size| {
-            let fixed = channel_indices.site(Place::Fixed, size);
-            for &channel_index in &fixed {
-                channel_indices.pin(channel_index, &reason);
-            }
-            fixed
-        })?;
+        let result = join(ctx, &(0..ctx.node.input.len()).collect::<Vec<_>>())?;
         ctx.set(0, result);
         Ok(())
     }
+}
+
+/// The values at these inputs, one after the other.
+pub(super) fn join(ctx: &mut RuleContext<'_, '_>, inputs: &[usize]) -> Result<Ids, Protect> {
+    let parts = inputs.iter().map(|&input| ctx.ids(input)).collect::<Result<Vec<_>, _>>()?;
+    let first = parts.first().ok_or("it has no inputs")?;
+    let axis = ctx.axis(1, first.rank())?;
+    if parts.iter().any(|part| {
+        part.rank() != first.rank() || (0..part.rank()).any(|a| a != axis && part.shape[a] != first.shape[a])
+    }) {
+        return Err("the shapes of its inputs do not fit each other".into());
+    }
+    ctx.wish_where_held(inputs, &parts);
+    if parts.iter().any(|part| part.varies(axis)) {
+        for (&input, _) in inputs.iter().zip(&parts).filter(|(_, part)| !part.varies(axis)) {
+            ctx.wish(input, axis);
+        }
+    }
+    let reason = operator_reason(ctx.node, "one of its inputs has no channels along the joined axis");
+    let beside = operator_reason(ctx.node, "its channels meet an axis of another input that has none");
+    let missing = |channel_indices: &mut ChannelIndices, _: usize, size: usize| {
+        let fixed = channel_indices.site(Place::Fixed, size);
+        for &channel_index in &fixed {
+            channel_indices.pin(channel_index, &reason);
+        }
+        fixed
+    };
+    let stuck = |channel_indices: &mut ChannelIndices, held: &[ChannelIndex]| {
+        for channel_index in distinct(held.to_vec()) {
+            channel_indices.pin(channel_index, &beside);
+        }
+    };
+    Ok(Ids::concat(&mut ctx.run.channel_indices, &parts, axis, missing, stuck)?)
 }
 
 pub(super) struct Split;

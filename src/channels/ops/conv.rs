@@ -16,7 +16,7 @@ pub(super) struct Conv;
 
 impl Rule for Conv {
     fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
-        let result = convolve(ctx)?;
+        let result = convolve(ctx, 1, Some(2))?;
         ctx.set(0, result);
         Ok(())
     }
@@ -26,9 +26,9 @@ impl Rule for Conv {
     }
 }
 
-/// Shape and channel indices of a convolution of input 0 with the weight at input 1 and the bias at input 2.
-pub(super) fn convolve(ctx: &mut RuleContext<'_, '_>) -> Result<Ids, Protect> {
-    let (x, w) = (ctx.ids(0)?, ctx.ids(1)?);
+/// Shape and channel indices of a convolution of input 0 with the weight and the bias at these inputs.
+pub(super) fn convolve(ctx: &mut RuleContext<'_, '_>, weight: usize, bias: Option<usize>) -> Result<Ids, Protect> {
+    let (x, w) = (ctx.ids(0)?, ctx.ids(weight)?);
     let groups = conv_groups(ctx)?;
     if x.rank() < 3
         || w.rank() != x.rank()
@@ -38,7 +38,7 @@ pub(super) fn convolve(ctx: &mut RuleContext<'_, '_>) -> Result<Ids, Protect> {
     {
         return Err("its weight does not fit its input".into());
     }
-    if !ctx.is_constant(1) {
+    if !ctx.is_constant(weight) {
         return Err(run_time_weight(ctx, &x, &w));
     }
     let mut shape = vec![x.shape[0], w.shape[0]];
@@ -52,10 +52,12 @@ pub(super) fn convolve(ctx: &mut RuleContext<'_, '_>) -> Result<Ids, Protect> {
     if !depthwise {
         ctx.mark(&w, 1, Role::Input);
         if wi.is_some() {
-            ctx.contraction(0, 1, 1, 1);
+            ctx.contraction(0, 1, weight, 1);
         }
     }
-    bind_bias(ctx, 2, wo.as_deref())?;
+    if let Some(bias) = bias {
+        bind_bias(ctx, bias, wo.as_deref())?;
+    }
     let dims = vec![Dim::of(&x, 0), Dim::of(&w, 0), Dim::of(&w, 1)];
     let constants: Vec<usize> = shape[2..].iter().chain(&w.shape[2..]).copied().collect();
     ctx.macs(&constants, dims);
@@ -176,7 +178,7 @@ fn connect(
 }
 
 /// Unites the same position of all blocks of `inside` channel indices.
-fn unite_blocks(ctx: &mut RuleContext<'_, '_>, channel_indices: Option<&[ChannelIndex]>, inside: usize) {
+pub(super) fn unite_blocks(ctx: &mut RuleContext<'_, '_>, channel_indices: Option<&[ChannelIndex]>, inside: usize) {
     for (number, &channel_index) in channel_indices.unwrap_or_default().iter().enumerate().skip(inside) {
         ctx.run.channel_indices.unite(channel_indices.unwrap_or_default()[number % inside], channel_index);
     }

@@ -27,6 +27,7 @@ pub(super) struct Variadic;
 impl Rule for Variadic {
     fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
         let parts = (0..ctx.node.input.len()).map(|input| ctx.ids(input)).collect::<Result<Vec<_>, _>>()?;
+        ctx.wish_where_held(&(0..parts.len()).collect::<Vec<_>>(), &parts);
         let result = match placed(ctx, &parts) {
             Some(second) => ctx.elementwise(&[parts[0].clone(), second?])?,
             None => ctx.elementwise(&parts)?,

@@ -20,6 +20,7 @@ impl Rule for Expand {
         let shape = broadcast_shape(&[&x.shape, &target]).ok_or("its shape does not fit its input")?;
         // Channel indices vary along axes longer than 1, and those keep their length.
         let result = Ids { shape: shape.clone(), ..x.aligned(shape.len()) };
+        let result = ctx.with_granted(0, result);
         ctx.set(0, result);
         Ok(())
     }

@@ -14,7 +14,7 @@ pub(super) struct FusedConv;
 
 impl Rule for FusedConv {
     fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
-        let mut result = convolve(ctx)?;
+        let mut result = convolve(ctx, 1, Some(2))?;
         if ctx.has(3) {
             let summand = ctx.ids(3)?;
             result = ctx.elementwise(&[result, summand])?;
@@ -33,7 +33,7 @@ pub(super) struct FusedGemm;
 
 impl Rule for FusedGemm {
     fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
-        let result = sum_of_products(ctx)?;
+        let result = sum_of_products(ctx, [0, 1, 2])?;
         ctx.set(0, result);
         Ok(())
     }
@@ -47,7 +47,7 @@ impl Rule for FusedMatMul {
         if ctx.int("transBatchA", 0) == 1 || ctx.int("transBatchB", 0) == 1 {
             return Err("it transposes its batch".into());
         }
-        let result = product_of_matrices(ctx, ctx.int("transA", 0) == 1, ctx.int("transB", 0) == 1)?;
+        let result = product_of_matrices(ctx, [0, 1], [ctx.int("transA", 0) == 1, ctx.int("transB", 0) == 1])?;
         ctx.set(0, result);
         Ok(())
     }

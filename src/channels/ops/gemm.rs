@@ -15,28 +15,29 @@ pub(super) struct Gemm;
 
 impl Rule for Gemm {
     fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
-        let result = sum_of_products(ctx)?;
+        let result = sum_of_products(ctx, [0, 1, 2])?;
         ctx.set(0, result);
         Ok(())
     }
 }
 
-/// Shape and channel indices of `Gemm`.
-pub(super) fn sum_of_products(ctx: &mut RuleContext<'_, '_>) -> Result<Ids, Protect> {
+/// Shape and channel indices of `Gemm` with A, B and C at these inputs.
+pub(super) fn sum_of_products(ctx: &mut RuleContext<'_, '_>, inputs: [usize; 3]) -> Result<Ids, Protect> {
+    let [first, second, third] = inputs;
     const M: Label = 0;
     const K: Label = 1;
     const N: Label = 2;
-    let (a, b) = (ctx.ids(0)?, ctx.ids(1)?);
+    let (a, b) = (ctx.ids(first)?, ctx.ids(second)?);
     if a.rank() != 2 || b.rank() != 2 {
         return Err("its operands are not matrices".into());
     }
     let left = if ctx.int("transA", 0) == 1 { vec![K, M] } else { vec![M, K] };
     let right = if ctx.int("transB", 0) == 1 { vec![N, K] } else { vec![K, N] };
-    let a = Operand { input: 0, ids: a, labels: left };
-    let b = Operand { input: 1, ids: b, labels: right };
+    let a = Operand { input: first, ids: a, labels: left };
+    let b = Operand { input: second, ids: b, labels: right };
     let product = product(ctx, a, b, &[M, N])?;
-    if ctx.has(2) {
-        let c = ctx.ids(2)?;
+    if ctx.has(third) {
+        let c = ctx.ids(third)?;
         for axis in 0..c.rank() {
             ctx.mark(&c, axis, Role::Parameter);
         }
@@ -50,23 +51,23 @@ pub(super) struct MatMul;
 
 impl Rule for MatMul {
     fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
-        let result = product_of_matrices(ctx, false, false)?;
+        let result = product_of_matrices(ctx, [0, 1], [false; 2])?;
         ctx.set(0, result);
         Ok(())
     }
 }
 
-/// Shape and channel indices of `MatMul`, its matrices transposed if asked.
+/// Shape and channel indices of `MatMul` of the matrices at these inputs, each transposed if asked.
 pub(super) fn product_of_matrices(
     ctx: &mut RuleContext<'_, '_>,
-    transposed_a: bool,
-    transposed_b: bool,
+    inputs: [usize; 2],
+    transposed: [bool; 2],
 ) -> Result<Ids, Protect> {
     const K: Label = 0;
     const ROW: Label = 1;
     const COLUMN: Label = 2;
     const BATCH: Label = 3;
-    let (a, b) = (ctx.ids(0)?, ctx.ids(1)?);
+    let (a, b) = (ctx.ids(inputs[0])?, ctx.ids(inputs[1])?);
     if a.rank() == 0 || b.rank() == 0 {
         return Err("it multiplies a scalar".into());
     }
@@ -79,10 +80,10 @@ pub(super) fn product_of_matrices(
     let matrix = |rows: &[Label], columns: &[Label], transposed: bool| {
         if transposed { [columns, rows].concat() } else { [rows, columns].concat() }
     };
-    let left = [batch(a.rank()), matrix(&row, &[K], transposed_a)].concat();
-    let right = [batch(b.rank()), matrix(&[K], &column, transposed_b)].concat();
+    let left = [batch(a.rank()), matrix(&row, &[K], transposed[0])].concat();
+    let right = [batch(b.rank()), matrix(&[K], &column, transposed[1])].concat();
     let out = [batch(a.rank().max(b.rank())), row, column].concat();
-    let a = Operand { input: 0, ids: a, labels: left };
-    let b = Operand { input: 1, ids: b, labels: right };
+    let a = Operand { input: inputs[0], ids: a, labels: left };
+    let b = Operand { input: inputs[1], ids: b, labels: right };
     product(ctx, a, b, &out)
 }

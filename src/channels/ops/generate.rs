@@ -4,20 +4,28 @@
 //! <https://onnx.ai/onnx/operators/onnx__Range.html> (11), <https://onnx.ai/onnx/operators/onnx__EyeLike.html> (9, 22),
 //! <https://onnx.ai/onnx/operators/onnx__OneHot.html> (9, 11)
 
-use super::Rule;
+use super::{Rewrite, Rule};
 use crate::channels::context::RuleContext;
 use crate::channels::ids::Ids;
 use crate::channels::propagation::Protect;
-use crate::model::axes::{resolve_axis, sizes};
+use crate::model::axes::{resolve_axis, sizes, whole};
 
-/// `ConstantOfShape`.
+/// `ConstantOfShape`: where its readers have channels, so has it.
 pub(super) struct Filled;
 
 impl Rule for Filled {
     fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
         let shape = ctx.operand(0, "")?.and_then(|shape| sizes(&shape)).ok_or("its shape is missing")?;
-        ctx.set(0, Ids::plain(shape));
+        let result = ctx.with_granted(0, Ids::plain(shape));
+        ctx.set(0, result);
         Ok(())
+    }
+
+    fn rewrite(&self, rewrite: &mut Rewrite<'_>) {
+        let (before, after) = (rewrite.old_out(0), rewrite.new_out(0));
+        if before != after {
+            rewrite.operands.push((0, whole(&after)));
+        }
     }
 }
 

@@ -6,12 +6,15 @@
 mod attention;
 mod concat;
 mod conv;
+mod deform;
 mod einsum;
 mod elementwise;
 mod expand;
 mod fused;
 mod gemm;
 mod generate;
+mod integer;
+mod ml;
 mod normalization;
 mod pad;
 mod passing;
@@ -21,6 +24,7 @@ mod quantize;
 mod recurrent;
 mod reduce;
 mod reshape;
+mod rotary;
 mod sample;
 mod scatter;
 mod slice;
@@ -89,6 +93,19 @@ pub(crate) fn rule(node: &NodeProto) -> Option<&'static dyn Rule> {
         Family::Attention => &attention::Attention,
         Family::Recurrent => &recurrent::Recurrent,
         Family::Quantize => &quantize::Quantize,
+        Family::DynamicQuantize => &quantize::DynamicQuantize,
+        Family::ConvInteger => &integer::ConvInteger,
+        Family::QLinearConv => &integer::QLinearConv,
+        Family::MatMulInteger => &integer::MatMulInteger,
+        Family::QLinearMatMul => &integer::QLinearMatMul,
+        Family::QGemm => &integer::QGemm,
+        Family::QLinearBroadcast => &integer::QLinearBroadcast,
+        Family::QLinearConcat => &integer::QLinearConcat,
+        Family::QLinearPool => &integer::QLinearPool,
+        Family::DeformConv => &deform::DeformConv,
+        Family::RotaryEmbedding => &rotary::RotaryEmbedding,
+        Family::GroupQueryAttention => &attention::GroupQueryAttention,
+        Family::Scaler => &ml::Scaler,
         Family::FusedConv => &fused::FusedConv,
         Family::FusedGemm => &fused::FusedGemm,
         Family::FusedMatMul => &fused::FusedMatMul,
@@ -99,7 +116,7 @@ pub(crate) fn rule(node: &NodeProto) -> Option<&'static dyn Rule> {
 /// Why there is no rule.
 pub(crate) fn why_not(node: &NodeProto) -> &'static str {
     match node.op_type() {
-        op if op.starts_with("QLinear") || op.ends_with("Integer") || op == "QGemm" => {
+        op if op.starts_with("QLinear") || op.starts_with("DynamicQuantize") || op.starts_with("MatMulInteger") => {
             "it works on integers: keep the model in QuantizeLinear/DequantizeLinear form to prune it"
         }
         "If" | "Loop" | "Scan" => "its body may use every channel",
@@ -183,6 +200,10 @@ impl Rewrite<'_> {
 
     pub(crate) fn set_ints(&mut self, name: &str, values: Vec<i64>) {
         self.attribute(name, AttributeType::Ints).ints = values;
+    }
+
+    pub(crate) fn set_floats(&mut self, name: &str, values: Vec<f32>) {
+        self.attribute(name, AttributeType::Floats).floats = values;
     }
 
     pub(crate) fn set_int(&mut self, name: &str, value: i64) {

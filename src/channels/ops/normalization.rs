@@ -6,6 +6,7 @@
 //! <https://onnx.ai/onnx/operators/onnx__LayerNormalization.html> (17),
 //! <https://onnx.ai/onnx/operators/onnx__RMSNormalization.html> (23),
 //! <https://onnx.ai/onnx/operators/onnx__LpNormalization.html> (1),
+//! <https://onnx.ai/onnx/operators/onnx_aionnxml_Normalizer.html> (1),
 //! <https://onnx.ai/onnx/operators/onnx__MeanVarianceNormalization.html> (9, 13)
 
 use super::{Rewrite, Rule};
@@ -119,14 +120,15 @@ impl Rule for MeanVarianceNormalization {
     }
 }
 
-/// `LayerNormalization`, `RMSNormalization` and `LpNormalization`: statistics over the channels that are left.
+/// `LayerNormalization`, `RMSNormalization`, `SimplifiedLayerNormalization`, `LpNormalization` and `Normalizer`: statistics over the channels that are left.
 pub(super) struct LayerNormalization;
 
 impl Rule for LayerNormalization {
     fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
         let x = ctx.ids(0)?;
         let first = ctx.axis(-1, x.rank())?;
-        let last = if ctx.op() == "LpNormalization" { first + 1 } else { x.rank() };
+        let single = ["LpNormalization", "Normalizer"].contains(&ctx.op());
+        let last = if single { first + 1 } else { x.rank() };
         let parameters: Vec<usize> = (1..=2).filter(|&input| ctx.has(input)).collect();
         for axis in (first..last).filter(|&axis| x.varies(axis)) {
             let channel_indices = ctx.indices_along(&x, axis);

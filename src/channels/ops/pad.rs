@@ -5,7 +5,7 @@
 use super::{Rewrite, Rule};
 use crate::channels::context::RuleContext;
 use crate::channels::ids::Ids;
-use crate::channels::indices::Place;
+use crate::channels::indices::{ChannelIndices, Place};
 use crate::channels::propagation::Protect;
 use crate::model::axes::resolve_axis;
 use crate::model::axes::whole;
@@ -98,10 +98,13 @@ fn pad_channels(
     let side = |count: usize| {
         let mut shape = x.shape.clone();
         shape[axis] = count;
-        Ids::plain(shape)
+        // Along other axes the padding is as long as what it is added to.
+        let beside = x.factors.iter().filter(|factor| !factor.axes.contains(&axis)).cloned().collect();
+        Ids { shape, factors: beside, lost: Vec::new() }
     };
     let parts = [side(counts[0]), x.clone(), side(counts[1])];
-    Ok(Ids::concat(&mut ctx.run.channel_indices, &parts, axis, |_, part, _| {
+    let missing = |_: &mut ChannelIndices, part: usize, _: usize| {
         if part == 0 { channel_indices[..counts[0]].to_vec() } else { channel_indices[counts[0]..].to_vec() }
-    })?)
+    };
+    Ok(Ids::concat(&mut ctx.run.channel_indices, &parts, axis, missing, |_, _| {})?)
 }

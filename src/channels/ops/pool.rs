@@ -20,7 +20,7 @@ impl Rule for Pool {
         let spatial: Vec<usize> = (2..x.rank()).collect();
         let x = ctx.along_channels(&x, "it mixes positions");
         let mut result = x.reduce(&spatial, true);
-        if !ctx.op().starts_with("Global") {
+        if !ctx.op().contains("Global") {
             let sizes = Window::of(ctx.node, None)?.output(&x.shape[2..])?;
             result.shape[2..].copy_from_slice(&sizes);
         }

@@ -1,13 +1,16 @@
 //! Quantisation: scales and zero points go with the axis that they are indexed by.
 //!
 //! <https://onnx.ai/onnx/operators/onnx__QuantizeLinear.html> (10, 13, 19, 21),
-//! <https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html> (10, 13, 19, 21)
+//! <https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html> (10, 13, 19, 21),
+//! <https://onnx.ai/onnx/operators/onnx__DynamicQuantizeLinear.html> (11)
 
 use super::Rule;
 use crate::channels::context::RuleContext;
+use crate::channels::ids::Ids;
 use crate::channels::indices::Role;
 use crate::channels::propagation::Protect;
 
+/// `QuantizeLinear` and `DequantizeLinear`.
 pub(super) struct Quantize;
 
 impl Rule for Quantize {
@@ -29,6 +32,24 @@ impl Rule for Quantize {
             }
         }
         ctx.set(0, x);
+        Ok(())
+    }
+}
+
+/// `DynamicQuantizeLinear`: the range is that of the channels that are left.
+pub(super) struct DynamicQuantize;
+
+impl Rule for DynamicQuantize {
+    fn propagate(&self, ctx: &mut RuleContext<'_, '_>) -> Result<(), Protect> {
+        let x = ctx.ids(0)?;
+        for axis in 0..x.rank() {
+            if ctx.indices_along(&x, axis).is_some() {
+                ctx.restrict(vec![(0, axis)], Some(axis));
+            }
+        }
+        ctx.set(0, x);
+        ctx.set(1, Ids::plain(Vec::new()));
+        ctx.set(2, Ids::plain(Vec::new()));
         Ok(())
     }
 }

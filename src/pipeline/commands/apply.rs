@@ -6,7 +6,7 @@ use crate::engine::{EngineOptions, open};
 use crate::error::Error;
 use crate::evaluate::{Agreement, compare, random_feeds};
 use crate::model::SaveOptions;
-use crate::pipeline::reading::{analyse_options, analysed, load};
+use crate::pipeline::reading::{analyse_options, analysed_as_in_a_run, load};
 use crate::pipeline::{ModelOptions, writing};
 use crate::plan::{Plan, PlanError};
 use crate::rewrite;
@@ -38,7 +38,7 @@ pub fn apply(options: &ApplyOptions) -> Result<(), Error> {
         let why = format!("the plan is for the file with SHA-256 {}, this is {}", plan.model_sha256, model.sha256());
         return Err(PlanError::Mismatch { why }.into());
     }
-    let (channels, _) = analysed(&mut model, &analyse_options(&options.model.sizes, &plan.ignore)?);
+    let channels = analysed_as_in_a_run(&mut model, &analyse_options(&options.model.sizes, &plan.ignore)?);
     let cut = plan.cut(&channels)?;
     let result =
         if options.masked { rewrite::mask(&model, &channels, &cut)? } else { rewrite::slice(&model, &channels, &cut)? };

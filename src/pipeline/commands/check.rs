@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use crate::bench::latency::{Interval, Pairing, Timed, Timing};
 use crate::bench::profile::profile;
-use crate::channels::{AnalyseOptions, Channels, analyse};
+use crate::channels::{AnalyseOptions, Channels};
 use crate::check::{
     Bounds, Checked, Counted, Gate, Outcome, Regression, comparable, confirmed, read_baseline, size_regressions,
 };
 use crate::engine::{Engine, EngineOptions, Feed, open};
 use crate::error::Error;
-use crate::evaluate::{DataOptions, Pass, Source, class_scores, input_specs, random_inputs};
+use crate::evaluate::{DataOptions, Pass, Source, analyse_with, class_scores, input_specs, random_inputs};
 use crate::model::Model;
 use crate::pipeline::reading::load;
 use crate::pipeline::{ModelOptions, Progress};
@@ -124,8 +124,10 @@ impl<'a> Pair<'a> {
     fn open(options: &'a CheckOptions, progress: &'a dyn Progress, cancel: &'a AtomicBool) -> Result<Self, Error> {
         progress.phase("load", None);
         let models = [load(&options.base)?, load(&options.new)?];
+        let opened = open(&options.engine)?;
         let analysed = |model: &Model, own: &ModelOptions| {
-            analyse(model, &AnalyseOptions { sizes: own.sizes.clone(), ..AnalyseOptions::default() })
+            let sizes = AnalyseOptions { sizes: own.sizes.clone(), ..AnalyseOptions::default() };
+            analyse_with(opened.engine.as_ref(), model, &sizes).channels
         };
         let channels = [analysed(&models[0], &options.base), analysed(&models[1], &options.new)];
         let counted = |at: usize, own: &ModelOptions| Counted {
@@ -135,7 +137,6 @@ impl<'a> Pair<'a> {
             bytes: models[at].size_bytes(),
         };
         let counted = [counted(0, &options.base), counted(1, &options.new)];
-        let opened = open(&options.engine)?;
         let specs = [input_specs(&models[0]), input_specs(&models[1])];
         let names = |at: usize| specs[at].iter().map(|own| own.name.as_str()).collect::<Vec<_>>().join(", ");
         if names(0) != names(1) {

@@ -1,6 +1,8 @@
 //! `onnx-prune inspect`.
 
+use crate::engine::{EngineOptions, open};
 use crate::error::Error;
+use crate::evaluate::analyse_with;
 use crate::pipeline::ModelOptions;
 use crate::pipeline::reading::{analyse_options, analysed, load};
 use crate::report::Inspection;
@@ -12,6 +14,13 @@ use crate::report::Inspection;
 pub fn inspect(options: &ModelOptions) -> Result<Inspection, Error> {
     let mut model = load(options)?;
     let sha256 = model.sha256().to_owned();
-    let (channels, _) = analysed(&mut model, &analyse_options(&options.sizes, &options.ignore)?);
+    let analysis = analyse_options(&options.sizes, &options.ignore)?;
+    let mut channels = analysed(&mut model, &analysis, None).channels;
+    if !channels.unknown_shapes().is_empty() {
+        // Where no engine is found, the inspection says what is not known.
+        if let Ok(opened) = open(&EngineOptions::default()) {
+            channels = analyse_with(opened.engine.as_ref(), &model, &analysis).channels;
+        }
+    }
     Ok(Inspection { model_sha256: sha256, ..Inspection::new(&model, &channels) })
 }

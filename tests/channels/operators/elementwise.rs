@@ -2,6 +2,7 @@
 
 use super::Expect::{Free, Stays};
 use super::table;
+use crate::support::Builder;
 
 /// One node with integer attributes that keeps the channels.
 macro_rules! same {
@@ -196,5 +197,28 @@ fn values_that_meet() {
             },
             Free(8),
         ),
+    ]);
+}
+
+/// A row of features, and back to an image of one pixel.
+fn features(b: &mut Builder, x: &str, op: &str, lists: &[&str]) -> (String, usize) {
+    let pooled = b.node("GlobalAveragePool", &[x], &[]);
+    let row = b.node("Flatten", &[&pooled], &[("axis", vec![1])]);
+    let made = b.of_domain("ai.onnx.ml", op, &[&row], &[]);
+    if let Some(node) = b.graph.node.last_mut() {
+        for (number, name) in lists.iter().enumerate() {
+            node.set(name, (0..8).map(|at| 0.5 + 0.1 * (at + number) as f32).collect::<Vec<f32>>());
+        }
+    }
+    let shape = b.ints(&[1, 8, 1, 1]);
+    (b.node("Reshape", &[&made, &shape], &[]), 8)
+}
+
+#[test]
+fn features_of_classical_models() {
+    table(&[
+        ("Scaler", 17, |b, x| features(b, x, "Scaler", &["offset", "scale"]), Free(8)),
+        ("Normalizer", 17, |b, x| features(b, x, "Normalizer", &[]), Free(8)),
+        ("Binarizer", 17, |b, x| features(b, x, "Binarizer", &[]), Free(8)),
     ]);
 }

@@ -120,6 +120,40 @@ fn weights_that_mix() {
             Stays("multiplies channels with themselves"),
         ),
         (
+            "DeformConv with a mask",
+            22,
+            |b, x| {
+                let offset = b.conv(x, 8, 18, 1);
+                let mask = b.conv(x, 8, 9, 1);
+                let (w, bias) = (b.weight(&[6, 8, 3, 3]), b.weight(&[6]));
+                let inputs = [x, w.as_str(), &offset, &bias, &mask];
+                (b.node("DeformConv", &inputs, &[("pads", vec![1; 4])]), 6)
+            },
+            Free(8),
+        ),
+        (
+            "DeformConv with two sets of places",
+            22,
+            |b, x| {
+                let offset = b.weight(&[1, 36, 6, 6]);
+                let w = b.weight(&[6, 8, 3, 3]);
+                let attributes = [("pads", vec![1; 4]), ("offset_group", vec![2])];
+                (b.node("DeformConv", &[x, &w, &offset], &attributes), 6)
+            },
+            Free(4),
+        ),
+        (
+            "DeformConv in groups",
+            22,
+            |b, x| {
+                let offset = b.weight(&[1, 18, 6, 6]);
+                let w = b.weight(&[6, 4, 3, 3]);
+                let attributes = [("pads", vec![1; 4]), ("group", vec![2])];
+                (b.node("DeformConv", &[x, &w, &offset], &attributes), 6)
+            },
+            Free(4),
+        ),
+        (
             "LSTM",
             17,
             |b, x| {

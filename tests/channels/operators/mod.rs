@@ -1,6 +1,9 @@
 //! Every operator family alone, between two convolutions: what may be cut, and that the cut holds.
 
+mod attention;
 mod elementwise;
+mod generated;
+mod integers;
 mod mixing;
 mod movement;
 mod statistics;
@@ -38,9 +41,12 @@ fn model(middle: Middle, opset: i64) -> Model {
     if opset > 20 {
         model.proto_mut().ir_version = Some(10);
     }
-    if model.graph().node.iter().any(|node| node.domain() == "com.microsoft") {
-        let domain = Some("com.microsoft".to_owned());
-        model.proto_mut().opset_import.push(onnx_prune::proto::onnx::OperatorSetIdProto { domain, version: Some(1) });
+    for domain in ["com.microsoft", "ai.onnx.ml"] {
+        if model.graph().node.iter().any(|node| node.domain() == domain) {
+            let domain = Some(domain.to_owned());
+            let own = onnx_prune::proto::onnx::OperatorSetIdProto { domain, version: Some(1) };
+            model.proto_mut().opset_import.push(own);
+        }
     }
     model
 }

@@ -1,0 +1,94 @@
+//! What the integers of a stored weight stand for: `(integer - zero point) * scale`.
+
+use super::constant::{content, named};
+use crate::model::axes::resolve_axis;
+use crate::model::{Model, TensorData};
+use crate::proto::onnx::NodeProto;
+
+/// Scale and zero point of an integer weight, and the axis of the weight that they are listed along.
+#[derive(Debug, Clone)]
+pub(crate) struct Quantisation {
+    /// One for all, or one per index; empty if the model does not store it beside the weight.
+    scales: Vec<f32>,
+    /// One for all, or one per index; empty for zero.
+    zero_points: Vec<i64>,
+    axis: usize,
+}
+
+/// Inputs of a node with the scale and the zero point of the weight at `input`, and the axis they go along.
+fn places(node: &NodeProto, input: usize) -> Option<(Option<usize>, usize, i64)> {
+    let transposed = |name: &str| node.int(name) == Some(1);
+    Some(match (node.op_type(), input) {
+        ("DequantizeLinear", 0) => (Some(1), 2, node.int("axis").unwrap_or(1)),
+        ("ConvInteger", 1) => (None, 3, 0),
+        ("QLinearConv", 3) => (Some(4), 5, 0),
+        ("MatMulInteger", 1) => (None, 3, -1),
+        ("QLinearMatMul", 3) => (Some(4), 5, -1),
+        ("QGemm", 3) => (Some(4), 5, if transposed("transB") { 0 } else { 1 }),
+        _ => return None,
+    })
+}
+
+impl Quantisation {
+    /// Of the weight of rank `rank` at `input` of a node; `None` where that is none of an operator on integers.
+    pub(crate) fn of(model: &Model, node: &NodeProto, input: usize, rank: usize) -> Option<Self> {
+        let (scale, zero_point, axis) = places(node, input)?;
+        let stored = |input: usize| content(model, named(model.graph(), node.input.get(input)?)?).ok()?;
+        let scales = scale.and_then(stored).and_then(|data| data.to_f32()).unwrap_or_default();
+        let zero_points = stored(zero_point).and_then(|data| data.to_i64()).unwrap_or_default();
+        Some(Self { scales, zero_points, axis: resolve_axis(axis, rank).unwrap_or(0) })
+    }
+
+    /// Where the element at place `at` (row-major) of a tensor of this shape finds its scale and zero point.
+    fn index(&self, dims: &[usize], at: usize) -> usize {
+        let inner: usize = dims.get(self.axis + 1..).unwrap_or_default().iter().product();
+        (at / inner.max(1)) % dims.get(self.axis).copied().unwrap_or(1).max(1)
+    }
+
+    /// The integer that stands for zero at place `at`.
+    pub(crate) fn zero(&self, dims: &[usize], at: usize) -> i64 {
+        let index = self.index(dims, at);
+        self.zero_points.get(index).or(self.zero_points.first()).copied().unwrap_or(0)
+    }
+
+    /// The numbers that the integers stand for; without a stored scale they count as multiples of one. `None` if the tensor
+    /// holds no integers.
+    pub(crate) fn real(&self, data: &TensorData) -> Option<Vec<f32>> {
+        let value = |(at, value): (usize, i64)| {
+            let scale = self.scales.get(self.index(&data.dims, at)).or(self.scales.first()).copied().unwrap_or(1.0);
+            #[allow(clippy::cast_precision_loss, reason = "8-bit weights")]
+            let steps = value.saturating_sub(self.zero(&data.dims, at)) as f32;
+            steps * scale
+        };
+        Some(data.to_i64()?.into_iter().enumerate().map(value).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::DataType;
+    use crate::proto::onnx::{GraphProto, ModelProto};
+
+    #[test]
+    fn integers_stand_for_numbers() {
+        let tensor = |name: &str, dtype, dims: &[usize], bytes: Vec<u8>| {
+            TensorData { dtype, dims: dims.to_vec(), bytes: bytes.into() }.to_proto(name)
+        };
+        let graph = GraphProto {
+            initializer: vec![
+                tensor("zero", DataType::Uint8, &[2], vec![3, 128]),
+                TensorData::from_f32(vec![2], &[0.5, 2.0]).to_proto("scale"),
+            ],
+            ..GraphProto::default()
+        };
+        let model = Model::from_proto(ModelProto { graph: Some(graph), ..ModelProto::default() });
+        let node =
+            NodeProto::new("QLinearConv").input("x").input("s").input("z").input("w").input("scale").input("zero");
+        let own = Quantisation::of(&model, &node, 3, 2).unwrap();
+        let data = TensorData { dtype: DataType::Uint8, dims: vec![2, 2], bytes: vec![3, 5, 128, 127].into() };
+        assert_eq!(own.real(&data), Some(vec![0.0, 1.0, 0.0, -2.0]));
+        assert_eq!((own.zero(&data.dims, 1), own.zero(&data.dims, 2)), (3, 128));
+        assert!(Quantisation::of(&model, &node, 0, 4).is_none());
+    }
+}
