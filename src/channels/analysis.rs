@@ -270,6 +270,12 @@ impl Channels {
         self.uses_at.get(&(node, input)).map(|&id| &self.uses[id].ids)
     }
 
+    /// Channel indices of the weight at an input: those of the use of a stored tensor, or of the value that is made of one.
+    pub(crate) fn weight_ids(&self, model: &Model, node: usize, input: usize) -> Option<&Ids> {
+        let made = || self.value_ids(model.graph().node.get(node)?.input.get(input)?);
+        self.use_ids(node, input).or_else(made)
+    }
+
     /// Whether the node was understood and its results are known; nothing about others changes.
     pub(crate) fn understands(&self, index: usize, node: &NodeProto) -> bool {
         let known = |name: &String| name.is_empty() || self.values.contains_key(name);

@@ -10,7 +10,7 @@ use super::{EvaluateError, Pass, Predictions, Source};
 use crate::calibration::{Batch, Skipped};
 use crate::channels::{Channels, Group};
 use crate::engine::{CompileOptions, Feed};
-use crate::model::{Model, ModelError};
+use crate::model::Model;
 use crate::repair::Moments;
 use crate::score::Needs;
 use crate::statistics::{Centring, ClassGram, FeatureCollector, FeatureLayout, InputFeatures, RankCollector};
@@ -40,22 +40,9 @@ pub struct Observed {
 
 impl Observed {
     /// Class-conditional statistics of a group, one entry per consumer whose outputs can be told apart by channel.
-    ///
-    /// # Errors
-    /// If a stored tensor cannot be read.
-    pub fn contributions(
-        &self,
-        model: &Model,
-        channels: &Channels,
-        group: &Group,
-        centring: Centring,
-    ) -> Result<Vec<ClassGram>, ModelError> {
-        let mut found = Vec::new();
-        let Some(moments) = &self.moments else { return Ok(found) };
-        for consumer_input in &group.consumer_inputs {
-            found.extend(moments.class_gram(model, channels, consumer_input, centring)?);
-        }
-        Ok(found)
+    pub fn contributions(&self, model: &Model, group: &Group, centring: Centring) -> Vec<ClassGram> {
+        let Some(moments) = &self.moments else { return Vec::new() };
+        group.consumer_inputs.iter().filter_map(|input| moments.class_gram(model, input, centring)).collect()
     }
 }
 

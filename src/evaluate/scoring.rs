@@ -122,7 +122,7 @@ impl Scorer<'_> {
         let moments = self.observed.and_then(|observed| observed.moments.as_ref());
         if let Some(moments) = moments.filter(|_| needs.moments) {
             for consumer_input in &group.consumer_inputs {
-                regressions.extend(moments.regression(self.model, self.channels, consumer_input)?);
+                regressions.extend(moments.regression(self.model, consumer_input));
             }
         }
         Ok(Data {
@@ -136,7 +136,7 @@ impl Scorer<'_> {
             regressions,
             contributions: match (self.observed, self.criterion.centring()) {
                 (Some(observed), Some(centring)) if needs.contributions => {
-                    observed.contributions(self.model, self.channels, group, centring)?
+                    observed.contributions(self.model, group, centring)
                 }
                 _ => Vec::new(),
             },

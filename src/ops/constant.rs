@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use crate::model::node::{attribute, is_onnx};
-use crate::model::{Model, ModelError, TensorData};
+use crate::model::{DataType, Model, ModelError, TensorData};
 use crate::proto::onnx::{GraphProto, NodeProto, TensorProto};
 use crate::surgery::{Names, add_initializer, references};
 
@@ -75,6 +75,8 @@ fn holds_numbers(node: &NodeProto) -> bool {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Constants {
     ids: HashMap<String, ConstantId>,
+    /// Nodes that only store their input in another way, by their output.
+    makers: HashMap<String, usize>,
     readers: HashMap<String, usize>,
 }
 
@@ -90,7 +92,19 @@ impl Constants {
         for (index, tensor) in graph.initializer.iter().enumerate() {
             ids.insert(tensor.name().to_owned(), ConstantId::Initializer(index));
         }
-        Self { ids, readers: references(graph) }
+        let passing = graph.node.iter().enumerate().filter(|(_, node)| super::real::passes(node));
+        let makers = passing.filter_map(|(index, node)| Some((node.output.first()?.clone(), index))).collect();
+        Self { ids, makers, readers: references(graph) }
+    }
+
+    /// The node that gives a value by storing its input in another way.
+    pub(super) fn made_by(&self, name: &str) -> Option<usize> {
+        self.makers.get(name).copied()
+    }
+
+    /// How often a value is read.
+    pub(super) fn readers(&self, name: &str) -> usize {
+        self.readers.get(name).copied().unwrap_or(0)
     }
 
     /// Where the constant of that name is stored.
@@ -161,13 +175,12 @@ pub(crate) fn add_floats<T: Copy + Into<f64>>(model: &mut Model, id: ConstantId,
     put_floats(model, id, &sum)
 }
 
-/// Gives a node the bias `[O]` at input 2 that it lacks, in the element type of its weight.
-pub(crate) fn add_bias(model: &mut Model, node: usize, weight: ConstantId, bias: &[f32]) {
-    let like = content(model, weight).ok().flatten().map(|weight| weight.dtype);
+/// Gives a node the bias `[O]` at input 2 that it lacks, of an element type.
+pub(crate) fn add_bias(model: &mut Model, node: usize, dtype: DataType, bias: &[f32]) {
     let name = model.graph().node[node].input.get(1).cloned().unwrap_or_default();
     let name = Names::of(model.graph()).fresh(&format!("{name}_bias"));
     let plain = TensorData::from_f32(vec![bias.len()], bias);
-    let like = like.and_then(|dtype| TensorData { dtype, ..plain.clone() }.with_f32(bias));
+    let like = TensorData { dtype, ..plain.clone() }.with_f32(bias);
     add_initializer(model, &name, &like.unwrap_or(plain));
     let node = &mut model.graph_mut().node[node];
     node.input.resize(2, String::new());

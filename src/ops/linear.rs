@@ -3,7 +3,8 @@
 //! `Conv`, `ConvTranspose`, `Gemm`, `MatMul` (ONNX; attributes with their defaults: `group` 1, `alpha` 1, `beta` 1,
 //! `transA` 0, `transB` 0).
 
-use super::constant::{ConstantId, Constants};
+use super::constant::Constants;
+use super::real::RealWeight;
 use super::window::Window;
 use crate::model::Model;
 use crate::proto::onnx::NodeProto;
@@ -128,8 +129,8 @@ impl LinearMap {
     pub(crate) fn bias(&self, model: &Model, node: &NodeProto, constants: &Constants) -> Bias {
         match node.input.get(BIAS).filter(|name| !name.is_empty()) {
             Some(name) => {
-                let fits = constants.data(model, name).is_some_and(|own| self.is_per_output(&own.dims));
-                constants.read_once(name).filter(|_| fits).map_or(Bias::Fixed, Bias::Stored)
+                let own = RealWeight::of(model, constants, name).filter(|own| own.alone);
+                if own.is_some_and(|own| self.is_per_output(&own.dims)) { Bias::Stored } else { Bias::Fixed }
             }
             None if self.takes_bias => Bias::Missing,
             None => Bias::Unsupported,
@@ -166,7 +167,7 @@ impl MatrixLayout {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bias {
     /// Into the stored bias.
-    Stored(ConstantId),
+    Stored,
     /// Into an input that is not there yet.
     Missing,
     /// Nowhere: the bias is computed, or others read it too.

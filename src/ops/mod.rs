@@ -10,6 +10,7 @@ pub(crate) mod linear;
 pub(crate) mod macs;
 pub(crate) mod normalization;
 pub(crate) mod quantised;
+pub(crate) mod real;
 pub(crate) mod scalar;
 mod table;
 pub(crate) mod window;

@@ -2,7 +2,7 @@
 
 use super::constant::{content, named};
 use crate::model::axes::resolve_axis;
-use crate::model::{Model, TensorData};
+use crate::model::{DataType, Model, TensorData};
 use crate::proto::onnx::NodeProto;
 
 /// Scale and zero point of an integer weight, and the axis of the weight that they are listed along.
@@ -64,10 +64,61 @@ impl Quantisation {
     }
 }
 
+/// Least and largest integer of a type; `None` for others than those of weights and biases.
+pub(crate) fn range(dtype: DataType) -> Option<(i64, i64)> {
+    Some(match dtype {
+        DataType::Int8 => (i8::MIN.into(), i8::MAX.into()),
+        DataType::Uint8 => (0, u8::MAX.into()),
+        DataType::Int16 => (i16::MIN.into(), i16::MAX.into()),
+        DataType::Uint16 => (0, u16::MAX.into()),
+        DataType::Int32 => (i32::MIN.into(), i32::MAX.into()),
+        _ => return None,
+    })
+}
+
+impl Quantisation {
+    pub(crate) fn scales(&self) -> &[f32] {
+        &self.scales
+    }
+
+    /// Enlarges the scales that are too small for these numbers; whether any was.
+    pub(crate) fn widen(&mut self, dims: &[usize], values: &[f32], dtype: DataType) -> bool {
+        let Some((low, high)) = range(dtype) else { return false };
+        let mut widened = false;
+        for (at, value) in values.iter().enumerate() {
+            let (zero, index) = (self.zero(dims, at), self.index(dims, at));
+            let steps = if *value < 0.0 { low - zero } else { high - zero };
+            let last = self.scales.len().saturating_sub(1);
+            let Some(scale) = self.scales.get_mut(index.min(last)) else { return false };
+            #[allow(clippy::cast_precision_loss, reason = "steps of a weight")]
+            let wanted = value / steps as f32;
+            if wanted.is_finite() && wanted > *scale {
+                *scale = wanted;
+                widened = true;
+            }
+        }
+        widened
+    }
+
+    /// The integers nearest to the numbers, within the range of their type; `None` for another type.
+    #[allow(clippy::cast_possible_truncation, reason = "rounded and clamped")]
+    pub(crate) fn integers(&self, dims: &[usize], values: &[f32], dtype: DataType) -> Option<TensorData> {
+        let (low, high) = range(dtype)?;
+        let integer = |(at, value): (usize, &f32)| {
+            let scale = self.scales.get(self.index(dims, at)).or(self.scales.first()).copied().unwrap_or(1.0);
+            let steps = (value / scale).round_ties_even() as i64;
+            steps.saturating_add(self.zero(dims, at)).clamp(low, high)
+        };
+        let all = values.iter().enumerate().map(integer);
+        let size = TensorData::element_size(dtype)?;
+        let bytes: Vec<u8> = all.flat_map(|value| value.to_le_bytes()[..size].to_vec()).collect();
+        Some(TensorData { dtype, dims: dims.to_vec(), bytes: bytes.into() })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::DataType;
     use crate::proto::onnx::{GraphProto, ModelProto};
 
     #[test]
@@ -90,5 +141,11 @@ mod tests {
         assert_eq!(own.real(&data), Some(vec![0.0, 1.0, 0.0, -2.0]));
         assert_eq!((own.zero(&data.dims, 1), own.zero(&data.dims, 2)), (3, 128));
         assert!(Quantisation::of(&model, &node, 0, 4).is_none());
+        assert_eq!(own.integers(&data.dims, &[0.0, 1.0, 0.0, -2.0], DataType::Uint8), Some(data.clone()));
+        // A number that does not fit makes its own scale larger, and no other.
+        let mut wide = own.clone();
+        assert!(wide.widen(&data.dims, &[0.0, 252.0, 0.0, -2.0], DataType::Uint8));
+        assert_eq!(wide.scales(), [1.0, 2.0]);
+        assert!(!wide.widen(&data.dims, &[0.0, 252.0, 0.0, -2.0], DataType::Uint8));
     }
 }

@@ -23,7 +23,7 @@ pub fn score(options: &PruneOptions, progress: &dyn Progress, cancel: &AtomicBoo
     let calibration = calibrate(session, source, criterion.needs())?.merge_into(&mut record);
     let response = options.criteria.lasso.response;
     let scored = steps::score(session, criterion.as_ref(), calibration.as_ref(), response)?.merge_into(&mut record);
-    let classwise = class_report(session, &scored, None)?;
+    let classwise = class_report(session, &scored, None);
     session.interrupted()?;
     // In the same order; groups that say nothing about the classes are left out.
     let mut reported = classwise.iter().flat_map(|own| &own.groups).peekable();

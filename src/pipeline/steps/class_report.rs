@@ -1,7 +1,6 @@
 //! What the cuts take from each class.
 
 use super::Scored;
-use crate::error::Error;
 use crate::pipeline::session::Session;
 use crate::plan::Plan;
 use crate::report::{Classwise, FollowedClass, GroupClasses};
@@ -9,13 +8,9 @@ use crate::statistics::Centring;
 
 /// The classes' part of the report, for a plan or with everything kept; `None` where there are fewer than two, or nothing
 /// was gathered about them.
-pub(crate) fn class_report(
-    session: &Session<'_>,
-    scored: &Scored<'_>,
-    plan: Option<&Plan>,
-) -> Result<Option<Classwise>, Error> {
+pub(crate) fn class_report(session: &Session<'_>, scored: &Scored<'_>, plan: Option<&Plan>) -> Option<Classwise> {
     let found = scored.calibration.zip(scored.class_context.as_ref());
-    let Some((calibration, context)) = found.filter(|(own, _)| own.classes.count() > 1) else { return Ok(None) };
+    let Some((calibration, context)) = found.filter(|(own, _)| own.classes.count() > 1) else { return None };
     let (observed, classes) = (&calibration.observed, &calibration.classes);
     let names = calibration.source.dataset.class_names();
     let followed = |class: usize| FollowedClass {
@@ -27,12 +22,12 @@ pub(crate) fn class_report(
     let edges = session.options.criteria.lasso.edges();
     let mut report = Classwise::related((0..classes.count()).map(followed).collect(), &context.relatedness, edges);
     for (index, group) in session.channels.groups.iter().enumerate() {
-        let consumers = observed.contributions(&session.model, &session.channels, group, Centring::Global)?;
+        let consumers = observed.contributions(&session.model, group, Centring::Global);
         let kept = match plan {
             Some(plan) => plan.groups[index].kept.clone(),
             None => (0..group.width()).collect(),
         };
         report.groups.extend(GroupClasses::new(group, kept, &consumers));
     }
-    Ok(Some(report))
+    Some(report)
 }

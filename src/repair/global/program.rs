@@ -8,8 +8,9 @@ use super::site::Site;
 use super::survey::{SHAPES, Survey};
 use crate::model::Model;
 use crate::model::node::node_name;
-use crate::ops::constant::{Constants, put_floats};
+use crate::ops::constant::Constants;
 use crate::ops::operator;
+use crate::ops::real::RealWeight;
 use crate::proto::onnx::NodeProto;
 use crate::surgery::{captured, references};
 
@@ -72,9 +73,20 @@ impl Program {
         let mut known = HashMap::new();
         program.add_value(&mut known, survey, input);
         let (uses, opset) = (references(model.graph()), model.opset("").unwrap_or(1));
-        let mut blocked: HashSet<&str> = HashSet::new();
+        let mut blocked: HashSet<String> = HashSet::new();
+        let mut rounded: HashMap<&str, &NodeProto> = HashMap::new();
         for &index in &survey.order {
             let node = &model.graph().node[index];
+            if let ("QuantizeLinear", [input, ..], [output, ..]) = (node.op_type(), &node.input[..], &node.output[..])
+                && known.contains_key(input)
+            {
+                // What reads the integers is computed from the numbers that were rounded to them.
+                rounded.insert(output, node);
+                continue;
+            }
+            let dequantize = (node.op_type() == "DequantizeLinear").then(|| node.input.first()).flatten();
+            let both = dequantize.and_then(|name| Some(rounding(rounded.get(name.as_str())?, node)));
+            let node = both.as_ref().unwrap_or(node);
             let reads = |name: &String| known.contains_key(name.as_str());
             let reads_blocked = node.input.iter().any(|name| blocked.contains(name.as_str()));
             if !reads_blocked && !node.input.iter().any(reads) {
@@ -84,7 +96,7 @@ impl Program {
             for (output, name) in node.output.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
                 let made = if reads_blocked { Err(None) } else { program.add_step(&site, output, &mut known, survey) };
                 if let Err(why) = made {
-                    blocked.insert(name);
+                    blocked.insert(name.clone());
                     program.left_out.extend(why.filter(|_| output == 0).map(|why| (node_name(node), why)));
                 }
             }
@@ -95,7 +107,9 @@ impl Program {
         }
         program.release(&uses);
         program.outside = vec![false; program.values.len()];
-        let inside = |node: &NodeProto| node.output.iter().any(|name| known.contains_key(name));
+        let inside = |node: &NodeProto| {
+            node.output.iter().any(|name| known.contains_key(name) || rounded.contains_key(name.as_str()))
+        };
         for node in model.graph().node.iter().filter(|node| !inside(node) && !SHAPES.contains(&node.op_type())) {
             let inner = captured(node);
             for &value in node.input.iter().chain(&inner).filter_map(|name| known.get(name)) {
@@ -156,7 +170,7 @@ impl Program {
     /// Gives a step its adjustable numbers: its own, or those that another step with the same tensors has.
     fn adjust(&mut self, step: &mut Step, block: Block, site: &Site<'_>) {
         let tensors = [Some(&block.weight), block.bias.as_ref()];
-        if !tensors.into_iter().flatten().all(|name| site.constants.stored.contains(name)) {
+        if !tensors.into_iter().flatten().all(|name| site.constants.adjustable.contains(name)) {
             self.left_out.push((block.node, "its weight is computed".into()));
             return;
         }
@@ -391,6 +405,11 @@ impl Program {
     }
 }
 
+/// `QuantizeLinear` and the `DequantizeLinear` behind it as one node, which reads numbers and gives numbers.
+fn rounding(quantize: &NodeProto, dequantize: &NodeProto) -> NodeProto {
+    NodeProto { input: quantize.input.clone(), attribute: quantize.attribute.clone(), ..dequantize.clone() }
+}
+
 /// What is kept of a forward pass over one batch.
 pub(super) struct Trace {
     pub(super) arrays: Vec<Option<Array>>,
@@ -423,13 +442,16 @@ fn agrees(computed: &Array, expected: &Array) -> bool {
 /// Writes numbers back to where the file keeps them; `false` if a tensor is not found or of another type.
 pub(super) fn write_back(model: &mut Model, blocks: &[Block], numbers: &[f32]) -> bool {
     let constants = Constants::of(model.graph());
-    let mut put = |name: &str, values: &[f32]| constants.find(name).is_some_and(|id| put_floats(model, id, values));
     let mut done = true;
+    let mut put = |name: &str, values: &[f32]| {
+        let stored = RealWeight::of(model, &constants, name);
+        done &= stored.is_some_and(|stored| stored.put(model, values));
+    };
     for block in blocks {
         let (weight, bias) = block.stored.store(&block.layout, &numbers[block.range.clone()]);
-        done &= put(&block.weight, &weight);
+        put(&block.weight, &weight);
         if let Some(name) = &block.bias {
-            done &= put(name, &bias);
+            put(name, &bias);
         }
     }
     done

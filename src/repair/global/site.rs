@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use ndarray::ArrayD;
 
 use crate::engine::Tensor;
-use crate::model::TensorData;
+use crate::model::{DataType, TensorData};
 use crate::proto::onnx::NodeProto;
 
 /// Stored tensors and values that the graph computes without the images, by name.
@@ -13,13 +13,19 @@ use crate::proto::onnx::NodeProto;
 pub(super) struct Constants {
     pub(super) floats: HashMap<String, ArrayD<f32>>,
     pub(super) integers: HashMap<String, (Vec<usize>, Vec<i64>)>,
-    /// Names of those that the file holds.
-    pub(super) stored: HashSet<String>,
+    /// Names of those that the file holds, or whose numbers it holds in another form.
+    pub(super) adjustable: HashSet<String>,
+    types: HashMap<String, DataType>,
 }
 
 impl Constants {
+    /// Element type of a stored tensor.
+    pub(super) fn type_of(&self, name: &str) -> Option<DataType> {
+        self.types.get(name).copied()
+    }
+
     pub(super) fn add_stored(&mut self, name: &str, data: &TensorData) {
-        self.stored.insert(name.to_owned());
+        self.types.insert(name.to_owned(), data.dtype);
         if let Some(values) = data.to_f32() {
             if let Ok(array) = ArrayD::from_shape_vec(data.dims.clone(), values) {
                 self.floats.insert(name.to_owned(), array);

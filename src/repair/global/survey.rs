@@ -8,6 +8,9 @@ use super::site::Constants;
 use crate::engine::{CompileOptions, Engine, Tensor};
 use crate::model::Model;
 use crate::ops::constant::{self, content};
+use crate::ops::linear::WEIGHT;
+use crate::ops::real::RealWeight;
+use crate::ops::{Operator, operator};
 use crate::proto::onnx::NodeProto;
 use crate::repair::RepairError;
 use crate::surgery::{captured, topological_order};
@@ -37,6 +40,12 @@ pub(super) fn survey(
     let order = topological_order(graph);
     let stored = constant::Constants::of(graph);
     let mut constants = Constants::default();
+    let weighted = graph.node.iter().filter(|node| operator(node).is_some_and(Operator::has_weights));
+    for name in weighted.flat_map(|node| node.input.iter().skip(WEIGHT).take(2)) {
+        if RealWeight::of(model, &stored, name).is_some_and(|own| own.own) {
+            constants.adjustable.insert(name.clone());
+        }
+    }
     for tensor in &graph.initializer {
         constants.add_stored(tensor.name(), &model.tensor(tensor)?);
     }

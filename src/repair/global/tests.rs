@@ -217,8 +217,8 @@ fn computed_weights_stay() {
         Graph::new(&[4, 3, 8, 8])
             .weight("v", &[width, 3, 1, 1])
             .node("Conv", &["x", "v"], "c", &[])
-            .weight("u", &[width, 2, 1, 1])
-            .node("Transpose", &["u"], "t", &[("perm", Is::Ints(&[1, 0, 2, 3]))])
+            .weight("u", &[2, width, 1, 1])
+            .node("Abs", &["u"], "t", &[])
             .node("Conv", &["c", "t"], "y", &[])
             .model()
     };
@@ -228,8 +228,26 @@ fn computed_weights_stay() {
 }
 
 #[test]
+fn weights_in_another_form_are_adjusted() {
+    let model = |width: usize| {
+        Graph::new(&[4, 3, 8, 8])
+            .weight("v", &[width, 3, 1, 1])
+            .node("Conv", &["x", "v"], "c", &[])
+            .weight("u", &[width, 2, 1, 1])
+            .node("Transpose", &["u"], "t", &[("perm", Is::Ints(&[1, 0, 2, 3]))])
+            .node("Conv", &["c", "t"], "y", &[])
+            .model()
+    };
+    let mut pruned = model(4);
+    let before = weight(&pruned, "u");
+    let report = refined(&model(5), &mut pruned);
+    assert_eq!((report.nodes, report.left_out.len()), (2, 0), "{report:?}");
+    assert!(report.kept > 0 && weight(&pruned, "u") != before);
+}
+
+#[test]
 fn nothing_in_common_is_said() {
-    let (dense, mut pruned) = (Graph::new(&[4, 3, 8, 8]).node("Sin", &["x"], "y", &[]).model(), network(5, false));
+    let (dense, mut pruned) = (Graph::new(&[4, 3, 8, 8]).node("Tan", &["x"], "y", &[]).model(), network(5, false));
     let before = pruned.to_bytes();
     let report = refined(&dense, &mut pruned);
     assert_eq!(report.stopped_by, Stop::Nothing);

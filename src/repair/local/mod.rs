@@ -13,8 +13,9 @@ use super::moments::{Consumer, Moments, Pairs, Weight};
 use crate::channels::{Channels, ConsumerInput, Cut};
 use crate::model::node::node_name;
 use crate::model::{Model, ModelError};
-use crate::ops::constant::{ConstantId, Constants, add_bias, add_floats, put_floats};
-use crate::ops::linear::{Bias, MatrixLayout, WEIGHT};
+use crate::ops::constant::{Constants, add_bias};
+use crate::ops::linear::{BIAS, Bias, MatrixLayout, WEIGHT};
+use crate::ops::real::RealWeight;
 use crate::proto::onnx::NodeProto;
 
 /// Ridge relative to the mean variance of the kept channels.
@@ -70,9 +71,9 @@ pub fn refit(
         if kept.len() == input.size {
             continue;
         }
-        let method = match (Weight::of(model, channels, input)?, moments.consumers.get(&node)) {
+        let method = match (Weight::of(model, input), moments.consumers.get(&node)) {
             (Some(weight), Some(read)) if weight.kernel_size == read.kernel_size => {
-                let ids = channels.use_ids(node, input.weight.0);
+                let ids = channels.weight_ids(model, node, input.weight.0);
                 let outputs = ids.map(|ids| channels.kept(cut, ids, weight.output_axis)).unwrap_or_default();
                 let removed = (0..input.size).filter(|c| kept.binary_search(c).is_err()).collect();
                 let reader = Reader { weight, read, outputs, kept: &kept, removed };
@@ -200,8 +201,10 @@ impl Reader<'_> {
 /// Where the new weights go in the sliced model.
 struct Target {
     node: usize,
-    weight: ConstantId,
+    weight: RealWeight,
     bias: Bias,
+    /// Of the bias, where there is one.
+    stored_bias: Option<RealWeight>,
 }
 
 /// Nodes of the sliced model by their first output, and where its constants are stored.
@@ -221,8 +224,10 @@ impl Places {
     fn find(&self, sliced: &Model, consumer: &NodeProto, weight: &Weight) -> Option<Target> {
         let node = *self.nodes.get(consumer.output.first()?)?;
         let own = &sliced.graph().node[node];
-        let stored = self.constants.read_once(own.input.get(WEIGHT)?)?;
-        Some(Target { node, weight: stored, bias: weight.map.bias(sliced, own, &self.constants) })
+        let real = |input: usize| RealWeight::of(sliced, &self.constants, own.input.get(input)?);
+        let bias = weight.map.bias(sliced, own, &self.constants);
+        let stored_bias = if bias == Bias::Stored { real(BIAS) } else { None };
+        Some(Target { node, weight: real(WEIGHT).filter(|own| own.alone)?, bias, stored_bias })
     }
 }
 
@@ -233,7 +238,7 @@ impl Target {
         if !biased && !changed {
             return Method::None;
         }
-        if changed && !put_floats(sliced, self.weight, new) {
+        if changed && !self.weight.put(sliced, new) {
             return Method::None;
         }
         method
@@ -242,9 +247,9 @@ impl Target {
     /// Adds to the bias; false where there is no place for it.
     fn shift(&self, sliced: &mut Model, shift: &[f32]) -> bool {
         match self.bias {
-            Bias::Stored(id) => add_floats(sliced, id, shift),
+            Bias::Stored => self.stored_bias.as_ref().is_some_and(|own| own.add(sliced, shift)),
             Bias::Missing => {
-                add_bias(sliced, self.node, self.weight, shift);
+                add_bias(sliced, self.node, self.weight.dtype, shift);
                 true
             }
             Bias::Fixed | Bias::Unsupported => false,

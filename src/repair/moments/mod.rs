@@ -113,8 +113,8 @@ impl Moments {
             .into_par_iter()
             .zip(read)
             .zip(extents)
-            .map(|(((node, input), read), extent)| Ok((node, Consumer::new(model, channels, input, read, extent)?)))
-            .collect::<Result<_, ModelError>>()?;
+            .map(|(((node, input), read), extent)| (node, Consumer::new(model, input, read, extent)))
+            .collect();
         Ok(Self { options, seen: 0, narrowed, consumers })
     }
 
@@ -167,7 +167,8 @@ struct Read {
 impl Read {
     fn new(model: &Model, channels: &Channels, input: &ConsumerInput) -> Self {
         let node = &model.graph().node[input.node];
-        let weight = channels.use_ids(input.node, input.weight.0).map(|ids| ids.shape.clone()).unwrap_or_default();
+        let weight = channels.weight_ids(model, input.node, input.weight.0).map(|ids| ids.shape.clone());
+        let weight = weight.unwrap_or_default();
         let output = node.output.first().and_then(|name| channels.shape(name)).unwrap_or_default();
         let window = placed(node, &weight, channels.shape(&input.value).unwrap_or_default(), output);
         let shape = channels.shape(&input.value).unwrap_or_default();
@@ -225,19 +226,13 @@ fn add_sums(window: &PlacedWindow, x: &ArrayViewD<'_, f32>, sums: &mut [f64]) ->
 }
 
 impl Consumer {
-    fn new(
-        model: &Model,
-        channels: &Channels,
-        input: &ConsumerInput,
-        read: Read,
-        extent: Extent,
-    ) -> Result<Self, ModelError> {
+    fn new(model: &Model, input: &ConsumerInput, read: Read, extent: Extent) -> Self {
         let (kernel_size, window) = (read.kernel_size(), read.window);
         let per_channel = extent.per_channel();
         let pairs = extent.pairs.then(|| Pairs::new(per_channel, input.size * per_channel));
         let classwise = match &pairs {
             Some(pairs) if extent.classes > 0 => {
-                match Weight::of(model, channels, input)? {
+                match Weight::of(model, input) {
                     Some(weight) if weight.kernel_size == kernel_size && weight.channels() == input.size => {
                         Some(Classwise::new(&weight, pairs, extent.classes))
                     }
@@ -249,7 +244,7 @@ impl Consumer {
         };
         let weighted = pairs.as_ref().filter(|_| extent.weighted).cloned();
         let sums = vec![0.0; input.size * kernel_size];
-        Ok(Self {
+        Self {
             value: input.value.clone(),
             axis: input.axis,
             window,
@@ -259,7 +254,7 @@ impl Consumer {
             pairs,
             weighted,
             classwise,
-        })
+        }
     }
 
     /// Adds a batch; `kinds`: class and weight of every image.

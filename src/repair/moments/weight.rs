@@ -1,10 +1,11 @@
 //! The weight of a consumer that can be refitted.
 
 use super::{Consumer, Moments};
-use crate::channels::{Channels, ConsumerInput};
-use crate::model::{Model, ModelError};
-use crate::ops::constant::content;
+use crate::channels::ConsumerInput;
+use crate::model::Model;
+use crate::ops::constant::Constants;
 use crate::ops::linear::{LinearMap, WEIGHT};
+use crate::ops::real::RealWeight;
 use crate::score::Regression;
 use crate::statistics::{Centring, ClassGram};
 use faer::Mat;
@@ -21,22 +22,14 @@ pub(in crate::repair) struct Weight {
 impl Weight {
     /// The weight that sums over `input`, if least squares applies to it: an ungrouped convolution or a product with a
     /// matrix.
-    pub(in crate::repair) fn of(
-        model: &Model,
-        channels: &Channels,
-        input: &ConsumerInput,
-    ) -> Result<Option<Self>, ModelError> {
+    pub(in crate::repair) fn of(model: &Model, input: &ConsumerInput) -> Option<Self> {
         let node = &model.graph().node[input.node];
-        let source = channels.source(input.node, input.weight.0).filter(|_| input.weight.0 == WEIGHT);
-        let Some(source) = source else { return Ok(None) };
-        let Some(data) = content(model, source)? else { return Ok(None) };
-        let map = LinearMap::of(node, &data.dims);
-        let Some(map) = map.filter(|map| map.layout.groups == 1 && node.op_type() != "ConvTranspose") else {
-            return Ok(None);
-        };
-        let Some(values) = data.to_f32() else { return Ok(None) };
+        let name = node.input.get(WEIGHT).filter(|_| input.weight.0 == WEIGHT);
+        let RealWeight { dims, values, .. } = RealWeight::of(model, &Constants::of(model.graph()), name?)?;
+        let map = LinearMap::of(node, &dims);
+        let map = map.filter(|map| map.layout.groups == 1 && node.op_type() != "ConvTranspose")?;
         let kernel_size = map.layout.kernel_size;
-        Ok(Some(Self { map, values, output_axis: 1 - input.weight.1.min(1), kernel_size }))
+        Some(Self { map, values, output_axis: 1 - input.weight.1.min(1), kernel_size })
     }
 
     /// The weight of an output for a channel at a kernel position.
@@ -56,28 +49,17 @@ impl Weight {
 impl Moments {
     /// The consumer behind an input as a regression for second-order selection; `None` where it cannot be refitted or no
     /// products were gathered. Rows weigh as their classes do, if classes have weights.
-    ///
-    /// # Errors
-    /// If the weight cannot be read.
-    pub fn regression(
-        &self,
-        model: &Model,
-        channels: &Channels,
-        input: &ConsumerInput,
-    ) -> Result<Option<Regression>, ModelError> {
+    pub fn regression(&self, model: &Model, input: &ConsumerInput) -> Option<Regression> {
         let Some(Consumer { pairs: Some(pairs), weighted, kernel_size, .. }) = self.consumers.get(&input.node) else {
-            return Ok(None);
+            return None;
         };
         let pairs = weighted.as_ref().unwrap_or(pairs);
-        let Some(weight) = Weight::of(model, channels, input)?.filter(|weight| weight.kernel_size == *kernel_size)
-        else {
-            return Ok(None);
-        };
+        let weight = Weight::of(model, input).filter(|weight| weight.kernel_size == *kernel_size)?;
         if pairs.rows < 2 || pairs.mass <= 0.0 || weight.channels() != input.size {
-            return Ok(None);
+            return None;
         }
         let columns = pairs.sum.len();
-        Ok(Some(Regression {
+        Some(Regression {
             covariance: Mat::from_fn(columns, columns, |i, j| pairs.covariance(i, j)),
             means: (0..columns).map(|column| pairs.mean(column)).collect(),
             weights: columns_by_outputs(&weight, pairs.per_channel, input.size),
@@ -86,30 +68,16 @@ impl Moments {
                 .iter()
                 .map(|own| own.iter().flat_map(|&c| c * pairs.per_channel..(c + 1) * pairs.per_channel).collect())
                 .collect(),
-        }))
+        })
     }
 
     /// Class-conditional statistics of the pruning units of an input; `None` where no contributions were gathered, or a class or
     /// the consumer's output on it shows nothing.
-    ///
-    /// # Errors
-    /// If the weight cannot be read.
-    pub fn class_gram(
-        &self,
-        model: &Model,
-        channels: &Channels,
-        input: &ConsumerInput,
-        centring: Centring,
-    ) -> Result<Option<ClassGram>, ModelError> {
-        let Some(sums) = self.contributions(input.node) else { return Ok(None) };
-        let Some(per_channel) =
-            self.consumers.get(&input.node).and_then(|own| own.pairs.as_ref()).map(|p| p.per_channel)
-        else {
-            return Ok(None);
-        };
-        let Some(weight) = Weight::of(model, channels, input)? else { return Ok(None) };
-        let columns = columns_by_outputs(&weight, per_channel, input.size);
-        Ok(sums.finish(columns.as_ref(), &input.indices, centring))
+    pub fn class_gram(&self, model: &Model, input: &ConsumerInput, centring: Centring) -> Option<ClassGram> {
+        let sums = self.contributions(input.node)?;
+        let per_channel = self.consumers.get(&input.node)?.pairs.as_ref()?.per_channel;
+        let columns = columns_by_outputs(&Weight::of(model, input)?, per_channel, input.size);
+        sums.finish(columns.as_ref(), &input.indices, centring)
     }
 
     /// Whether contributions to the outputs of an input's node are gathered.

@@ -5,8 +5,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use super::chain::{Chain, Readers};
 use crate::model::Model;
 use crate::model::node::node_name;
-use crate::ops::constant::{ConstantId, Constants, content, tensor};
-use crate::ops::linear::{Bias, LinearMap, WEIGHT};
+use crate::ops::constant::{Constants, content, tensor};
+use crate::ops::linear::{BIAS, Bias, LinearMap, WEIGHT};
+use crate::ops::real::RealWeight;
 use crate::surgery::{captured, topological_order};
 
 /// A layer whose weight is stored and read by nobody else.
@@ -17,8 +18,9 @@ pub(super) struct Layer {
     pub(super) name: String,
     pub(super) input: String,
     pub(super) output: String,
-    /// Where the weight is stored.
-    pub(super) weight: ConstantId,
+    /// Names of weight and bias.
+    pub(super) weight: String,
+    pub(super) stored_bias: Option<String>,
     pub(super) map: LinearMap,
     pub(super) bias: Bias,
     /// What comes of the output.
@@ -58,18 +60,19 @@ pub(super) fn find(dense: &Model, pruned: &Model) -> Vec<Layer> {
 fn layer(model: &Model, readers: &Readers, index: usize) -> Option<Layer> {
     let node = &model.graph().node[index];
     let name = node.input.get(WEIGHT)?;
-    let weight = readers.constants.read_once(name)?;
-    let data = readers.constants.data(model, name)?;
-    let map = LinearMap::of(node, &data.dims).filter(|map| map.is_plain() && data.to_f32().is_some())?;
+    let weight = RealWeight::of(model, &readers.constants, name).filter(|own| own.alone)?;
+    let map = LinearMap::of(node, &weight.dims).filter(LinearMap::is_plain)?;
     let bias = map.bias(model, node, &readers.constants);
     let (input, output) = (node.input.first()?.clone(), node.output.first()?.clone());
-    let from_end = if map.window.is_some() { data.dims.len() - 1 } else { 1 };
+    let from_end = if map.window.is_some() { weight.dims.len() - 1 } else { 1 };
     let chain = Chain::after(model, readers, &output, from_end);
     if bias == Bias::Fixed && chain.affine.is_none() {
         // A bias that others read too cannot be shifted.
         return None;
     }
-    Some(Layer { node: index, name: node_name(node), input, output, weight, map, bias, chain })
+    let stored_bias = node.input.get(BIAS).filter(|_| bias == Bias::Stored).cloned();
+    let weight = name.clone();
+    Some(Layer { node: index, name: node_name(node), input, output, weight, stored_bias, map, bias, chain })
 }
 
 /// Values that differ from those of the dense model: what comes of a constant that does.

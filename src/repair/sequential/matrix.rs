@@ -5,8 +5,9 @@ use faer::Mat;
 use super::fit::Solution;
 use super::layers::Layer;
 use crate::model::Model;
-use crate::ops::constant::{add_bias, add_floats, content, put_floats};
+use crate::ops::constant::{Constants, add_bias, add_floats};
 use crate::ops::linear::{Bias, MatrixLayout};
+use crate::ops::real::RealWeight;
 
 /// Scales below this share of the largest are no scales to divide by.
 const LEAST_SCALE: f64 = 1e-6;
@@ -17,6 +18,9 @@ pub(super) struct Matrix {
     /// Whether there is a place for constants.
     pub(super) can_shift: bool,
     values: Vec<f32>,
+    /// How they, and the bias, are stored.
+    weight: RealWeight,
+    stored_bias: Option<RealWeight>,
     /// What the layer's own bias is.
     own_bias: Vec<f64>,
     scale: Vec<f64>,
@@ -28,11 +32,13 @@ pub(super) struct Matrix {
 impl Matrix {
     /// `None` if a tensor cannot be read or does not have the expected size.
     pub(super) fn of(model: &Model, layer: &Layer) -> Option<Self> {
-        let stored = |id| content(model, id).ok()??.to_f32();
-        let (layout, values) = (layer.map.layout, stored(layer.weight)?);
+        let constants = Constants::of(model.graph());
+        let weight = RealWeight::of(model, &constants, &layer.weight)?;
+        let stored_bias = layer.stored_bias.as_ref().and_then(|name| RealWeight::of(model, &constants, name));
+        let layout = layer.map.layout;
         let outputs = layout.outputs;
         let own_bias = match layer.bias {
-            Bias::Stored(id) => stored(id)?.into_iter().map(f64::from).collect(),
+            Bias::Stored => stored_bias.as_ref()?.values.iter().copied().map(f64::from).collect(),
             Bias::Missing | Bias::Fixed | Bias::Unsupported => vec![0.0; outputs],
         };
         let (scale, shift) = match &layer.chain.affine {
@@ -40,12 +46,13 @@ impl Matrix {
             None => (vec![1.0; outputs], vec![0.0; outputs]),
         };
         let sizes = [own_bias.len(), scale.len(), shift.len()];
-        if sizes.iter().any(|&size| size != outputs) || values.is_empty() {
+        if sizes.iter().any(|&size| size != outputs) || weight.values.is_empty() {
             return None;
         }
         let constants = (0..outputs).map(|o| own_bias[o] * scale[o] + shift[o]).collect();
-        let can_shift = layer.chain.affine.is_some() || matches!(layer.bias, Bias::Stored(_) | Bias::Missing);
-        Some(Self { layout, can_shift, values, own_bias, scale, shift, constants })
+        let can_shift = layer.chain.affine.is_some() || matches!(layer.bias, Bias::Stored | Bias::Missing);
+        let values = weight.values.clone();
+        Some(Self { layout, can_shift, values, weight, stored_bias, own_bias, scale, shift, constants })
     }
 
     /// Weights `[d, O / groups]` and constants of a group, behind scale and shift.
@@ -78,7 +85,7 @@ impl Matrix {
     /// Writes weights and constants into the model.
     #[allow(clippy::cast_possible_truncation, reason = "biases are stored in single precision")]
     pub(super) fn store(&self, model: &mut Model, layer: &Layer) {
-        put_floats(model, layer.weight, &self.values);
+        self.weight.put(model, &self.values);
         let added: Vec<f64> = (0..self.layout.outputs)
             .map(|o| self.constants[o] - self.own_bias[o] * self.scale[o] - self.shift[o])
             .collect();
@@ -87,12 +94,12 @@ impl Matrix {
             return;
         }
         match layer.bias {
-            Bias::Stored(id) => {
-                add_floats(model, id, &added);
+            Bias::Stored => {
+                let _ = self.stored_bias.as_ref().is_some_and(|own| own.add(model, &added));
             }
             Bias::Missing => {
                 let bias: Vec<f32> = added.iter().map(|value| *value as f32).collect();
-                add_bias(model, layer.node, layer.weight, &bias);
+                add_bias(model, layer.node, self.weight.dtype, &bias);
             }
             Bias::Fixed | Bias::Unsupported => {}
         }

@@ -18,7 +18,7 @@ pub(super) fn make(site: &Site<'_>) -> Option<Made> {
         _ => return None,
     };
     let contraction =
-        Contraction::new(&labels, [left, right, output], [0, 1].map(|input| site.floats(input).cloned()))?;
+        Contraction::new(&labels, &[left, right, output], [0, 1].map(|input| site.floats(input).cloned()))?;
     let inputs: Vec<usize> = (0..2).filter(|&input| contraction.constants[input].is_none()).collect();
     (!inputs.is_empty()).then(|| Made::new(contraction, &inputs))
 }
@@ -116,7 +116,7 @@ struct Contraction {
 }
 
 impl Contraction {
-    fn new(labels: &Labels, shapes: [Vec<usize>; 3], constants: [Option<Array>; 2]) -> Option<Self> {
+    fn new(labels: &Labels, shapes: &[Vec<usize>; 3], constants: [Option<Array>; 2]) -> Option<Self> {
         let Labels { left, right, output } = labels;
         let size = |label: u32| {
             let of = |axes: &[u32], shape: &[usize]| {

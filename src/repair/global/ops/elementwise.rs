@@ -1,7 +1,7 @@
 //! Functions of several arrays at the same place, with broadcasting; any of them may be constant.
 //!
 //! <https://onnx.ai/onnx/operators/onnx__Add.html>, Sub, Mul, Div (opset 7, 13, 14), Pow, Max, Min, Sum, Mean, Where,
-//! PRelu; broadcasting: <https://onnx.ai/onnx/repo-docs/Broadcasting.html>
+//! `PRelu`; broadcasting: <https://onnx.ai/onnx/repo-docs/Broadcasting.html>
 
 use ndarray::{ArrayD, IxDyn};
 
@@ -150,6 +150,18 @@ impl Elementwise {
         }
     }
 
+    /// The slopes times a change, where neither is spread; what networks do most is done without a look at each number.
+    fn times_slope(&self, side: usize, all: &[&[f32]], change: &[f32]) -> Option<Vec<f32>> {
+        let whole = |side: usize| self.sides[side].map.is_none();
+        match &self.kind {
+            Kind::Sum(factors) if whole(side) => Some(change.iter().map(|value| factors[side] * value).collect()),
+            Kind::Product if whole(0) && whole(1) => {
+                Some(change.iter().zip(all[1 - side]).map(|(value, other)| value * other).collect())
+            }
+            _ => None,
+        }
+    }
+
     fn runtime(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.sides.len()).filter(|&side| self.sides[side].constant.is_none())
     }
@@ -190,6 +202,13 @@ impl Operator for Elementwise {
         for (side, tangent) in self.runtime().zip(tangents) {
             let Some(tangent) = tangent.map(elements) else { continue };
             let own = &self.sides[side];
+            if let Some(part) = self.times_slope(side, &all, tangent) {
+                match &mut out {
+                    Some(sums) => sums.iter_mut().zip(&part).for_each(|(sum, part)| *sum += part),
+                    None => out = Some(part),
+                }
+                continue;
+            }
             let give = |output: usize| self.slope(side, &all, output) * own.at(tangent, output);
             match &mut out {
                 Some(sums) => sums.iter_mut().enumerate().for_each(|(output, sum)| *sum += give(output)),
@@ -204,6 +223,9 @@ impl Operator for Elementwise {
         self.runtime()
             .zip(wanted)
             .map(|(side, &wanted)| {
+                if let Some(part) = self.times_slope(side, &all, up).filter(|_| wanted) {
+                    return array(&self.output, part);
+                }
                 let give = |output: usize| self.slope(side, &all, output) * up[output];
                 if wanted { self.sides[side].collect(self.size(), give) } else { None }
             })

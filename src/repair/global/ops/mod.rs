@@ -12,6 +12,7 @@ mod gemm;
 mod moving;
 mod normalization;
 mod pool;
+mod quantize;
 mod reduce;
 mod resize;
 mod segments;
@@ -113,6 +114,7 @@ pub(super) fn make(site: &Site<'_>, output: usize) -> Option<Made> {
         Family::Softmax => softmax::make(site),
         Family::Resize => resize::make(site),
         Family::Concat => concat::make(site),
+        Family::Quantize => quantize::make(site),
         Family::Pool if !site.node.op_type().starts_with("Global") => pool::make(site),
         Family::Pool | Family::Reduce => reduce::make(site),
         Family::Scalar | Family::BiasedActivation => unary::make(site),

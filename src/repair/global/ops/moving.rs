@@ -2,7 +2,7 @@
 //!
 //! The rule of ONNX is carried out once, on indices; see <https://onnx.ai/onnx/operators/index.html>: Pad, Slice,
 //! Transpose, Reshape, Flatten, Squeeze, Unsqueeze, Identity, Dropout, Expand, Split, Gather and Tile by constants,
-//! DepthToSpace, SpaceToDepth, Cast between floats
+//! `DepthToSpace`, `SpaceToDepth`, Cast between floats
 
 use ndarray::{ArrayD, Axis, IxDyn};
 

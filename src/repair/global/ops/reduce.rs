@@ -1,8 +1,8 @@
 //! Means, sums, norms and extremes over axes.
 //!
-//! <https://onnx.ai/onnx/operators/onnx__GlobalAveragePool.html>, GlobalMaxPool,
-//! <https://onnx.ai/onnx/operators/onnx__ReduceMean.html> (opset 1, 11, 13, 18), ReduceSum, ReduceMax, ReduceMin, ReduceL1,
-//! ReduceL2, ReduceSumSquare, ReduceLogSumExp
+//! <https://onnx.ai/onnx/operators/onnx__GlobalAveragePool.html>, `GlobalMaxPool`,
+//! <https://onnx.ai/onnx/operators/onnx__ReduceMean.html> (opset 1, 11, 13, 18), `ReduceSum`, `ReduceMax`, `ReduceMin`, `ReduceL1`,
+//! `ReduceL2`, `ReduceSumSquare`, `ReduceLogSumExp`
 
 use ndarray::{ArrayD, IxDyn};
 

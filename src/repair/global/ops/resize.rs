@@ -98,9 +98,8 @@ impl Rule {
     fn place(self, at: usize, from: usize, to: usize, scale: f32) -> f32 {
         let at = at as f32;
         match self.coordinates {
-            Coordinates::PytorchHalfPixel if to <= 1 => 0.0,
+            Coordinates::PytorchHalfPixel | Coordinates::AlignCorners if to <= 1 => 0.0,
             Coordinates::HalfPixel | Coordinates::PytorchHalfPixel => (at + 0.5) / scale - 0.5,
-            Coordinates::AlignCorners if to <= 1 => 0.0,
             Coordinates::AlignCorners => at * (from as f32 - 1.0) / (to as f32 - 1.0),
             Coordinates::Asymmetric => at / scale,
         }

@@ -1,6 +1,6 @@
 //! Softmax and its logarithm.
 //!
-//! <https://onnx.ai/onnx/operators/onnx__Softmax.html>, LogSoftmax (opset 1, 11: over all axes from `axis` on, 13: over
+//! <https://onnx.ai/onnx/operators/onnx__Softmax.html>, `LogSoftmax` (opset 1, 11: over all axes from `axis` on, 13: over
 //! one axis)
 
 use super::super::site::Site;

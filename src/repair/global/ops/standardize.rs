@@ -1,8 +1,8 @@
 //! Normalisation by statistics of the values themselves, then a constant scale and shift.
 //!
-//! <https://onnx.ai/onnx/operators/onnx__LayerNormalization.html> (opset 17), RMSNormalization (23),
-//! InstanceNormalization (1, 6, 22), GroupNormalization (18: a scale for every group, 21: for every channel),
-//! LpNormalization (1, 22; order 2)
+//! <https://onnx.ai/onnx/operators/onnx__LayerNormalization.html> (opset 17), `RMSNormalization` (23),
+//! `InstanceNormalization` (1, 6, 22), `GroupNormalization` (18: a scale for every group, 21: for every channel),
+//! `LpNormalization` (1, 22; order 2)
 
 use super::super::site::Site;
 use super::elementwise::spread;

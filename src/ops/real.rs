@@ -1,0 +1,156 @@
+//! Weights as real numbers, through the operators between where they are stored and who reads them: `Identity`, `Cast`,
+//! `Transpose`, and `DequantizeLinear` of stored integers.
+
+use super::constant::{ConstantId, Constants, content, put, put_floats};
+use super::quantised::Quantisation;
+use crate::model::node::is_onnx;
+use crate::model::{DataType, Model, TensorData};
+
+/// Longest way from a constant to its reader.
+const MOST_STEPS: usize = 8;
+
+/// A constant as its reader sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct RealWeight {
+    id: ConstantId,
+    /// From the reader back to the constant.
+    via: Vec<Via>,
+    /// Whether nobody else reads what it is made of on the way.
+    pub(crate) own: bool,
+    /// Whether nobody else reads the value either.
+    pub(crate) alone: bool,
+    /// Element type of the value that is read.
+    pub(crate) dtype: DataType,
+    /// Shape and numbers of the value that is read.
+    pub(crate) dims: Vec<usize>,
+    pub(crate) values: Vec<f32>,
+}
+
+/// An operator on the way.
+#[derive(Debug, Clone, PartialEq)]
+enum Via {
+    /// Another element type.
+    Cast,
+    /// Axes in another order.
+    Transpose(Vec<usize>),
+    /// Index of a `DequantizeLinear` node.
+    Dequantize(usize),
+}
+
+impl RealWeight {
+    /// The constant behind a value; `None` if it is computed otherwise, or not of numbers.
+    pub(crate) fn of(model: &Model, constants: &Constants, name: &str) -> Option<Self> {
+        let (first, mut via, mut own, mut dtype) = (name, Vec::new(), true, None);
+        let mut name = first;
+        let id = loop {
+            own &= name == first || constants.readers(name) == 1;
+            if let Some(id) = constants.find(name) {
+                break id;
+            }
+            let at = constants.made_by(name).filter(|_| via.len() < MOST_STEPS)?;
+            let node = &model.graph().node[at];
+            match node.op_type() {
+                "Identity" => {}
+                "Cast" => {
+                    dtype = dtype.or(DataType::try_from(i32::try_from(node.int("to")?).ok()?).ok());
+                    via.push(Via::Cast);
+                }
+                "Transpose" => {
+                    let perm = node.ints("perm").map(<[i64]>::to_vec);
+                    via.push(Via::Transpose(crate::model::axes::sizes(&perm.unwrap_or_default())?));
+                }
+                "DequantizeLinear" => {
+                    let scale = constants.data(model, node.input.get(1)?)?;
+                    dtype = dtype.or(Some(scale.dtype));
+                    via.push(Via::Dequantize(at));
+                }
+                _ => return None,
+            }
+            name = node.input.first()?;
+        };
+        let stored = content(model, id).ok()??;
+        let dtype = dtype.unwrap_or(stored.dtype);
+        let alone = own && constants.readers(first) == 1;
+        let mut weight = Self { id, via, own, alone, dtype, dims: stored.dims.clone(), values: Vec::new() };
+        weight.values = match weight.via.last() {
+            Some(Via::Dequantize(at)) => weight.quantisation(model, *at)?.real(&stored)?,
+            _ => stored.to_f32()?,
+        };
+        for step in weight.via.clone().iter().rev() {
+            if let Via::Transpose(perm) = step {
+                let perm = if perm.is_empty() { (0..weight.dims.len()).rev().collect() } else { perm.clone() };
+                weight.transpose(&perm)?;
+            }
+        }
+        Some(weight)
+    }
+
+    fn quantisation(&self, model: &Model, node: usize) -> Option<Quantisation> {
+        Quantisation::of(model, &model.graph().node[node], 0, self.dims.len())
+    }
+
+    fn transpose(&mut self, perm: &[usize]) -> Option<()> {
+        let array = ndarray::ArrayD::from_shape_vec(self.dims.clone(), std::mem::take(&mut self.values)).ok()?;
+        if !crate::model::axes::is_permutation(perm, array.ndim()) {
+            return None;
+        }
+        let moved = array.permuted_axes(perm.to_vec());
+        self.dims = moved.shape().to_vec();
+        self.values = moved.iter().copied().collect();
+        Some(())
+    }
+
+    /// Stores other numbers, as many as there are; false if that cannot be.
+    pub(crate) fn put(&self, model: &mut Model, values: &[f32]) -> bool {
+        let mut own = Self { values: values.to_vec(), ..self.clone() };
+        if values.len() != self.values.len() {
+            return false;
+        }
+        for step in &self.via {
+            match step {
+                Via::Cast => {}
+                Via::Transpose(perm) => {
+                    let rank = own.dims.len();
+                    let perm: Vec<usize> = if perm.is_empty() { (0..rank).rev().collect() } else { perm.clone() };
+                    let mut back = vec![0; rank];
+                    perm.iter().enumerate().for_each(|(to, &from)| back[from] = to);
+                    if own.transpose(&back).is_none() {
+                        return false;
+                    }
+                }
+                Via::Dequantize(node) => return own.quantise(model, *node).is_some(),
+            }
+        }
+        put_floats(model, self.id, &own.values)
+    }
+
+    /// Adds to the numbers.
+    #[allow(clippy::cast_possible_truncation, reason = "weights are stored in single precision")]
+    pub(crate) fn add<T: Copy + Into<f64>>(&self, model: &mut Model, more: &[T]) -> bool {
+        let sum = self.values.iter().zip(more).map(|(value, more)| (f64::from(*value) + (*more).into()) as f32);
+        let sum: Vec<f32> = sum.collect();
+        sum.len() == self.values.len() && self.put(model, &sum)
+    }
+
+    /// Stores the numbers as integers. A scale that is too small for them, and that nobody else reads, grows.
+    fn quantise(&self, model: &mut Model, node: usize) -> Option<()> {
+        let old = content(model, self.id).ok()??;
+        let mut quantisation = self.quantisation(model, node)?;
+        let scale = model.graph().node[node].input.get(1)?.clone();
+        let constants = Constants::of(model.graph());
+        if let Some(id) = constants.read_once(&scale)
+            && quantisation.widen(&self.dims, &self.values, old.dtype)
+        {
+            put_floats(model, id, quantisation.scales());
+        }
+        let data =
+            TensorData { dims: self.dims.clone(), ..quantisation.integers(&self.dims, &self.values, old.dtype)? };
+        put(model, self.id, &data);
+        Some(())
+    }
+}
+
+/// Whether a value may be a constant that is only stored in another way.
+pub(super) fn passes(node: &crate::proto::onnx::NodeProto) -> bool {
+    is_onnx(node) && matches!(node.op_type(), "Identity" | "Cast" | "Transpose" | "DequantizeLinear")
+}
