@@ -15,10 +15,11 @@ use faer::Mat;
 use ndarray::{Array2, Array3};
 use onnx_prune::Error;
 use onnx_prune::calibration::{
-    Dataset, DatasetOptions, PipelineOptions, Preprocess, PreprocessOptions, for_each_batch, sample,
+    Dataset, DatasetOptions, Inputs, PipelineOptions, PreprocessOptions, for_each_batch, sample,
 };
 use onnx_prune::channels::{AnalyseOptions, analyse};
-use onnx_prune::engine::{CompileOptions, EngineOptions, Tensor, open};
+use onnx_prune::engine::feed::pairs;
+use onnx_prune::engine::{CompileOptions, EngineOptions, open};
 use onnx_prune::evaluate::input_specs;
 use onnx_prune::model::{LoadOptions, Model};
 use onnx_prune::pipeline::{Criteria, DataOptions, ModelOptions, PruneOptions, Silent, score};
@@ -250,12 +251,12 @@ fn pass(path: &Path, data: &DataOptions, fetch: bool) -> f64 {
         names.extend(Moments::new(&model, &channels, options).unwrap().wants());
     }
     let engine = open(&EngineOptions::default()).unwrap().engine;
-    let known = DatasetOptions { classes: data.classes.clone(), strict: false };
+    let known = DatasetOptions { classes: data.classes.clone(), inputs: Vec::new(), strict: false };
     let once = || {
         let begin = Instant::now();
         let dataset = Dataset::open(data.data.as_deref().unwrap(), &known).unwrap();
         let specs = input_specs(&model);
-        let preprocess = Preprocess::resolve(&specs[0].shape, &data.preprocess).unwrap();
+        let inputs = Inputs::resolve(&dataset, &specs, &data.preprocess).unwrap();
         let outputs = CompileOptions { outputs: names.clone(), ..CompileOptions::default() };
         let mut session = engine.compile(&model, &outputs).unwrap();
         let small = specs[0].shape[2].is_some_and(|side| side < 96);
@@ -263,9 +264,8 @@ fn pass(path: &Path, data: &DataOptions, fetch: bool) -> f64 {
         let batch = specs[0].shape[0].unwrap_or(batch);
         let pipeline = PipelineOptions { batch, strict: false };
         let indices = sample(&dataset, data.samples, 0);
-        for_each_batch(&dataset, &indices, &preprocess, &pipeline, &AtomicBool::new(false), |batch| {
-            let input = Tensor::F32(batch.images);
-            session.run(&[(specs[0].name.as_str(), &input)]).map_err(Error::from)?;
+        for_each_batch(&dataset, &indices, &inputs, &pipeline, &AtomicBool::new(false), |batch| {
+            session.run(&pairs(&batch.inputs)).map_err(Error::from)?;
             Ok::<(), Error>(())
         })
         .unwrap();

@@ -20,24 +20,27 @@ use std::sync::atomic::AtomicBool;
 
 use ndarray::{ArrayD, Axis, concatenate};
 use onnx_prune::calibration::{
-    CalibrationError, Crop, Dataset, DatasetOptions, Interpolation, PipelineOptions, Preprocess, PreprocessOptions,
-    Resize, for_each_batch, sample,
+    CalibrationError, Crop, Dataset, DatasetOptions, Inputs, Interpolation, PictureInput, PipelineOptions, Preprocess,
+    PreprocessOptions, Resize, for_each_batch, sample,
 };
+use onnx_prune::model::DataType;
 
 fn data(test: &str, name: &str) -> Option<PathBuf> {
     support::shared_part(test, &format!("data/{name}"))
 }
 
 fn open(path: &Path, classes: Option<PathBuf>) -> Dataset {
-    Dataset::open(path, &DatasetOptions { classes, strict: true }).unwrap()
+    Dataset::open(path, &DatasetOptions { classes, strict: true, ..DatasetOptions::default() }).unwrap()
 }
 
 /// The tensors of these images, one after the other.
 fn tensors(dataset: &Dataset, indices: &[usize], preprocess: &Preprocess) -> ArrayD<f32> {
     let mut batches = Vec::new();
     let options = PipelineOptions { batch: 16, strict: true };
-    let skipped = for_each_batch(dataset, indices, preprocess, &options, &AtomicBool::new(false), |batch| {
-        batches.push(batch.images);
+    let preprocess = preprocess.clone();
+    let inputs = Inputs::Pictures(PictureInput { name: "x".into(), element: DataType::Float, preprocess });
+    let skipped = for_each_batch(dataset, indices, &inputs, &options, &AtomicBool::new(false), |batch| {
+        batches.push(batch.inputs["x"].to_f32());
         Ok::<(), CalibrationError>(())
     });
     assert!(skipped.unwrap().is_empty());

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::CalibrationError;
 use super::source::{self, Opened, Picture};
+use crate::engine::Feed;
+use crate::model::InputSpec;
 
 /// How a data set is opened.
 #[derive(Debug, Clone, Default)]
@@ -12,6 +14,8 @@ pub struct DatasetOptions {
     pub classes: Option<PathBuf>,
     /// Refuse data sets of which parts are unusable instead of noting it.
     pub strict: bool,
+    /// What the model takes, where arrays may be inputs themselves; without it arrays are images.
+    pub inputs: Vec<InputSpec>,
 }
 
 /// Calibration images, with labels where they are known. Items are counted from 0 in the order of their names.
@@ -27,7 +31,8 @@ impl std::fmt::Debug for Dataset {
 
 impl Dataset {
     /// Opens class folders (`ImageFolder`), a folder of images with or without `labels.csv` or `labels.jsonl`, a
-    /// `.npz` or `.npy` file, CIFAR-10 binary batches, or a single image.
+    /// `.npz` or `.npy` file of images or of the model's inputs, a folder of such files, CIFAR-10 binary batches, or a
+    /// single image.
     ///
     /// Image files are found here but decoded later; arrays and batches are read into memory.
     ///
@@ -75,6 +80,21 @@ impl Dataset {
     /// What the user should know about how the data were read.
     pub fn notes(&self) -> &[String] {
         &self.opened.notes
+    }
+
+    /// Whether the samples are the inputs themselves, not pictures.
+    pub fn is_inputs(&self) -> bool {
+        self.opened.source.feed(&[0]).is_some()
+    }
+
+    /// Samples that a run takes, where the data say that it takes neither more nor fewer.
+    pub fn fixed_run(&self) -> Option<usize> {
+        self.opened.source.fixed_run()
+    }
+
+    /// All inputs of a run on these samples; `None` if they are pictures.
+    pub(crate) fn feed(&self, items: &[usize]) -> Option<Feed> {
+        self.opened.source.feed(items)
     }
 
     pub(crate) fn load(&self, i: usize) -> Result<Picture, String> {

@@ -1,6 +1,6 @@
 //! Image files to 8-bit pixels, as Pillow's `Image.open(path).convert("RGB")` gives them.
 //!
-//! Transparency is dropped, palettes are expanded, the orientation tag is ignored (as Pillow and torchvision do).
+//! Opacity is dropped unless the model takes four channels, palettes are expanded, the orientation tag is ignored (as Pillow and torchvision do).
 //! Of 16-bit samples the high byte is used; Pillow clips 16-bit grey instead, which makes nearly all of it white.
 
 use std::io::{BufRead, Cursor, Seek};
@@ -17,7 +17,8 @@ const MOST_MEMORY: u64 = 1 << 30;
 /// File name endings, in lower case, of the formats that can be decoded.
 pub(crate) const EXTENSIONS: [&str; 5] = ["jpg", "jpeg", "png", "bmp", "webp"];
 
-/// Interleaved 8-bit pixels, `[height, width, channels]`; one channel is grey, three are red, green, blue.
+/// Interleaved 8-bit pixels, `[height, width, channels]`; one channel is grey, three are red, green, blue, and a
+/// fourth is opacity.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Pixels {
     pub(crate) width: usize,
@@ -36,15 +37,27 @@ impl Pixels {
             let [r, g, b] = [rgb[0], rgb[1], rgb[2]].map(u32::from);
             high_byte((r * 19_595 + g * 38_470 + b * 7_471 + 0x8000) >> 8)
         };
-        Self { channels: 1, data: self.data.chunks_exact(3).map(luma).collect(), ..self }
+        Self { channels: 1, data: self.data.chunks_exact(self.channels).map(luma).collect(), ..self }
     }
 
-    /// Three channels; grey is repeated.
+    /// Three channels; grey is repeated, opacity dropped.
     pub(crate) fn into_rgb(self) -> Self {
-        if self.channels == 3 {
+        let data = match self.channels {
+            3 => return self,
+            1 => self.data.iter().flat_map(|&v| [v; 3]).collect(),
+            channels => self.data.chunks_exact(channels).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect(),
+        };
+        Self { channels: 3, data, ..self }
+    }
+
+    /// Four channels; what has no opacity is opaque.
+    pub(crate) fn into_rgba(self) -> Self {
+        if self.channels == 4 {
             return self;
         }
-        Self { channels: 3, data: self.data.iter().flat_map(|&v| [v; 3]).collect(), ..self }
+        let rgb = self.into_rgb();
+        let opaque = |pixel: &[u8]| [pixel[0], pixel[1], pixel[2], u8::MAX];
+        Self { channels: 4, data: rgb.data.chunks_exact(3).flat_map(opaque).collect(), ..rgb }
     }
 }
 
@@ -75,15 +88,15 @@ fn pixels(image: DynamicImage) -> Pixels {
     let (width, height) = (image.width() as usize, image.height() as usize);
     let gray = |data: Vec<u8>| Pixels { width, height, channels: 1, data };
     let rgb = |data: Vec<u8>| Pixels { width, height, channels: 3, data };
+    let rgba = |data: Vec<u8>| Pixels { width, height, channels: 4, data };
     match image {
+        DynamicImage::ImageRgba8(image) => rgba(image.into_raw()),
         DynamicImage::ImageLuma8(image) => gray(image.into_raw()),
         DynamicImage::ImageLumaA8(image) => gray(image.into_raw().into_iter().step_by(2).collect()),
         DynamicImage::ImageLuma16(image) => gray(narrow(image.into_raw())),
         DynamicImage::ImageLumaA16(image) => gray(narrow(image.into_raw().into_iter().step_by(2))),
         DynamicImage::ImageRgb16(image) => rgb(narrow(image.into_raw())),
-        DynamicImage::ImageRgba16(image) => {
-            rgb(narrow(image.pixels().flat_map(|pixel| [pixel[0], pixel[1], pixel[2]])))
-        }
+        DynamicImage::ImageRgba16(image) => rgba(narrow(image.into_raw())),
         other => rgb(other.into_rgb8().into_raw()),
     }
 }
@@ -115,7 +128,10 @@ mod tests {
     #[test]
     fn transparency_is_dropped() {
         let rgba = png(ImageBuffer::from_pixel(1, 1, Rgba([10_u8, 20, 30, 0])));
-        assert_eq!(read(rgba), Pixels { width: 1, height: 1, channels: 3, data: vec![10, 20, 30] });
+        assert_eq!(read(rgba.clone()).into_rgb(), Pixels { width: 1, height: 1, channels: 3, data: vec![10, 20, 30] });
+        assert_eq!(read(rgba).into_rgba().data, [10, 20, 30, 0]);
+        let opaque = png(ImageBuffer::from_pixel(1, 1, Rgb([1_u8, 2, 3])));
+        assert_eq!(read(opaque).into_rgba().data, [1, 2, 3, 255]);
         let la = png(ImageBuffer::from_fn(2, 1, |x, _| LumaA([x as u8 + 7, 0])));
         assert_eq!(read(la), Pixels { width: 2, height: 1, channels: 1, data: vec![7, 8] });
     }
@@ -125,7 +141,7 @@ mod tests {
         assert_eq!(read(png(ImageBuffer::from_pixel(1, 1, Luma([0x80ff_u16])))).data, [0x80]);
         assert_eq!(read(png(ImageBuffer::from_pixel(1, 1, Rgb([0x01ff_u16, 0x7f00, 0xffff])))).data, [1, 0x7f, 255]);
         assert_eq!(
-            read(png(ImageBuffer::from_pixel(1, 1, Rgba([0x01ff_u16, 0x7f00, 0xffff, 0])))).data,
+            read(png(ImageBuffer::from_pixel(1, 1, Rgba([0x01ff_u16, 0x7f00, 0xffff, 0])))).into_rgb().data,
             [1, 0x7f, 255]
         );
     }

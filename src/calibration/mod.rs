@@ -4,6 +4,7 @@ mod classes;
 mod dataset;
 mod decode;
 mod error;
+mod inputs;
 mod mirror;
 mod pipeline;
 mod preprocess;
@@ -24,6 +25,7 @@ mod tests;
 
 pub use dataset::{Dataset, DatasetOptions};
 pub use error::CalibrationError;
+pub use inputs::{Inputs, PictureInput};
 pub(crate) use mirror::mirrored;
 pub use pipeline::{Batch, PipelineOptions, Skipped, for_each_batch};
 pub use preprocess::{Color, Crop, Interpolation, Layout, Preprocess, Resize};

@@ -1,5 +1,6 @@
 //! Batches of input tensors, decoded on all cores while the caller works on the batch before.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 
@@ -7,7 +8,8 @@ use ndarray::{ArrayD, IxDyn};
 use rayon::prelude::*;
 
 use super::tensor::fill;
-use super::{CalibrationError, Dataset, Preprocess};
+use super::{CalibrationError, Dataset, Inputs, PictureInput};
+use crate::engine::Feed;
 
 /// Batches that wait for the caller at most.
 const AHEAD: usize = 2;
@@ -15,8 +17,8 @@ const AHEAD: usize = 2;
 /// Images ready for the model.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// `[N, C, H, W]` or `[N, H, W, C]`, as the preprocessing says.
-    pub images: ArrayD<f32>,
+    /// All inputs of the run, `[N, ...]` each: pictures as the preprocessing says, arrays as they are.
+    pub inputs: Feed,
     /// Output index of each image's class, where known.
     pub labels: Vec<Option<usize>>,
     /// Each image's number in the data set.
@@ -72,16 +74,19 @@ impl Skipped {
 pub fn for_each_batch<E: From<CalibrationError>>(
     dataset: &Dataset,
     indices: &[usize],
-    preprocess: &Preprocess,
+    inputs: &Inputs,
     options: &PipelineOptions,
     cancel: &AtomicBool,
     mut f: impl FnMut(Batch) -> Result<(), E>,
 ) -> Result<Skipped, E> {
+    let picture = match inputs {
+        Inputs::Pictures(picture) => picture,
+        Inputs::Arrays(_) => return arrays(dataset, indices, options, cancel, f),
+    };
     let (sender, receiver) = sync_channel(AHEAD);
     std::thread::scope(|scope| {
         let producer = scope.spawn(move || {
-            let mut producer =
-                Producer { dataset, preprocess, options, sender, pending: Vec::new(), skipped: Vec::new() };
+            let mut producer = Producer { dataset, picture, options, sender, pending: Vec::new(), skipped: Vec::new() };
             producer.run(indices, cancel).map(|()| producer.skipped)
         });
         // Dropping the receiver makes the producer's next send fail, which ends it.
@@ -104,12 +109,31 @@ pub fn for_each_batch<E: From<CalibrationError>>(
     })
 }
 
+/// Hands out arrays, which are in memory.
+fn arrays<E: From<CalibrationError>>(
+    dataset: &Dataset,
+    indices: &[usize],
+    options: &PipelineOptions,
+    cancel: &AtomicBool,
+    mut f: impl FnMut(Batch) -> Result<(), E>,
+) -> Result<Skipped, E> {
+    for items in indices.chunks(options.batch.max(1)) {
+        if cancel.load(Ordering::Relaxed) {
+            break;
+        }
+        let Some(inputs) = dataset.feed(items) else { continue };
+        let labels = items.iter().map(|&item| dataset.label(item)).collect();
+        f(Batch { inputs, labels, items: items.to_vec() })?;
+    }
+    Ok(Skipped::default())
+}
+
 /// One decoded image: its number and its tensor, or what is wrong with it.
 type Decoded = (usize, Result<Vec<f32>, String>);
 
 struct Producer<'a> {
     dataset: &'a Dataset,
-    preprocess: &'a Preprocess,
+    picture: &'a PictureInput,
     options: &'a PipelineOptions,
     sender: SyncSender<Batch>,
     pending: Vec<(usize, Vec<f32>)>,
@@ -147,8 +171,9 @@ impl Producer<'_> {
     }
 
     fn decode(&self, item: usize) -> Result<Vec<f32>, String> {
-        let mut values = vec![0.0; self.preprocess.volume()];
-        fill(self.dataset.load(item)?, self.preprocess, &mut values)?;
+        let preprocess = &self.picture.preprocess;
+        let mut values = vec![0.0; preprocess.volume()];
+        fill(self.dataset.load(item)?, preprocess, &mut values)?;
         Ok(values)
     }
 
@@ -165,20 +190,24 @@ impl Producer<'_> {
     fn send(&self, images: &[(usize, Vec<f32>)]) -> Result<bool, CalibrationError> {
         let items: Vec<usize> = images.iter().map(|(item, _)| *item).collect();
         let labels = items.iter().map(|&item| self.dataset.label(item)).collect();
-        let mut data = Vec::with_capacity(images.len() * self.preprocess.volume());
+        let mut data = Vec::with_capacity(images.len() * self.picture.preprocess.volume());
         for (_, values) in images {
             data.extend_from_slice(values);
         }
-        let images = ArrayD::from_shape_vec(IxDyn(&self.preprocess.shape(items.len())), data)
-            .map_err(|error| CalibrationError::image(self.dataset.name(items[0]), error.to_string()))?;
-        Ok(self.sender.send(Batch { images, labels, items }).is_ok())
+        let shape = self.picture.preprocess.shape(items.len());
+        let values = ArrayD::from_shape_vec(IxDyn(&shape), data).map_err(|error| error.to_string());
+        let values = values.and_then(|values| self.picture.encode(values));
+        let values = values.map_err(|why| CalibrationError::image(self.dataset.name(items[0]), why))?;
+        let inputs = Feed::from([(self.picture.name.clone(), Arc::new(values))]);
+        Ok(self.sender.send(Batch { inputs, labels, items }).is_ok())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::calibration::{DatasetOptions, PreprocessOptions};
+    use crate::calibration::{DatasetOptions, Preprocess, PreprocessOptions};
+    use crate::model::DataType;
 
     /// The producer runs inside a pool of each size, so that decoding really is spread over that many threads.
     #[test]
@@ -194,18 +223,18 @@ mod tests {
         let dataset = Dataset::open(folder.path(), &DatasetOptions::default()).unwrap();
         let scale = PreprocessOptions { scale: Some(1.0), ..PreprocessOptions::default() };
         let preprocess = Preprocess::resolve(&[None, Some(3), Some(4), Some(4)], &scale).unwrap();
+        let picture = PictureInput { name: "x".into(), element: DataType::Float, preprocess };
         let options = PipelineOptions { batch: 5, ..PipelineOptions::default() };
         let indices: Vec<usize> = (0..12).rev().collect();
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let (sender, receiver) = sync_channel(indices.len());
-            let (dataset, preprocess, options) = (&dataset, &preprocess, &options);
-            let mut producer =
-                Producer { dataset, preprocess, options, sender, pending: Vec::new(), skipped: Vec::new() };
+            let (dataset, picture, options) = (&dataset, &picture, &options);
+            let mut producer = Producer { dataset, picture, options, sender, pending: Vec::new(), skipped: Vec::new() };
             pool.install(|| producer.run(&indices, &AtomicBool::new(false))).unwrap();
             let skipped = std::mem::take(&mut producer.skipped);
             drop(producer);
-            (receiver.iter().map(|batch| (batch.items, batch.images)).collect::<Vec<_>>(), skipped)
+            (receiver.iter().map(|batch| (batch.items, batch.inputs)).collect::<Vec<_>>(), skipped)
         };
         let one = run(1);
         assert_eq!(one.0.iter().map(|(items, _)| items.len()).collect::<Vec<_>>(), [5, 5, 1]);

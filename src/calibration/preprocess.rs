@@ -50,12 +50,18 @@ pub enum Color {
     Bgr,
     /// One channel: luma as of ITU-R 601-2.
     Gray,
+    /// Red, green, blue, opacity.
+    Rgba,
 }
 
 impl Color {
-    /// Number of channels, 1 or 3.
+    /// Number of channels: 1, 3 or 4.
     pub fn channels(self) -> usize {
-        if self == Self::Gray { 1 } else { 3 }
+        match self {
+            Self::Gray => 1,
+            Self::Rgb | Self::Bgr => 3,
+            Self::Rgba => 4,
+        }
     }
 }
 
@@ -111,6 +117,24 @@ impl Preprocess {
 
     /// The settings in one line, for the user to check.
     pub fn describe(&self) -> String {
+        let list = |values: &[f32]| values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        format!(
+            "{}, scale {}, mean {}, std {}, {}, {}",
+            self.size_rule(),
+            self.scale,
+            list(&self.mean),
+            list(&self.std),
+            self.color,
+            self.layout
+        )
+    }
+
+    /// The same without mean and scale.
+    pub(crate) fn describe_size(&self) -> String {
+        format!("{}, {}, {}", self.size_rule(), self.color, self.layout)
+    }
+
+    fn size_rule(&self) -> String {
         let crop = if self.crop == Crop::Center { ", centre crop" } else { "" };
         let size = format!("{}x{}", self.size.0, self.size.1);
         let (resize, filter) = match self.resize {
@@ -118,15 +142,7 @@ impl Preprocess {
             Resize::Exact => (format!("resize to {size}"), format!(" ({})", self.interpolation)),
             Resize::None => ("no resize".to_owned(), String::new()),
         };
-        let list = |values: &[f32]| values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-        format!(
-            "size {size}, {resize}{filter}{crop}, scale {}, mean {}, std {}, {}, {}",
-            self.scale,
-            list(&self.mean),
-            list(&self.std),
-            self.color,
-            self.layout
-        )
+        format!("size {size}, {resize}{filter}{crop}")
     }
 
     /// Fills what `options` leaves open from the model's input shape (`None` = a free dimension) and checks the whole.
@@ -208,5 +224,5 @@ macro_rules! words {
 
 words!(Crop, "center" => Center, "none" => None);
 words!(Interpolation, "bilinear" => Bilinear, "bicubic" => Bicubic);
-words!(Color, "rgb" => Rgb, "bgr" => Bgr, "gray" => Gray);
+words!(Color, "rgb" => Rgb, "bgr" => Bgr, "gray" => Gray, "rgba" => Rgba);
 words!(Layout, "nchw" => Nchw, "nhwc" => Nhwc);

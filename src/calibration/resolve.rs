@@ -47,7 +47,12 @@ fn show(shape: &[Option<usize>]) -> String {
 
 fn layout(second: Option<usize>, last: Option<usize>) -> Layout {
     let is_channels = |dim: Option<usize>| matches!(dim, Some(1 | 3));
-    if is_channels(last) && !is_channels(second) { Layout::Nhwc } else { Layout::Nchw }
+    // A side of 4 is likelier a side than opacity where another axis has 1 or 3.
+    let is_last = match (is_channels(second), is_channels(last)) {
+        (false, false) => last == Some(4) && second != Some(4),
+        (first, last) => last && !first,
+    };
+    if is_last { Layout::Nhwc } else { Layout::Nchw }
 }
 
 fn color(
@@ -59,6 +64,7 @@ fn color(
     let color = match (options.color, channels) {
         (Some(color), _) => color,
         (None, Some(1)) => Color::Gray,
+        (None, Some(4)) => Color::Rgba,
         (None, None) if options.mean.as_ref().or(options.std.as_ref()).is_some_and(|list| list.len() == 1) => {
             Color::Gray
         }
@@ -72,7 +78,7 @@ fn color(
                 show(shape),
                 color.channels()
             ),
-            "images have 3 channels (rgb, bgr) or 1 (gray); check `color` and `layout`",
+            "images have 3 channels (rgb, bgr), 1 (gray) or 4 (rgba); check `color` and `layout`",
         )),
         _ => Ok(color),
     }
@@ -116,8 +122,14 @@ fn normalization(
 ) -> Result<(Vec<f32>, Vec<f32>), CalibrationError> {
     let channels = color.channels();
     let plain = options.mean.is_some() || options.std.is_some() || color == Color::Gray || scale != 255.0;
-    let (mut mean, mut std) =
-        if plain { (vec![0.0; channels], vec![1.0; channels]) } else { (IMAGENET_MEAN.into(), IMAGENET_STD.into()) };
+    let (mut mean, mut std) = if plain {
+        (vec![0.0; channels], vec![1.0; channels])
+    } else {
+        (IMAGENET_MEAN.to_vec(), IMAGENET_STD.to_vec())
+    };
+    // Opacity is not normalised.
+    mean.resize(channels, 0.0);
+    std.resize(channels, 1.0);
     if color == Color::Bgr {
         mean.reverse();
         std.reverse();
@@ -142,6 +154,9 @@ fn per_channel(setting: &'static str, given: &[f32], channels: usize) -> Result<
     }
     match given {
         [one] => Ok(vec![*one; channels]),
+        colours if colours.len() == 3 && channels == 4 => {
+            Ok([colours, &[if setting == "std" { 1.0 } else { 0.0 }]].concat())
+        }
         _ if given.len() == channels => Ok(given.to_vec()),
         _ => Err(fail(format!("{} values for {channels} channels", given.len()))),
     }
@@ -194,6 +209,11 @@ mod tests {
     fn other_shapes() {
         let nhwc = resolve(&[None, Some(32), Some(32), Some(3)], &given()).unwrap();
         assert_eq!((nhwc.layout, nhwc.resize, nhwc.size), (Layout::Nhwc, Resize::Short(32), (32, 32)));
+        let opaque = resolve(&[Some(1), Some(320), Some(320), Some(4)], &given()).unwrap();
+        assert_eq!((opaque.layout, opaque.color), (Layout::Nhwc, Color::Rgba));
+        assert_eq!((opaque.mean[..3].to_vec(), opaque.mean[3], opaque.std[3]), (IMAGENET_MEAN.to_vec(), 0.0, 1.0));
+        let tiny = resolve(&[None, Some(4), Some(4), Some(3)], &given()).unwrap();
+        assert_eq!((tiny.layout, tiny.color), (Layout::Nhwc, Color::Rgb));
         let gray = resolve(&[Some(1), Some(1), Some(28), Some(28)], &given()).unwrap();
         assert_eq!((gray.color, gray.mean, gray.std), (Color::Gray, vec![0.0], vec![1.0]));
         let free = resolve(&[None, Some(3), None, None], &given()).unwrap();
@@ -218,7 +238,7 @@ mod tests {
         let image = [None, Some(3), Some(32), Some(32)];
         let cases: Vec<(&[Option<usize>], PreprocessOptions, &str)> = vec![
             (&[None, Some(784)], given(), "`layout`"),
-            (&[None, Some(4), Some(32), Some(32)], given(), "`color`"),
+            (&[None, Some(5), Some(32), Some(32)], given(), "`color`"),
             (&image, PreprocessOptions { color: Some(Color::Gray), ..given() }, "`color`"),
             (&image, PreprocessOptions { size: Some((64, 64)), ..given() }, "`size`"),
             (&image, PreprocessOptions { mean: Some(vec![0.0; 2]), ..given() }, "`mean`"),

@@ -3,7 +3,7 @@
 use super::decode::Pixels;
 use super::preprocess::{Color, Crop, Layout, Preprocess, Resize};
 use super::resample::resize;
-use super::source::{Picture, Tensor};
+use super::source::{Picture, Planes};
 
 /// Most pixels that a resized image may have: a strip of 1x30,000 pixels would otherwise become a giant.
 const MOST_PIXELS: usize = 1 << 26;
@@ -12,11 +12,15 @@ const MOST_PIXELS: usize = 1 << 26;
 pub(crate) fn fill(picture: Picture, preprocess: &Preprocess, out: &mut [f32]) -> Result<(), String> {
     match picture {
         Picture::Pixels(pixels) => {
-            let pixels = if preprocess.color == Color::Gray { pixels.into_gray() } else { pixels.into_rgb() };
+            let pixels = match preprocess.color {
+                Color::Gray => pixels.into_gray(),
+                Color::Rgb | Color::Bgr => pixels.into_rgb(),
+                Color::Rgba => pixels.into_rgba(),
+            };
             normalize(&crop(pixels, preprocess)?, preprocess, out);
             Ok(())
         }
-        Picture::Tensor(tensor) => place(&tensor, preprocess, out),
+        Picture::Planes(planes) => place(&planes, preprocess, out),
     }
 }
 
@@ -81,10 +85,10 @@ fn normalize(pixels: &Pixels, preprocess: &Preprocess, out: &mut [f32]) {
 }
 
 /// A preprocessed image must have the model's size; only its axes are put in order.
-fn place(tensor: &Tensor, preprocess: &Preprocess, out: &mut [f32]) -> Result<(), String> {
+fn place(planes: &Planes, preprocess: &Preprocess, out: &mut [f32]) -> Result<(), String> {
     let (height, width) = preprocess.size;
     let wanted = (preprocess.color.channels(), height, width);
-    let found = (tensor.channels, tensor.height, tensor.width);
+    let found = (planes.channels, planes.height, planes.width);
     if found != wanted {
         return Err(format!(
             "float images are fed as they are and must have the model's {wanted:?} (channels, height, width), this \
@@ -93,11 +97,11 @@ fn place(tensor: &Tensor, preprocess: &Preprocess, out: &mut [f32]) -> Result<()
     }
     let area = height * width;
     match preprocess.layout {
-        Layout::Nchw => out.copy_from_slice(&tensor.data),
+        Layout::Nchw => out.copy_from_slice(&planes.data),
         Layout::Nhwc => {
-            for (at, pixel) in out.chunks_exact_mut(tensor.channels).enumerate() {
+            for (at, pixel) in out.chunks_exact_mut(planes.channels).enumerate() {
                 for (channel, value) in pixel.iter_mut().enumerate() {
-                    *value = tensor.data[channel * area + at];
+                    *value = planes.data[channel * area + at];
                 }
             }
         }

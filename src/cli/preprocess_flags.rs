@@ -71,6 +71,7 @@ enum ColorFlag {
     Rgb,
     Bgr,
     Gray,
+    Rgba,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -100,6 +101,7 @@ impl PreprocessFlags {
                 ColorFlag::Rgb => Color::Rgb,
                 ColorFlag::Bgr => Color::Bgr,
                 ColorFlag::Gray => Color::Gray,
+                ColorFlag::Rgba => Color::Rgba,
             }),
             layout: self.layout.map(|layout| match layout {
                 LayoutFlag::Nchw => Layout::Nchw,

@@ -98,6 +98,30 @@ impl Tensor {
         map_array!(self, array => array.select(Axis(0), rows))
     }
 
+    /// The same values in another shape; `None` if their number differs.
+    pub fn reshaped(self, shape: &[usize]) -> Option<Self> {
+        if self.shape().iter().product::<usize>() != shape.iter().product::<usize>() {
+            return None;
+        }
+        Some(map_array!(self, array => array.as_standard_layout().into_owned().into_shape_with_order(shape).ok()?))
+    }
+
+    /// Whether all values of a row of the first axis are finite; values without axes are one row.
+    pub fn row_is_finite(&self, row: usize) -> bool {
+        fn all<T: Copy>(array: &ArrayD<T>, row: usize, finite: impl Fn(T) -> bool) -> bool {
+            if array.ndim() == 0 {
+                return array.iter().all(|&value| finite(value));
+            }
+            array.axis_iter(Axis(0)).nth(row).is_none_or(|own| own.iter().all(|&value| finite(value)))
+        }
+        match self {
+            Self::F32(array) => all(array, row, f32::is_finite),
+            Self::F64(array) => all(array, row, f64::is_finite),
+            Self::F16(array) => all(array, row, half::f16::is_finite),
+            _ => true,
+        }
+    }
+
     /// Tensors of one element type one after the other along the first axis; `None` if they do not go together.
     pub fn concatenated(parts: &[&Self]) -> Option<Self> {
         macro_rules! join {

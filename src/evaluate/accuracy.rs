@@ -86,6 +86,11 @@ impl Predictions {
         }
     }
 
+    /// Images that were answered.
+    pub fn images(&self) -> usize {
+        self.answers.len()
+    }
+
     /// Answer and label of every labelled image.
     fn labelled(&self) -> impl Iterator<Item = (usize, usize)> {
         self.answers.values().filter_map(|&(answer, label)| Some((answer, label?)))

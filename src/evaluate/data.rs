@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::calibration::{CalibrationError, Dataset, DatasetOptions, PreprocessOptions, sample};
+use crate::model::InputSpec;
 
 /// Images that the repair is judged on at most; fewer than the least are taken from the calibration images instead.
 const MOST_JUDGING: usize = 64;
@@ -66,8 +67,8 @@ impl DataOptions {
         sample(dataset, count, seed).into_iter().skip(self.eval_skip).collect()
     }
 
-    /// Opens a data set.
-    pub(super) fn open(&self, path: &Path) -> Result<Dataset, CalibrationError> {
-        Dataset::open(path, &DatasetOptions { classes: self.classes.clone(), strict: self.strict })
+    /// Opens a data set for a model that takes `inputs`.
+    pub(super) fn open(&self, path: &Path, inputs: Vec<InputSpec>) -> Result<Dataset, CalibrationError> {
+        Dataset::open(path, &DatasetOptions { classes: self.classes.clone(), strict: self.strict, inputs })
     }
 }

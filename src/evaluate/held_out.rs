@@ -56,7 +56,7 @@ struct Counts {
 }
 
 fn labelled(path: &Path, data: &DataOptions) -> Result<Counts, EvaluateError> {
-    let dataset = data.open(path)?;
+    let dataset = data.open(path, Vec::new())?;
     let count = (0..dataset.len()).filter(|&item| dataset.label(item).is_some()).count();
     if count == 0 {
         return Err(unlabelled(&format!("those in `{}` have no labels", path.display())));

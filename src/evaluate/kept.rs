@@ -22,12 +22,12 @@ impl Observed {
         self.batches.iter().step_by(every).filter_map(only_floats).collect()
     }
 
-    /// The kept images and their mirror images (`docs/method.md` 9.8), where those are small; `nhwc`: channels come
-    /// last.
-    pub fn mirrored(&self, nhwc: bool) -> Vec<Feed> {
+    /// The kept images and their mirror images (`docs/method.md` 9.8), where those are small; `columns`: the axis that
+    /// is turned round, if the samples are pictures.
+    pub fn mirrored(&self, columns: Option<usize>) -> Vec<Feed> {
         let mut batches = self.batches.clone();
-        if self.kept_bytes() <= MOST_MIRRORED {
-            batches.extend(self.batches.iter().filter_map(|batch| mirror(batch, nhwc)));
+        if let Some(columns) = columns.filter(|_| self.kept_bytes() <= MOST_MIRRORED) {
+            batches.extend(self.batches.iter().filter_map(|batch| mirror(batch, columns)));
         }
         batches
     }
@@ -40,11 +40,10 @@ fn only_floats(batch: &Feed) -> Option<ArrayD<f32>> {
     }
 }
 
-/// Left and right exchanged, `[N, C, H, W]`, or `[N, H, W, C]`; of a single input that is a picture.
-fn mirror(batch: &Feed, nhwc: bool) -> Option<Feed> {
+/// Left and right exchanged along the axis of the columns of a single input.
+fn mirror(batch: &Feed, columns: usize) -> Option<Feed> {
     let (name, images) = batch.iter().next().filter(|_| batch.len() == 1)?;
-    let axis = images.shape().len().checked_sub(if nhwc { 2 } else { 1 }).filter(|_| images.shape().len() == 4)?;
-    Some(Feed::from([(name.clone(), Arc::new(images.reversed(axis)))]))
+    (columns < images.shape().len()).then(|| Feed::from([(name.clone(), Arc::new(images.reversed(columns)))]))
 }
 
 /// `wanted` samples from all over the batches, in batches of the same size. `divisible`: whether a run may have any

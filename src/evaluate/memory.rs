@@ -74,7 +74,7 @@ impl Fixed {
         // Shapes of the analysis are those of a batch of one image.
         let volume = |name: &str| channels.shape(name).map_or(0, |shape| shape.iter().product::<usize>() as u64);
         let read: u64 = seen.into_iter().map(volume).sum();
-        let image = source.preprocess.volume() as u64;
+        let image = source.volume() as u64;
         let batch = 4 * source.batch as u64 * (HELD_TWICE * read + image);
         Self { models: BASE + COPIES * file, batch, images: source.batch }
     }

@@ -22,6 +22,7 @@ mod sensitivity;
 mod shapes;
 mod source;
 
+pub use crate::model::{InputSpec, input_specs};
 pub use accuracy::{Accuracy, ClassAccuracy, Predictions, wilson};
 pub use class_weights::{weights_of_images, weights_of_outputs};
 pub use classes::{Classes, class_scores};
@@ -31,7 +32,7 @@ pub use equivalence::{Agreement, compare, tolerance};
 pub use error::EvaluateError;
 pub use fidelity::Fidelity;
 pub use held_out::{SetAside, set_aside};
-pub use inputs::{InputSpec, input_specs, random_feeds, random_inputs};
+pub use inputs::{random_feeds, random_inputs};
 pub use memory::Shares;
 pub use observation::{Observed, Wanted};
 pub use output_error::{OutputError, OutputErrors, Reference};

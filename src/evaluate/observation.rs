@@ -108,13 +108,13 @@ impl Pass<'_> {
                 .map(|weights| batch.items.iter().map(|item| weight(weights, item)).collect());
             observers.push(&values, &own, weights.as_deref())?;
             if let Some(cache) = &mut cache {
-                cache.push(source, batch);
+                cache.push(batch);
             }
             found.labels.extend(own);
             Ok(())
         })?;
         found.outputs = stacked(rows_of_batches);
-        found.images = found.labels.len();
+        found.images = found.predictions.images();
         found.batches = cache.map(|cache| cache.batches).unwrap_or_default();
         observers.finish(&mut found)?;
         Ok(found)
@@ -130,16 +130,14 @@ struct BatchCache {
 
 impl BatchCache {
     fn new(source: &Source, images: usize, most: u64) -> Self {
-        let bytes = 4 * (images * source.preprocess.volume()) as u64;
+        let bytes = 4 * (images * source.volume()) as u64;
         let every = usize::try_from(bytes.div_ceil(most.max(1))).unwrap_or(usize::MAX);
         Self { every: every.max(1), seen: 0, batches: Vec::new() }
     }
 
-    fn push(&mut self, source: &Source, batch: &Batch) {
-        // A model with a fixed batch takes no smaller one.
-        let whole = source.fixed_batch().is_none_or(|size| size == batch.items.len());
-        if whole && self.seen.is_multiple_of(self.every) {
-            self.batches.push(source.feed(batch.images.clone()));
+    fn push(&mut self, batch: &Batch) {
+        if self.seen.is_multiple_of(self.every) {
+            self.batches.push(batch.inputs.clone());
         }
         self.seen += 1;
     }

@@ -51,7 +51,7 @@ pub struct Reference {
 /// One run of the dense model.
 struct HeldBatch {
     feed: Feed,
-    /// Rows that are not there only to fill the batch.
+    /// Samples of the run.
     rows: usize,
     dense: Vec<ArrayD<f32>>,
 }
@@ -68,8 +68,7 @@ impl Reference {
         pass.run(session.as_mut(), |batch, outputs| {
             numbers += outputs.iter().map(ArrayD::len).sum::<usize>();
             if numbers <= MOST_NUMBERS || batches.is_empty() {
-                let feed = pass.source.filled(&batch.images);
-                batches.push(HeldBatch { feed, rows: batch.items.len(), dense: outputs });
+                batches.push(HeldBatch { feed: batch.inputs.clone(), rows: batch.items.len(), dense: outputs });
             }
             Ok(())
         })?;
@@ -121,7 +120,7 @@ impl HeldBatch {
         let found = session.run(&feed::pairs(&self.feed))?;
         let square = |dense: &f32, own: &f32| (f64::from(*dense) - f64::from(*own)).powi(2);
         let error = |(dense, own): (&ArrayD<f32>, &Tensor)| {
-            let own = super::source::first_rows(own, self.rows);
+            let own = own.to_f32();
             let finite = |(dense, own): (&f32, &f32)| {
                 // An infinity that both have is no difference.
                 if dense.to_bits() == own.to_bits() { 0.0 } else { square(dense, own) }

@@ -1,16 +1,15 @@
 //! Runs of models over the images of a data set.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ndarray::{Array2, ArrayD, Axis, concatenate};
 
 use super::classes::rows;
-use super::{DataOptions, EvaluateError, InputSpec, Predictions, input_specs};
-use crate::calibration::{Batch, CalibrationError, Dataset, PipelineOptions, Preprocess, Skipped, for_each_batch};
+use super::{DataOptions, EvaluateError, Predictions, input_specs};
+use crate::calibration::{Batch, Dataset, Inputs, PipelineOptions, Skipped, for_each_batch};
 use crate::engine::{CompileOptions, Engine, Feed, Session, Tensor, feed};
-use crate::model::{DataType, Model};
+use crate::model::Model;
 
 /// Images per engine call where the model leaves it open: a few megabytes of input, so that the activations that are
 /// fetched stay within a gigabyte.
@@ -20,42 +19,57 @@ const BATCH_OF_LARGE: usize = 8;
 /// Input values per image from which an image counts as large.
 const LARGE: usize = 3 * 96 * 96;
 
-/// An opened data set with a model's preprocessing.
+/// An opened data set with the way from its samples to a model's inputs.
 #[derive(Debug)]
 pub struct Source {
-    /// The images.
+    /// The samples.
     pub dataset: Dataset,
-    /// From an image to the model's input.
-    pub preprocess: Preprocess,
-    /// The model's only input.
-    pub input: InputSpec,
-    /// Images per run.
+    /// From a sample to the model's inputs.
+    pub inputs: Inputs,
+    /// Samples per run.
     pub batch: usize,
+    /// Whether a run takes neither more nor fewer.
+    pub fixed: bool,
     /// Whether an unreadable image is an error.
     pub strict: bool,
 }
 
 impl Source {
-    /// Opens a data set for the input of a model.
+    /// Opens a data set for the inputs of a model.
     ///
     /// # Errors
-    /// If there are no images at `path`, the model has not one input, or the preprocessing cannot be told.
+    /// If there are no samples at `path`, they do not fit the model's inputs, or the preprocessing cannot be told.
     pub fn open(model: &Model, path: &Path, options: &DataOptions) -> Result<Self, EvaluateError> {
-        let dataset = options.open(path)?;
         let specs = input_specs(model);
-        let [input] = &specs[..] else {
-            let why = format!("the model has {} inputs; images feed models with one", specs.len());
-            let help = "use a norm criterion without `--data` (`--criterion l2`)".into();
-            return Err(CalibrationError::Preprocess { setting: "data", why, help }.into());
+        let dataset = options.open(path, specs.clone())?;
+        let inputs = Inputs::resolve(&dataset, &specs, &options.preprocess)?;
+        let own = match &inputs {
+            Inputs::Pictures(_) => specs.first().and_then(|spec| spec.shape.first().copied().flatten()),
+            Inputs::Arrays(_) => dataset.fixed_run(),
         };
-        let preprocess = Preprocess::resolve(&input.shape, &options.preprocess)?;
-        let batch = input
-            .shape
-            .first()
-            .copied()
-            .flatten()
-            .unwrap_or_else(|| if preprocess.volume() < LARGE { BATCH } else { BATCH_OF_LARGE });
-        Ok(Self { dataset, preprocess, input: input.clone(), batch, strict: options.strict })
+        let mut source = Self { dataset, inputs, batch: 1, fixed: own.is_some(), strict: options.strict };
+        let open = if source.volume() < LARGE { BATCH } else { BATCH_OF_LARGE };
+        source.batch = own.unwrap_or(open);
+        Ok(source)
+    }
+
+    /// How the samples become inputs, in one line.
+    pub fn describe(&self) -> String {
+        self.inputs.describe()
+    }
+
+    /// Values of the inputs per sample.
+    pub fn volume(&self) -> usize {
+        match &self.inputs {
+            Inputs::Pictures(picture) => {
+                let (height, width) = picture.preprocess.size;
+                height * width * picture.preprocess.color.channels()
+            }
+            Inputs::Arrays(_) => {
+                let one = self.dataset.feed(&[0]).unwrap_or_default();
+                one.values().map(|value| value.shape().iter().product::<usize>()).sum()
+            }
+        }
     }
 
     /// Number of distinct labels.
@@ -65,27 +79,14 @@ impl Source {
         labels.len()
     }
 
-    /// The inputs of a run on these images.
-    pub(super) fn feed(&self, images: ArrayD<f32>) -> Feed {
-        Feed::from([(self.input.name.clone(), Arc::new(cast(images, self.input.dtype)))])
-    }
-
-    /// As [`Source::feed`], as many as the model takes: where that is fixed, images are repeated; the surplus of outputs
-    /// is dropped.
-    pub(super) fn filled(&self, images: &ArrayD<f32>) -> Feed {
-        let count = images.shape().first().copied().unwrap_or(0).max(1);
-        self.feed(match self.fixed_batch() {
-            Some(size) if size > count => {
-                let rows: Vec<usize> = (0..size).map(|row| row % count).collect();
-                images.select(Axis(0), &rows)
-            }
-            _ => images.clone(),
-        })
-    }
-
-    /// Images per run, where the model fixes it.
-    pub(super) fn fixed_batch(&self) -> Option<usize> {
-        self.input.shape.first().copied().flatten()
+    /// The samples of all runs: where a run takes a number of samples, the last is filled with some from all over.
+    fn runs(&self, indices: &[usize]) -> Vec<usize> {
+        let mut filled = indices.to_vec();
+        if self.fixed && !indices.is_empty() {
+            let lacking = (self.batch - indices.len() % self.batch) % self.batch;
+            filled.extend((0..lacking).map(|at| indices[at * indices.len() / lacking.max(1)]));
+        }
+        filled
     }
 }
 
@@ -123,16 +124,20 @@ impl Pass<'_> {
         session: &mut dyn Session,
         mut each: impl FnMut(&Batch, Vec<ArrayD<f32>>) -> Result<(), EvaluateError>,
     ) -> Result<Skipped, EvaluateError> {
-        let Source { dataset, preprocess, .. } = self.source;
-        let options = PipelineOptions { batch: self.source.batch, strict: self.source.strict };
+        let Source { dataset, inputs, batch: size, strict, fixed } = self.source;
+        let options = PipelineOptions { batch: *size, strict: *strict };
         let interrupted = || self.cancel.load(Ordering::Relaxed);
-        let skipped = for_each_batch(dataset, self.indices, preprocess, &options, self.cancel, |batch| {
-            let count = batch.items.len();
-            let outputs = session.run(&feed::pairs(&self.source.filled(&batch.images)))?;
-            let outputs = outputs.iter().map(|output| first_rows(output, count)).collect();
+        let mut left = self.indices.len();
+        let runs = self.source.runs(self.indices);
+        let skipped = for_each_batch(dataset, &runs, inputs, &options, self.cancel, |batch| {
+            let batch = if *fixed { repeated(batch, *size) } else { batch };
+            let outputs = session.run(&feed::pairs(&batch.inputs))?;
+            let outputs = outputs.iter().map(Tensor::to_f32).collect();
             if interrupted() {
                 return Err(EvaluateError::Interrupted);
             }
+            let count = batch.items.len().min(left);
+            left -= count;
             each(&batch, outputs)?;
             (self.advance)(count as u64);
             Ok(())
@@ -194,21 +199,17 @@ pub fn outputs_on<'a>(
     Ok(all)
 }
 
-pub(super) fn first_rows(output: &Tensor, count: usize) -> ArrayD<f32> {
-    let mut values = output.to_f32();
-    if values.ndim() > 0 && values.len_of(Axis(0)) > count {
-        values.slice_axis_inplace(Axis(0), (0..count).into());
+/// A batch that lacks samples, as where some could not be read, with its own repeated.
+fn repeated(batch: Batch, size: usize) -> Batch {
+    let count = batch.items.len();
+    if count == 0 || count >= size {
+        return batch;
     }
-    values
-}
-
-fn cast(images: ArrayD<f32>, dtype: DataType) -> Tensor {
-    match dtype {
-        DataType::Float16 => Tensor::F16(images.mapv(half::f16::from_f32)),
-        DataType::Double => Tensor::F64(images.mapv(f64::from)),
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "pixels fit a byte")]
-        DataType::Uint8 => Tensor::U8(images.mapv(|value| value as u8)),
-        _ => Tensor::F32(images),
+    let rows: Vec<usize> = (0..size).map(|row| row % count).collect();
+    Batch {
+        inputs: feed::rows(&batch.inputs, &rows),
+        labels: rows.iter().map(|&row| batch.labels[row]).collect(),
+        items: rows.iter().map(|&row| batch.items[row]).collect(),
     }
 }
 

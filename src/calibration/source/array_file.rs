@@ -1,40 +1,31 @@
 //! Reading `.npy` and `.npz` files whose element types are not known beforehand.
 
 use std::fs::File;
-use std::io::{BufReader, Read as _};
+use std::io::{BufReader, Read};
 use std::path::Path;
 
+use half::f16;
 use ndarray::{ArrayD, IxDyn, OwnedRepr};
-use ndarray_npy::{NpzReader, ReadNpyError, ReadNpzError, ReadableElement};
+use ndarray_npy::{NpzReader, ReadDataError, ReadNpyError, ReadNpzError, ReadableElement};
+use py_literal::Value as Description;
 
 use super::super::CalibrationError;
 use super::files::extension;
+use crate::engine::Tensor;
 
-const IMAGE_KEYS: [&str; 4] = ["x", "images", "data", "arr_0"];
 /// Bytes of a `.npy` file in which its shape must be found; NumPy pads headers to 64 or 128.
 const MOST_HEADER: u64 = 4096;
 
-const LABEL_KEYS: [&str; 3] = ["y", "labels", "arr_1"];
-
-/// Arrays of images by their element type.
-pub(super) enum Images {
-    /// Pixels.
-    Bytes(ArrayD<u8>),
-    /// Preprocessed values.
-    Floats(ArrayD<f32>),
+/// One array of a file.
+#[derive(Debug, Clone)]
+pub(super) struct Named {
+    /// Its name in a `.npz`; empty in a `.npy`.
+    pub(super) name: String,
+    pub(super) values: Tensor,
 }
 
-impl Images {
-    pub(super) fn shape(&self) -> &[usize] {
-        match self {
-            Self::Bytes(images) => images.shape(),
-            Self::Floats(images) => images.shape(),
-        }
-    }
-}
-
-/// Images, and labels where the file has them.
-pub(super) fn read(path: &Path) -> Result<(Images, Option<Vec<usize>>), CalibrationError> {
+/// All arrays of a file, in its order.
+pub(super) fn read(path: &Path) -> Result<Vec<Named>, CalibrationError> {
     let fail = |why: String| {
         let help = "write it with numpy.savez(path, x=images, y=labels) or numpy.save(path, images)";
         CalibrationError::format(path, "", why, help)
@@ -42,26 +33,18 @@ pub(super) fn read(path: &Path) -> Result<(Images, Option<Vec<usize>>), Calibrat
     let open = || File::open(path).map_err(|source| CalibrationError::read(path, source));
     if extension(path) == "npy" {
         check_length(path, &open()?).map_err(fail)?;
-        let mut file = Npy { path };
-        return Ok((images(&mut file).map_err(fail)?, None));
+        let values = tensor(&mut Npy { path }).map_err(fail)?;
+        return Ok(vec![Named { name: String::new(), values }]);
     }
     let mut reader = NpzReader::new(BufReader::new(open()?)).map_err(|error| fail(error.to_string()))?;
     let names = reader.names().map_err(|error| fail(error.to_string()))?;
-    let key =
-        |keys: &[&str]| keys.iter().find_map(|key| names.iter().find(|name| name.eq_ignore_ascii_case(key))).cloned();
-    let Some(name) = key(&IMAGE_KEYS) else {
-        return Err(fail(format!("it has no array `x`, `images` or `data`, only {}", names.join(", "))));
-    };
-    let images =
-        images(&mut Npz { reader: &mut reader, name: &name }).map_err(|why| fail(format!("`{name}`: {why}")))?;
-    let labels = match key(&LABEL_KEYS) {
-        None => None,
-        Some(name) => {
-            let read = labels(&mut Npz { reader: &mut reader, name: &name });
-            Some(read.map_err(|why| fail(format!("`{name}`: {why}")))?)
-        }
-    };
-    Ok((images, labels))
+    let mut all = Vec::with_capacity(names.len());
+    for name in names {
+        let values = tensor(&mut Npz { reader: &mut reader, name: &name });
+        let values = values.map_err(|why| fail(format!("`{name}`: {why}")))?;
+        all.push(Named { name, values });
+    }
+    Ok(all)
 }
 
 /// One array that can be read as different element types until one fits.
@@ -103,42 +86,58 @@ fn fitting<T>(result: Result<ArrayD<T>, ReadNpyError>) -> Result<Option<ArrayD<T
     }
 }
 
-fn images(array: &mut impl Typed) -> Result<Images, String> {
-    if let Some(images) = array.read::<u8>()? {
-        return Ok(Images::Bytes(images));
+/// Half precision as NumPy writes it, little-endian.
+#[derive(Clone, Copy)]
+struct Half(f16);
+
+impl ReadableElement for Half {
+    fn read_to_end_exact_vec<R: Read>(
+        mut reader: R,
+        kind: &Description,
+        length: usize,
+    ) -> Result<Vec<Self>, ReadDataError> {
+        if !matches!(kind, Description::String(name) if name == "<f2") {
+            return Err(ReadDataError::WrongDescriptor(kind.clone()));
+        }
+        let mut bytes = Vec::new();
+        reader.read_to_end(&mut bytes)?;
+        match bytes.len().checked_sub(2 * length) {
+            None => Err(ReadDataError::MissingData),
+            Some(0) => Ok(bytes.chunks_exact(2).map(|pair| Self(f16::from_le_bytes([pair[0], pair[1]]))).collect()),
+            Some(extra) => Err(ReadDataError::ExtraBytes(extra)),
+        }
     }
-    if let Some(images) = array.read::<f32>()? {
-        return Ok(Images::Floats(images));
-    }
-    #[allow(
-        clippy::cast_possible_truncation,
-        reason = "tensors are f32; what overflows becomes infinite and is refused"
-    )]
-    if let Some(images) = array.read::<f64>()? {
-        return Ok(Images::Floats(images.mapv(|value| value as f32)));
-    }
-    Err("the elements are neither uint8 nor float32".to_owned())
 }
 
-fn labels(array: &mut impl Typed) -> Result<Vec<usize>, String> {
+/// An array of any element type that models take; narrow integers that they do not take become wider ones.
+fn tensor(array: &mut impl Typed) -> Result<Tensor, String> {
     macro_rules! try_types {
-        ($($kind:ty),+) => {
+        ($($kind:ty => $make:expr),+ $(,)?) => {
             $(if let Some(found) = array.read::<$kind>()? {
-                return column(&found);
+                return Ok($make(found));
             })+
         };
     }
-    try_types!(i64, i32, u8, u32, u64, i16, u16, i8);
-    Err("labels must be integers".to_owned())
-}
-
-/// A vector or a single column of non-negative numbers.
-fn column<T: Copy + std::fmt::Display + TryInto<usize>>(array: &ArrayD<T>) -> Result<Vec<usize>, String> {
-    if !matches!(*array.shape(), [_] | [_, 1]) {
-        return Err(format!("labels have shape {:?}, expected [N] of output indices", array.shape()));
+    try_types!(
+        f32 => Tensor::F32,
+        u8 => Tensor::U8,
+        f64 => Tensor::F64,
+        i64 => Tensor::I64,
+        i32 => Tensor::I32,
+        i8 => Tensor::I8,
+        bool => Tensor::Bool,
+        Half => |values: ArrayD<Half>| Tensor::F16(values.mapv(|value| value.0)),
+        i16 => |values: ArrayD<i16>| Tensor::I32(values.mapv(i32::from)),
+        u16 => |values: ArrayD<u16>| Tensor::I32(values.mapv(i32::from)),
+        u32 => |values: ArrayD<u32>| Tensor::I64(values.mapv(i64::from)),
+    );
+    match array.read::<u64>()? {
+        Some(values) if values.iter().all(|&value| i64::try_from(value).is_ok()) => {
+            Ok(Tensor::I64(values.mapv(u64::cast_signed)))
+        }
+        Some(_) => Err("numbers above the largest 64-bit integer".to_owned()),
+        None => Err("the elements are neither numbers nor truth values".to_owned()),
     }
-    let index = |(i, &value): (usize, &T)| value.try_into().map_err(|_| format!("label {i} is {value}"));
-    array.iter().enumerate().map(index).collect()
 }
 
 /// The header of a `.npy` file may claim more than memory can hold; the file's length bounds it.

@@ -52,6 +52,12 @@ impl Listing {
         Ok(listing)
     }
 
+    /// NumPy files.
+    pub(super) fn arrays(&self) -> Vec<PathBuf> {
+        let is_array = |file: &&PathBuf| matches!(extension(file).as_str(), "npy" | "npz");
+        self.files.iter().filter(is_array).cloned().collect()
+    }
+
     /// Number of files in image formats that cannot be decoded.
     pub(super) fn unsupported(&self) -> usize {
         self.files.iter().filter(|file| UNSUPPORTED.contains(&extension(file).as_str())).count()

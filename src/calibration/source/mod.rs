@@ -3,9 +3,13 @@
 mod array;
 mod array_file;
 mod cifar;
+pub(super) mod convert;
 mod files;
+mod fit;
 mod flat;
 mod image_folder;
+mod inputs;
+mod labels;
 mod table;
 
 use std::path::Path;
@@ -13,17 +17,18 @@ use std::path::Path;
 use super::classes::Classes;
 use super::decode::{EXTENSIONS, Pixels};
 use super::{CalibrationError, DatasetOptions};
+use crate::engine::Feed;
 
 /// One image as its source has it.
 pub(crate) enum Picture {
     /// Pixels, to be preprocessed.
     Pixels(Pixels),
-    /// A tensor that is preprocessed already, to be fed as it is.
-    Tensor(Tensor),
+    /// Values that are preprocessed already, to be fed as they are.
+    Planes(Planes),
 }
 
 /// Values `[channels, height, width]`.
-pub(crate) struct Tensor {
+pub(crate) struct Planes {
     pub(crate) channels: usize,
     pub(crate) height: usize,
     pub(crate) width: usize,
@@ -42,6 +47,14 @@ pub(crate) trait Source: Send + Sync {
     fn name(&self, i: usize) -> String;
     /// Reads image `i`; the error says what is wrong with it.
     fn load(&self, i: usize) -> Result<Picture, String>;
+    /// All inputs of a run on these samples, where the data are not pictures but the inputs themselves.
+    fn feed(&self, _items: &[usize]) -> Option<Feed> {
+        None
+    }
+    /// The same without reading: the samples of a run, where it takes neither more nor fewer.
+    fn fixed_run(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// What opening a path gives.
@@ -58,9 +71,13 @@ pub(crate) fn open(path: &Path, options: &DatasetOptions) -> Result<Opened, Cali
     let metadata = std::fs::metadata(path).map_err(|source| CalibrationError::read(path, source))?;
     let classes = options.classes.as_deref().map(Classes::read).transpose()?;
     if metadata.is_file() {
-        return open_file(path, classes);
+        return open_file(path, classes, options);
     }
     let listing = files::Listing::of(path)?;
+    let arrays = listing.arrays();
+    if listing.images.is_empty() && !arrays.is_empty() {
+        return inputs::folder(path, &arrays, classes, options);
+    }
     if let Some(table) = table::find(path, &listing) {
         return flat::with_table(path, &table, &listing, classes);
     }
@@ -73,10 +90,10 @@ pub(crate) fn open(path: &Path, options: &DatasetOptions) -> Result<Opened, Cali
     }
 }
 
-fn open_file(path: &Path, classes: Option<Classes>) -> Result<Opened, CalibrationError> {
+fn open_file(path: &Path, classes: Option<Classes>, options: &DatasetOptions) -> Result<Opened, CalibrationError> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     match files::extension(path).as_str() {
-        "npz" | "npy" => array::open(path, classes),
+        "npz" | "npy" => inputs::file(path, classes, options),
         "bin" => cifar::files(path, vec![path.to_owned()], classes, Vec::new()),
         "csv" | "jsonl" => flat::with_table(parent, path, &files::Listing::of(parent)?, classes),
         extension if EXTENSIONS.contains(&extension) => Ok(flat::single(path)),

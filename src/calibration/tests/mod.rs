@@ -1,6 +1,7 @@
 //! Tests of the room as a whole, on files made on the spot.
 
 mod errors;
+mod inputs;
 mod pipeline;
 mod sources;
 mod tensors;
@@ -9,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use image::{ImageBuffer, Rgb};
 
-use super::{Dataset, DatasetOptions, Preprocess, PreprocessOptions};
+use super::{Dataset, DatasetOptions, Inputs, PictureInput, Preprocess, PreprocessOptions};
+use crate::model::DataType;
 
 /// A temporary folder with files in it.
 struct Folder(tempfile::TempDir);
@@ -45,7 +47,7 @@ impl Folder {
     }
 
     fn open_with(&self, classes: &str) -> Result<Dataset, super::CalibrationError> {
-        let options = DatasetOptions { classes: Some(self.at(classes)), strict: false };
+        let options = DatasetOptions { classes: Some(self.at(classes)), ..DatasetOptions::default() };
         Dataset::open(self.path(), &options)
     }
 }
@@ -54,6 +56,10 @@ impl Folder {
 fn plain(side: usize) -> Preprocess {
     let options = PreprocessOptions { scale: Some(1.0), ..PreprocessOptions::default() };
     Preprocess::resolve(&[None, Some(3), Some(side), Some(side)], &options).unwrap()
+}
+
+fn plain_input(side: usize) -> Inputs {
+    Inputs::Pictures(PictureInput { name: "x".into(), element: DataType::Float, preprocess: plain(side) })
 }
 
 fn labels(dataset: &Dataset) -> Vec<Option<usize>> {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Folder, plain};
+use super::{Folder, plain_input};
 use crate::calibration::{Batch, CalibrationError, Dataset, PipelineOptions, Skipped, for_each_batch};
 use crate::explain::Explain;
 
@@ -21,7 +21,7 @@ fn collect(
     options: &PipelineOptions,
 ) -> Result<(Vec<Batch>, Skipped), CalibrationError> {
     let mut batches = Vec::new();
-    let skipped = for_each_batch(dataset, indices, &plain(4), options, &AtomicBool::new(false), |batch| {
+    let skipped = for_each_batch(dataset, indices, &plain_input(4), options, &AtomicBool::new(false), |batch| {
         batches.push(batch);
         Ok::<(), CalibrationError>(())
     })?;
@@ -40,12 +40,12 @@ fn order_labels_and_sizes() {
     let (batches, skipped) = collect(&dataset, &indices, &options(3)).unwrap();
     assert!(skipped.is_empty());
     assert_eq!(batches.iter().map(|batch| batch.items.len()).collect::<Vec<_>>(), [3, 3, 1]);
-    assert_eq!(batches[0].images.shape(), [3, 3, 4, 4]);
+    assert_eq!(batches[0].inputs["x"].shape(), [3, 3, 4, 4]);
     let items: Vec<usize> = batches.iter().flat_map(|batch| batch.items.clone()).collect();
     assert_eq!(items, indices);
     for batch in &batches {
         for (at, &item) in batch.items.iter().enumerate() {
-            assert_eq!(batch.images[[at, 0, 2, 2]], item as f32);
+            assert_eq!(batch.inputs["x"].to_f32()[[at, 0, 2, 2]], item as f32);
             assert_eq!(batch.labels[at], Some(usize::from(item >= 5)));
         }
     }
@@ -91,7 +91,7 @@ fn cancelling_stops_early() {
     let cancel = AtomicBool::new(false);
     let mut calls = 0;
     let indices: Vec<usize> = (0..12).collect();
-    let result = for_each_batch(&dataset, &indices, &plain(4), &options(1), &cancel, |_| {
+    let result = for_each_batch(&dataset, &indices, &plain_input(4), &options(1), &cancel, |_| {
         calls += 1;
         cancel.store(calls == 2, Ordering::Relaxed);
         Ok::<(), CalibrationError>(())
@@ -113,7 +113,7 @@ fn an_error_of_the_caller_ends_it() {
     let folder = numbered(12);
     let indices: Vec<usize> = (0..12).collect();
     let mut calls = 0;
-    let error = for_each_batch(&folder.open(), &indices, &plain(4), &options(1), &AtomicBool::new(false), |_| {
+    let error = for_each_batch(&folder.open(), &indices, &plain_input(4), &options(1), &AtomicBool::new(false), |_| {
         calls += 1;
         Err(Enough)
     });

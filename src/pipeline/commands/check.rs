@@ -163,7 +163,7 @@ impl<'a> Pair<'a> {
             });
         }
         let source = &Source::open(base, path, data)?;
-        self.progress.say(&format!("preprocessing: {}", source.preprocess.describe()));
+        self.progress.say(&format!("preprocessing: {}", source.describe()));
         let indices = &data.held_out_images(&source.dataset, self.options.seed)[..];
         self.progress.phase("evaluate", Some(2 * indices.len() as u64));
         let advance = &|images| self.progress.advance(images);

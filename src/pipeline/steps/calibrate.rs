@@ -35,7 +35,7 @@ impl Calibration {
             images: self.observed.images,
             classes: self.source.class_count(),
             skipped: self.observed.skipped.names.clone(),
-            preprocessing: self.source.preprocess.describe(),
+            preprocessing: self.source.describe(),
         }
     }
 }
@@ -44,7 +44,7 @@ impl Calibration {
 pub(crate) fn open_source(session: &Session<'_>, path: Option<&Path>) -> Result<Told<Option<Source>>, Error> {
     let Some(path) = path else { return Ok(Told::quiet(None)) };
     let source = session.source(path)?;
-    session.progress.say(&format!("preprocessing: {}", source.preprocess.describe()));
+    session.progress.say(&format!("preprocessing: {}", source.describe()));
     let record = Record { notes: source.dataset.notes().to_vec(), ..Record::default() };
     Ok(Told::new(Some(source), record))
 }

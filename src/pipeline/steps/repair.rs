@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use super::Calibration;
 use super::accept::Trial;
-use crate::calibration::Layout;
 use crate::channels::Cut;
 use crate::error::Error;
 use crate::model::Model;
@@ -71,7 +70,7 @@ fn reconstruct(
     }
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of images, saturated")]
     let most_images = (RECONSTRUCTED_MACS / (channels.macs(None) as f64).max(1.0)) as usize;
-    let batches = observed.mirrored(options.data.preprocess.layout == Some(Layout::Nhwc));
+    let batches = observed.mirrored(calibration.source.inputs.columns());
     let reconstruction = Reconstruction {
         dense: model,
         channels,
