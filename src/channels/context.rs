@@ -267,7 +267,9 @@ impl RuleContext<'_, '_> {
         for (number, part) in parts.iter().enumerate() {
             let axes: Vec<usize> = part.factors.iter().flat_map(|factor| factor.axes.iter().copied()).collect();
             for axis in axes.into_iter().map(|axis| from_behind(part, axis)) {
-                for (other, &input) in parts.iter().zip(inputs).enumerate().filter(|(at, _)| *at != number).map(|(_, p)| p) {
+                for (other, &input) in
+                    parts.iter().zip(inputs).enumerate().filter(|(at, _)| *at != number).map(|(_, p)| p)
+                {
                     let own = axis.checked_sub(rank - other.rank());
                     if let Some(own) = own.filter(|&own| other.shape[own] > 1 && !other.varies(own)) {
                         self.wish(input, own);

@@ -8,7 +8,7 @@ use ndarray::{ArrayD, Axis, concatenate};
 
 use super::{EvaluateError, Fidelity, class_scores, input_specs};
 use crate::channels::{Channels, Cut, Group};
-use crate::engine::{Engine, Tensor};
+use crate::engine::{Engine, Tensor, readable_outputs};
 use crate::model::Model;
 use crate::plan::{Curve, choose};
 use crate::repair::{ActivationCache, BatchRange, Compensation, Moments, Values, refit};
@@ -73,7 +73,7 @@ impl Sensitivity<'_> {
         let Some(batches) = self.images(images) else { return Ok(curves) };
         each(movable);
         let mut cache = ActivationCache::new(model, batches, self.memory);
-        let names: Vec<String> = model.graph().output.iter().map(|output| output.name().to_owned()).collect();
+        let names = readable_outputs(model);
         let outputs = answers(&cache, &names, model, self.engine)?;
         let nodes = topological_order(model.graph());
         let mut order: Vec<(usize, usize)> = (0..curves.len())

@@ -24,7 +24,7 @@ fn places(node: &NodeProto, input: usize) -> Option<(Option<usize>, usize, i64)>
         ("QLinearConv", 3) => (Some(4), 5, 0),
         ("MatMulInteger", 1) => (None, 3, -1),
         ("QLinearMatMul", 3) => (Some(4), 5, -1),
-        ("QGemm", 3) => (Some(4), 5, if transposed("transB") { 0 } else { 1 }),
+        ("QGemm", 3) => (Some(4), 5, i64::from(!transposed("transB"))),
         _ => return None,
     })
 }
@@ -83,7 +83,8 @@ mod tests {
             ..GraphProto::default()
         };
         let model = Model::from_proto(ModelProto { graph: Some(graph), ..ModelProto::default() });
-        let node = NodeProto::new("QLinearConv").input("x").input("s").input("z").input("w").input("scale").input("zero");
+        let node =
+            NodeProto::new("QLinearConv").input("x").input("s").input("z").input("w").input("scale").input("zero");
         let own = Quantisation::of(&model, &node, 3, 2).unwrap();
         let data = TensorData { dtype: DataType::Uint8, dims: vec![2, 2], bytes: vec![3, 5, 128, 127].into() };
         assert_eq!(own.real(&data), Some(vec![0.0, 1.0, 0.0, -2.0]));

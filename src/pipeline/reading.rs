@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::evaluate::{Analysed, analyse_with};
 use crate::model::{LoadOptions, Model, TensorData};
 use crate::number::plural;
+use crate::ops::macs::left_out;
 use crate::surgery::{computes_weights, fold_weights, inline_branches, inline_functions};
 
 /// Loads the model from its file or from standard input.
@@ -75,6 +76,14 @@ pub(super) fn analysed(model: &mut Model, options: &AnalyseOptions, engine: Opti
         Some(Analysed { channels, failed }) => (channels, failed),
         None => (analyse(model, options), None),
     };
+    let left_out = left_out(model.graph());
+    if !left_out.is_empty() {
+        let names: Vec<String> = left_out.iter().map(|(op, nodes)| format!("{op} ({nodes})")).collect();
+        notes.push(format!(
+            "MACs are those of convolutions, matrix products and recurrent layers, not of {}",
+            names.join(", ")
+        ));
+    }
     if !channels.uncounted.is_empty() {
         let named = channels.uncounted.iter().take(MOST_NAMED).map(|name| format!("`{name}`"));
         let named = named.collect::<Vec<_>>().join(", ");

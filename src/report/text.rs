@@ -56,7 +56,6 @@ pub(super) fn shorten(name: &str, width: usize) -> String {
     format!("...{tail}")
 }
 
-
 /// Text fit for an element.
 pub(crate) fn escaped(text: &str) -> String {
     printable(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")

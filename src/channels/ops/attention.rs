@@ -7,7 +7,7 @@ use super::{Rewrite, Rule};
 use crate::channels::context::RuleContext;
 use crate::channels::ids::Ids;
 use crate::channels::indices::ChannelIndex;
-use crate::channels::propagation::{Dim, Protect};
+use crate::channels::propagation::Protect;
 use crate::model::axes::whole;
 
 /// `Attention`: query, key and value as `[N, heads, length, features]` or `[N, length, heads * features]`.
@@ -65,17 +65,13 @@ impl Rule for Attention {
             return Err("its query has neither three nor four axes".into());
         }
         let given = |name: &str| usize::try_from(ctx.int(name, 0)).unwrap_or(0);
-        let (queries, keys) = if flat {
-            (given("q_num_heads"), given("kv_num_heads"))
-        } else {
-            (parts[0].shape[1], parts[1].shape[1])
-        };
+        let (queries, keys) =
+            if flat { (given("q_num_heads"), given("kv_num_heads")) } else { (parts[0].shape[1], parts[1].shape[1]) };
         let heads = Heads { queries, keys, flat }.check(&parts)?;
         let groups = head_groups(ctx, &parts, &heads);
         if ctx.has(3) {
             bind_mask(ctx, groups.as_deref(), &heads)?;
         }
-        count(ctx, &parts, flat);
         let result = mixed(&parts, groups.as_deref(), &heads);
         ctx.set(0, result);
         Ok(())
@@ -227,14 +223,4 @@ pub(super) fn per_head(
         ctx.run.channel_indices.unite(channel_indices[number / width * width], channel_index);
     }
     channel_indices.iter().step_by(width.max(1)).copied().collect()
-}
-
-/// Multiply-accumulates of the scores and of the mixture.
-fn count(ctx: &mut RuleContext<'_, '_>, parts: &[Ids], flat: bool) {
-    let (length, keys) =
-        if flat { (parts[0].shape[1], parts[1].shape[1]) } else { (parts[0].shape[2], parts[1].shape[2]) };
-    for part in [&parts[0], &parts[2]] {
-        let sizes = if flat { vec![Dim::of(part, 2)] } else { vec![Dim::of(part, 1), Dim::of(part, 3)] };
-        ctx.macs(&[part.shape[0], length, keys], sizes);
-    }
 }

@@ -22,7 +22,8 @@ impl Rule for DeformConv {
         if x.rank() < 3 || !x.shape[1].is_multiple_of(groups) {
             return Err("its offset groups do not fit its input".into());
         }
-        for input in PLACES.into_iter().filter(|&input| ctx.node.input.get(input).is_some_and(|name| !name.is_empty())) {
+        for input in PLACES.into_iter().filter(|&input| ctx.node.input.get(input).is_some_and(|name| !name.is_empty()))
+        {
             let places = ctx.ids(input)?;
             ctx.protect_all(&places, "it reads places from this input");
         }
