@@ -54,7 +54,7 @@ pub fn decided_conditions(model: &Model, options: &AnalyseOptions) -> HashMap<St
     let mut decided: Option<HashMap<String, Vec<i64>>> = None;
     for batch in [1, 2, 3, 8] {
         let (sizes, shapes) = (BTreeMap::new(), BTreeMap::new());
-        let values = small_values(model, &AnalyseOptions { batch, sizes, shapes, ..options.clone() });
+        let values = small_values(model, &AnalyseOptions { sizes, batch, shapes, ..options.clone() });
         let known = |name: &&&String| values.get(**name).cloned();
         let here: HashMap<String, Vec<i64>> =
             conditions.iter().filter_map(|name| Some(((*name).clone(), known(&name)?))).collect();

@@ -88,9 +88,9 @@ fn dims(value: &ValueInfoProto) -> Option<Vec<Option<&Size>>> {
 pub(super) fn is_open_in_batch_only(model: &Model) -> bool {
     let graph = model.graph();
     let stored = |name: &str| graph.initializer.iter().any(|tensor| tensor.name() == name);
-    let given = |size: &Option<&Size>| matches!(size, Some(Size::DimValue(size)) if *size > 0);
+    let given = |size: Option<&Size>| matches!(size, Some(Size::DimValue(size)) if *size > 0);
     let inputs = graph.input.iter().filter(|input| !stored(input.name()));
-    inputs.map(dims).all(|dims| dims.is_some_and(|dims| dims.iter().skip(1).all(given)))
+    inputs.map(dims).all(|dims| dims.is_some_and(|dims| dims.into_iter().skip(1).all(given)))
 }
 
 /// Shape of an output that the body of an `If` or `Loop` declares.

@@ -21,6 +21,7 @@ pub use blocks::{Blocked, ChannelBlock, Convolutions, blocked, channel_block};
 pub use discover::Candidate;
 pub use error::EngineError;
 pub use feed::Feed;
+pub use prepare::readable_outputs;
 pub use profile::NodeTime;
 pub use setup::{SetupReport, setup_report};
 pub use tensor::Tensor;

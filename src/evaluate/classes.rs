@@ -7,6 +7,7 @@ use ndarray::{Array2, ArrayD};
 use super::{EvaluateError, FirstOutputs};
 use crate::calibration::Dataset;
 use crate::channels::Channels;
+use crate::engine::readable_outputs;
 use crate::model::Model;
 use crate::score::relatedness::Relatedness;
 use crate::score::responses::{LEAST_IMAGES, MOST_CLASSES, argmax, super_classes};
@@ -171,8 +172,8 @@ fn usable(labels: &BTreeMap<usize, usize>) -> bool {
 
 /// Number of class scores per image, if the model's first output is a row of them.
 pub fn class_scores(model: &Model, channels: &Channels) -> Option<usize> {
-    let output = model.graph().output.first()?;
-    match channels.shape(output.name())? {
+    let output = readable_outputs(model).into_iter().next()?;
+    match channels.shape(&output)? {
         &[_, scores] if scores > 1 => Some(scores),
         _ => None,
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use crate::engine::readable_outputs;
 use crate::model::Model;
 use crate::model::node::is_onnx;
 use crate::proto::onnx::NodeProto;
@@ -47,7 +48,7 @@ pub fn compared_values(model: &Model) -> Vec<String> {
             chosen.extend(outputs);
         }
     }
-    let names = graph.output.iter().map(|output| output.name().to_owned());
+    let names = readable_outputs(model).into_iter();
     let (lost, mut compared): (Vec<String>, Vec<String>) = names.partition(|name| chosen.contains(name.as_str()));
     if !lost.is_empty() {
         compared.extend(read.into_iter().filter(|name| !graph.output.iter().any(|output| output.name() == name)));

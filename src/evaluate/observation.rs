@@ -9,7 +9,7 @@ use super::source::stacked;
 use super::{EvaluateError, Pass, Predictions, Source};
 use crate::calibration::{Batch, Skipped};
 use crate::channels::{Channels, Group};
-use crate::engine::{CompileOptions, Feed};
+use crate::engine::{CompileOptions, Feed, readable_outputs};
 use crate::model::Model;
 use crate::repair::Moments;
 use crate::score::Needs;
@@ -87,7 +87,7 @@ impl Pass<'_> {
         let source = self.source;
         let mut cache = wanted.images.map(|most| BatchCache::new(source, self.indices.len(), most));
         let mut observers = Observers::new(channels, wanted);
-        let first = model.graph().output.first().map(|output| output.name().to_owned()).unwrap_or_default();
+        let first = readable_outputs(model).into_iter().next().unwrap_or_default();
         let mut names = vec![first];
         names.extend(observers.wants());
         let mut seen = std::collections::BTreeSet::new();

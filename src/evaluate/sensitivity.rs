@@ -7,7 +7,7 @@ use ndarray::ArrayD;
 use super::kept::spread;
 use super::{EvaluateError, Fidelity, class_scores, input_specs};
 use crate::channels::{Channels, Cut, Group};
-use crate::engine::{Engine, Feed};
+use crate::engine::{Engine, Feed, readable_outputs};
 use crate::model::Model;
 use crate::plan::{Curve, choose};
 use crate::repair::{ActivationCache, BatchRange, Compensation, Moments, refit};
@@ -76,7 +76,7 @@ impl Sensitivity<'_> {
         }
         each(movable);
         let mut cache = ActivationCache::new(model, batches, self.memory);
-        let names: Vec<String> = model.graph().output.iter().map(|output| output.name().to_owned()).collect();
+        let names = readable_outputs(model);
         let outputs = answers(&cache, &names, model, self.engine)?;
         let nodes = topological_order(model.graph());
         let mut order: Vec<(usize, usize)> = (0..curves.len())

@@ -1,13 +1,29 @@
 //! Multiply-accumulates of a node by the shapes around it, whatever else is known of it.
 
+use std::collections::BTreeMap;
+
+use super::{Family, operator};
 use crate::model::node::is_onnx;
-use crate::proto::onnx::NodeProto;
+use crate::proto::onnx::{GraphProto, NodeProto};
 
 /// Whether the node is one whose multiply-accumulates count: convolutions, products of matrices, recurrent layers, and
 /// their integer and fused kin.
 pub(crate) fn multiplies(node: &NodeProto) -> bool {
     let own = is_onnx(node) || node.domain() == "com.microsoft";
     own && form(node.op_type()).is_some()
+}
+
+/// Operators that multiply as well, but whose work is not counted, with the number of nodes: figures are comparable with those
+/// of other tools, which count convolutions, products of matrices and recurrent layers.
+pub(crate) fn left_out(graph: &GraphProto) -> BTreeMap<&'static str, usize> {
+    let mut found = BTreeMap::new();
+    for node in &graph.node {
+        let silent = [Family::Einsum, Family::Attention, Family::GroupQueryAttention, Family::DeformConv];
+        if let Some(own) = operator(node).filter(|own| silent.contains(&own.family)) {
+            *found.entry(own.name).or_insert(0) += 1;
+        }
+    }
+    found
 }
 
 /// How the work of an operator follows from shapes.

@@ -24,7 +24,7 @@ fn places(node: &NodeProto, input: usize) -> Option<(Option<usize>, usize, i64)>
         ("QLinearConv", 3) => (Some(4), 5, 0),
         ("MatMulInteger", 1) => (None, 3, -1),
         ("QLinearMatMul", 3) => (Some(4), 5, -1),
-        ("QGemm", 3) => (Some(4), 5, if transposed("transB") { 0 } else { 1 }),
+        ("QGemm", 3) => (Some(4), 5, i64::from(!transposed("transB"))),
         _ => return None,
     })
 }

@@ -8,7 +8,8 @@ use crate::engine::{CompileOptions, Engine, EngineError, EngineOptions, open};
 use crate::error::Error;
 use crate::evaluate::{Analysed, analyse_with};
 use crate::model::{LoadOptions, Model, TensorData};
-use crate::number::plural;
+use crate::number::{count, plural};
+use crate::ops::macs::left_out;
 use crate::surgery::{computes_weights, fold_weights, inline_branches, inline_functions};
 
 /// Loads the model from its file or from standard input.
@@ -41,7 +42,7 @@ struct Inlined {
     branches: usize,
 }
 
-/// Names of stored weights that a note lists.
+/// Names that a note lists.
 const MOST_NAMED: usize = 3;
 
 /// An analysis, and what was done for it.
@@ -64,25 +65,40 @@ pub(super) fn analysed(model: &mut Model, options: &AnalyseOptions, engine: Opti
     if functions + branches > 0 {
         notes.push(format!("written out: {functions} calls of functions, {branches} branches that are always taken"));
     }
+    let work = |model: &Model| analyse(model, options).macs(None);
+    let before = (engine.is_some() && computes_weights(model)).then(|| work(model));
     let folded = engine.map(|engine| fold(model, engine)).unwrap_or_default();
-    if !folded.is_empty() {
-        let named = folded.iter().take(MOST_NAMED).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-        let more = if folded.len() > MOST_NAMED { ", ..." } else { "" };
-        let count = plural(folded.len(), "weight");
-        notes.push(format!("{count} computed from stored tensors alone, now stored as computed: {named}{more}"));
+    if let Some(before) = before.filter(|_| !folded.is_empty()) {
+        let gone = count(before.saturating_sub(work(model)) as f64);
+        let what = plural(folded.len(), "weight");
+        notes.push(format!(
+            "{what} computed from stored tensors alone, now stored as computed: {}; the {gone} MACs of computing them \
+             are not counted",
+            named(&folded)
+        ));
     }
     let (channels, failed) = match engine.map(|engine| analyse_with(engine, model, options)) {
         Some(Analysed { channels, failed }) => (channels, failed),
         None => (analyse(model, options), None),
     };
+    let left_out: Vec<String> = left_out(model.graph()).iter().map(|(op, nodes)| format!("{op} ({nodes})")).collect();
+    if !left_out.is_empty() {
+        let counted = "MACs are those of convolutions, matrix products and recurrent layers";
+        notes.push(format!("{counted}, not of {}", left_out.join(", ")));
+    }
     if !channels.uncounted.is_empty() {
-        let named = channels.uncounted.iter().take(MOST_NAMED).map(|name| format!("`{name}`"));
-        let named = named.collect::<Vec<_>>().join(", ");
         let why = failed.map(|error| format!(" ({error})")).unwrap_or_default();
-        let count = plural(channels.uncounted.len(), "operator");
-        warnings.push(format!("the MACs of {count} are not counted, since shapes are not known{why}: {named}"));
+        let what = plural(channels.uncounted.len(), "operator");
+        let names = named(&channels.uncounted);
+        warnings.push(format!("the MACs of {what} are not counted, since shapes are not known{why}: {names}"));
     }
     Read { channels, changed: functions + branches + folded.len() > 0, notes, warnings }
+}
+
+/// The first few names.
+fn named(names: &[String]) -> String {
+    let first: Vec<String> = names.iter().take(MOST_NAMED).map(|name| format!("`{name}`")).collect();
+    first.join(", ") + if names.len() > MOST_NAMED { ", ..." } else { "" }
 }
 
 /// The analysis as a run makes it, where no engine was asked for: one is opened if the analysis wants it. Where there is

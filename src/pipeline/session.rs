@@ -10,11 +10,12 @@ use super::record::{Record, Told};
 use super::{ModelOptions, Progress, reading};
 use crate::bench::latency::{CompareTimes, Interleaved, Pairing};
 use crate::channels::{Channels, CostModel, Cut};
-use crate::engine::{Engine, Feed, open};
+use crate::engine::{Engine, Feed, open, readable_outputs};
 use crate::error::Error;
 use crate::evaluate::{Pass, Source, input_specs, random_inputs};
 use crate::model::Model;
 use crate::plan::{Allocation, Budget, PlanError};
+use crate::proto::onnx::ValueInfoProto;
 use crate::report::{FileInfo, Inspection, protection_reasons};
 
 /// Who watches a run, who may end it, and what compares times in it.
@@ -112,6 +113,7 @@ impl<'a> Session<'a> {
             let share = 100.0 * inspection.prunable_macs_share;
             record.warnings.push(format!("only {share:.0} % of the MACs can be pruned; {}", obstacles.join("; ")));
         }
+        record.notes.extend(unread(&model));
         let cost = channels.cost_model();
         Ok(Told::new(Self { options, progress, cancel, times, model, file, channels, cost, engine, ignore }, record))
     }
@@ -157,6 +159,15 @@ impl<'a> Session<'a> {
     pub(super) fn pairing<'b>(&'b self, before: &'b Model, after: &'b Model, feed: &'b Feed) -> Pairing<'b> {
         Pairing { engine: self.engine.as_ref(), before, after, feed, cancel: self.cancel }
     }
+}
+
+/// What to say of outputs that hold no numbers.
+fn unread(model: &Model) -> Option<String> {
+    let read = readable_outputs(model);
+    let names = model.graph().output.iter().map(ValueInfoProto::name);
+    let unread: Vec<String> =
+        names.filter(|name| !read.iter().any(|own| own == name)).map(|name| format!("`{name}`")).collect();
+    (!unread.is_empty()).then(|| format!("not compared, since they hold no numbers: {}", unread.join(", ")))
 }
 
 /// A model, and how long it took to load.

@@ -11,6 +11,7 @@ use super::{ProtectedChannels, Style, count};
 use crate::channels::{Channels, GroupId, Measure, Opaque, Scope, Slices};
 use crate::model::Model;
 use crate::model::node::node_name;
+use crate::ops::macs::left_out;
 
 /// Below this share of the MACs a user should know first that there is little to prune.
 const LITTLE: f64 = 0.5;
@@ -95,6 +96,8 @@ pub struct Inspection {
     pub opaque: BTreeMap<String, Opaque>,
     /// Nodes whose multiply-accumulates are not counted, since a shape is not known.
     pub uncounted: Vec<String>,
+    /// Operators that multiply but are not counted at all (`Einsum`, `Attention`), with the number of nodes.
+    pub not_counted: BTreeMap<&'static str, usize>,
 }
 
 impl Inspection {
@@ -141,6 +144,7 @@ impl Inspection {
             protected: channels.protected.iter().map(ProtectedChannels::from).collect(),
             opaque: channels.opaque.clone(),
             uncounted: channels.uncounted.clone(),
+            not_counted: left_out(model.graph()),
         }
     }
 
@@ -212,6 +216,10 @@ impl Inspection {
             let text = format!("{op}: {} not analysed; the channels they read stay whole", plural(*nodes, "node"));
             lines(&mut out, "  ", &text, 2)?;
             lines(&mut out, "    ", &format!("first `{}`: {}", shorten(&printable(node), 36), printable(why)), 4)?;
+        }
+        if !self.not_counted.is_empty() {
+            let names: Vec<String> = self.not_counted.iter().map(|(op, nodes)| format!("{op} ({nodes})")).collect();
+            lines(&mut out, "  ", &format!("not counted among the MACs: {}", names.join(", ")), 2)?;
         }
         if let Some(first) = self.uncounted.first() {
             let nodes = plural(self.uncounted.len(), "node");

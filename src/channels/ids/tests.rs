@@ -50,12 +50,17 @@ fn concat_offsets_and_fills_missing_lanes() {
     let (value, a) = channels(&mut channel_indices, &[1, 2, 4], 1);
     let plain = Ids::plain(vec![1, 1, 4]);
     let mut fresh = Vec::new();
-    let filled = |channel_indices: &mut ChannelIndices, part: usize, size: usize| {
-        assert_eq!((part, size), (1, 1));
-        fresh = channel_indices.site(Place::Fixed, size);
-        fresh.clone()
-    };
-    let both =
-        Ids::concat(&mut channel_indices, &[value, plain], 1, filled, |_, _| panic!("nothing is aside")).unwrap();
+    let both = Ids::concat(
+        &mut channel_indices,
+        &[value, plain],
+        1,
+        |channel_indices, part, size| {
+            assert_eq!((part, size), (1, 1));
+            fresh = channel_indices.site(Place::Fixed, size);
+            fresh.clone()
+        },
+        |_, _| {},
+    )
+    .unwrap();
     assert_eq!(*both.factors[0].ids, [a[0], a[1], fresh[0]]);
 }

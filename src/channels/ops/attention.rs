@@ -7,7 +7,7 @@ use super::{Rewrite, Rule};
 use crate::channels::context::RuleContext;
 use crate::channels::ids::Ids;
 use crate::channels::indices::ChannelIndex;
-use crate::channels::propagation::{Dim, Protect};
+use crate::channels::propagation::Protect;
 use crate::model::axes::whole;
 
 /// `Attention`: query, key and value as `[N, heads, length, features]` or `[N, length, heads * features]`.
@@ -72,7 +72,6 @@ impl Rule for Attention {
         if ctx.has(3) {
             bind_mask(ctx, groups.as_deref(), &heads)?;
         }
-        count(ctx, &parts, flat);
         let result = mixed(&parts, groups.as_deref(), &heads);
         ctx.set(0, result);
         Ok(())
@@ -224,14 +223,4 @@ pub(super) fn per_head(
         ctx.run.channel_indices.unite(channel_indices[number / width * width], channel_index);
     }
     channel_indices.iter().step_by(width.max(1)).copied().collect()
-}
-
-/// Multiply-accumulates of the scores and of the mixture.
-fn count(ctx: &mut RuleContext<'_, '_>, parts: &[Ids], flat: bool) {
-    let (length, keys) =
-        if flat { (parts[0].shape[1], parts[1].shape[1]) } else { (parts[0].shape[2], parts[1].shape[2]) };
-    for part in [&parts[0], &parts[2]] {
-        let sizes = if flat { vec![Dim::of(part, 2)] } else { vec![Dim::of(part, 1), Dim::of(part, 3)] };
-        ctx.macs(&[part.shape[0], length, keys], sizes);
-    }
 }

@@ -23,10 +23,10 @@ impl Rule for Gemm {
 
 /// Shape and channel indices of `Gemm` with A, B and C at these inputs.
 pub(super) fn sum_of_products(ctx: &mut RuleContext<'_, '_>, inputs: [usize; 3]) -> Result<Ids, Protect> {
-    let [first, second, third] = inputs;
     const M: Label = 0;
     const K: Label = 1;
     const N: Label = 2;
+    let [first, second, third] = inputs;
     let (a, b) = (ctx.ids(first)?, ctx.ids(second)?);
     if a.rank() != 2 || b.rank() != 2 {
         return Err("its operands are not matrices".into());

@@ -61,7 +61,7 @@ fn heads(ctx: &mut RuleContext<'_, '_>, x: &Ids) -> Result<usize, Protect> {
         // ONNX Runtime takes a head's features from the cache, which has an angle for each pair.
         let cache = ctx.ids(2)?;
         let features = cache.shape.last().map_or(0, |pairs| 2 * pairs);
-        if features > 0 { x.shape[2] / features } else { 0 }
+        x.shape[2].checked_div(features).unwrap_or(0)
     };
     if heads == 0 || !x.shape[2].is_multiple_of(heads) {
         return Err("its features do not part into heads".into());

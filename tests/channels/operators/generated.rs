@@ -1,5 +1,7 @@
 //! Values that repeat numbers give way to the channels that they meet.
 
+use onnx_prune::model::TensorData;
+
 use super::Expect::{Free, Stays};
 use super::table;
 use crate::support::Builder;
@@ -11,6 +13,14 @@ fn widened(b: &mut Builder, x: &str, zeros: &str) -> (String, usize) {
     (b.node("Add", &[&wide, &more], &[]), 12)
 }
 
+/// Zeros of a shape, as exporters write them.
+fn zeros(b: &mut Builder, shape: &str) -> String {
+    let zeros = b.node("ConstantOfShape", &[shape], &[]);
+    let value = TensorData::from_f32(vec![1], &[0.0]);
+    b.graph.node.last_mut().unwrap().set("value", value);
+    zeros
+}
+
 #[test]
 fn zeros_and_masks_give_way() {
     table(&[
@@ -19,7 +29,7 @@ fn zeros_and_masks_give_way() {
             17,
             |b, x| {
                 let shape = b.ints(&[1, 4, 6, 6]);
-                let zeros = b.node("ConstantOfShape", &[&shape], &[]);
+                let zeros = zeros(b, &shape);
                 widened(b, x, &zeros)
             },
             Free(8),
@@ -33,7 +43,7 @@ fn zeros_and_masks_give_way() {
                 let (zero, one) = (b.ints(&[0]), b.ints(&[1]));
                 let batch = b.node("Slice", &[&shape, &zero, &one], &[]);
                 let shape = b.node("Concat", &[&batch, &four, &two, &six], &[("axis", vec![0])]);
-                let zeros = b.node("ConstantOfShape", &[&shape], &[]);
+                let zeros = zeros(b, &shape);
                 widened(b, x, &zeros)
             },
             Free(8),
@@ -53,7 +63,7 @@ fn zeros_and_masks_give_way() {
             17,
             |b, x| {
                 let (shape, half) = (b.ints(&[1, 6, 6, 4]), b.number(0.5));
-                let zeros = b.node("ConstantOfShape", &[&shape], &[]);
+                let zeros = zeros(b, &shape);
                 let zeros = b.node("Mul", &[&zeros, &half], &[]);
                 let zeros = b.node("Transpose", &[&zeros], &[("perm", vec![0, 3, 1, 2])]);
                 widened(b, x, &zeros)
@@ -65,7 +75,7 @@ fn zeros_and_masks_give_way() {
             17,
             |b, x| {
                 let shape = b.ints(&[1, 4, 6, 6]);
-                let zeros = b.node("ConstantOfShape", &[&shape], &[]);
+                let zeros = zeros(b, &shape);
                 let (first, _) = widened(b, x, &zeros);
                 let second = b.conv(&first, 12, 8, 1);
                 widened(b, &second, &zeros)
@@ -77,7 +87,7 @@ fn zeros_and_masks_give_way() {
             17,
             |b, x| {
                 let shape = b.ints(&[1, 8, 1, 6]);
-                let zeros = b.node("ConstantOfShape", &[&shape], &[]);
+                let zeros = zeros(b, &shape);
                 (b.node("Concat", &[x, &zeros], &[("axis", vec![2])]), 8)
             },
             Free(8),

@@ -84,6 +84,22 @@ pub(super) fn rewire(
             let pads = b.ints(&[0, 1, 0, 0, 0, 2, 0, 0]);
             one(b.node("Pad", &[x, &pads], &[]), c + 3)
         }
+        Step::Widen => {
+            // Zeros that widen a stream, met by a convolution.
+            let (size, zero) = (*side as i64, b.number(0.0));
+            let shape = b.ints(&[1, 3, size, size]);
+            let zeros = b.node("Expand", &[&zero, &shape], &[]);
+            let wide = b.node("Concat", &[x, &zeros], &[("axis", vec![1])]);
+            let more = b.conv(x, *c, c + 3, 1);
+            one(b.node("Add", &[&wide, &more], &[]), c + 3)
+        }
+        Step::Repeated => {
+            // A map of the image, the same for every channel.
+            let (size, axes) = (*side as i64, b.weight(&[1, 1, *side, *side]));
+            let shape = b.ints(&[1, *c as i64, size, size]);
+            let map = b.node("Expand", &[&axes, &shape], &[]);
+            one(b.node("Mul", &[x, &map], &[]), *c)
+        }
         Step::DepthToSpace if c % 4 == 0 && *side == 3 => {
             Some(vec![map(b.node("DepthToSpace", &[x], &[("blocksize", vec![2])]), c / 4, 6)])
         }
