@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{EvaluateError, Pass, compared_values};
-use crate::engine::{CompileOptions, Engine, Feed, Session, Tensor, feed};
+use crate::engine::{CompileOptions, Engine, Feed, feed};
 use crate::model::Model;
 
 /// Numbers of outputs that are held.
@@ -96,39 +96,53 @@ impl Reference {
         model: &Model,
         cancel: &AtomicBool,
     ) -> Result<OutputErrors, EvaluateError> {
+        let errors = self.compare(engine, model, cancel, &mut |_, _, _| {})?;
+        let named = errors.into_iter().zip(&self.names);
+        let error = |(error, name): (Option<f64>, &String)| Some(OutputError { name: name.clone(), error: error? });
+        Ok(OutputErrors { outputs: named.filter_map(error).collect() })
+    }
+
+    /// Error of each compared value; `None` where its shape is another. `each` sees the number of the value, the dense
+    /// model's numbers and the other model's.
+    pub(super) fn compare(
+        &self,
+        engine: &dyn Engine,
+        model: &Model,
+        cancel: &AtomicBool,
+        each: &mut dyn FnMut(usize, &ArrayD<f32>, &ArrayD<f32>),
+    ) -> Result<Vec<Option<f64>>, EvaluateError> {
         let mut session = engine.compile(model, &options(&self.names))?;
         let mut sums = vec![Some(0.0); self.names.len()];
         for batch in &self.batches {
             if cancel.load(Ordering::Relaxed) {
                 return Err(EvaluateError::Interrupted);
             }
-            for (sum, part) in sums.iter_mut().zip(batch.errors(session.as_mut())?) {
-                *sum = sum.zip(part).map(|(sum, part)| sum + part);
+            let found = session.run(&feed::pairs(&batch.feed))?;
+            for (at, (dense, own)) in batch.dense.iter().zip(&found).enumerate() {
+                let own = own.to_f32();
+                let part = (own.shape() == dense.shape()).then(|| squared(dense, &own));
+                if part.is_some() {
+                    each(at, dense, &own);
+                }
+                sums[at] = sums[at].zip(part).map(|(sum, part)| sum + part);
             }
         }
-        let error = |(at, sum): (usize, &Option<f64>)| {
-            let error = if *sum == Some(0.0) { Some(0.0) } else { sum.map(|sum| sum / self.spread[at]) };
-            Some(OutputError { name: self.names[at].clone(), error: error? })
-        };
-        Ok(OutputErrors { outputs: sums.iter().enumerate().filter_map(error).collect() })
+        let relative = |(sum, spread): (&Option<f64>, &f64)| sum.map(|sum| if sum > 0.0 { sum / spread } else { sum });
+        Ok(sums.iter().zip(&self.spread).map(relative).collect())
+    }
+
+    /// Name of a compared value.
+    pub(super) fn name(&self, at: usize) -> &str {
+        &self.names[at]
     }
 }
 
-impl HeldBatch {
-    /// Squared error of every value; `None` where the shapes differ.
-    fn errors(&self, session: &mut dyn Session) -> Result<Vec<Option<f64>>, EvaluateError> {
-        let found = session.run(&feed::pairs(&self.feed))?;
-        let square = |dense: &f32, own: &f32| (f64::from(*dense) - f64::from(*own)).powi(2);
-        let error = |(dense, own): (&ArrayD<f32>, &Tensor)| {
-            let own = own.to_f32();
-            let finite = |(dense, own): (&f32, &f32)| {
-                // An infinity that both have is no difference.
-                if dense.to_bits() == own.to_bits() { 0.0 } else { square(dense, own) }
-            };
-            (own.shape() == dense.shape()).then(|| dense.iter().zip(&own).map(finite).sum::<f64>())
-        };
-        Ok(self.dense.iter().zip(&found).map(error).collect())
-    }
+/// Squared difference; an infinity that both have is none.
+fn squared(dense: &ArrayD<f32>, own: &ArrayD<f32>) -> f64 {
+    let square = |(dense, own): (&f32, &f32)| {
+        if dense.to_bits() == own.to_bits() { 0.0 } else { (f64::from(*dense) - f64::from(*own)).powi(2) }
+    };
+    dense.iter().zip(own).map(square).sum()
 }
 
 fn options(names: &[String]) -> CompileOptions {

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::text::plural;
+use crate::evaluate::OutputFigures;
 use crate::explain::Names;
 use crate::repair::global::{Refined, Stop};
 use crate::repair::{Method, Refit};
@@ -127,6 +128,15 @@ impl StageError {
             )),
         }
     }
+}
+
+/// An output beside the dense model's.
+pub(super) fn figures(output: &OutputFigures) -> String {
+    let mut parts = vec![format!("error {:.4}, cosine {:.4}", output.error, output.cosine)];
+    parts.extend(output.psnr.map(|own| format!("PSNR {own:.1} dB")));
+    parts.extend(output.agreement.map(|own| format!("{:.2} % of positions alike", 100.0 * own)));
+    parts.extend(output.mean_iou.map(|own| format!("mean IoU {:.2} %", 100.0 * own)));
+    parts.join(", ")
 }
 
 /// What refinement did, or why it did nothing.

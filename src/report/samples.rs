@@ -10,7 +10,7 @@ use super::{
 use crate::bench::latency::Interval;
 use crate::channels::Scope;
 use crate::engine::EngineInfo;
-use crate::evaluate::{Accuracy, Agreement, Paired};
+use crate::evaluate::{Accuracy, Agreement, OutputFigures, Paired};
 use crate::plan::{Allocation, Rounding};
 use crate::repair::{Method, Refit};
 
@@ -58,6 +58,7 @@ pub(super) fn bare() -> Summary {
         profile: None,
         accuracy: None,
         agreement: None,
+        outputs: Vec::new(),
         criterion: "l2".into(),
         budget: "MACs x0.5".into(),
         searched: None,
@@ -136,6 +137,14 @@ pub(super) fn full() -> Summary {
             seen_in_calibration: false,
         }),
         agreement: Some(0.912),
+        outputs: vec![OutputFigures {
+            name: "scores".into(),
+            error: 0.061,
+            cosine: 0.998,
+            psnr: None,
+            agreement: None,
+            mean_iou: None,
+        }],
         searched: Some(searched()),
         allocation: Allocation::Sensitivity,
         rounding: Rounding { block: 16, multiple: 4 },

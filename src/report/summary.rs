@@ -12,7 +12,9 @@ use crate::bench::latency::{Comparison, LatencyChange};
 use crate::bench::profile::Profile;
 use crate::channels::{Group, Protected, Scope};
 use crate::engine::EngineInfo;
-use crate::evaluate::{Accuracy, Agreement, ClassAccuracy, EvaluateError, Predictions, weights_of_outputs};
+use crate::evaluate::{
+    Accuracy, Agreement, ClassAccuracy, EvaluateError, OutputFigures, Predictions, weights_of_outputs,
+};
 use crate::plan::{Allocation, Plan, PlannedGroup, Rounding};
 use crate::score::GroupScores;
 
@@ -224,6 +226,9 @@ pub struct Summary {
     pub accuracy: Option<AccuracyChange>,
     /// Share of images on which the pruned model answers as the dense one.
     pub agreement: Option<f64>,
+    /// Every output beside the dense model's, on inputs that nothing was fitted on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<OutputFigures>,
     /// Name of the criterion.
     pub criterion: String,
     /// The budget in words.

@@ -113,6 +113,10 @@ impl Terminal {
         if let Some(agreement) = summary.agreement {
             let text = "of answers as the dense model's";
             writeln!(out, "  {:<12}{:>12}{:>10.2} %  {text}", "agreement", "", 100.0 * agreement)?;
+        } else {
+            for output in summary.outputs.iter().take(MOST_ROWS) {
+                writeln!(out, "  {:<24} {}", shorten(&output.name, 24), super::repair::figures(output))?;
+            }
         }
         Ok(())
     }

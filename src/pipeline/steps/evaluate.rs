@@ -2,7 +2,7 @@
 
 use super::Calibration;
 use crate::error::Error;
-use crate::evaluate::{Predictions, class_scores};
+use crate::evaluate::{OutputFigures, Predictions, class_scores};
 use crate::model::Model;
 use crate::pipeline::record::Told;
 use crate::pipeline::session::Session;
@@ -15,6 +15,18 @@ pub(crate) struct Evaluated {
     pub(crate) agreement: Option<f64>,
     /// The dense model's predictions on the held-out images, for the next pruned model.
     pub(crate) dense: Option<Predictions>,
+}
+
+/// How near the pruned model's outputs are to the dense model's, on the inputs that the repair is judged by.
+pub(crate) fn output_figures(
+    session: &Session<'_>,
+    calibration: Option<&Calibration>,
+    pruned: &Model,
+) -> Result<Told<Vec<OutputFigures>>, Error> {
+    let Some(reference) = calibration.and_then(|own| own.reference.as_ref()) else {
+        return Ok(Told::quiet(Vec::new()));
+    };
+    session.step("evaluate", |_| Ok(reference.figures(session.engine.as_ref(), pruned, session.cancel)?))
 }
 
 /// Evaluates on held-out images, else on the calibration images. `dense`: the dense model's predictions on the held-out
