@@ -3,6 +3,7 @@
     missing_docs,
     clippy::pedantic,
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
     reason = "a test binary"

@@ -130,7 +130,14 @@ fn mutate_graph(model: &mut Model, rng: &mut ChaCha8Rng) {
         let node = &mut graph.node[at];
         match rng.random_range(0..8) {
             0 => node.op_type = Some(ops[rng.random_range(0..ops.len())].clone()),
-            1 => node.op_type = Some(OTHERS[rng.random_range(0..OTHERS.len())].to_owned()),
+            1 => {
+                let (domain, op) = OTHERS[rng.random_range(0..OTHERS.len())].rsplit_once('/').unwrap_or_default();
+                node.domain = Some(domain.to_owned());
+                node.op_type = Some(op.to_owned());
+                for name in COUNTS {
+                    node.set(name, [odd, 1, 2, 4][rng.random_range(0..4)]);
+                }
+            }
             2 if !node.input.is_empty() => {
                 let input = rng.random_range(0..node.input.len());
                 node.input[input] = names[rng.random_range(0..names.len())].clone();
@@ -164,38 +171,59 @@ fn mutate_graph(model: &mut Model, rng: &mut ChaCha8Rng) {
     }
 }
 
-/// Operators with rules that random graphs do not hold.
-const OTHERS: [&str; 30] = [
-    "Attention",
-    "TopK",
-    "ScatterND",
-    "GatherND",
-    "GatherElements",
-    "RoiAlign",
-    "GridSample",
-    "OneHot",
-    "Range",
-    "EyeLike",
-    "ConstantOfShape",
-    "Trilu",
-    "MeanVarianceNormalization",
-    "GroupNormalization",
-    "LpNormalization",
-    "RMSNormalization",
-    "LSTM",
-    "Resize",
-    "Upsample",
-    "Expand",
-    "Tile",
-    "Einsum",
-    "Gather",
-    "Squeeze",
-    "Flatten",
-    "CumSum",
-    "QuantizeLinear",
-    "DequantizeLinear",
-    "ArgMax",
-    "ReduceSum",
+/// Attributes that count heads and groups.
+const COUNTS: [&str; 5] = ["q_num_heads", "kv_num_heads", "num_heads", "offset_group", "group"];
+
+/// Operators with rules that random graphs do not hold, by `DOMAIN/NAME`.
+const OTHERS: [&str; 48] = [
+    "/Attention",
+    "/TopK",
+    "/ScatterND",
+    "/GatherND",
+    "/GatherElements",
+    "/RoiAlign",
+    "/GridSample",
+    "/OneHot",
+    "/Range",
+    "/EyeLike",
+    "/ConstantOfShape",
+    "/Trilu",
+    "/MeanVarianceNormalization",
+    "/GroupNormalization",
+    "/LpNormalization",
+    "/RMSNormalization",
+    "/LSTM",
+    "/Resize",
+    "/Upsample",
+    "/Expand",
+    "/Tile",
+    "/Einsum",
+    "/Gather",
+    "/Squeeze",
+    "/Flatten",
+    "/CumSum",
+    "/QuantizeLinear",
+    "/DequantizeLinear",
+    "/ArgMax",
+    "/ReduceSum",
+    "/RotaryEmbedding",
+    "/DeformConv",
+    "/ConvInteger",
+    "/QLinearConv",
+    "/MatMulInteger",
+    "/QLinearMatMul",
+    "/DynamicQuantizeLinear",
+    "/SimplifiedLayerNormalization",
+    "com.microsoft/RotaryEmbedding",
+    "com.microsoft/GroupQueryAttention",
+    "com.microsoft/QGemm",
+    "com.microsoft/QLinearAdd",
+    "com.microsoft/QLinearConcat",
+    "com.microsoft/QLinearAveragePool",
+    "com.microsoft/QLinearGlobalAveragePool",
+    "ai.onnx.ml/Scaler",
+    "ai.onnx.ml/Normalizer",
+    "ai.onnx.ml/Binarizer",
 ];
 
 #[test]

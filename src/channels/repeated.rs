@@ -31,8 +31,8 @@ fn follow(run: &Propagation<'_>, name: &str, axis: usize, found: &mut Vec<Axis>,
         Family::ConstantOfShape => found.push((name.to_owned(), axis)),
         Family::Expand => {
             let Some(before) = shape_of(first) else { return false };
-            let at = axis.checked_sub(shape.len() - before.len());
-            if let Some(at) = at.filter(|&at| before[at] == shape[axis]) {
+            let at = (axis + before.len()).checked_sub(shape.len());
+            if let Some(at) = at.filter(|&at| before.get(at) == shape.get(axis)) {
                 return follow(run, first, at, found, left - 1);
             }
             found.push((name.to_owned(), axis));
@@ -42,7 +42,7 @@ fn follow(run: &Propagation<'_>, name: &str, axis: usize, found: &mut Vec<Axis>,
             // Operands that are as long there must follow.
             return node.input.iter().all(|operand| {
                 let Some(own) = shape_of(operand) else { return false };
-                let at = axis.checked_sub(shape.len() - own.len()).filter(|&at| own[at] > 1);
+                let at = (axis + own.len()).checked_sub(shape.len()).filter(|&at| own.get(at) > Some(&1));
                 at.is_none_or(|at| follow(run, operand, at, found, left - 1))
             });
         }

@@ -46,7 +46,10 @@ impl Heads {
             return Err("its queries do not share keys and values evenly".into());
         }
         let counts = [self.queries, self.keys, self.keys];
-        let uneven = |(part, heads): (&Ids, usize)| !part.shape[self.axis()].is_multiple_of(heads);
+        let uneven = |(part, heads): (&Ids, usize)| {
+            let size = part.shape[self.axis()];
+            size == 0 || if self.flat { !size.is_multiple_of(heads) } else { size != heads }
+        };
         if parts.iter().any(|part| part.rank() != parts[0].rank()) || parts.iter().zip(counts).any(uneven) {
             return Err("its features do not part into heads".into());
         }
