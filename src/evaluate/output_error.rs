@@ -11,6 +11,9 @@ use super::{EvaluateError, Pass, compared_values};
 use crate::engine::{CompileOptions, Engine, Feed, feed};
 use crate::model::Model;
 
+/// Sees the number of a value, the dense model's numbers and the other model's.
+type Look<'a> = &'a mut dyn FnMut(usize, &ArrayD<f32>, &ArrayD<f32>);
+
 /// Numbers of outputs that are held.
 const MOST_NUMBERS: usize = 1 << 26;
 
@@ -109,7 +112,7 @@ impl Reference {
         engine: &dyn Engine,
         model: &Model,
         cancel: &AtomicBool,
-        each: &mut dyn FnMut(usize, &ArrayD<f32>, &ArrayD<f32>),
+        each: Look<'_>,
     ) -> Result<Vec<Option<f64>>, EvaluateError> {
         let mut session = engine.compile(model, &options(&self.names))?;
         let mut sums = vec![Some(0.0); self.names.len()];

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
-use ndarray::{ArrayD, ArrayViewD, Axis};
+use ndarray::{ArrayD, Axis};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -85,7 +85,7 @@ impl Sums {
             self.numbers += 1;
         }
         if let Kind::Scores(axis) = kind {
-            self.add_choices(&choices(dense.view(), axis), &choices(own.view(), axis), dense.len_of(Axis(axis)));
+            self.add_choices(&choices(dense, axis), &choices(own, axis), dense.len_of(Axis(axis)));
         }
     }
 
@@ -124,7 +124,7 @@ impl Sums {
 }
 
 /// The index of the largest number along an axis, position by position; the first of equals.
-fn choices(values: ArrayViewD<'_, f32>, axis: usize) -> Vec<usize> {
+fn choices(values: &ArrayD<f32>, axis: usize) -> Vec<usize> {
     let largest = |lane: ndarray::ArrayView1<'_, f32>| {
         let better = |best: (usize, f32), (at, &value): (usize, &f32)| if value > best.1 { (at, value) } else { best };
         lane.iter().enumerate().fold((0, f32::NEG_INFINITY), better).0
@@ -153,7 +153,9 @@ impl Reference {
             sums.add(dense, own, *kind);
             if let Kind::Scores(axis) = *kind {
                 found.resize(dense.len_of(Axis(axis)), false);
-                choices(dense.view(), axis).into_iter().for_each(|class| found[class] = true);
+                for class in choices(dense, axis) {
+                    found[class] = true;
+                }
             }
         })?;
         let figures = |(at, error): (usize, Option<f64>)| {

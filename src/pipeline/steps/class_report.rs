@@ -10,7 +10,7 @@ use crate::statistics::Centring;
 /// was gathered about them.
 pub(crate) fn class_report(session: &Session<'_>, scored: &Scored<'_>, plan: Option<&Plan>) -> Option<Classwise> {
     let found = scored.calibration.zip(scored.class_context.as_ref());
-    let Some((calibration, context)) = found.filter(|(own, _)| own.classes.count() > 1) else { return None };
+    let (calibration, context) = found.filter(|(own, _)| own.classes.count() > 1)?;
     let (observed, classes) = (&calibration.observed, &calibration.classes);
     let names = calibration.source.dataset.class_names();
     let followed = |class: usize| FollowedClass {
