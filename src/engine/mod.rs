@@ -126,6 +126,8 @@ pub struct CompileOptions {
     pub outputs: Vec<String>,
     /// Concrete shapes of inputs by name. tract needs them wherever a size is symbolic.
     pub input_shapes: BTreeMap<String, Vec<usize>>,
+    /// Without optimisations of the graph, where the engine can do without.
+    pub plain: bool,
 }
 
 /// Which engine to use.

@@ -3,6 +3,7 @@
 use ndarray::{Array2, ArrayD, Axis, IxDyn};
 
 use crate::channels::{Channels, Group, Slices};
+use crate::model::axes::resolve_axis;
 use crate::model::{Model, ModelError, TensorData};
 use crate::ops::constant::{content, named};
 
@@ -62,8 +63,7 @@ fn dequantised(model: &Model, slices: &Slices, data: &TensorData) -> Option<Vec<
     let scales = stored.and_then(|id| content(model, id).ok()?).and_then(|scales| scales.to_f32());
     if let Some(scales) = scales.filter(|_| node.op_type() == "DequantizeLinear") {
         // One scale for all, or one per index of the axis that the attribute names (1 by default).
-        let axis = node.int("axis").unwrap_or(1);
-        let axis = usize::try_from(axis).unwrap_or(0).min(data.dims.len().saturating_sub(1));
+        let axis = resolve_axis(node.int("axis").unwrap_or(1), data.dims.len()).unwrap_or(0);
         let inner: usize = data.dims[axis + 1..].iter().product();
         for (at, value) in values.iter_mut().enumerate() {
             let index = (at / inner.max(1)) % data.dims[axis].max(1);

@@ -18,6 +18,7 @@ mod proof;
 mod scoring;
 mod sensitivity;
 mod source;
+mod watched;
 
 pub use crate::model::{InputSpec, input_specs};
 pub use accuracy::{Accuracy, ClassAccuracy, Predictions, wilson};
@@ -32,7 +33,7 @@ pub use inputs::{random_feeds, random_inputs};
 pub use memory::Shares;
 pub use observation::{Observed, Wanted};
 pub use paired::{CONFIDENCE, Paired};
-pub use proof::{BrokenGroup, Proof};
+pub use proof::{BrokenGroup, Proof, runnable};
 pub use scoring::{ClassContext, Scorer};
 pub use sensitivity::Sensitivity;
 pub use source::{FirstOutputs, Pass, Source, outputs_on};
