@@ -63,7 +63,7 @@ impl Model {
         let model = self.inlined()?;
         let proto = model.proto();
         if options.external_data || proto.encoded_len() > MOST_BYTES {
-            return save_external(&model, path);
+            return save_external(&model, path, options);
         }
         write_atomically(path, |file| stream(proto, file))
     }
@@ -167,8 +167,15 @@ fn delimited(out: &mut impl Write, field: u32, length: usize) -> io::Result<()> 
 }
 
 /// The model and `<stem>.data` beside it.
-fn save_external(model: &Model, path: &Path) -> Result<(), ModelError> {
+fn save_external(model: &Model, path: &Path, options: &SaveOptions) -> Result<(), ModelError> {
     let data_path = path.with_extension("data");
+    let fail = |why: &str| ModelError::Write { path: data_path.display().to_string(), why: why.into() };
+    if model.reads_from(&data_path) {
+        return Err(fail("the weights of the input are in it; give the result another name"));
+    }
+    if data_path.exists() && !options.force {
+        return Err(fail("it exists and would hold the weights; `--force` replaces it"));
+    }
     let location = data_path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let mut proto = model.proto().clone();
     let mut end = 0_u64;
