@@ -25,6 +25,7 @@ pub use profile::NodeTime;
 pub use setup::{SetupReport, setup_report};
 pub use tensor::Tensor;
 
+use crate::explain::optional_path_text;
 use crate::model::Model;
 
 /// An inference engine.
@@ -107,6 +108,8 @@ pub struct EngineInfo {
     /// Execution provider that runs: `cpu`, `cuda` or `tensorrt`.
     pub provider: String,
     /// File of the loaded library, if it was loaded.
+    #[serde(serialize_with = "optional_path_text")]
+    #[schemars(with = "Option<PathBuf>")]
     pub library: Option<PathBuf>,
     /// Threads inside one operator.
     pub threads: usize,

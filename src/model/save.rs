@@ -225,3 +225,40 @@ impl ModelProto {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::Explain;
+    use crate::model::{LoadOptions, TensorData};
+
+    #[test]
+    fn the_weights_file_of_another_model_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut model = Model::new(17);
+        let weights = TensorData::from_f32(vec![64, 64], &[0.5; 64 * 64]);
+        model.graph_mut().initializer.push(weights.to_proto("w"));
+        let at = |name: &str| folder.path().join(name);
+        let options = SaveOptions { external_data: true, ..SaveOptions::default() };
+        std::fs::write(at("b.data"), "foreign").unwrap();
+        let error = model.save(&at("b.onnx"), &options).unwrap_err();
+        assert!(error.to_string().contains("b.data") && error.why().unwrap().contains("--force"), "{error:?}");
+        assert_eq!(std::fs::read(at("b.data")).unwrap(), b"foreign");
+        model.save(&at("a.onnx"), &options).unwrap();
+        // Under another name whose weights' file would be the input's own.
+        let loaded = Model::load(&at("a.onnx"), &LoadOptions::default()).unwrap();
+        let forced = SaveOptions { force: true, ..options };
+        let error = loaded.save(&at("a.pruned"), &forced).unwrap_err();
+        assert!(error.why().unwrap().contains("the weights of the input"), "{error:?}");
+        model.save(&at("b.onnx"), &forced).unwrap();
+    }
+
+    #[test]
+    fn empty_files_are_called_empty() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("e.onnx");
+        std::fs::write(&path, "").unwrap();
+        let error = Model::load(&path, &LoadOptions::default()).unwrap_err();
+        assert!(error.why().unwrap().contains("empty"), "{error:?}");
+    }
+}
