@@ -34,3 +34,20 @@ impl fmt::Display for Names<'_> {
         Ok(())
     }
 }
+
+/// A path as text; what is not UTF-8 in it is replaced, since JSON has no bytes.
+pub(crate) fn path_text<S: serde::Serializer>(path: &std::path::Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
+}
+
+/// The same for a path that may be missing.
+#[allow(clippy::ref_option, reason = "serde hands the field over as it is")]
+pub(crate) fn optional_path_text<S: serde::Serializer>(
+    path: &Option<std::path::PathBuf>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match path {
+        Some(path) => path_text(path, serializer),
+        None => serializer.serialize_none(),
+    }
+}

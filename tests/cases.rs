@@ -123,8 +123,7 @@ fn the_repair_reaches_and_never_harms() {
         for stage in stages {
             assert!(stage["after"].as_f64() <= stage["before"].as_f64(), "{name}: {stage}");
         }
-        let [dense, repaired, bare] =
-            [name, "repaired", "bare"].map(|file| load(&folder.join(format!("{file}.onnx"))));
+        let [dense, repaired, bare] = [name, "repaired", "bare"].map(|file| load(&folder.join(format!("{file}.onnx"))));
         let found = errors(engine.as_ref(), &dense, &[&repaired, &bare], &folder.join("unseen"));
         println!("{name}: {:.4} repaired, {:.4} bare", found[0], found[1]);
         assert!(found[0] <= most * found[1], "{name}: {:.4} repaired, {:.4} bare", found[0], found[1]);
@@ -172,9 +171,8 @@ fn weights_in_nodes_are_repaired_as_initializers_are() {
         run(&folder, name, &format!("{name}.pruned.onnx"), "--refine 0");
         constants(&load(&folder.join(format!("{name}.pruned.onnx"))))
     });
-    let weights = |all: &[(String, Vec<f32>)]| {
-        all.iter().filter(|(name, _)| name.starts_with('w')).cloned().collect::<Vec<_>>()
-    };
+    let weights =
+        |all: &[(String, Vec<f32>)]| all.iter().filter(|(name, _)| name.starts_with('w')).cloned().collect::<Vec<_>>();
     assert_eq!(weights(&pruned[0]).len(), weights(&pruned[1]).len());
     assert!(weights(&pruned[0]) == weights(&pruned[1]), "the weights differ");
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::CalibrationError;
+use super::text::{delimiter, read_text};
 
 /// Largest output index that is believed: above it the file is something else.
 const MOST_CLASSES: usize = 1 << 20;
@@ -22,7 +23,7 @@ impl Classes {
     /// Reads json (`{"name": 0}`, `["name", ...]`, `{"0": "name"}` or `{"0": ["wnid", "name"]}`), csv (`name,index`)
     /// or plain text (line i from 0 is output i; the whole line or its first word is the folder's name).
     pub(crate) fn read(path: &Path) -> Result<Self, CalibrationError> {
-        let text = std::fs::read_to_string(path).map_err(|source| CalibrationError::read(path, source))?;
+        let text = read_text(path)?;
         let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
         let found = match extension.as_deref() {
             Some("json") => json(&text),
@@ -119,8 +120,12 @@ fn json_entry(classes: &mut Classes, value: &Value, index: usize) -> Result<(), 
 
 fn csv(text: &str) -> Result<Classes, Problem> {
     let mut classes = Classes::default();
-    let mut reader =
-        csv::ReaderBuilder::new().has_headers(false).trim(csv::Trim::All).flexible(true).from_reader(text.as_bytes());
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .trim(csv::Trim::All)
+        .flexible(true)
+        .delimiter(delimiter(text))
+        .from_reader(text.as_bytes());
     for (number, record) in reader.records().enumerate() {
         let place = || format!("line {}", number + 1);
         let record = record.map_err(|error| (place(), error.to_string()))?;

@@ -55,6 +55,13 @@ impl Inputs {
                 "give a .npz with one array for every input, by its name",
             ));
         };
+        if spec.shape.len() != 4 {
+            return Err(CalibrationError::setting(
+                "data",
+                format!("pictures do not fit the input `{}`, which takes {}", spec.name, spec.describe()),
+                "give a .npy or .npz of arrays of that shape, first axis samples",
+            ));
+        }
         let preprocess =
             if is_float(spec.dtype) { Preprocess::resolve(&spec.shape, options)? } else { as_bytes(spec, options)? };
         Ok(Self::Pictures(PictureInput { name: spec.name.clone(), element: spec.dtype, preprocess }))

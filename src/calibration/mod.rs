@@ -22,6 +22,7 @@ mod tensor;
     reason = "pictures hold small whole numbers, which floats hold exactly"
 )]
 mod tests;
+mod text;
 
 pub use dataset::{Dataset, DatasetOptions};
 pub use error::CalibrationError;

@@ -50,7 +50,7 @@ pub(super) fn run(flags: &Check, cancel: &AtomicBool) -> Result<ExitStatus, Erro
     let result = pipeline::check(&options, &bar, cancel);
     bar.clear();
     let mut checked = result?;
-    checked.command = std::env::args().collect();
+    checked.command = std::env::args_os().map(|own| own.to_string_lossy().into_owned()).collect();
     for (path, format, _) in wanted {
         let text = format.render(&checked).map_err(unprintable)?;
         write_atomically(path, |file| file.write_all(text.as_bytes()))?;

@@ -94,7 +94,7 @@ fn prune(flags: &Prune, cancel: &AtomicBool) -> Result<(), Error> {
     let result = pipeline::prune(&options, &bar, cancel);
     bar.clear();
     let mut summary = result?;
-    summary.command = std::env::args().collect();
+    summary.command = std::env::args_os().map(|own| own.to_string_lossy().into_owned()).collect();
     let json = Json.render(&summary).map_err(unprintable)?;
     for (path, format, _) in reports(&flags.results) {
         let text = format.render(&summary).map_err(unprintable)?;

@@ -103,7 +103,7 @@ impl ModelFlags {
 
 #[derive(Debug, Args)]
 pub(super) struct DataFlags {
-    /// Calibration images: class folders, a flat folder, .npz, or CIFAR-10 .bin
+    /// Calibration data: class folders, a flat folder, CIFAR-10 .bin, or .npz and .npy of images or of the inputs by name
     #[arg(long, value_name = "DIR", help_heading = "Input")]
     data: Option<PathBuf>,
     /// Map of class folders to outputs: json, csv, or a list whose line i names output i

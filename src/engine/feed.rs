@@ -28,6 +28,11 @@ pub fn bytes(feed: &Feed) -> u64 {
     feed.values().map(|value| value.bytes()).sum()
 }
 
+/// The same inputs with every other number moved by one unit in the last place.
+pub fn moved(feed: &Feed) -> Feed {
+    feed.iter().map(|(name, value)| (name.clone(), Arc::new(value.moved()))).collect()
+}
+
 /// Samples `rows` of a feed; what does not have one row for each sample stays whole.
 ///
 /// # Panics

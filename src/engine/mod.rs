@@ -26,6 +26,7 @@ pub use profile::NodeTime;
 pub use setup::{SetupReport, setup_report};
 pub use tensor::Tensor;
 
+use crate::explain::optional_path_text;
 use crate::model::Model;
 
 /// An inference engine.
@@ -116,6 +117,8 @@ pub struct EngineInfo {
     /// Execution provider that runs: `cpu`, `cuda` or `tensorrt`.
     pub provider: String,
     /// File of the loaded library, if it was loaded.
+    #[serde(serialize_with = "optional_path_text")]
+    #[schemars(with = "Option<PathBuf>")]
     pub library: Option<PathBuf>,
     /// Threads inside one operator.
     pub threads: usize,
@@ -135,6 +138,8 @@ pub struct CompileOptions {
     pub outputs: Vec<String>,
     /// Concrete shapes of inputs by name. tract needs them wherever a size is symbolic.
     pub input_shapes: BTreeMap<String, Vec<usize>>,
+    /// Without optimisations of the graph, where the engine can do without.
+    pub plain: bool,
 }
 
 /// Which engine to use.

@@ -62,6 +62,15 @@ impl OnnxRuntime {
         builder(self.provider, &self.options, self.info.threads)
     }
 
+    /// A builder that leaves the graph as it is, where that is asked for.
+    fn builder_of(&self, options: &CompileOptions) -> Result<SessionBuilder, String> {
+        let builder = self.builder()?;
+        if !options.plain {
+            return Ok(builder);
+        }
+        builder.with_optimization_level(GraphOptimizationLevel::Disable).map_err(|error| error.to_string())
+    }
+
     fn profiled(&self, model: &Model, inputs: &[(&str, &Tensor)], runs: usize) -> Result<Vec<NodeTime>, EngineError> {
         let fail = |why: String| EngineError::Run { engine: NAME.into(), why };
         let (bytes, outputs) = prepare(NAME, model, &[])?;
@@ -102,7 +111,7 @@ impl Engine for OnnxRuntime {
     fn compile(&self, model: &Model, options: &CompileOptions) -> Result<Box<dyn Session>, EngineError> {
         let (bytes, outputs) = prepare(NAME, model, &options.outputs)?;
         let attempt = || -> Result<OrtSession, String> {
-            self.builder()?.commit_from_memory(&bytes).map_err(|error| error.to_string())
+            self.builder_of(options)?.commit_from_memory(&bytes).map_err(|error| error.to_string())
         };
         let session = attempt().map_err(|why| EngineError::Compile { engine: NAME.into(), why })?;
         Ok(Box::new(Running { session, outputs, device: self.device() }))

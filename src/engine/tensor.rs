@@ -98,6 +98,30 @@ impl Tensor {
         map_array!(self, array => array.select(Axis(0), rows))
     }
 
+    /// Floats of which every other one is moved by one unit in the last place; other values as they are.
+    #[must_use]
+    pub fn moved(&self) -> Self {
+        let every_other = |at: usize| at.is_multiple_of(2);
+        let half = |value: half::f16| if value.is_finite() { half::f16::from_bits(value.to_bits() ^ 1) } else { value };
+        let mut at = 0;
+        let mut turn = || {
+            at += 1;
+            every_other(at)
+        };
+        match self {
+            Self::F32(array) => {
+                let next = |value: f32| if value.is_finite() { value.next_up() } else { value };
+                Self::F32(array.mapv(|value| if turn() { next(value) } else { value }))
+            }
+            Self::F64(array) => {
+                let next = |value: f64| if value.is_finite() { value.next_up() } else { value };
+                Self::F64(array.mapv(|value| if turn() { next(value) } else { value }))
+            }
+            Self::F16(array) => Self::F16(array.mapv(|value| if turn() { half(value) } else { value })),
+            other => other.clone(),
+        }
+    }
+
     /// The same values in another shape; `None` if their number differs.
     pub fn reshaped(self, shape: &[usize]) -> Option<Self> {
         if self.shape().iter().product::<usize>() != shape.iter().product::<usize>() {

@@ -9,6 +9,7 @@ use crate::calibration::Dataset;
 use crate::channels::Channels;
 use crate::engine::readable_outputs;
 use crate::model::Model;
+use crate::proto::onnx::ValueInfoProto;
 use crate::score::relatedness::Relatedness;
 use crate::score::responses::{LEAST_IMAGES, MOST_CLASSES, argmax, super_classes};
 
@@ -172,11 +173,50 @@ fn usable(labels: &BTreeMap<usize, usize>) -> bool {
 
 /// Number of class scores per image, if the model's first output is a row of them.
 pub fn class_scores(model: &Model, channels: &Channels) -> Option<usize> {
-    let output = readable_outputs(model).into_iter().next()?;
-    match channels.shape(&output)? {
+    let readable = readable_outputs(model);
+    let outputs: Vec<&ValueInfoProto> =
+        model.graph().output.iter().filter(|own| readable.iter().any(|name| name == own.name())).collect();
+    let (&first, others) = outputs.split_first()?;
+    let probabilities = |output: &ValueInfoProto| made_by(model, output.name(), &["Softmax", "LogSoftmax"]);
+    // Beside an output that is made of class scores, one that is not is boxes, landmarks or the like.
+    if !probabilities(first) && others.iter().any(|&own| probabilities(own)) {
+        return None;
+    }
+    match channels.shape(first.name())? {
         &[_, scores] if scores > 1 => Some(scores),
         _ => None,
     }
+}
+
+/// Whether a value comes from one of these operators, through nothing but such as move values.
+fn made_by(model: &Model, value: &str, operators: &[&str]) -> bool {
+    const MOVING: [&str; 6] = ["Identity", "Reshape", "Flatten", "Squeeze", "Transpose", "Cast"];
+    let nodes = &model.graph().node;
+    let mut value = value;
+    for _ in 0..nodes.len() {
+        let Some(node) = nodes.iter().find(|node| node.output.iter().any(|own| own == value)) else { return false };
+        if operators.contains(&node.op_type()) {
+            return true;
+        }
+        let Some(from) = node.input.first().filter(|_| MOVING.contains(&node.op_type())) else { return false };
+        value = from;
+    }
+    false
+}
+
+/// Infinite values in rows of `length` as the largest and smallest finite ones there: the logarithm of no probability
+/// ends no comparison.
+fn finite(values: &[f32], length: usize) -> Vec<f32> {
+    let mut values = values.to_vec();
+    for row in values.chunks_mut(length.max(1)).filter(|row| row.iter().any(|value| value.is_infinite())) {
+        let kept = row.iter().copied().filter(|value| value.is_finite());
+        let (low, high) = kept.fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+        let (low, high) = if low <= high { (low, high) } else { (0.0, 0.0) };
+        for value in row.iter_mut().filter(|value| value.is_infinite()) {
+            *value = if *value > 0.0 { high } else { low };
+        }
+    }
+    values
 }
 
 /// A batch of outputs as rows `[N, K]`: positions are averaged, so that every image has one row.
@@ -188,7 +228,7 @@ pub(super) fn rows(output: &ArrayD<f32>) -> Option<Array2<f32>> {
     }
     let inner = output.len() / (images * width).max(1);
     let values = output.as_standard_layout();
-    let values = values.as_slice()?;
+    let values = finite(values.as_slice()?, output.len() / images);
     let mean = |start: usize| values[start..start + inner].iter().sum::<f32>() / inner.max(1) as f32;
     Some(Array2::from_shape_fn((images, width), |(image, column)| mean((image * width + column) * inner)))
 }
@@ -210,6 +250,12 @@ mod tests {
         assert!(classes.notes[0].starts_with("4 classes (5 images"), "{:?}", classes.notes);
         assert_eq!(classes.sorted(&[1, 0, 3, 2]), [0, 2, 1, 3]);
         assert_eq!(classes.name(0, &["cat".into()]), "cat and 1 more");
+    }
+
+    #[test]
+    fn infinite_values_do_not_end_it() {
+        let found = finite(&[1.0, f32::NEG_INFINITY, 3.0, f32::INFINITY, f32::NEG_INFINITY, f32::NEG_INFINITY], 3);
+        assert_eq!(found, [1.0, 1.0, 3.0, 0.0, 0.0, 0.0]);
     }
 
     #[test]

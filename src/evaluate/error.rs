@@ -29,6 +29,16 @@ pub enum EvaluateError {
         /// What is allowed.
         tolerance: f64,
     },
+    /// Two models that need not be one cut of the other differ.
+    #[error("the models do not compute the same")]
+    Disagree {
+        /// Name of the output.
+        output: String,
+        /// Largest difference, relative to the output's scale.
+        error: f64,
+        /// What is allowed.
+        tolerance: f64,
+    },
     /// The dense model is no better than guessing.
     #[error("the dense model's accuracy on the labelled images is near chance")]
     NearChance {
@@ -115,7 +125,7 @@ impl Explain for EvaluateError {
     fn why(&self) -> Option<String> {
         match self {
             Self::Pruned(error) | Self::Dense(error) => Some(format!("{error}: {}", error.why().unwrap_or_default())),
-            Self::Differs { output, error, tolerance } => {
+            Self::Differs { output, error, tolerance } | Self::Disagree { output, error, tolerance } => {
                 Some(format!("output `{output}` differs by {error:.2e} of its scale; {tolerance:.0e} is allowed"))
             }
             Self::NearChance { percent, images, classes } => {
@@ -134,8 +144,14 @@ impl Explain for EvaluateError {
             Self::NearChance { .. } => {
                 "the preprocessing or the class order is probably wrong: see `--mean --std --scale --color --size` and `--classes`"
             }
+            Self::Dense(EngineError::Compile { engine, .. } | EngineError::Run { engine, .. }) if engine == "tract" => {
+                "ONNX Runtime may: `pip install onnxruntime` in the active Python environment, or `--onnxruntime FILE`; other sizes may suit the model: `--dim NAME=SIZE`; `--no-verify` prunes without the proof"
+            }
             Self::Dense(_) => {
-                "another engine may: `pip install onnxruntime` in the active Python environment, or `--onnxruntime FILE`; `--no-verify` prunes without the proof"
+                "other sizes of the inputs may suit the model: `--dim NAME=SIZE`; `--no-verify` prunes without the proof"
+            }
+            Self::Disagree { .. } => {
+                "a pruned and repaired model differs from the one it was made of: `onnx-prune check` tells by how much; `apply --masked` writes what a cut alone must equal"
             }
             Self::Loss { .. } => {
                 "a larger `--max-drop` allows more; more held-out images narrow the bound; `--round-to 1` makes finer cuts"

@@ -22,6 +22,7 @@ mod scoring;
 mod sensitivity;
 mod shapes;
 mod source;
+mod watched;
 
 pub use crate::model::{InputSpec, input_specs};
 pub use accuracy::{Accuracy, ClassAccuracy, Predictions, wilson};
@@ -39,7 +40,7 @@ pub use observation::{Observed, Wanted};
 pub use output_error::{OutputError, OutputErrors, Reference};
 pub use output_figures::OutputFigures;
 pub use paired::{CONFIDENCE, Paired};
-pub use proof::{BrokenGroup, Proof};
+pub use proof::{BrokenGroup, Proof, runnable};
 pub use scoring::{ClassContext, Scorer};
 pub use sensitivity::Sensitivity;
 pub use shapes::{Analysed, analyse_with};

@@ -1,6 +1,5 @@
 //! How far a model's outputs are from those of the dense model on inputs that nothing was fitted on.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ndarray::{ArrayD, Axis};
@@ -149,7 +148,7 @@ fn squared(dense: &ArrayD<f32>, own: &ArrayD<f32>) -> f64 {
 }
 
 fn options(names: &[String]) -> CompileOptions {
-    CompileOptions { outputs: names.to_vec(), input_shapes: BTreeMap::new() }
+    CompileOptions { outputs: names.to_vec(), ..CompileOptions::default() }
 }
 
 /// Squared deviation of the rows (axis 0) of all batches from their mean row; from one mean number where rows differ in

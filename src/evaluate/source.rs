@@ -1,5 +1,6 @@
 //! Runs of models over the images of a data set.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,6 +19,9 @@ const BATCH_OF_LARGE: usize = 8;
 
 /// Input values per image from which an image counts as large.
 const LARGE: usize = 3 * 96 * 96;
+
+/// Images beyond a batch that are read for examples, since some may be unreadable.
+const SPARE: usize = 4;
 
 /// An opened data set with the way from its samples to a model's inputs.
 #[derive(Debug)]
@@ -77,6 +81,63 @@ impl Source {
         let labels: std::collections::BTreeSet<usize> =
             (0..self.dataset.len()).filter_map(|index| self.dataset.label(index)).collect();
         labels.len()
+    }
+
+    /// Inputs of two runs on the first samples: of one, and of two where a run takes any number.
+    ///
+    /// # Errors
+    /// If no sample can be read.
+    pub fn examples(&self, indices: &[usize], cancel: &AtomicBool) -> Result<Vec<Feed>, EvaluateError> {
+        if let Inputs::Arrays(_) = &self.inputs {
+            let runs = self.runs(indices);
+            let sizes = if self.fixed { vec![self.batch] } else { vec![1, 2.min(runs.len())] };
+            return Ok(sizes.into_iter().filter_map(|size| self.dataset.feed(runs.get(..size)?)).collect());
+        }
+        let size = if self.fixed { self.batch } else { 1 };
+        let mut feeds = Vec::new();
+        let options = PipelineOptions { batch: size, strict: self.strict };
+        let picked = self.runs(&indices[..indices.len().min(size + SPARE)]);
+        for_each_batch(&self.dataset, &picked, &self.inputs, &options, cancel, |batch| {
+            feeds.push(if self.fixed { repeated(batch, size).inputs } else { batch.inputs });
+            Ok::<(), EvaluateError>(())
+        })?;
+        if let (false, [first, second, third, ..]) = (self.fixed, &feeds[..]) {
+            return Ok([first.clone()].into_iter().chain(feed::joined(&[second.clone(), third.clone()])).collect());
+        }
+        feeds.truncate(1);
+        Ok(feeds)
+    }
+
+    /// Whether a model that names no number of samples runs with two; else runs are of one from now on.
+    ///
+    /// # Errors
+    /// If no sample can be read.
+    pub fn settle(
+        &mut self,
+        engine: &dyn Engine,
+        model: &Model,
+        indices: &[usize],
+        cancel: &AtomicBool,
+    ) -> Result<bool, EvaluateError> {
+        let feeds = self.examples(indices, cancel)?;
+        if self.fixed || feeds.len() < 2 || super::runnable(engine, model, &feeds[1..]).is_ok() {
+            return Ok(true);
+        }
+        if super::runnable(engine, model, &feeds[..1]).is_ok() {
+            (self.batch, self.fixed) = (1, true);
+        }
+        Ok(!self.fixed)
+    }
+
+    /// Shapes of the inputs of one sample.
+    pub fn shapes(&self) -> BTreeMap<String, Vec<usize>> {
+        match &self.inputs {
+            Inputs::Pictures(picture) => [(picture.name.clone(), picture.preprocess.shape(1).to_vec())].into(),
+            Inputs::Arrays(_) => {
+                let one = self.dataset.feed(&[0]).unwrap_or_default();
+                one.into_iter().map(|(name, value)| (name, value.shape().to_vec())).collect()
+            }
+        }
     }
 
     /// The samples of all runs: where a run takes a number of samples, the last is filled with some from all over.

@@ -55,6 +55,13 @@ impl External {
         Ok(file.slice(offset..end))
     }
 
+    /// The files that were read from.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let Some(folder) = &self.folder else { return Vec::new() };
+        let maps = self.maps.lock().unwrap_or_else(PoisonError::into_inner);
+        maps.keys().map(|location| folder.join(location)).collect()
+    }
+
     fn open(&self, location: &str) -> Result<Bytes, String> {
         let Some(folder) = &self.folder else {
             return Err(format!("external data `{location}`: the model was not read from a file"));

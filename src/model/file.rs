@@ -63,8 +63,13 @@ impl Model {
         let name = path.display().to_string();
         let read = |source| ModelError::Read { path: name.clone(), source };
         let file = File::open(path).map_err(read)?;
-        if file.metadata().map_err(read)?.is_dir() {
+        let kind = file.metadata().map_err(read)?;
+        if kind.is_dir() {
             return Err(read(std::io::Error::from(std::io::ErrorKind::IsADirectory)));
+        }
+        if !kind.is_file() {
+            // A pipe has no length and cannot be mapped.
+            return Self::read(&mut &file, &name, options);
         }
         let bytes = map::map(&file).map_err(read)?;
         let mut model = Self::decode(bytes, &name, options)?;
@@ -95,6 +100,10 @@ impl Model {
 
     fn decode(bytes: Bytes, name: &str, options: &LoadOptions) -> Result<Self, ModelError> {
         let path = || name.to_owned();
+        if bytes.is_empty() {
+            let (place, why) = ("0 bytes".into(), "it is empty".into());
+            return Err(ModelError::Decode { path: path(), place, why });
+        }
         let scanned = scan(&bytes, &Limits::default()).map_err(|error| ModelError::Decode {
             path: path(),
             place: format!("byte {} of {}, in {}", error.offset, bytes.len(), error.path),
@@ -253,6 +262,12 @@ impl Model {
     }
 
     /// Whether `path` is the file that the model was loaded from, by whatever name.
+    /// Whether its weights lie in this file beside it.
+    pub(super) fn reads_from(&self, path: &Path) -> bool {
+        let Ok(path) = path.canonicalize() else { return false };
+        self.external.files().iter().any(|own| own.canonicalize().is_ok_and(|own| own == path))
+    }
+
     pub(super) fn is_loaded_from(&self, path: &Path) -> bool {
         let same = |own: &PathBuf| Some(own.canonicalize().ok()? == path.canonicalize().ok()?);
         self.path.as_ref().and_then(same).unwrap_or(false)

@@ -63,7 +63,7 @@ impl Model {
         let model = self.inlined()?;
         let proto = model.proto();
         if options.external_data || proto.encoded_len() > MOST_BYTES {
-            return save_external(&model, path);
+            return save_external(&model, path, options);
         }
         write_atomically(path, |file| stream(proto, file))
     }
@@ -167,8 +167,15 @@ fn delimited(out: &mut impl Write, field: u32, length: usize) -> io::Result<()> 
 }
 
 /// The model and `<stem>.data` beside it.
-fn save_external(model: &Model, path: &Path) -> Result<(), ModelError> {
+fn save_external(model: &Model, path: &Path, options: &SaveOptions) -> Result<(), ModelError> {
     let data_path = path.with_extension("data");
+    let fail = |why: &str| ModelError::Write { path: data_path.display().to_string(), why: why.into() };
+    if model.reads_from(&data_path) {
+        return Err(fail("the weights of the input are in it; give the result another name"));
+    }
+    if data_path.exists() && !options.force {
+        return Err(fail("it exists and would hold the weights; `--force` replaces it"));
+    }
     let location = data_path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let mut proto = model.proto().clone();
     let mut end = 0_u64;
@@ -216,5 +223,42 @@ impl ModelProto {
             functions: self.functions.clone(),
             configuration: self.configuration.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::Explain;
+    use crate::model::{LoadOptions, TensorData};
+
+    #[test]
+    fn the_weights_file_of_another_model_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut model = Model::new(17);
+        let weights = TensorData::from_f32(vec![64, 64], &[0.5; 64 * 64]);
+        model.graph_mut().initializer.push(weights.to_proto("w"));
+        let at = |name: &str| folder.path().join(name);
+        let options = SaveOptions { external_data: true, ..SaveOptions::default() };
+        std::fs::write(at("b.data"), "foreign").unwrap();
+        let error = model.save(&at("b.onnx"), &options).unwrap_err();
+        assert!(error.to_string().contains("b.data") && error.why().unwrap().contains("--force"), "{error:?}");
+        assert_eq!(std::fs::read(at("b.data")).unwrap(), b"foreign");
+        model.save(&at("a.onnx"), &options).unwrap();
+        // Under another name whose weights' file would be the input's own.
+        let loaded = Model::load(&at("a.onnx"), &LoadOptions::default()).unwrap();
+        let forced = SaveOptions { force: true, ..options };
+        let error = loaded.save(&at("a.pruned"), &forced).unwrap_err();
+        assert!(error.why().unwrap().contains("the weights of the input"), "{error:?}");
+        model.save(&at("b.onnx"), &forced).unwrap();
+    }
+
+    #[test]
+    fn empty_files_are_called_empty() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("e.onnx");
+        std::fs::write(&path, "").unwrap();
+        let error = Model::load(&path, &LoadOptions::default()).unwrap_err();
+        assert!(error.why().unwrap().contains("empty"), "{error:?}");
     }
 }

@@ -10,6 +10,7 @@ mod reading;
 mod record;
 mod search;
 mod session;
+mod sizes;
 mod steps;
 #[cfg(test)]
 mod tests;

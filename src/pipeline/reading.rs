@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::ModelOptions;
+use super::sizes::check_names;
 use crate::channels::{AnalyseOptions, Channels, analyse, decided_conditions};
 use crate::engine::{CompileOptions, Engine, EngineError, EngineOptions, open};
 use crate::error::Error;
 use crate::evaluate::{Analysed, analyse_with};
+use crate::explain::Names;
+use crate::model::node::node_name;
 use crate::model::{LoadOptions, Model, TensorData};
 use crate::number::{count, plural};
 use crate::ops::macs::left_out;
@@ -15,10 +18,13 @@ use crate::surgery::{computes_weights, fold_weights, inline_branches, inline_fun
 /// Loads the model from its file or from standard input.
 pub(super) fn load(options: &ModelOptions) -> Result<Model, Error> {
     let load = LoadOptions { allow_unknown_fields: options.allow_unknown_fields };
-    if options.path.as_os_str() == "-" {
-        return Ok(Model::read(&mut std::io::stdin().lock(), "standard input", &load)?);
-    }
-    Ok(Model::load(&options.path, &load)?)
+    let model = if options.path.as_os_str() == "-" {
+        Model::read(&mut std::io::stdin().lock(), "standard input", &load)?
+    } else {
+        Model::load(&options.path, &load)?
+    };
+    check_names(&model, &options.sizes)?;
+    Ok(model)
 }
 
 /// Analysis options: sizes of symbolic dims, names or patterns of nodes whose channels stay.
@@ -33,6 +39,23 @@ pub(super) fn analyse_options(sizes: &BTreeMap<String, usize>, ignore: &[String]
         })
         .collect::<Result<_, _>>()?;
     Ok(AnalyseOptions { sizes: sizes.clone(), ignore, ..AnalyseOptions::default() })
+}
+
+/// Refuses patterns that no node's name matches.
+///
+/// # Errors
+/// If one matches nothing.
+pub(super) fn check_ignored(model: &Model, ignore: &[String]) -> Result<(), Error> {
+    let names: Vec<String> = model.graph().node.iter().map(node_name).collect();
+    let matches = |pattern: &str| {
+        let pattern = glob::Pattern::new(pattern).ok();
+        pattern.is_none_or(|pattern| names.iter().any(|name| pattern.matches(name)))
+    };
+    let Some(unmatched) = ignore.iter().find(|pattern| !matches(pattern)) else { return Ok(()) };
+    Err(Error::Usage {
+        what: format!("`--ignore {unmatched}` matches no node of the model"),
+        help: format!("its nodes have names such as {}; `onnx-prune inspect` lists them", Names(&names, 3)),
+    })
 }
 
 /// How much was inlined.

@@ -1,18 +1,21 @@
 //! What a run has in hand: model, analysis, engine. Made once, then only read.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::options::{Criteria, Effort, PruneOptions};
-use super::reading::{Read, analyse_options, analysed};
+use super::reading::{Read, analyse_options, analysed, check_ignored};
 use super::record::{Record, Told};
+use super::sizes::{KnownSizes, known_sizes};
 use super::{ModelOptions, Progress, reading};
 use crate::bench::latency::{CompareTimes, Interleaved, Pairing};
 use crate::channels::{Channels, CostModel, Cut};
-use crate::engine::{Engine, Feed, open, readable_outputs};
+use crate::engine::{Engine, EngineError, Feed, open, readable_outputs};
 use crate::error::Error;
-use crate::evaluate::{Pass, Source, input_specs, random_inputs};
+use crate::evaluate::{EvaluateError, Pass, Source, input_specs, random_inputs};
+use crate::explain::Explain as _;
 use crate::model::Model;
 use crate::plan::{Allocation, Budget, PlanError};
 use crate::proto::onnx::ValueInfoProto;
@@ -61,6 +64,9 @@ pub(super) struct Session<'a> {
     pub(super) engine: Box<dyn Engine>,
     /// Nodes whose channels stay: as asked for, and those of broken groups.
     pub(super) ignore: Vec<String>,
+    /// Sizes of symbolic axes that everything is counted, proved and timed with, and names of those that are assumed.
+    pub(super) sizes: BTreeMap<String, usize>,
+    pub(super) assumed: Vec<String>,
 }
 
 impl<'a> Session<'a> {
@@ -81,7 +87,11 @@ impl<'a> Session<'a> {
         let begin = Instant::now();
         let mut ignore = options.model.ignore.clone();
         ignore.extend(broken.iter().flat_map(|group| &group.producers).map(|name| glob::Pattern::escape(name)));
-        let analysis = analyse_options(&options.model.sizes, &ignore)?;
+        let KnownSizes { sizes, said, assumed } = known_sizes(&model, &options.model.sizes, &options.data)?;
+        for line in &said {
+            watch.progress.say(line);
+        }
+        let analysis = analyse_options(&sizes, &ignore)?;
         let opened = open(&options.engine)?;
         let Watch { progress, cancel, times } = watch;
         progress.say(&format!("engine: {}", opened.engine.info().describe()));
@@ -99,8 +109,9 @@ impl<'a> Session<'a> {
         }
         let mut record = Record::default();
         record.took("analyse", begin.elapsed().as_secs_f64());
-        record.notes.extend(opened.notes.into_iter().chain(notes));
+        record.notes.extend(opened.notes.into_iter().chain(said).chain(notes));
         record.warnings.extend(warnings);
+        check_ignored(&model, &options.model.ignore)?;
         if channels.groups.is_empty() {
             return Err(PlanError::Nothing { why: protection_reasons(&channels) }.into());
         }
@@ -115,11 +126,26 @@ impl<'a> Session<'a> {
         }
         record.notes.extend(unread(&model));
         let cost = channels.cost_model();
-        Ok(Told::new(Self { options, progress, cancel, times, model, file, channels, cost, engine, ignore }, record))
+        let session =
+            Self { options, progress, cancel, times, model, file, channels, cost, engine, ignore, sizes, assumed };
+        Ok(Told::new(session, record))
     }
 
     pub(super) fn interrupted(&self) -> Result<(), Error> {
         if self.cancel.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
+    }
+
+    /// The engine refuses the dense model: where sizes were assumed, they are why.
+    pub(super) fn refused(&self, refusal: EngineError) -> Error {
+        let Some(first) = self.assumed.first() else { return EvaluateError::Dense(refusal).into() };
+        Error::Usage {
+            what: format!(
+                "{refusal} with the sizes that were assumed ({} of 64): {}",
+                self.assumed.join(", "),
+                refusal.why().unwrap_or_default()
+            ),
+            help: format!("give the sizes that it is used with: `--dim {first}=SIZE`, or `--size HxW` for images"),
+        }
     }
 
     /// The model's file as reports name it.
@@ -152,7 +178,7 @@ impl<'a> Session<'a> {
 
     /// Random inputs of one image that models are timed on.
     pub(super) fn timing_feed(&self) -> Feed {
-        random_inputs(&input_specs(&self.model), &self.options.model.sizes, 1, self.options.seed)
+        random_inputs(&input_specs(&self.model), &self.sizes, 1, self.options.seed)
     }
 
     /// Two models of this run on one feed.

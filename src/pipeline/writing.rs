@@ -38,6 +38,9 @@ pub(super) fn check_images(options: &PruneOptions) -> Result<(), Error> {
 /// Fails early if a result could not be written.
 pub(super) fn check(model: &Path, target: &Path, force: bool) -> Result<(), Error> {
     let fail = |why: &str| ModelError::Write { path: target.display().to_string(), why: why.into() };
+    if target.as_os_str() == "-" {
+        return Err(fail("results go to files, not to standard output: give a path with `-o`").into());
+    }
     if let (Ok(a), Ok(b)) = (model.canonicalize(), target.canonicalize())
         && a == b
     {

@@ -43,6 +43,9 @@ const LEAST_INNER_SHARE: f64 = 0.35;
 /// A rounded plan may stay below its budget by this share before a group is widened by a finer step.
 const ROUNDING_SLACK: f64 = 0.02;
 
+/// The same for widths by curves, whose steps are part of the solution.
+const CURVES_SLACK: f64 = 0.05;
+
 /// Everything that decides widths.
 #[derive(Debug)]
 pub struct Allocator<'a> {
@@ -163,7 +166,14 @@ impl Allocator<'_> {
             widths
         };
         let cost = |widths: &[usize]| self.cost.at(measure, widths);
-        Problem::new(self.curves, (0..self.groups.len()).map(allowed).collect(), &cost, limit).solve()
+        let mut widths = Problem::new(self.curves, (0..self.groups.len()).map(allowed).collect(), &cost, limit).solve();
+        // Where steps are coarse beside the groups, much of the budget is left.
+        if self.rounding.block > 1 && self.short(measure, limit, &widths) > CURVES_SLACK {
+            let measured = |&group: &usize| self.curves.get(group).is_some_and(|curve| curve.points.len() > 1);
+            let movable: Vec<usize> = (0..widths.len()).filter(|&group| self.may_cut(group)).filter(measured).collect();
+            self.fill_finely(measure, limit, &movable, &mut widths);
+        }
+        widths
     }
 
     /// Least widths that curves are wanted for; `None` where a group may not be cut. Residual streams count only where the inner

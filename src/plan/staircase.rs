@@ -4,6 +4,9 @@ use super::{Allocator, Budget, PlanError, Rounding};
 use crate::channels::{Group, Measure};
 use crate::number::count;
 
+/// A plan below this share of its budget is told of.
+const FAR_BELOW: f64 = 0.9;
+
 impl Allocator<'_> {
     /// Widths within the budget, if asked for at the end of their steps, that cut something.
     ///
@@ -24,6 +27,15 @@ impl Allocator<'_> {
         for part in budget.parts() {
             let Ok(Some((measure, limit))) = part.limit(self.cost) else { continue };
             let reached = self.cost.at(measure, widths);
+            if reached < limit * FAR_BELOW && widths.iter().zip(self.cost.full()).any(|(width, full)| width < full) {
+                let share = |cost: f64| cost / self.cost.at(measure, self.cost.full()).max(1.0);
+                warnings.push(format!(
+                    "x{:.2} is kept where x{:.2} was allowed: widths in steps of {} come no nearer; `--round-to 1` may",
+                    share(reached),
+                    share(limit),
+                    self.rounding.block
+                ));
+            }
             if reached > limit * 1.000_001 {
                 let unit = if measure == Measure::Macs { "MACs" } else { "parameters" };
                 warnings.push(format!(

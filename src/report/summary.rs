@@ -15,6 +15,7 @@ use crate::engine::EngineInfo;
 use crate::evaluate::{
     Accuracy, Agreement, ClassAccuracy, EvaluateError, OutputFigures, Predictions, weights_of_outputs,
 };
+use crate::explain::path_text;
 use crate::plan::{Allocation, Plan, PlannedGroup, Rounding};
 use crate::score::GroupScores;
 
@@ -41,6 +42,8 @@ impl Change {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FileInfo {
     /// Path as given.
+    #[serde(serialize_with = "path_text")]
+    #[schemars(with = "PathBuf")]
     pub path: PathBuf,
     /// SHA-256 in hexadecimal.
     pub sha256: String,
@@ -169,6 +172,8 @@ impl GroupChange {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Calibrated {
     /// Folder or file.
+    #[serde(serialize_with = "path_text")]
+    #[schemars(with = "PathBuf")]
     pub path: PathBuf,
     /// Kind of source.
     pub source: String,

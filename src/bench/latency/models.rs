@@ -116,6 +116,7 @@ impl Pairing<'_> {
                     .into(),
             );
         }
+        remarks.extend(contradiction(&change));
         Timed { change, samples: all.found, prepare_ms: all.prepare_ms, remarks }
     }
 
@@ -136,6 +137,20 @@ impl Pairing<'_> {
         }
         Ok(found)
     }
+}
+
+/// What to say where the medians of all runs and the ratio within rounds point to different models.
+fn contradiction(change: &LatencyChange) -> Option<String> {
+    let medians = change.after / change.before;
+    let opposed = (medians - 1.0) * (change.ratio - 1.0) < 0.0;
+    let apart = medians < change.ratio_low.min(1.0 / 1.02) || medians > change.ratio_high.max(1.02);
+    (opposed && apart).then(|| {
+        format!(
+            "the medians of all runs say x{medians:.3}, rounds compared within themselves x{:.3}: runs so short are \
+             disturbed by other programs, and the difference is not to be relied on",
+            change.ratio
+        )
+    })
 }
 
 /// Latency of two models, and what a reader should know of its measurement.

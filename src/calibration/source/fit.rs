@@ -94,7 +94,7 @@ fn of_input<'a>(arrays: &'a [Named], specs: &[InputSpec], at: usize) -> Option<&
         return arrays.iter().find(same);
     }
     let usual = |key: &&str| arrays.iter().find(|own| own.name.eq_ignore_ascii_case(key));
-    IMAGE_KEYS.iter().find_map(|key| usual(key)).or(match arrays {
+    IMAGE_KEYS.iter().find_map(usual).or(match arrays {
         [only] => Some(only),
         _ => None,
     })

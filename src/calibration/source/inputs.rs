@@ -63,8 +63,8 @@ impl Source for InputArrays {
 
 /// How a mistake in arrays is mended.
 fn help(specs: &[InputSpec]) -> String {
-    let inputs: Vec<String> = specs.iter().map(|spec| format!("{}=... {}", spec.name, spec.describe())).collect();
-    format!("write one array for every input, first axis samples: numpy.savez(path, {})", inputs.join(", "))
+    let inputs: Vec<String> = specs.iter().map(|spec| format!("`{}` {}", spec.name, spec.describe())).collect();
+    format!("write one array for every input by its name, first axis samples, with numpy.savez: {}", inputs.join(", "))
 }
 
 /// A `.npz` or `.npy`: inputs of the model, or images.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::super::CalibrationError;
+use super::super::text::{delimiter, read_text};
 use super::files::{Listing, extension};
 
 /// Column names and json keys of the file's path, in the order of preference.
@@ -29,19 +30,22 @@ pub(super) fn find(folder: &Path, listing: &Listing) -> Option<PathBuf> {
 }
 
 pub(super) fn read(path: &Path) -> Result<Vec<Row>, CalibrationError> {
-    let text = std::fs::read_to_string(path).map_err(|source| CalibrationError::read(path, source))?;
-    let text = text.trim_start_matches('\u{feff}');
+    let text = read_text(path)?;
     let (rows, help) = if extension(path) == "jsonl" {
-        (json_lines(text), "each line is an object such as {\"file\": \"cat.png\", \"label\": 3}")
+        (json_lines(&text), "each line is an object such as {\"file\": \"cat.png\", \"label\": 3}")
     } else {
-        (csv(text), "each line is `file,label`, with or without a heading")
+        (csv(&text), "each line is `file,label`, with or without a heading; `;` and tabs separate too")
     };
     rows.map_err(|(line, why)| CalibrationError::format(path, format!("line {line}"), why, help))
 }
 
 fn csv(text: &str) -> Result<Vec<Row>, (u64, String)> {
-    let mut reader =
-        csv::ReaderBuilder::new().has_headers(false).flexible(true).trim(csv::Trim::All).from_reader(text.as_bytes());
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .trim(csv::Trim::All)
+        .delimiter(delimiter(text))
+        .from_reader(text.as_bytes());
     let (mut file, mut label) = (0, 1);
     let mut rows = Vec::new();
     for (number, record) in reader.records().enumerate() {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::engine::{EngineOptions, open};
 use crate::error::Error;
-use crate::evaluate::{Agreement, compare, random_feeds};
+use crate::evaluate::{Agreement, EvaluateError, compare, random_feeds, runnable};
 use crate::model::SaveOptions;
 use crate::pipeline::reading::{analyse_options, analysed_as_in_a_run, load};
 use crate::pipeline::{ModelOptions, writing};
@@ -69,5 +69,11 @@ pub fn verify(options: &VerifyOptions) -> Result<Agreement, Error> {
     let (a, b) = (load(&options.a)?, load(&options.b)?);
     let opened = open(&options.engine)?;
     let feeds = random_feeds(&a, &options.a.sizes, options.runs.max(1), options.seed);
-    Ok(compare(opened.engine.as_ref(), &a, &b, &feeds)?)
+    let feeds = runnable(opened.engine.as_ref(), &a, &feeds)?;
+    compare(opened.engine.as_ref(), &a, &b, &feeds).map_err(|error| match error {
+        EvaluateError::Differs { output, error, tolerance } => {
+            EvaluateError::Disagree { output, error, tolerance }.into()
+        }
+        other => other.into(),
+    })
 }

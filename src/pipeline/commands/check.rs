@@ -1,5 +1,6 @@
 //! `onnx-prune check`: a new model against a base.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -15,6 +16,7 @@ use crate::error::Error;
 use crate::evaluate::{DataOptions, Pass, Source, analyse_with, class_scores, input_specs, random_inputs};
 use crate::model::Model;
 use crate::pipeline::reading::load;
+use crate::pipeline::sizes::{KnownSizes, known_sizes};
 use crate::pipeline::{ModelOptions, Progress};
 use crate::report::{AccuracyChange, FileInfo};
 
@@ -75,7 +77,7 @@ pub fn check(options: &CheckOptions, progress: &dyn Progress, cancel: &AtomicBoo
         gates.splice(0..0, on_time);
         let ms = [timed.change.before, timed.change.after];
         let [base, new] = &pair.models;
-        checked.profile = profile(pair.engine.as_ref(), [base, new], &pair.feed, &options.base.sizes, ms)?;
+        checked.profile = profile(pair.engine.as_ref(), [base, new], &pair.feed, &pair.sizes, ms)?;
         checked.noise = Some(noise);
         checked.latency_ms = Some(timed.change);
         checked.prepare_ms = Some(timed.prepare_ms);
@@ -117,6 +119,7 @@ struct Pair<'a> {
     channels: [Channels; 2],
     counted: [Counted; 2],
     feed: Feed,
+    sizes: BTreeMap<String, usize>,
     notes: Vec<String>,
 }
 
@@ -124,10 +127,15 @@ impl<'a> Pair<'a> {
     fn open(options: &'a CheckOptions, progress: &'a dyn Progress, cancel: &'a AtomicBool) -> Result<Self, Error> {
         progress.phase("load", None);
         let models = [load(&options.base)?, load(&options.new)?];
+        let KnownSizes { sizes, said, .. } = known_sizes(&models[0], &options.base.sizes, &options.data)?;
+        for line in &said {
+            progress.say(line);
+        }
         let opened = open(&options.engine)?;
         let analysed = |model: &Model, own: &ModelOptions| {
-            let sizes = AnalyseOptions { sizes: own.sizes.clone(), ..AnalyseOptions::default() };
-            analyse_with(opened.engine.as_ref(), model, &sizes).channels
+            let sizes = sizes.iter().chain(&own.sizes).map(|(name, size)| (name.clone(), *size)).collect();
+            let options = AnalyseOptions { sizes, ..AnalyseOptions::default() };
+            analyse_with(opened.engine.as_ref(), model, &options).channels
         };
         let channels = [analysed(&models[0], &options.base), analysed(&models[1], &options.new)];
         let counted = |at: usize, own: &ModelOptions| Counted {
@@ -145,9 +153,9 @@ impl<'a> Pair<'a> {
                 help: "compare two versions of one model".into(),
             });
         }
-        let feed = random_inputs(&specs[0], &options.base.sizes, options.timing.batch.max(1), options.seed);
+        let feed = random_inputs(&specs[0], &sizes, options.timing.batch.max(1), options.seed);
         let (engine, notes) = (opened.engine, opened.notes);
-        Ok(Self { options, progress, cancel, engine, models, channels, counted, feed, notes })
+        Ok(Self { options, progress, cancel, engine, models, channels, counted, feed, sizes, notes })
     }
 
     /// What both answer to the images, if there are some.

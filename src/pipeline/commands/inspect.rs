@@ -4,7 +4,7 @@ use crate::engine::{EngineOptions, open};
 use crate::error::Error;
 use crate::evaluate::analyse_with;
 use crate::pipeline::ModelOptions;
-use crate::pipeline::reading::{analyse_options, analysed, load};
+use crate::pipeline::reading::{analyse_options, analysed, check_ignored, load};
 use crate::report::Inspection;
 
 /// Analyses a model.
@@ -22,5 +22,6 @@ pub fn inspect(options: &ModelOptions) -> Result<Inspection, Error> {
             channels = analyse_with(opened.engine.as_ref(), &model, &analysis).channels;
         }
     }
+    check_ignored(&model, &options.ignore)?;
     Ok(Inspection { model_sha256: sha256, ..Inspection::new(&model, &channels) })
 }

@@ -67,7 +67,7 @@ impl<'s> Planner<'s> {
 
     /// Slices and proves that the result is the masked original.
     pub(crate) fn cut(&mut self, proposal: &Proposal) -> Result<CutModel, CandidateError> {
-        Ok(cut(self.session, proposal)?.merge_into(&mut self.record))
+        Ok(cut(self.session, proposal, self.scored.calibration.map(|own| &own.source))?.merge_into(&mut self.record))
     }
 
     /// Cuts, and repairs as far as the options say.

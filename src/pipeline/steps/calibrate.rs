@@ -43,9 +43,13 @@ impl Calibration {
 /// Opens a data set, and says how its images become inputs.
 pub(crate) fn open_source(session: &Session<'_>, path: Option<&Path>) -> Result<Told<Option<Source>>, Error> {
     let Some(path) = path else { return Ok(Told::quiet(None)) };
-    let source = session.source(path)?;
+    let mut source = session.source(path)?;
     session.progress.say(&format!("preprocessing: {}", source.describe()));
-    let record = Record { notes: source.dataset.notes().to_vec(), ..Record::default() };
+    let mut record = Record { notes: source.dataset.notes().to_vec(), ..Record::default() };
+    let indices = session.options.data.calibration_images(&source.dataset, session.options.seed);
+    if !source.settle(session.engine.as_ref(), &session.model, &indices.fitted, session.cancel)? {
+        record.notes.push("the model runs with one sample at a time only".into());
+    }
     Ok(Told::new(Some(source), record))
 }
 
@@ -60,6 +64,7 @@ pub(crate) fn calibrate(
     let shares = Shares::new(model, channels, session.file.bytes, &source, options.memory)?;
     session.step("calibrate", |record| {
         let Parted { fitted: indices, judging } = options.data.calibration_images(&source.dataset, options.seed);
+        check_labels(session, &source)?;
         let mut classes = classes(session, &source, &indices, needs)?;
         let weights = &options.criteria.class_weights;
         classes.image_weights = weights_of_images(weights, &classes, source.dataset.class_names())?;
@@ -80,6 +85,23 @@ pub(crate) fn calibrate(
         let reference = repaired.then(|| session.pass(&source, &judging, |pass| Reference::gather(&pass, model)));
         let reference = reference.transpose()?.filter(|own| !own.is_empty());
         Ok(Some(Calibration { source, observed, images: indices, reference, classes, shares }))
+    })
+}
+
+/// Refuses labels of outputs that the model does not have.
+fn check_labels(session: &Session<'_>, source: &Source) -> Result<(), Error> {
+    let Some(scores) = class_scores(&session.model, &session.channels) else { return Ok(()) };
+    let labels = (0..source.dataset.len()).filter_map(|item| source.dataset.label(item));
+    let Some(most) = labels.max().filter(|&most| most >= scores) else { return Ok(()) };
+    let name = source.dataset.class_names().get(most).filter(|name| !name.is_empty());
+    let name = name.map_or_else(String::new, |name| format!(", `{name}`"));
+    Err(Error::Usage {
+        what: format!(
+            "the data have {} classes up to number {most}{name}, the model has {scores} outputs",
+            source.class_count()
+        ),
+        help: "`--classes FILE` says which output each class folder is; without class folders no labels are used"
+            .into(),
     })
 }
 

@@ -2,8 +2,9 @@
 
 use super::Proposal;
 use crate::channels::Cut;
+use crate::engine::Feed;
 use crate::error::Error;
-use crate::evaluate::{BrokenGroup, EvaluateError, Proof, random_feeds};
+use crate::evaluate::{BrokenGroup, EvaluateError, Proof, Source, random_feeds};
 use crate::model::Model;
 use crate::model::node::node_name;
 use crate::pipeline::record::{NOT_COMPARED, Record, Told};
@@ -36,14 +37,19 @@ pub(crate) struct CutModel {
 }
 
 /// Slices, and proves that the result is the masked original.
-pub(crate) fn cut(session: &Session<'_>, proposal: &Proposal) -> Result<Told<CutModel>, CandidateError> {
-    match sliced_and_verified(session, &proposal.cut) {
-        Err(error) => Err(CandidateError::Broken(broken(session, &proposal.plan, error)?)),
+pub(crate) fn cut(
+    session: &Session<'_>,
+    proposal: &Proposal,
+    source: Option<&Source>,
+) -> Result<Told<CutModel>, CandidateError> {
+    let feeds = proof_feeds(session, source)?;
+    match sliced_and_verified(session, &proposal.cut, &feeds) {
+        Err(error) => Err(CandidateError::Broken(broken(session, &proposal.plan, &feeds, error)?)),
         Ok(done) => Ok(done),
     }
 }
 
-fn sliced_and_verified(session: &Session<'_>, cut: &Cut) -> Result<Told<CutModel>, Error> {
+fn sliced_and_verified(session: &Session<'_>, cut: &Cut, feeds: &[Feed]) -> Result<Told<CutModel>, Error> {
     let mut record = Record::default();
     session.progress.phase("rewrite", None);
     let slice = |_: &mut Record| rewrite::slice(&session.model, &session.channels, cut).map_err(Error::from);
@@ -53,31 +59,45 @@ fn sliced_and_verified(session: &Session<'_>, cut: &Cut) -> Result<Told<CutModel
         return Ok(Told::new(CutModel { model, verified: None }, record));
     }
     session.progress.phase("verify", None);
-    let compare = |_: &mut Record| Ok(proof(session, |proof| proof.compare(&model, cut))?);
+    let compare = |_: &mut Record| Ok(proof(session, feeds).compare(&model, cut)?);
     let agreement = record.timed(session, "verify", compare)?;
-    let verified = Some(Verified { agreement, runs: usize::from(COMPARED_RUNS) });
+    let verified = Some(Verified { agreement, runs: feeds.len() });
     Ok(Told::new(CutModel { model, verified }, record))
 }
 
-/// Calls `f` with what cuts are proven by.
-fn proof<T>(session: &Session<'_>, f: impl FnOnce(Proof<'_>) -> T) -> T {
-    let Session { model, channels, options, .. } = session;
-    let feeds = &random_feeds(model, &options.model.sizes, COMPARED_RUNS.into(), options.seed);
-    f(Proof { model, channels, engine: session.engine.as_ref(), feeds })
+/// What cuts are proven by.
+fn proof<'a>(session: &'a Session<'_>, feeds: &'a [Feed]) -> Proof<'a> {
+    Proof { model: &session.model, channels: &session.channels, engine: session.engine.as_ref(), feeds }
+}
+
+/// Inputs that models are compared on: of the calibration data where there are some, else random.
+fn proof_feeds(session: &Session<'_>, source: Option<&Source>) -> Result<Vec<Feed>, Error> {
+    let Session { model, options, sizes, cancel, .. } = session;
+    if session.options.skip_verification {
+        return Ok(Vec::new());
+    }
+    let Some(source) = source else {
+        return Ok(random_feeds(model, sizes, COMPARED_RUNS.into(), options.seed));
+    };
+    let indices = options.data.calibration_images(&source.dataset, options.seed);
+    Ok(source.examples(&indices.fitted, cancel)?)
 }
 
 /// The groups behind a failed rewrite or verification; the error itself if they cannot be told.
-fn broken(session: &Session<'_>, plan: &Plan, error: Error) -> Result<Vec<Broken>, Error> {
+fn broken(session: &Session<'_>, plan: &Plan, feeds: &[Feed], error: Error) -> Result<Vec<Broken>, Error> {
     if !matches!(error, Error::Rewrite(RewriteError::Operand { .. }) | Error::Evaluate(_)) {
         return Err(error);
     }
+    session.interrupted()?;
     let kept: Vec<Vec<usize>> = plan.groups.iter().map(|group| group.kept.clone()).collect();
-    let found = match proof(session, |proof| proof.broken_groups(&kept)) {
+    let found = match proof(session, feeds).broken_groups(&kept, session.cancel) {
         Ok(found) => found,
-        Err(EvaluateError::Pruned(refusal)) => return Err(EvaluateError::Dense(refusal).into()),
+        Err(EvaluateError::Pruned(refusal) | EvaluateError::Dense(refusal)) => return Err(session.refused(refusal)),
+        Err(EvaluateError::Interrupted) => return Err(Error::Interrupted),
         Err(_) => return Err(error),
     };
-    if found.is_empty() || session.interrupted().is_err() {
+    session.interrupted()?;
+    if found.is_empty() {
         return Err(error);
     }
     let mut broken = Vec::new();

@@ -26,7 +26,7 @@ pub(crate) fn time(session: &Session<'_>, pruned: &Model) -> Result<Told<Option<
         let timed = pairing.summarise(session.times.compare(&pairing, &options)?, &options);
         let ms = [timed.change.before, timed.change.after];
         let models = [&session.model, pruned];
-        let profile = profile(session.engine.as_ref(), models, &feed, &session.options.model.sizes, ms)?;
+        let profile = profile(session.engine.as_ref(), models, &feed, &session.sizes, ms)?;
         record.notes.extend(timed.remarks.iter().cloned());
         Ok(Some(TimedModels { timed, profile }))
     })

@@ -80,6 +80,7 @@ impl Dense {
             let options = CompileOptions {
                 outputs: values.iter().map(|&value| name(value).to_owned()).collect(),
                 input_shapes: BTreeMap::from([(input.clone(), first.shape().to_vec())]),
+                ..CompileOptions::default()
             };
             engine.compile(dense, &options)
         };

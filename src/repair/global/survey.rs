@@ -82,6 +82,7 @@ pub(super) fn survey(
     let options = CompileOptions {
         outputs: fetched.clone(),
         input_shapes: BTreeMap::from([(input.to_owned(), batch.shape().to_vec())]),
+        ..CompileOptions::default()
     };
     let feed = Tensor::F32(batch.clone());
     let results =
