@@ -20,7 +20,7 @@ fn bad_input_is_one_clear_message_and_exit_code_2() {
     let train = data("train");
     assert!(refused(at, &["missing.onnx", "--data", &train], 2).contains("No such file"));
     assert!(refused(at, &["text.onnx", "--criterion", "l2"], 2).contains("is not an ONNX model"));
-    assert!(refused(at, &["empty.onnx", "--criterion", "l2"], 2).contains("not a valid model"));
+    assert!(refused(at, &["empty.onnx", "--criterion", "l2"], 2).contains("it is empty"));
     assert!(refused(at, &["empty", "--criterion", "l2"], 2).contains("directory"));
     assert!(refused(at, &["model.onnx", "--data", "nowhere"], 2).contains("No such file"));
     assert!(refused(at, &["model.onnx", "--data", "empty"], 2).contains("no calibration images"));
@@ -30,6 +30,9 @@ fn bad_input_is_one_clear_message_and_exit_code_2() {
     assert!(refused(at, &["model.onnx", "--criterion", "l2", "-o", "model.onnx"], 2).contains("it is the input"));
     assert!(refused(at, &["model.onnx", "--criterion", "l2", "-o", "exists.onnx"], 2).contains("--force"));
     assert!(refused(at, &["model.onnx", "--criterion", "l2", "-o", "no/folder.onnx"], 2).contains("does not exist"));
+    assert!(refused(at, &["model.onnx", "--criterion", "l2", "-o", "-"], 2).contains("standard output"));
+    assert!(refused(at, &["model.onnx", "--criterion", "l2", "--dim", "nothing=4"], 2).contains("names no open size"));
+    assert!(refused(at, &["model.onnx", "--criterion", "l2", "--ignore", "nothing*"], 2).contains("matches no node"));
     assert!(refused(at, &["model.onnx", "--target-macs", "much"], 2).contains("share such as 0.5"));
     assert!(refused(at, &["model.onnx", "--target-macs", "0.5", "--ratio", "0.5"], 2).contains("cannot be used with"));
     assert!(refused(at, &["model.onnx", "--ignore", "*", "--criterion", "l2"], 2).contains("nothing can be pruned"));
