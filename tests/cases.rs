@@ -50,7 +50,7 @@ const CASES: [Case; 11] = [
 
 /// The folder of the built networks; `None` (said) without what builds and runs them.
 fn built(test: &str, names: &[&str]) -> Option<(PathBuf, Box<dyn Engine>)> {
-    let (shared, python) = (shared(test)?, python(test, "onnx, numpy, onnxruntime")?);
+    let (shared, python) = (shared(test)?, python(test, "onnx, numpy, onnxruntime, ml_dtypes, sympy")?);
     let engine = onnx_runtime().map_err(|why| skip(test, Need::OnnxRuntime, &why)).ok()?;
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(test);
     let script = shared.join("cases/cases.py");
@@ -166,7 +166,9 @@ fn weights_in_nodes_are_repaired_as_initializers_are() {
     let data = shared("weights_in_nodes_are_repaired_as_initializers_are").unwrap().join("data");
     pictures(&data.join("imagenette_train"), &folder.join("calibration"), 12);
     let twin = lifted(&load(&folder.join("constant_weights.onnx")));
-    twin.save(&folder.join("initializers.onnx"), &SaveOptions::default()).unwrap();
+    let mut options = SaveOptions::default();
+    options.force = true;
+    twin.save(&folder.join("initializers.onnx"), &options).unwrap();
     let pruned = ["constant_weights", "initializers"].map(|name| {
         run(&folder, name, &format!("{name}.pruned.onnx"), "--refine 0");
         constants(&load(&folder.join(format!("{name}.pruned.onnx"))))

@@ -48,7 +48,8 @@ fn shapes_of(
     names: &[String],
 ) -> Result<BTreeMap<String, Vec<usize>>, EngineError> {
     let input_shapes = feed.iter().map(|(name, value)| (name.clone(), value.shape().to_vec())).collect();
-    let mut session = engine.compile(model, &CompileOptions { outputs: names.to_vec(), input_shapes, ..CompileOptions::default() })?;
+    let mut session = engine
+        .compile(model, &CompileOptions { outputs: names.to_vec(), input_shapes, ..CompileOptions::default() })?;
     let shapes = session.shapes(&feed::pairs(feed))?;
     Ok(session.outputs().iter().cloned().zip(shapes).filter_map(|(name, shape)| Some((name, shape?))).collect())
 }

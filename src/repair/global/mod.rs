@@ -7,6 +7,7 @@
 //! of images for every step. A round of steps is kept only if it helps on held-out images. The dense model gives the
 //! targets, so mirrored and shifted images serve too; labels are not used.
 
+mod adjustable;
 mod blocks;
 mod dense;
 mod descent;
