@@ -13,7 +13,7 @@ const CHOOSING: [&str; 9] =
     ["TopK", "ArgMax", "ArgMin", "NonMaxSuppression", "NonZero", "Unique", "Hardmax", "Multinomial", "Bernoulli"];
 
 /// Whether the operator gives indices or an order of what it reads.
-fn chooses(node: &NodeProto) -> bool {
+pub(super) fn chooses(node: &NodeProto) -> bool {
     let op = node.op_type();
     if is_onnx(node) { CHOOSING.contains(&op) } else { op.contains("NMS") || op.contains("NonMaxSuppression") }
 }

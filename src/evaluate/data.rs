@@ -19,6 +19,8 @@ pub struct Parted {
     pub fitted: Vec<usize>,
     /// The repair is judged on these.
     pub judging: Vec<usize>,
+    /// Calibration images among those that judge and that nothing is fitted on.
+    pub held_out: usize,
 }
 
 /// Images.
@@ -54,11 +56,11 @@ impl DataOptions {
         let others = fitted.split_off(wanted.min(fitted.len()));
         // Behind the calibration images stand those that judge the loss of accuracy, if a part was set aside.
         if self.eval_skip == 0 && others.len() >= LEAST_JUDGING.min(fitted.len()).max(1) {
-            return Parted { fitted, judging: others };
+            return Parted { fitted, judging: others, held_out: 0 };
         }
         let count = (fitted.len() / HELD_OUT).min(MOST_JUDGING);
         let judging = if count == 0 { fitted.clone() } else { fitted.split_off(fitted.len() - count) };
-        Parted { fitted, judging }
+        Parted { fitted, judging, held_out: count }
     }
 
     /// Held-out images of a data set.

@@ -2,7 +2,7 @@
 
 use super::EvaluateError;
 use super::watched::watched;
-use crate::engine::{CompileOptions, Engine, Feed, Tensor, feed};
+use crate::engine::{CompileOptions, Engine, Feed, Tensor, feed, readable_outputs};
 use crate::model::{DataType, Model};
 
 /// How well two models agree.
@@ -85,7 +85,7 @@ pub fn compare(
 
 /// Outputs, and the values beside them that both models have.
 fn compared(masked: &Model, sliced: &Model) -> Vec<String> {
-    let mut names: Vec<String> = masked.graph().output.iter().map(|output| output.name().to_owned()).collect();
+    let mut names: Vec<String> = readable_outputs(masked);
     let made = |name: &String| sliced.graph().node.iter().any(|node| node.output.contains(name));
     names.extend(watched(masked).into_iter().filter(made));
     let mut seen = std::collections::BTreeSet::new();

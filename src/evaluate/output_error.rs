@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{EvaluateError, Pass, compared_values};
+use crate::calibration::Skipped;
 use crate::engine::{CompileOptions, Engine, Feed, feed};
 use crate::model::Model;
 
@@ -48,6 +49,8 @@ pub struct Reference {
     names: Vec<String>,
     /// Squared deviation of every compared value from its mean.
     spread: Vec<f64>,
+    /// Images that could not be read.
+    pub skipped: Skipped,
 }
 
 /// One run of the dense model.
@@ -67,7 +70,7 @@ impl Reference {
         let names = compared_values(model);
         let mut session = pass.engine.compile(model, &options(&names))?;
         let (mut batches, mut numbers) = (Vec::new(), 0);
-        pass.run(session.as_mut(), |batch, outputs| {
+        let skipped = pass.run(session.as_mut(), |batch, outputs| {
             numbers += outputs.iter().map(ArrayD::len).sum::<usize>();
             if numbers <= MOST_NUMBERS || batches.is_empty() {
                 batches.push(HeldBatch { feed: batch.inputs.clone(), rows: batch.items.len(), dense: outputs });
@@ -75,7 +78,7 @@ impl Reference {
             Ok(())
         })?;
         let spread = (0..names.len()).map(|at| spread(batches.iter().map(|batch| &batch.dense[at]))).collect();
-        Ok(Self { batches, names, spread })
+        Ok(Self { batches, names, spread, skipped })
     }
 
     /// Inputs that are held.

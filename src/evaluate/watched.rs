@@ -2,14 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::compared::chooses;
 use crate::model::Model;
 use crate::proto::onnx::NodeProto;
 
 /// Functions that hide differences where they are flat.
 const SATURATING: [&str; 6] = ["Sigmoid", "Softmax", "LogSoftmax", "Tanh", "HardSigmoid", "Hardmax"];
-
-/// Functions that choose by comparing: a difference in the last place can change their answer as a whole.
-const SELECTING: [&str; 4] = ["TopK", "ArgMax", "ArgMin", "NonMaxSuppression"];
 
 /// Operators that only move values.
 const MOVING: [&str; 12] = [
@@ -35,7 +33,7 @@ pub(super) fn watched(model: &Model) -> Vec<String> {
     let mut found: BTreeSet<String> = graph
         .node
         .iter()
-        .filter(|node| SELECTING.contains(&node.op_type()))
+        .filter(|node| chooses(node))
         .flat_map(|node| node.input.iter().take(if node.op_type() == "NonMaxSuppression" { 2 } else { 1 }).cloned())
         .collect();
     let mut seen = BTreeSet::new();
@@ -44,7 +42,7 @@ pub(super) fn watched(model: &Model) -> Vec<String> {
         let Some(node) = makers.get(name).filter(|_| seen.insert(name)) else { continue };
         if SATURATING.contains(&node.op_type()) {
             found.extend(node.input.first().cloned());
-        } else if MOVING.contains(&node.op_type()) || SELECTING.contains(&node.op_type()) {
+        } else if MOVING.contains(&node.op_type()) || chooses(node) {
             open.extend(node.input.iter().map(String::as_str));
         }
     }

@@ -19,6 +19,10 @@ pub(crate) struct Calibration {
     pub(crate) observed: Observed,
     /// Images that were observed.
     pub(crate) images: Vec<usize>,
+    /// Calibration images among those that judge the repair and that nothing is fitted on.
+    pub(crate) held_out: usize,
+    /// Images that could not be read.
+    pub(crate) skipped: Vec<String>,
     /// What the repair is judged by.
     pub(crate) reference: Option<Reference>,
     pub(crate) classes: Classes,
@@ -32,9 +36,9 @@ impl Calibration {
         Calibrated {
             path: options.data.clone().unwrap_or_default(),
             source: self.source.dataset.source().to_owned(),
-            images: self.observed.images,
+            images: self.observed.images + self.held_out,
             classes: self.source.class_count(),
-            skipped: self.observed.skipped.names.clone(),
+            skipped: self.skipped.clone(),
             preprocessing: self.source.describe(),
         }
     }
@@ -63,7 +67,8 @@ pub(crate) fn calibrate(
     let Session { model, channels, options, .. } = session;
     let shares = Shares::new(model, channels, session.file.bytes, &source, options.memory)?;
     session.step("calibrate", |record| {
-        let Parted { fitted: indices, judging } = options.data.calibration_images(&source.dataset, options.seed);
+        let Parted { fitted: indices, judging, held_out } =
+            options.data.calibration_images(&source.dataset, options.seed);
         check_labels(session, &source)?;
         let mut classes = classes(session, &source, &indices, needs)?;
         let weights = &options.criteria.class_weights;
@@ -76,16 +81,24 @@ pub(crate) fn calibrate(
         if let Some(scores) = class_scores(model, channels) {
             observed.predictions.refuse_near_chance(scores)?;
         }
-        if !observed.skipped.names.is_empty() {
-            let names = crate::explain::Names(&observed.skipped.names, 3);
-            record.notes.push(format!("{} images could not be read: {names}", observed.skipped.names.len()));
+        let reference = session.pass(&source, &judging, |pass| Reference::gather(&pass, model))?;
+        let skipped = skipped(&observed, &reference);
+        if !skipped.is_empty() {
+            let names = crate::explain::Names(&skipped, 3);
+            record.notes.push(format!("{} images could not be read: {names}", skipped.len()));
         }
         record.notes.extend(classes.notes.iter().cloned());
-        let repaired = options.compensation != Compensation::None;
-        let reference = repaired.then(|| session.pass(&source, &judging, |pass| Reference::gather(&pass, model)));
-        let reference = reference.transpose()?.filter(|own| !own.is_empty());
-        Ok(Some(Calibration { source, observed, images: indices, reference, classes, shares }))
+        let held_out = if held_out > 0 { reference.len() } else { 0 };
+        let reference = Some(reference).filter(|own| !own.is_empty());
+        Ok(Some(Calibration { source, observed, images: indices, held_out, skipped, reference, classes, shares }))
     })
+}
+
+/// Images that could not be read, each once.
+fn skipped(observed: &Observed, reference: &Reference) -> Vec<String> {
+    let mut all = observed.skipped.names.clone();
+    all.extend(reference.skipped.names.iter().filter(|name| !observed.skipped.names.contains(name)).cloned());
+    all
 }
 
 /// Refuses labels of outputs that the model does not have.
