@@ -57,7 +57,7 @@ pub fn compare(
     feeds: &[Feed],
 ) -> Result<Agreement, EvaluateError> {
     let names = compared(masked, sliced);
-    let comparison = Comparison { engine, names: &names, outputs: masked.graph().output.len(), feeds };
+    let comparison = Comparison { engine, names: &names, outputs: readable_outputs(masked).len(), feeds };
     let wanted = comparison.values(masked, false, feeds)?;
     let got = comparison.values(sliced, false, feeds)?;
     let errors = comparison.errors(&wanted, &got);

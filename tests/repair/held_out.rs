@@ -29,12 +29,14 @@ pub(crate) struct Judged {
     pub(crate) before: f64,
     /// With the weights that were written.
     pub(crate) after: f64,
+    /// Two standard errors of the difference, from that of every image: what other images may make of it.
+    pub(crate) noise: f64,
 }
 
 impl Judged {
-    /// Whether the layer came away from the dense model, by more than single precision explains.
+    /// Whether the layer came away from the dense model, by more than single precision and the choice of images explain.
     pub(crate) fn is_worse(&self) -> bool {
-        self.after.is_nan() || self.after > self.before * 1.0001 + 1e-6
+        self.after.is_nan() || self.after > self.before + (self.before * 1e-4 + 1e-6).max(self.noise)
     }
 }
 
@@ -49,6 +51,7 @@ impl Repair<'_> {
             .map(|model| values(engine, model, &value, images).expect("the engine runs it"));
         let kept = self.kept(&fit.name);
         let (mut errors, mut spread) = ([0.0; 2], 0.0);
+        let mut by_image = vec![0.0; images.len()];
         for (channel, &of) in kept.iter().enumerate() {
             let wanted = flat(&dense, axis, of);
             let mean = wanted.iter().sum::<f64>() / wanted.len() as f64;
@@ -58,9 +61,18 @@ impl Repair<'_> {
                 assert_eq!(found.len(), wanted.len());
                 *error += found.iter().zip(&wanted).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
             }
+            let [old, new] = [&before, &after].map(|model| flat(model, axis, channel));
+            let each = wanted.len().div_ceil(images.len()).max(1);
+            for (at, wanted) in wanted.iter().enumerate() {
+                by_image[at / each] += (new[at] - wanted).powi(2) - (old[at] - wanted).powi(2);
+            }
         }
-        let [before, after] = errors.map(|error| error / spread.max(f64::MIN_POSITIVE));
-        Judged { before, after }
+        let spread = spread.max(f64::MIN_POSITIVE);
+        let [before, after] = errors.map(|error| error / spread);
+        let n = by_image.len() as f64;
+        let mean = by_image.iter().sum::<f64>() / n;
+        let variance = by_image.iter().map(|own| (own - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
+        Judged { before, after, noise: 2.0 * (n * variance).sqrt() / spread }
     }
 
     /// The repaired model with one layer as it was after the cut.
