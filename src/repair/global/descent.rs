@@ -5,6 +5,8 @@
 //! exact products, and the length of all together is measured again and again. Steps take a share of it, with momentum, so
 //! that a solution draws on many more images than are held at a time.
 
+use std::time::Instant;
+
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -29,6 +31,10 @@ const MOMENTUM: f32 = 0.9;
 
 /// Ridge of the preconditioner, relative to the mean of the moments.
 const RIDGE: f64 = 0.3;
+
+/// Rounds that should fit into the time, and steps of a round at least: only after a round is it known whether it helped.
+const LEAST_ROUNDS: f64 = 4.0;
+const LEAST_STEPS: usize = 4;
 
 /// Steps between measurements of the length, and weight of a new one in their geometric mean.
 const MEASURE: usize = 5;
@@ -81,6 +87,8 @@ pub(super) struct Descent<'a> {
     rounds: usize,
     /// Whether passes over a draw are held.
     keep: bool,
+    /// Steps of a round.
+    steps: usize,
 }
 
 impl<'a> Descent<'a> {
@@ -99,7 +107,21 @@ impl<'a> Descent<'a> {
         let best = (at.clone(), best);
         let state = (None, 0.0, SHARE, 0);
         let (factors, length, share, rounds) = state;
-        Some(Self { program, targets, held_out, options, best, at, momentum, factors, length, share, rounds, keep })
+        Some(Self {
+            program,
+            targets,
+            held_out,
+            options,
+            best,
+            at,
+            momentum,
+            factors,
+            length,
+            share,
+            rounds,
+            keep,
+            steps: options.draws,
+        })
     }
 
     /// The error on held-out images.
@@ -117,11 +139,15 @@ impl<'a> Descent<'a> {
         let fading = 0.5 * (1.0 + (progress * std::f64::consts::PI).cos());
         let share = self.share * (LAST_SHARE + (1.0 - LAST_SHARE) * fading);
         let mut mean = Mean::new(self.at.len());
+        let begin = Instant::now();
         for step in 0..self.options.draws {
-            if !go_on() || !self.step(&draws.next()?, step, share) {
+            if step >= self.steps || !go_on() || !self.step(&draws.next()?, step, share) {
                 break;
             }
-            if step >= self.options.draws / 2 {
+            if step == 1 && self.rounds == 0 {
+                self.steps = self.fitting(begin.elapsed().as_secs_f64() / 2.0);
+            }
+            if step >= self.steps / 2 {
                 mean.add(&self.at);
             }
         }
@@ -133,6 +159,13 @@ impl<'a> Descent<'a> {
             self.momentum.fill(0.0);
         }
         Ok(kept)
+    }
+
+    /// Steps of a round with which a few rounds fit into the time, when one takes so many seconds.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small count, saturated")]
+    fn fitting(&self, seconds: f64) -> usize {
+        let fit = self.options.seconds / (LEAST_ROUNDS * seconds.max(1e-9));
+        (fit as usize).clamp(LEAST_STEPS, self.options.draws.max(LEAST_STEPS))
     }
 
     /// Takes one step on a draw; `false` if it has no direction.
