@@ -45,7 +45,7 @@ fn rounds(op: &str) -> bool {
 }
 
 /// Runs both models on every feed and compares all outputs, and what the functions read that could hide a difference in
-/// them ([`watched`]). Where they differ by more than [`tolerance`], the reference's own noise is measured: how far it is
+/// them. Where they differ by more than [`tolerance`], the reference's own noise is measured: how far it is
 /// from itself on inputs that are moved by one unit in the last place, and without the engine's optimisations.
 ///
 /// # Errors
