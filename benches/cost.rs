@@ -248,7 +248,7 @@ fn pass(path: &Path, data: &DataOptions, fetch: bool) -> f64 {
     };
     let mut names = vec![model.graph().output[0].name().to_owned()];
     if fetch {
-        names.extend(Moments::new(&model, &channels, options).unwrap().wants());
+        names.extend(Moments::new(&model, &channels, options).wants());
     }
     let engine = open(&EngineOptions::default()).unwrap().engine;
     let known = DatasetOptions { classes: data.classes.clone(), inputs: Vec::new(), strict: false };

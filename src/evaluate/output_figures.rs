@@ -58,6 +58,15 @@ impl Kind {
     }
 }
 
+/// Positions of one class.
+#[derive(Debug, Clone, Copy, Default)]
+struct Overlap {
+    /// Where the dense model finds it, where both do, and where either does.
+    dense: usize,
+    both: usize,
+    either: usize,
+}
+
 /// Sums over all inputs.
 #[derive(Debug, Clone, Default)]
 struct Sums {
@@ -70,8 +79,7 @@ struct Sums {
     high: f64,
     alike: usize,
     positions: usize,
-    /// Intersection and union of every class.
-    classes: Vec<[usize; 2]>,
+    classes: Vec<Overlap>,
 }
 
 impl Sums {
@@ -90,27 +98,28 @@ impl Sums {
     }
 
     fn add_choices(&mut self, dense: &[usize], own: &[usize], classes: usize) {
-        self.classes.resize(classes, [0; 2]);
+        self.classes.resize(classes, Overlap::default());
         for (&a, &b) in dense.iter().zip(own) {
             self.positions += 1;
+            self.classes[a].dense += 1;
+            self.classes[a].either += 1;
             if a == b {
                 self.alike += 1;
-                self.classes[a] = [self.classes[a][0] + 1, self.classes[a][1] + 1];
+                self.classes[a].both += 1;
             } else {
-                self.classes[a][1] += 1;
-                self.classes[b][1] += 1;
+                self.classes[b].either += 1;
             }
         }
     }
 
-    fn figures(&self, name: String, error: f64, kind: Kind, found: &[bool]) -> OutputFigures {
+    fn figures(&self, name: String, error: f64, kind: Kind) -> OutputFigures {
         let mean = self.squares / self.numbers.max(1) as f64;
         let peak = self.high - self.low;
         let decibels = (mean > 0.0 && peak > 0.0).then(|| 10.0 * (peak * peak / mean).log10());
         let length = (self.dense * self.own).sqrt();
         let scores = matches!(kind, Kind::Scores(_)) && self.positions > 0;
-        let of_dense = self.classes.iter().zip(found).filter(|(_, found)| **found).map(|(own, _)| own);
-        let overlaps: Vec<f64> = of_dense.map(|[both, any]| *both as f64 / (*any).max(1) as f64).collect();
+        let of_dense = self.classes.iter().filter(|own| own.dense > 0);
+        let overlaps: Vec<f64> = of_dense.map(|own| own.both as f64 / own.either as f64).collect();
         OutputFigures {
             name,
             error,
@@ -143,24 +152,18 @@ impl Reference {
         model: &Model,
         cancel: &AtomicBool,
     ) -> Result<Vec<OutputFigures>, EvaluateError> {
-        let mut all: Vec<(Sums, Kind, Vec<bool>)> = Vec::new();
+        let mut all: Vec<(Sums, Kind)> = Vec::new();
         let errors = self.compare(engine, model, cancel, &mut |at, dense, own| {
             if all.len() <= at {
-                all.resize(at + 1, (Sums::default(), Kind::of(dense.shape()), Vec::new()));
+                all.resize(at + 1, (Sums::default(), Kind::Other));
             }
-            let (sums, kind, found) = &mut all[at];
+            let (sums, kind) = &mut all[at];
             *kind = Kind::of(dense.shape());
             sums.add(dense, own, *kind);
-            if let Kind::Scores(axis) = *kind {
-                found.resize(dense.len_of(Axis(axis)), false);
-                for class in choices(dense, axis) {
-                    found[class] = true;
-                }
-            }
         })?;
         let figures = |(at, error): (usize, Option<f64>)| {
-            let (sums, kind, found) = all.get(at)?;
-            Some(sums.figures(self.name(at).to_owned(), error?, *kind, found))
+            let (sums, kind) = all.get(at)?;
+            Some(sums.figures(self.name(at).to_owned(), error?, *kind))
         };
         Ok(errors.into_iter().enumerate().filter_map(figures).collect())
     }
@@ -189,12 +192,12 @@ mod tests {
         let own = array(vec![1.0, 1.0, 0.5, 0.0, 0.0, 0.0], &[1, 2, 1, 3]);
         let mut sums = Sums::default();
         sums.add(&dense, &own, Kind::Scores(1));
-        let figures = sums.figures("y".into(), 0.5, Kind::Scores(1), &[true, true]);
+        let figures = sums.figures("y".into(), 0.5, Kind::Scores(1));
         assert!((figures.agreement.unwrap() - 2.0 / 3.0).abs() < 1e-12);
         // Intersection over union: 2 of 3, and 0 of 1.
         assert!((figures.mean_iou.unwrap() - 1.0 / 3.0).abs() < 1e-12);
         assert!((figures.cosine - 2.0 / (3.0_f64 * 2.25).sqrt()).abs() < 1e-12);
-        let figures = sums.figures("y".into(), 0.5, Kind::Picture, &[]);
+        let figures = sums.figures("y".into(), 0.5, Kind::Picture);
         assert!((figures.psnr.unwrap() - 10.0 * (6.0_f64 / 1.25).log10()).abs() < 1e-9);
     }
 }

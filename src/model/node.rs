@@ -2,6 +2,7 @@
 //!
 //! <https://onnx.ai/onnx/repo-docs/IR.html#nodes>
 
+use super::TensorData;
 use crate::proto::onnx::{AttributeProto, NodeProto, ValueInfoProto};
 
 /// Name of a node for people: its own, else that of its first output.
@@ -18,6 +19,18 @@ pub(crate) fn is_onnx(node: &NodeProto) -> bool {
 /// The attribute of that name.
 pub(crate) fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> {
     node.attribute.iter().find(|attribute| attribute.name() == name)
+}
+
+/// Attributes of a `Constant` node that hold numbers without a tensor.
+pub(crate) const PLAIN_NUMBERS: [&str; 4] = ["value_int", "value_ints", "value_float", "value_floats"];
+
+/// Numbers that a `Constant` node holds without a tensor: a scalar or a list.
+pub(crate) fn plain_numbers(node: &NodeProto) -> Option<TensorData> {
+    let int = || node.int("value_int").map(|value| TensorData::from_i64(Vec::new(), &[value]));
+    let ints = || node.ints("value_ints").map(|values| TensorData::from_i64(vec![values.len()], values));
+    let float = || node.float("value_float").map(|value| TensorData::from_f32(Vec::new(), &[value]));
+    let floats = || node.floats("value_floats").map(|values| TensorData::from_f32(vec![values.len()], values));
+    int().or_else(ints).or_else(float).or_else(floats)
 }
 
 /// What a file declares of a tensor: its element type, and its shape where that is known.

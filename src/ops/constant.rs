@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use crate::model::node::{attribute, is_onnx};
+use crate::model::node::{PLAIN_NUMBERS, attribute, is_onnx, plain_numbers};
 use crate::model::{DataType, Model, ModelError, TensorData};
 use crate::proto::onnx::{GraphProto, NodeProto, TensorProto};
 use crate::surgery::{Names, add_initializer, references};
@@ -18,9 +18,6 @@ pub(crate) enum ConstantId {
     /// Index of a `Constant` node.
     Node(usize),
 }
-
-/// Attributes of a `Constant` node that hold numbers without a tensor.
-const PLAIN: [&str; 4] = ["value_int", "value_ints", "value_float", "value_floats"];
 
 /// The stored tensor; a `Constant` node may hold its numbers without one, which [`content`] reads too.
 pub(crate) fn tensor(graph: &GraphProto, id: ConstantId) -> Option<&TensorProto> {
@@ -40,19 +37,7 @@ pub(crate) fn content(model: &Model, id: ConstantId) -> Result<Option<TensorData
         return model.tensor(stored).map(Some);
     }
     let ConstantId::Node(index) = id else { return Ok(None) };
-    Ok(model.graph().node.get(index).and_then(plain))
-}
-
-/// Numbers that a `Constant` node holds without a tensor: a scalar or a list.
-fn plain(node: &NodeProto) -> Option<TensorData> {
-    let list = |name| attribute(node, name);
-    let found = PLAIN.iter().find_map(|name| list(name))?;
-    Some(match found.name() {
-        "value_int" => TensorData::from_i64(Vec::new(), &[found.i()]),
-        "value_ints" => TensorData::from_i64(vec![found.ints.len()], &found.ints),
-        "value_float" => TensorData::from_f32(Vec::new(), &[found.f()]),
-        _ => TensorData::from_f32(vec![found.floats.len()], &found.floats),
-    })
+    Ok(model.graph().node.get(index).and_then(plain_numbers))
 }
 
 /// Where the constant of one name is stored; for many names, [`Constants`] looks each up at once.
@@ -67,7 +52,7 @@ pub(crate) fn named(graph: &GraphProto, name: &str) -> Option<ConstantId> {
 /// Whether this is a `Constant` node of numbers, not of texts and not sparse.
 fn holds_numbers(node: &NodeProto) -> bool {
     let tensor = || attribute(node, "value").is_some_and(|own| own.t.is_some());
-    let plain = || PLAIN.iter().any(|name| attribute(node, name).is_some());
+    let plain = || PLAIN_NUMBERS.iter().any(|name| attribute(node, name).is_some());
     node.op_type() == "Constant" && is_onnx(node) && (tensor() || plain())
 }
 
@@ -150,7 +135,7 @@ pub(crate) fn put(model: &mut Model, id: ConstantId, data: &TensorData) {
 /// The tensor of a `Constant` node; numbers that it holds otherwise make room for it.
 fn value_tensor(node: &mut NodeProto) -> &mut TensorProto {
     if attribute(node, "value").is_none() {
-        node.attribute.retain(|own| !PLAIN.contains(&own.name()));
+        node.attribute.retain(|own| !PLAIN_NUMBERS.contains(&own.name()));
         node.set("value", TensorData::from_f32(vec![0], &[]));
     }
     let at = node.attribute.iter().position(|own| own.name() == "value").unwrap_or_default();

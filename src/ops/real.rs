@@ -3,6 +3,7 @@
 
 use super::constant::{ConstantId, Constants, content, put, put_floats};
 use super::quantised::Quantisation;
+use crate::model::axes::{is_permutation, sizes};
 use crate::model::node::is_onnx;
 use crate::model::{DataType, Model, TensorData};
 
@@ -15,9 +16,7 @@ pub(crate) struct RealWeight {
     id: ConstantId,
     /// From the reader back to the constant.
     via: Vec<Via>,
-    /// Whether nobody else reads what it is made of on the way.
-    pub(crate) own: bool,
-    /// Whether nobody else reads the value either.
+    /// Whether nobody else reads it, or what it is made of on the way.
     pub(crate) alone: bool,
     /// Element type of the value that is read.
     pub(crate) dtype: DataType,
@@ -37,15 +36,22 @@ enum Via {
     Dequantize(usize),
 }
 
-impl RealWeight {
-    /// The constant behind a value; `None` if it is computed otherwise, or not of numbers.
-    pub(crate) fn of(model: &Model, constants: &Constants, name: &str) -> Option<Self> {
-        let (first, mut via, mut own, mut dtype) = (name, Vec::new(), true, None);
-        let mut name = first;
-        let id = loop {
+/// The way from a reader back to the constant.
+struct Way {
+    id: ConstantId,
+    via: Vec<Via>,
+    own: bool,
+    /// Element type that the last operator gives, if it gives another one.
+    dtype: Option<DataType>,
+}
+
+impl Way {
+    fn of(model: &Model, constants: &Constants, first: &str) -> Option<Self> {
+        let (mut via, mut own, mut dtype, mut name) = (Vec::new(), true, None, first);
+        loop {
             own &= name == first || constants.readers(name) == 1;
             if let Some(id) = constants.find(name) {
-                break id;
+                return Some(Self { id, via, own, dtype });
             }
             let at = constants.made_by(name).filter(|_| via.len() < MOST_STEPS)?;
             let node = &model.graph().node[at];
@@ -57,7 +63,7 @@ impl RealWeight {
                 }
                 "Transpose" => {
                     let perm = node.ints("perm").map(<[i64]>::to_vec);
-                    via.push(Via::Transpose(crate::model::axes::sizes(&perm.unwrap_or_default())?));
+                    via.push(Via::Transpose(sizes(&perm.unwrap_or_default())?));
                 }
                 "DequantizeLinear" => {
                     let scale = constants.data(model, node.input.get(1)?)?;
@@ -67,22 +73,39 @@ impl RealWeight {
                 _ => return None,
             }
             name = node.input.first()?;
-        };
+        }
+    }
+}
+
+/// The permutation of a `Transpose`: without one the axes are reversed.
+fn order(perm: &[usize], rank: usize) -> Vec<usize> {
+    if perm.is_empty() { (0..rank).rev().collect() } else { perm.to_vec() }
+}
+
+impl RealWeight {
+    /// The constant behind a value; `None` if it is computed otherwise, or not of numbers.
+    pub(crate) fn of(model: &Model, constants: &Constants, name: &str) -> Option<Self> {
+        let Way { id, via, own, dtype } = Way::of(model, constants, name)?;
         let stored = content(model, id).ok()??;
         let dtype = dtype.unwrap_or(stored.dtype);
-        let alone = own && constants.readers(first) == 1;
-        let mut weight = Self { id, via, own, alone, dtype, dims: stored.dims.clone(), values: Vec::new() };
+        let alone = own && constants.readers(name) == 1;
+        let mut weight = Self { id, via, alone, dtype, dims: stored.dims.clone(), values: Vec::new() };
         weight.values = match weight.via.last() {
             Some(Via::Dequantize(at)) => weight.quantisation(model, *at)?.real(&stored)?,
             _ => stored.to_f32()?,
         };
         for step in weight.via.clone().iter().rev() {
             if let Via::Transpose(perm) = step {
-                let perm = if perm.is_empty() { (0..weight.dims.len()).rev().collect() } else { perm.clone() };
-                weight.transpose(&perm)?;
+                weight.transpose(&order(perm, weight.dims.len()))?;
             }
         }
         Some(weight)
+    }
+
+    /// Whether there is a constant behind a value of which nobody else reads what is made of it on the way. The value
+    /// itself may have several readers.
+    pub(crate) fn is_own(model: &Model, constants: &Constants, name: &str) -> bool {
+        Way::of(model, constants, name).is_some_and(|way| way.own)
     }
 
     fn quantisation(&self, model: &Model, node: usize) -> Option<Quantisation> {
@@ -91,7 +114,7 @@ impl RealWeight {
 
     fn transpose(&mut self, perm: &[usize]) -> Option<()> {
         let array = ndarray::ArrayD::from_shape_vec(self.dims.clone(), std::mem::take(&mut self.values)).ok()?;
-        if !crate::model::axes::is_permutation(perm, array.ndim()) {
+        if !is_permutation(perm, array.ndim()) {
             return None;
         }
         let moved = array.permuted_axes(perm.to_vec());
@@ -110,10 +133,8 @@ impl RealWeight {
             match step {
                 Via::Cast => {}
                 Via::Transpose(perm) => {
-                    let rank = own.dims.len();
-                    let perm: Vec<usize> = if perm.is_empty() { (0..rank).rev().collect() } else { perm.clone() };
-                    let mut back = vec![0; rank];
-                    perm.iter().enumerate().for_each(|(to, &from)| back[from] = to);
+                    let mut back = vec![0; own.dims.len()];
+                    order(perm, back.len()).iter().enumerate().for_each(|(to, &from)| back[from] = to);
                     if own.transpose(&back).is_none() {
                         return false;
                     }

@@ -7,6 +7,7 @@ use super::index::{NodeId, Reader};
 use super::rules;
 use super::store::Store;
 use super::types::{Source, element_type};
+use crate::model::node::plain_numbers;
 use crate::model::{DataType, Dimension, Model, TensorData, TensorType};
 use crate::proto::onnx::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
 
@@ -237,14 +238,7 @@ impl<'a> Graph<'a> {
         if let Some(tensor) = node.tensor("value") {
             return read(tensor);
         }
-        let list = |count: usize| vec![count];
-        let (int, ints) = (node.int("value_int"), node.ints("value_ints"));
-        let (float, floats) = (node.float("value_float"), node.floats("value_floats"));
-        let stored = int.map(|value| TensorData::from_i64(Vec::new(), &[value]));
-        let stored = stored.or_else(|| ints.map(|values| TensorData::from_i64(list(values.len()), values)));
-        let stored = stored.or_else(|| float.map(|value| TensorData::from_f32(Vec::new(), &[value])));
-        let stored = stored.or_else(|| floats.map(|values| TensorData::from_f32(list(values.len()), values)));
-        stored.ok_or_else(|| data("a `Constant` of texts or a sparse tensor is not read".into()))
+        plain_numbers(node).ok_or_else(|| data("a `Constant` of texts or a sparse tensor is not read".into()))
     }
 
     /// Element type and shape of a value: of its data if it is stored, else what the graph declares. `None` if it

@@ -73,7 +73,7 @@ pub(crate) fn calibrate(
         let mut classes = classes(session, &source, &indices, needs)?;
         let weights = &options.criteria.class_weights;
         classes.image_weights = weights_of_images(weights, &classes, source.dataset.class_names())?;
-        let wanted = wanted(session, needs, indices.len(), &classes, shares)?;
+        let wanted = wanted(session, needs, indices.len(), &classes, shares);
         record.notes.extend(narrowed(wanted.moments.as_ref(), shares));
         let sorted = classes.sorted(&indices);
         session.progress.phase("calibrate", Some(sorted.len() as u64));
@@ -132,13 +132,7 @@ fn classes(session: &Session<'_>, source: &Source, indices: &[usize], needs: Nee
 }
 
 /// What the pass is to gather.
-fn wanted(
-    session: &Session<'_>,
-    needs: Needs,
-    images: usize,
-    classes: &Classes,
-    shares: Shares,
-) -> Result<Wanted, Error> {
+fn wanted(session: &Session<'_>, needs: Needs, images: usize, classes: &Classes, shares: Shares) -> Wanted {
     let Session { options, channels, .. } = session;
     let products = match options.compensation {
         _ if needs.moments || needs.contributions => Some(Products::Pairs),
@@ -154,10 +148,10 @@ fn wanted(
         weighted: needs.moments && classes.image_weights.is_some(),
         memory: shares.moments,
     };
-    let moments = products.map(|own| Moments::new(&session.model, channels, moment_options(own))).transpose()?;
+    let moments = products.map(|own| Moments::new(&session.model, channels, moment_options(own)));
     let kept = options.compensation == Compensation::Sequential
         || session.allocation(&options.criteria, true) == Allocation::Sensitivity;
-    Ok(Wanted::new(channels, needs, moments, kept.then_some(shares.images)))
+    Wanted::new(channels, needs, moments, kept.then_some(shares.images))
 }
 
 /// What to say where memory did not suffice for all moments.

@@ -42,7 +42,7 @@ pub(super) fn survey(
     let mut constants = Constants::default();
     let weighted = graph.node.iter().filter(|node| operator(node).is_some_and(Operator::has_weights));
     for name in weighted.flat_map(|node| node.input.iter().skip(WEIGHT).take(2)) {
-        if RealWeight::of(model, &stored, name).is_some_and(|own| own.own) {
+        if RealWeight::is_own(model, &stored, name) {
             constants.adjustable.insert(name.clone());
         }
     }

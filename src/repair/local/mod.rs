@@ -71,7 +71,7 @@ pub fn refit(
         if kept.len() == input.size {
             continue;
         }
-        let method = match (Weight::of(model, input), moments.consumers.get(&node)) {
+        let method = match (Weight::of(model, &moments.constants, input), moments.consumers.get(&node)) {
             (Some(weight), Some(read)) if weight.kernel_size == read.kernel_size => {
                 let ids = channels.weight_ids(model, node, input.weight.0);
                 let outputs = ids.map(|ids| channels.kept(cut, ids, weight.output_axis)).unwrap_or_default();

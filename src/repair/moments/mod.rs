@@ -20,7 +20,8 @@ use self::sampling::{Draw, wanted_positions};
 pub(super) use self::weight::Weight;
 use self::weight::columns_by_outputs;
 use crate::channels::{Channels, ConsumerInput};
-use crate::model::{Model, ModelError};
+use crate::model::Model;
+use crate::ops::constant::Constants;
 use crate::ops::window::{PlacedWindow, Window};
 use crate::proto::onnx::NodeProto;
 use crate::statistics::Contributions;
@@ -94,28 +95,27 @@ pub struct Moments {
     options: MomentOptions,
     seen: usize,
     narrowed: usize,
+    /// Where the constants of the model are.
+    pub(super) constants: Constants,
     pub(super) consumers: BTreeMap<usize, Consumer>,
 }
 
 impl Moments {
     /// For every consumer of every group.
-    ///
-    /// # Errors
-    /// If a weight cannot be read.
-    pub fn new(model: &Model, channels: &Channels, options: MomentOptions) -> Result<Self, ModelError> {
+    pub fn new(model: &Model, channels: &Channels, options: MomentOptions) -> Self {
         let inputs: BTreeMap<usize, &ConsumerInput> =
             channels.groups.iter().flat_map(|group| &group.consumer_inputs).map(|input| (input.node, input)).collect();
         let inputs: Vec<(usize, &ConsumerInput)> = inputs.into_iter().collect();
         let read: Vec<Read> = inputs.par_iter().map(|(_, input)| Read::new(model, channels, input)).collect();
         let mut extents: Vec<Extent> = read.iter().map(|own| own.extent(&options)).collect();
         let narrowed = extent::fit(&mut extents, options.memory);
-        let consumers = inputs
-            .into_par_iter()
-            .zip(read)
-            .zip(extents)
-            .map(|(((node, input), read), extent)| (node, Consumer::new(model, input, read, extent)))
-            .collect();
-        Ok(Self { options, seen: 0, narrowed, consumers })
+        let constants = Constants::of(model.graph());
+        let consumer = |(((node, input), read), extent): (((usize, &ConsumerInput), Read), Extent)| {
+            let weight = (extent.classes > 0).then(|| Weight::of(model, &constants, input)).flatten();
+            (node, Consumer::new(weight, input, read, extent))
+        };
+        let consumers = inputs.into_par_iter().zip(read).zip(extents).map(consumer).collect();
+        Self { options, seen: 0, narrowed, constants, consumers }
     }
 
     /// Consumers of which less is gathered than would be with more memory, of how many.
@@ -226,13 +226,13 @@ fn add_sums(window: &PlacedWindow, x: &ArrayViewD<'_, f32>, sums: &mut [f64]) ->
 }
 
 impl Consumer {
-    fn new(model: &Model, input: &ConsumerInput, read: Read, extent: Extent) -> Self {
+    fn new(weight: Option<Weight>, input: &ConsumerInput, read: Read, extent: Extent) -> Self {
         let (kernel_size, window) = (read.kernel_size(), read.window);
         let per_channel = extent.per_channel();
         let pairs = extent.pairs.then(|| Pairs::new(per_channel, input.size * per_channel));
         let classwise = match &pairs {
             Some(pairs) if extent.classes > 0 => {
-                match Weight::of(model, input) {
+                match weight {
                     Some(weight) if weight.kernel_size == kernel_size && weight.channels() == input.size => {
                         Some(Classwise::new(&weight, pairs, extent.classes))
                     }

@@ -22,10 +22,10 @@ pub(in crate::repair) struct Weight {
 impl Weight {
     /// The weight that sums over `input`, if least squares applies to it: an ungrouped convolution or a product with a
     /// matrix.
-    pub(in crate::repair) fn of(model: &Model, input: &ConsumerInput) -> Option<Self> {
+    pub(in crate::repair) fn of(model: &Model, constants: &Constants, input: &ConsumerInput) -> Option<Self> {
         let node = &model.graph().node[input.node];
         let name = node.input.get(WEIGHT).filter(|_| input.weight.0 == WEIGHT);
-        let RealWeight { dims, values, .. } = RealWeight::of(model, &Constants::of(model.graph()), name?)?;
+        let RealWeight { dims, values, .. } = RealWeight::of(model, constants, name?)?;
         let map = LinearMap::of(node, &dims);
         let map = map.filter(|map| map.layout.groups == 1 && node.op_type() != "ConvTranspose")?;
         let kernel_size = map.layout.kernel_size;
@@ -54,7 +54,7 @@ impl Moments {
             return None;
         };
         let pairs = weighted.as_ref().unwrap_or(pairs);
-        let weight = Weight::of(model, input).filter(|weight| weight.kernel_size == *kernel_size)?;
+        let weight = Weight::of(model, &self.constants, input).filter(|weight| weight.kernel_size == *kernel_size)?;
         if pairs.rows < 2 || pairs.mass <= 0.0 || weight.channels() != input.size {
             return None;
         }
@@ -76,7 +76,7 @@ impl Moments {
     pub fn class_gram(&self, model: &Model, input: &ConsumerInput, centring: Centring) -> Option<ClassGram> {
         let sums = self.contributions(input.node)?;
         let per_channel = self.consumers.get(&input.node)?.pairs.as_ref()?.per_channel;
-        let columns = columns_by_outputs(&Weight::of(model, input)?, per_channel, input.size);
+        let columns = columns_by_outputs(&Weight::of(model, &self.constants, input)?, per_channel, input.size);
         sums.finish(columns.as_ref(), &input.indices, centring)
     }
 

@@ -95,7 +95,9 @@ impl Matrix {
         }
         match layer.bias {
             Bias::Stored => {
-                let _ = self.stored_bias.as_ref().is_some_and(|own| own.add(model, &added));
+                if let Some(own) = &self.stored_bias {
+                    own.add(model, &added);
+                }
             }
             Bias::Missing => {
                 let bias: Vec<f32> = added.iter().map(|value| *value as f32).collect();

@@ -118,7 +118,7 @@ impl Reconstruction<'_> {
     ) -> Result<Option<LayerFit>, RepairError> {
         let made = |node: &crate::proto::onnx::NodeProto| node.output.contains(&layer.output);
         let Some(twin) = self.dense.graph().node.iter().position(made) else { return Ok(None) };
-        let most = batches.holding(self.wanted_images(pruned, layer));
+        let most = batches.holding(self.wanted_images(layer));
         let ends = [twin, layer.node];
         let held = self.advance(pruned, ends, BatchRange { least: batches.least, most }, caches)?;
         let looked_at: Vec<(usize, usize)> = batches.first(held);
@@ -179,12 +179,11 @@ impl Reconstruction<'_> {
     }
 
     /// Images that the layer is to be fitted on.
-    fn wanted_images(&self, pruned: &Model, layer: &Layer) -> usize {
+    fn wanted_images(&self, layer: &Layer) -> usize {
         let outputs = self.channels.shape(&layer.output).unwrap_or_default();
         let channels = outputs.get(layer.axis(outputs.len().max(1))).copied().unwrap_or(1);
         let positions = outputs.iter().product::<usize>() / channels.max(1);
-        let columns = matrix::Matrix::of(pruned, layer).map_or(0, |matrix| matrix.layout.columns);
-        self.images.max(rows::images_for(columns, positions))
+        self.images.max(rows::images_for(layer.map.layout.columns, positions))
     }
 
     /// What the layer reads in the pruned model, and what it is to give. `batches`: number of the first image of each,

@@ -89,9 +89,9 @@ impl Reduce {
         best
     }
 
-    /// The largest number of every output.
-    fn largest(&self, x: &[f32]) -> Vec<f32> {
-        self.extremes(1.0, x).iter().map(|&at| x.get(at as usize).copied().unwrap_or(0.0)).collect()
+    /// The largest (1) or smallest (-1) number of every output.
+    fn extreme(&self, sign: f32, x: &[f32]) -> Vec<f32> {
+        self.extremes(sign, x).iter().map(|&at| x.get(at as usize).copied().unwrap_or(0.0)).collect()
     }
 
     fn values(&self, x: &[f32]) -> Vec<f32> {
@@ -101,11 +101,9 @@ impl Reduce {
             Kind::L1 => self.sums(x.iter().map(|x| x.abs())),
             Kind::SumSquare => self.sums(x.iter().map(|x| x * x)),
             Kind::L2 => self.sums(x.iter().map(|x| x * x)).into_iter().map(f32::sqrt).collect(),
-            Kind::Extreme(sign) => {
-                self.extremes(sign, x).iter().map(|&at| x.get(at as usize).copied().unwrap_or(0.0)).collect()
-            }
+            Kind::Extreme(sign) => self.extreme(sign, x),
             Kind::LogSumExp => {
-                let most = self.largest(x);
+                let most = self.extreme(1.0, x);
                 let terms = x.iter().zip(&self.into).map(|(x, &index)| (x - most[index as usize]).exp());
                 self.sums(terms).iter().zip(&most).map(|(sum, most)| sum.ln() + most).collect()
             }
