@@ -86,6 +86,11 @@ impl Reference {
         self.batches.iter().map(|batch| batch.rows).sum()
     }
 
+    /// The inputs, run by run.
+    pub fn feeds(&self) -> Vec<Feed> {
+        self.batches.iter().map(|batch| batch.feed.clone()).collect()
+    }
+
     /// Whether nothing can be compared.
     pub fn is_empty(&self) -> bool {
         self.len() == 0 || self.names.is_empty()

@@ -124,6 +124,8 @@ pub struct GroupInput<'a> {
 pub struct Regression {
     /// Covariance of the columns, `[columns, columns]`; channels of other groups are among them.
     pub covariance: Mat<f64>,
+    /// Strength of the ridge, relative to the mean variance of the columns (`docs/method.md` 7.1).
+    pub ridge: f64,
     /// Mean of every column.
     pub means: Vec<f64>,
     /// The dense weights, `[columns, outputs]`.
@@ -133,16 +135,13 @@ pub struct Regression {
 }
 
 impl Regression {
-    /// Ridge relative to the mean variance of the columns (`docs/method.md` 7.1).
-    pub(super) const RIDGE: f64 = 1e-3;
-
     /// The covariance with a ridge on its diagonal.
     pub(super) fn ridged(&self) -> Mat<f64> {
         let size = self.covariance.nrows();
         let mean = (0..size).map(|at| self.covariance[(at, at)]).sum::<f64>() / size.max(1) as f64;
         let mut ridged = self.covariance.clone();
         for at in 0..size {
-            ridged[(at, at)] += Self::RIDGE * mean.max(f64::MIN_POSITIVE);
+            ridged[(at, at)] += self.ridge * mean.max(f64::MIN_POSITIVE);
         }
         ridged
     }

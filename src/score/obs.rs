@@ -162,7 +162,7 @@ mod tests {
     /// Squared error of the best fit on the columns that are left, by the normal equations.
     fn error(own: &Regression, left: &[usize]) -> f64 {
         let size = own.covariance.nrows();
-        let ridge = Regression::RIDGE * (0..size).map(|at| own.covariance[(at, at)]).sum::<f64>() / size as f64;
+        let ridge = own.ridge * (0..size).map(|at| own.covariance[(at, at)]).sum::<f64>() / size as f64;
         let ridged = |i: usize, j: usize| own.covariance[(i, j)] + if i == j { ridge } else { 0.0 };
         let full = Mat::from_fn(size, size, ridged);
         let target = &full * &own.weights;
@@ -190,6 +190,7 @@ mod tests {
         let weights = Mat::from_fn(8, 3, |i, j| ((i * 7 + j * 5) % 11) as f64 / 5.0 - 1.0);
         Regression {
             covariance,
+            ridge: 1e-3,
             means: vec![0.0; 8],
             weights,
             columns: (0..4).map(|unit| vec![2 * unit, 2 * unit + 1]).collect(),

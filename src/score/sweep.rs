@@ -150,12 +150,12 @@ mod tests {
         let covariance = rows.transpose() * &rows;
         let weights = Mat::from_fn(12, 3, |i, j| ((i * 7 + j * 5) % 11) as f64 / 5.0 - 1.0);
         let columns = (0..5).map(|unit| vec![2 * unit, 2 * unit + 1]).collect();
-        Regression { covariance, means: vec![0.0; 12], weights, columns }
+        Regression { covariance, ridge: 1e-3, means: vec![0.0; 12], weights, columns }
     }
 
     /// Squared error of the fit on some columns, by the normal equations.
     fn error(own: &Regression, columns: &[usize]) -> f64 {
-        let ridge = Regression::RIDGE * (0..12).map(|at| own.covariance[(at, at)]).sum::<f64>() / 12.0;
+        let ridge = own.ridge * (0..12).map(|at| own.covariance[(at, at)]).sum::<f64>() / 12.0;
         let target = &own.covariance * &own.weights;
         let at = |i: usize, j: usize| own.covariance[(columns[i], columns[j])] + if i == j { ridge } else { 0.0 };
         let square = Mat::from_fn(columns.len(), columns.len(), at);

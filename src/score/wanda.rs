@@ -47,6 +47,7 @@ mod tests {
     fn weights_times_root_mean_square() {
         let own = Regression {
             covariance: Mat::from_fn(2, 2, |a, b| if a == b { 7.0 } else { 1.0 }),
+            ridge: 1e-3,
             means: vec![3.0, 1.0],
             weights: Mat::from_fn(2, 2, |a, b| if a == b { -1.0 } else { 0.0 }),
             columns: vec![vec![0], vec![1]],

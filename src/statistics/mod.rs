@@ -11,6 +11,7 @@ mod moments;
 mod normalise;
 mod pool;
 mod ranks;
+mod shrinkage;
 mod tiles;
 
 pub use classwise::{Centring, ClassGram, Contributions};
@@ -21,3 +22,4 @@ pub use kernel::Kernel;
 pub use moments::ChannelMoments;
 pub use normalise::{Normalisation, NormalisedGram, add_inputs, normalise};
 pub use ranks::RankCollector;
+pub use shrinkage::Estimate;

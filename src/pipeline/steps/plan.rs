@@ -6,7 +6,7 @@ use super::Scored;
 use crate::channels::Cut;
 use crate::engine::EngineError;
 use crate::error::Error;
-use crate::evaluate::{EvaluateError, Sensitivity};
+use crate::evaluate::{EvaluateError, Reference, Sensitivity};
 use crate::pipeline::options::Criteria;
 use crate::pipeline::record::Told;
 use crate::pipeline::session::Session;
@@ -113,12 +113,14 @@ fn sensitivities(
         return Ok(Measured::Known);
     }
     let Session { model, channels, cancel, progress, .. } = session;
+    // Consumers are refitted on the calibration images: on those themselves too little would seem lost.
+    let judging = calibration.reference.as_ref().map(Reference::feeds).unwrap_or_default();
     let sensitivity = Sensitivity {
         model,
         channels,
         engine: session.engine.as_ref(),
         moments: calibration.observed.moments.as_ref(),
-        batches: &calibration.observed.batches,
+        batches: if judging.is_empty() { &calibration.observed.batches } else { &judging },
         scores,
         least,
         memory: calibration.shares.activations,

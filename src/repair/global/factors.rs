@@ -55,18 +55,21 @@ impl Factors {
         Self { blocks, lengths: vec![1.0; program.blocks.len()] }
     }
 
-    /// Finds for every block the length of a step along its own direction that is best for it alone: the factors know
-    /// nothing of how cotangents at different positions go together, which differs from layer to layer by orders.
+    /// Finds for every block the length of a step along its part of `direction`, which is from another draw, that is best
+    /// for it alone: the factors know nothing of how cotangents at different positions go together, which differs from
+    /// layer to layer by orders. `direction` is scaled by the lengths.
     #[allow(clippy::cast_possible_truncation, reason = "single precision is enough")]
-    pub(super) fn calibrate(&mut self, linear: &Linear<'_>, right: &[f32]) {
-        let direction = self.apply(&linear.program.blocks, right);
-        let along = linear.curvature_of_blocks(&direction);
+    pub(super) fn calibrate(&mut self, linear: &Linear<'_>, right: &[f32], direction: &mut [f32]) {
+        let along = linear.curvature_of_blocks(direction);
         let best = |(block, curvature): (&Block, f64)| {
             let range = block.range.clone();
             let length = dot(&direction[range.clone()], &right[range]) / curvature;
             if length > 0.0 && length.is_finite() { length as f32 } else { 0.0 }
         };
         self.lengths = linear.program.blocks.iter().zip(along).map(best).collect();
+        for (block, length) in linear.program.blocks.iter().zip(&self.lengths) {
+            direction[block.range.clone()].iter_mut().for_each(|value| *value *= length);
+        }
     }
 
     /// The inverse times a vector of all numbers.

@@ -18,9 +18,6 @@ use crate::ops::linear::{BIAS, Bias, MatrixLayout, WEIGHT};
 use crate::ops::real::RealWeight;
 use crate::proto::onnx::NodeProto;
 
-/// Ridge relative to the mean variance of the kept channels.
-const RIDGE: f64 = 1e-3;
-
 /// What was done for a consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -97,7 +94,7 @@ struct Reader<'a> {
     removed: Vec<usize>,
 }
 
-/// `A [S, R]`: the removed columns regressed on the kept ones, `(C_SS + rho I)^-1 C_SR`. A channel has one column or one
+/// `A [S, R]`: the removed columns regressed on the kept ones, `(C_SS + rho I)^-1 C_SR`, `rho` as [`Pairs::ridge`] says. A channel has one column or one
 /// per kernel position.
 fn regression(pairs: &Pairs, kept: &[usize], cut: &[usize]) -> Option<Mat<f64>> {
     if pairs.rows < 2 || kept.is_empty() {
@@ -108,7 +105,7 @@ fn regression(pairs: &Pairs, kept: &[usize], cut: &[usize]) -> Option<Mat<f64>> 
     };
     let (kept, cut) = (columns(kept), columns(cut));
     let mean_variance = kept.iter().map(|&c| pairs.covariance(c, c)).sum::<f64>() / kept.len() as f64;
-    let ridge = RIDGE * mean_variance.max(f64::MIN_POSITIVE);
+    let ridge = pairs.ridge() * mean_variance.max(f64::MIN_POSITIVE);
     let ss = Mat::from_fn(kept.len(), kept.len(), |i, j| {
         pairs.covariance(kept[i], kept[j]) + if i == j { ridge } else { 0.0 }
     });

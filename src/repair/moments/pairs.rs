@@ -3,6 +3,8 @@
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::{Accum, Mat, MatRef, Par};
 
+use crate::statistics::Estimate;
+
 /// Second moments of columns at sampled rows.
 #[derive(Debug, Clone)]
 pub(in crate::repair) struct Pairs {
@@ -59,6 +61,15 @@ impl Pairs {
     /// Covariance of two columns.
     pub(in crate::repair) fn covariance(&self, a: usize, b: usize) -> f64 {
         self.gram[(a.max(b), a.min(b))] / self.mass - self.mean(a) * self.mean(b)
+    }
+
+    /// Strength of the ridge of a regression on these columns, relative to their mean variance.
+    pub(in crate::repair) fn ridge(&self) -> f64 {
+        let columns = self.sum.len();
+        let trace = (0..columns).map(|at| self.covariance(at, at)).sum();
+        let below = |row: usize| (0..row).map(|column| self.covariance(row, column).powi(2)).sum::<f64>();
+        let squares = (0..columns).map(|row| self.covariance(row, row).powi(2) + 2.0 * below(row)).sum();
+        Estimate { rows: self.rows, columns, trace, squares }.ridge()
     }
 }
 

@@ -61,6 +61,7 @@ impl Moments {
         let columns = pairs.sum.len();
         Some(Regression {
             covariance: Mat::from_fn(columns, columns, |i, j| pairs.covariance(i, j)),
+            ridge: pairs.ridge(),
             means: (0..columns).map(|column| pairs.mean(column)).collect(),
             weights: columns_by_outputs(&weight, pairs.per_channel, input.size),
             columns: input
