@@ -11,6 +11,7 @@
 
 mod dense_outputs;
 mod held_out;
+mod never_harms;
 mod random_graphs;
 #[path = "../support/mod.rs"]
 mod support;
