@@ -54,10 +54,16 @@ pub(super) fn points(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| "points of accuracy such as 1.0, above 0 and at most 100, are wanted".into())
 }
 
-/// Points of accuracy from 0 to 100.
-pub(super) fn points_or_none(text: &str) -> Result<f64, String> {
-    let number = text.trim().parse::<f64>().ok().filter(|number| (0.0..=100.0).contains(number));
-    number.ok_or_else(|| "points of accuracy such as 0.5, from 0 to 100, are wanted".into())
+/// What may be lost: points of accuracy, or of a metric in its units. Which of them decides about the range.
+pub(super) fn drop(text: &str) -> Result<f64, String> {
+    let number = text.trim().parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0);
+    number.ok_or_else(|| "points of accuracy such as 0.5, or with `--metric` a number from 0, are wanted".into())
+}
+
+/// A command line that says something.
+pub(super) fn command(text: &str) -> Result<String, String> {
+    let said = !text.trim().is_empty() && !text.contains('\0');
+    if said { Ok(text.to_owned()) } else { Err("a command line is wanted".into()) }
 }
 
 /// A ratio above 0.
@@ -229,7 +235,8 @@ mod tests {
         assert_eq!(cores("3,0-1,1").unwrap().0, [0, 1, 3]);
         assert!(cores("").is_err() && cores("2-1").is_err() && cores("a").is_err() && cores("0,99999").is_err());
         assert!(ratio("0.7").is_ok() && ratio("1.2").is_ok() && ratio("0").is_err() && ratio("inf").is_err());
-        assert!(points_or_none("0").is_ok() && points_or_none("-1").is_err());
+        assert!(drop("0").is_ok() && drop("250").is_ok() && drop("-1").is_err() && drop("nan").is_err());
+        assert!(command("wc -c").is_ok() && command(" ").is_err());
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use super::text::plural;
 use super::{AccuracyChange, Change, LatencyChange, Summary, bytes, count};
+use crate::evaluate::MetricChange;
+use crate::number::{signed, significant};
 
 /// What two models cost and are worth.
 #[derive(Debug, Clone, Copy)]
@@ -12,6 +14,7 @@ pub(crate) struct Figures<'a> {
     pub(crate) bytes: Change,
     pub(crate) accuracy: Option<&'a AccuracyChange>,
     pub(crate) agreement: Option<f64>,
+    pub(crate) metric: Option<&'a MetricChange>,
 }
 
 /// A figure: its name, before, after, and what is left where that is a ratio, or what was lost.
@@ -45,8 +48,18 @@ impl Figures<'_> {
         if let Some(agreement) = self.agreement {
             rows.push(("agreement", String::new(), format!("{:.2} %", 100.0 * agreement), String::new()));
         }
+        if let Some(own) = self.metric {
+            let (before, after) = (significant(own.before), significant(own.after));
+            rows.push(("metric", before, after, metric_change(own)));
+        }
         rows
     }
+}
+
+/// What became of a metric, and which way is worse where that is not the usual one.
+pub(crate) fn metric_change(own: &MetricChange) -> String {
+    let way = if own.lower_is_better { ", lower is better" } else { "" };
+    format!("{}{way}", signed(own.after - own.before))
 }
 
 impl Summary {
@@ -58,6 +71,7 @@ impl Summary {
             bytes: self.bytes,
             accuracy: self.accuracy.as_ref(),
             agreement: self.agreement,
+            metric: self.metric.as_ref(),
         }
     }
 }

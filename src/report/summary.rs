@@ -13,7 +13,7 @@ use crate::bench::profile::Profile;
 use crate::channels::{Group, Protected, Scope};
 use crate::engine::EngineInfo;
 use crate::evaluate::{
-    Accuracy, Agreement, ClassAccuracy, EvaluateError, OutputFigures, Predictions, weights_of_outputs,
+    Accuracy, Agreement, ClassAccuracy, EvaluateError, MetricChange, OutputFigures, Predictions, weights_of_outputs,
 };
 use crate::explain::path_text;
 use crate::plan::{Allocation, Plan, PlannedGroup, Rounding};
@@ -231,6 +231,9 @@ pub struct Summary {
     pub accuracy: Option<AccuracyChange>,
     /// Share of images on which the pruned model answers as the dense one.
     pub agreement: Option<f64>,
+    /// A metric of the user's own, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric: Option<MetricChange>,
     /// Every output beside the dense model's, on inputs that nothing was fitted on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<OutputFigures>,

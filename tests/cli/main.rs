@@ -10,6 +10,8 @@
 )]
 
 mod classes;
+#[cfg(unix)]
+mod metric;
 mod refusals;
 #[path = "../support/mod.rs"]
 mod support;

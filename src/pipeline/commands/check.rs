@@ -13,7 +13,9 @@ use crate::check::{
 };
 use crate::engine::{Engine, EngineOptions, Feed, open};
 use crate::error::Error;
-use crate::evaluate::{DataOptions, Pass, Source, analyse_with, class_scores, input_specs, random_inputs};
+use crate::evaluate::{
+    DataOptions, Measured, Metric, MetricChange, Pass, Source, analyse_with, class_scores, input_specs, random_inputs,
+};
 use crate::model::Model;
 use crate::pipeline::reading::load;
 use crate::pipeline::sizes::{KnownSizes, known_sizes};
@@ -31,6 +33,8 @@ pub struct CheckOptions {
     pub data: DataOptions,
     /// Engine.
     pub engine: EngineOptions,
+    /// What a model is worth, by a command of the user's own; the bound on the loss is then on this metric.
+    pub metric: Option<Metric>,
     /// Bounds.
     pub bounds: Bounds,
     /// Timing.
@@ -56,7 +60,7 @@ pub struct CheckOptions {
 pub fn check(options: &CheckOptions, progress: &dyn Progress, cancel: &AtomicBool) -> Result<Checked, Error> {
     let begin = Instant::now();
     let bounds = &options.bounds;
-    bounds.measurable(options.data.data.is_some(), !options.timing.skip)?;
+    bounds.measurable(options.data.data.is_some(), options.metric.is_some(), !options.timing.skip)?;
     let baseline = options.baseline.as_deref().map(read_baseline).transpose()?;
     options.timing.keep_to_cores()?;
     let pair = Pair::open(options, progress, cancel)?;
@@ -67,8 +71,12 @@ pub fn check(options: &CheckOptions, progress: &dyn Progress, cancel: &AtomicBoo
         comparable(&checked, then, options.regression())?;
         gates.extend(size_regressions(&checked, then, options.regression()));
     }
+    if let Some(metric) = pair.metric()? {
+        gates.extend(bounds.metric(&metric));
+        checked.metric = Some(metric);
+    }
     if let Some(Answers { accuracy, agreement }) = pair.answers()? {
-        gates.extend(bounds.answers(accuracy.as_ref(), agreement)?);
+        gates.extend(bounds.answers(accuracy.as_ref(), agreement, options.metric.is_some())?);
         (checked.accuracy, checked.agreement) = (accuracy, Some(agreement));
     }
     if !options.timing.skip {
@@ -156,6 +164,19 @@ impl<'a> Pair<'a> {
         let feed = random_inputs(&specs[0], &sizes, options.timing.batch.max(1), options.seed);
         let (engine, notes) = (opened.engine, opened.notes);
         Ok(Self { options, progress, cancel, engine, models, channels, counted, feed, sizes, notes })
+    }
+
+    /// The user's own metric of both files, if there is one.
+    fn metric(&self) -> Result<Option<MetricChange>, Error> {
+        let Some(metric) = &self.options.metric else { return Ok(None) };
+        self.progress.phase("metric", Some(2));
+        let of = |at: usize, own: &ModelOptions, which: Measured| {
+            let found = metric.of_loaded(&own.path, &self.models[at], which, self.cancel)?;
+            self.progress.advance(1);
+            Ok::<_, Error>(found)
+        };
+        let before = of(0, &self.options.base, Measured::Base)?;
+        Ok(Some(metric.change(before, of(1, &self.options.new, Measured::New)?)))
     }
 
     /// What both answer to the images, if there are some.
