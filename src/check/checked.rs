@@ -7,7 +7,7 @@ use super::{Gate, Machine, Outcome};
 use crate::bench::latency::{Comparison, Interval};
 use crate::bench::profile::Profile;
 use crate::engine::EngineInfo;
-use crate::evaluate::MetricChange;
+use crate::evaluate::{DetectionFigures, MetricChange};
 use crate::report::{AccuracyChange, Change, Figures, FileInfo, LatencyChange};
 
 /// Version of the form of [`Checked`].
@@ -54,6 +54,9 @@ pub struct Checked {
     pub accuracy: Option<AccuracyChange>,
     /// Share of images on which both models answer alike.
     pub agreement: Option<f64>,
+    /// What becomes of the base's detections, if there were images and it has boxes and scores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detections: Option<DetectionFigures>,
     /// A metric of the user's own, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric: Option<MetricChange>,
@@ -101,6 +104,7 @@ impl Checked {
             profile: None,
             accuracy: None,
             agreement: None,
+            detections: None,
             metric: None,
             warnings: Vec::new(),
             seconds: 0.0,
@@ -129,6 +133,7 @@ impl Checked {
             bytes: self.bytes,
             accuracy: self.accuracy.as_ref(),
             agreement: self.agreement,
+            detections: self.detections.as_ref(),
             metric: self.metric.as_ref(),
         }
     }

@@ -145,6 +145,7 @@ impl Check {
                 ..DataOptions::default()
             },
             engine: self.engine.options(),
+            outputs: self.metric.outputs.clone(),
             metric: self.metric.options(),
             bounds: Bounds {
                 latency_ratio: self.max_latency_ratio,

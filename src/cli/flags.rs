@@ -259,6 +259,7 @@ impl Prune {
                 CompensateFlag::Auto | CompensateFlag::Sequential => Compensation::Sequential,
             },
             goals: self.budget.goals(),
+            outputs: self.metric.outputs.clone(),
             metric: self.metric.options(),
             effort: match self.effort {
                 EffortFlag::Fast => Effort::Fast,

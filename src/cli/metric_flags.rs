@@ -1,12 +1,16 @@
-//! A metric of the user's own.
+//! What a model is worth beside its accuracy: detections, and a metric of the user's own.
 
 use clap::Args;
 
 use super::parse;
-use crate::pipeline::Metric;
+use crate::pipeline::{Metric, NamedOutputs};
 
 #[derive(Debug, Args)]
 pub(super) struct MetricFlags {
+    /// Outputs with boxes and scores, for the detections that are kept (recognised by their numbers
+    /// by default). The boxes: NAME:xyxy, NAME:yxyx, NAME:cxcywh or NAME:xywh says what they are
+    #[arg(long, value_name = "boxes=NAME,scores=NAME", value_parser = parse::outputs, help_heading = "Metric")]
+    pub(super) outputs: Option<NamedOutputs>,
     /// What a model is worth to you: a command line for the shell that is given the path of a model
     /// file, in place of {model} or as its last argument, and prints a number at its end (or JSON
     /// with the key metric); higher is better. Before and after, and what --max-drop bounds

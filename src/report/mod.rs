@@ -26,7 +26,7 @@ pub use crate::bench::latency::LatencyChange;
 pub use crate::number::{bytes, count};
 pub use classes::{ClassEdge, ClassMerge, Classwise, FollowedClass, GroupClasses, classes_svg};
 pub use dependencies::{Dot, Drawing, Svg};
-pub(crate) use figures::{Figures, metric_change};
+pub(crate) use figures::{Figures, detections, metric_change};
 pub use format::{Format, Style};
 pub(crate) use html::{Cell, Page, again, cards, class_by_class, first_result, percentiles, where_time_goes};
 pub use html::{Html, sweep_html};

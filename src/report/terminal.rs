@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use super::text::{plural, shorten, thousands, wrap};
-use super::{AccuracyChange, Classwise, Format, ProtectedChannels, Style, Summary, bytes, metric_change};
+use super::{AccuracyChange, Classwise, Format, ProtectedChannels, Style, Summary, bytes, detections, metric_change};
 use crate::bench::profile::Profile;
 use crate::engine::Convolutions;
 use crate::number::significant;
@@ -123,6 +123,10 @@ impl Terminal {
             writeln!(out, "  {:<12}{before:>12}{after:>12}", "  95 %")?;
             classes(out, accuracy)?;
         }
+        if let Some(own) = &summary.detections {
+            let (dense, kept) = (thousands(own.dense), thousands(own.kept));
+            writeln!(out, "  {:<12}{dense:>12}{kept:>12}  {}", "detections", detections(own))?;
+        }
         if let Some(own) = &summary.metric {
             let (before, after) = (significant(own.before), significant(own.after));
             writeln!(out, "  {:<12}{before:>12}{after:>12}  {}", "metric", metric_change(own))?;
@@ -182,6 +186,9 @@ impl Terminal {
         )?;
         if let Some(profile) = &summary.profile {
             self.layers(out, profile)?;
+        }
+        if let Some(own) = &summary.detections {
+            self.detail(out, "detections", &format!("{} ({})", own.read, plural(own.inputs, "held-out input")))?;
         }
         if let Some(metric) = &summary.metric {
             self.detail(out, "metric", &metric.command)?;

@@ -10,6 +10,7 @@
 )]
 
 mod classes;
+mod detections;
 #[cfg(unix)]
 mod metric;
 mod refusals;

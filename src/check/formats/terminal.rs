@@ -78,6 +78,9 @@ impl CheckTerminal {
             }
             detail("timing", &text)?;
         }
+        if let Some(own) = &checked.detections {
+            detail("detected", &own.read)?;
+        }
         if let Some(own) = &checked.metric {
             detail("metric", &own.command)?;
         }

@@ -1,12 +1,12 @@
 //! What is done with a candidate that was chosen: evaluated, saved, timed, reported.
 
 use crate::error::Error;
-use crate::evaluate::{MetricChange, OutputFigures, Predictions};
+use crate::evaluate::{DetectionFigures, MetricChange, OutputFigures, Predictions};
 use crate::pipeline::record::Record;
 use crate::pipeline::search::{Candidate, Chosen, slower};
 use crate::pipeline::session::{FileDigest, Session};
 use crate::pipeline::steps::{
-    Evaluated, Scored, TimedModels, class_report, evaluate, metric, output_figures, save, time,
+    Evaluated, Scored, TimedModels, class_report, detections, evaluate, metric, output_figures, save, time,
 };
 use crate::pipeline::writing::Files;
 use crate::report::{
@@ -28,6 +28,7 @@ struct Outcome {
     accuracy: Evaluated,
     metric: Option<MetricChange>,
     figures: Vec<OutputFigures>,
+    detections: Option<DetectionFigures>,
     classwise: Option<Classwise>,
     output: FileInfo,
     bytes: u64,
@@ -48,6 +49,7 @@ pub(super) fn finish(
     let dense = accuracy.dense.take();
     let metric = metric(session, pruned, known)?.merge_into(record);
     let figures = output_figures(session, scored.calibration, pruned)?.merge_into(record);
+    let detections = detections(session, scored.calibration, pruned)?.merge_into(record);
     let classwise = class_report(session, scored, Some(plan));
     session.interrupted()?;
     let FileDigest { bytes, sha256 } = save(session, pruned, plan, files)?.merge_into(record);
@@ -56,14 +58,16 @@ pub(super) fn finish(
     let change = timed.as_ref().map(|own| own.timed.change);
     warnings.extend(target.zip(change).and_then(|(target, found)| slower(target, &found)));
     let output = FileInfo { path: files.model.clone(), sha256 };
-    let outcome = Outcome { candidate, searched, accuracy, metric, figures, classwise, output, bytes, timed };
+    let outcome =
+        Outcome { candidate, searched, accuracy, metric, figures, detections, classwise, output, bytes, timed };
     let summary = summary(session, scored, outcome, record);
     let warnings = summary.warnings.iter().cloned().chain(warnings).collect();
     Ok(Finished { summary: Summary { warnings, ..summary }, dense })
 }
 
 fn summary(session: &Session<'_>, scored: &Scored<'_>, outcome: Outcome, record: &Record) -> Summary {
-    let Outcome { candidate, searched, accuracy, metric, figures, classwise, output, bytes, timed } = outcome;
+    let Outcome { candidate, searched, accuracy, metric, figures, detections, classwise, output, bytes, timed } =
+        outcome;
     let Candidate { proposal, pruned, verification, repair } = candidate;
     let Session { model, channels, options, .. } = session;
     let plan = proposal.plan;
@@ -85,6 +89,7 @@ fn summary(session: &Session<'_>, scored: &Scored<'_>, outcome: Outcome, record:
         agreement: accuracy.agreement,
         metric,
         outputs: figures,
+        detections,
         criterion: plan.criterion.clone(),
         budget: plan.budget.describe(),
         searched,

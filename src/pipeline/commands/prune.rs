@@ -60,7 +60,13 @@ pub(super) fn repeat<T>(
     attempt: impl Fn(&Session<'_>, Record) -> Result<T, CandidateError>,
 ) -> Result<T, Error> {
     watch.progress.phase("load", None);
+    if options.outputs.is_some() && options.data.data.is_none() {
+        return Err(outputs_want_data());
+    }
     let (model, mut loaded) = load(&options.model)?;
+    if let Some(named) = &options.outputs {
+        named.check(&model)?;
+    }
     let mut broken: Vec<Broken> = Vec::new();
     let mut dense = None;
     loop {
@@ -84,5 +90,13 @@ pub(super) fn repeat<T>(
                 broken.extend(found);
             }
         }
+    }
+}
+
+/// That named outputs are compared on data alone.
+pub(super) fn outputs_want_data() -> Error {
+    Error::Usage {
+        what: "`--outputs` says how detections are read, and there is nothing to detect them in".into(),
+        help: "give images or arrays with `--data`".into(),
     }
 }

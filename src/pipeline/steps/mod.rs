@@ -15,7 +15,7 @@ mod time;
 pub(super) use calibrate::{Calibration, calibrate, open_source};
 pub(super) use class_report::class_report;
 pub(super) use cut::{CandidateError, CutModel, cut};
-pub(super) use evaluate::{Evaluated, evaluate, output_figures};
+pub(super) use evaluate::{Evaluated, detections, evaluate, output_figures};
 pub(super) use metric::metric;
 pub(super) use plan::{Planned, Proposal, plan};
 pub(super) use repair::{Repaired, refine, refit};
