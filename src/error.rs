@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::bench::BenchError;
-use crate::evaluate::EvaluateError;
+use crate::evaluate::{EvaluateError, Measured};
 use crate::explain::Explain;
 
 /// The class of an [`Error`]; the command line turns it into an exit code.
@@ -88,6 +88,7 @@ impl Error {
         match self {
             Self::Interrupted => ErrorKind::Interrupted,
             Self::Evaluate(EvaluateError::NearChance { .. } | EvaluateError::Dense(_)) => ErrorKind::Input,
+            Self::Evaluate(EvaluateError::Metric { model, .. }) if *model != Measured::Pruned => ErrorKind::Input,
             Self::Evaluate(_) => ErrorKind::Check,
             _ => ErrorKind::Input,
         }

@@ -10,6 +10,28 @@ pub fn bytes(value: f64) -> String {
     scaled(value, 1000.0, &[" B", " kB", " MB", " GB", " TB"])
 }
 
+/// A number of unknown scale to five significant digits, without zeros at the end: `0.0123`, `1234567`.
+pub(crate) fn significant(value: f64) -> String {
+    let magnitude = if value == 0.0 || !value.is_finite() { 0.0 } else { value.abs().log10().floor() };
+    if !(-5.0..15.0).contains(&magnitude) {
+        return format!("{value:.4e}");
+    }
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 9")]
+    let digits = (4.0 - magnitude).clamp(0.0, 9.0) as usize;
+    let text = format!("{value:.digits$}");
+    if !text.contains('.') {
+        return text;
+    }
+    let short = text.trim_end_matches('0').trim_end_matches('.');
+    if short == "-0" { "0".into() } else { short.into() }
+}
+
+/// As [`significant`], with the sign of what is not 0.
+pub(crate) fn signed(value: f64) -> String {
+    let text = significant(value);
+    if value > 0.0 && text != "0" { format!("+{text}") } else { text }
+}
+
 /// `1 group`, `1,304 groups`.
 pub(crate) fn plural(number: usize, noun: &str) -> String {
     let ending = match number {
@@ -52,6 +74,23 @@ fn scaled(mut value: f64, base: f64, units: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn digits_that_tell_something() {
+        for (value, text) in [
+            (0.91 - 0.9, "0.01"),
+            (0.912_345_6, "0.91235"),
+            (-31.25, "-31.25"),
+            (1_588_526.0, "1588526"),
+            (0.0, "0"),
+            (-0.0, "0"),
+            (9.999_999, "10"),
+            (1.5e-9, "1.5000e-9"),
+            (f64::NAN, "NaN"),
+        ] {
+            assert_eq!(significant(value), text);
+        }
+    }
 
     #[test]
     fn three_digits_and_a_unit() {

@@ -278,3 +278,48 @@ fn the_github_action_and_the_gitlab_job_run_the_binary() {
         assert!(folder.path(name).exists(), "{name}");
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn a_metric_of_ones_own_is_bounded_and_in_every_form() {
+    let folder = Folder::new();
+    let forms = "--report r.json --junit j.xml --markdown m.md --bencher b.json --gitlab-codequality q.json \
+                 --gitlab-metrics t.txt --html h.html";
+    let words = |more: &str| -> Vec<String> {
+        let mut words = vec!["check", "base.onnx", "new.onnx", "--no-timing", "--metric", "wc -c <", "--max-drop"];
+        words.extend(more.split_whitespace());
+        words.into_iter().map(ToOwned::to_owned).collect()
+    };
+    let run = |more: &str| {
+        let words = words(more);
+        let output = onnx_prune(&words.iter().map(String::as_str).collect::<Vec<_>>(), folder.0.path());
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let (code, out) = run(&format!("1000 {forms}"));
+    assert_eq!(code, Some(1), "{out}");
+    assert!(out.contains("loss of the metric") && out.contains("at most 1000 allowed"), "{out}");
+    let found = folder.json("r.json");
+    let bytes = |name: &str| std::fs::metadata(folder.path(name)).unwrap().len() as f64;
+    let lost = bytes("base.onnx") - bytes("new.onnx");
+    assert_eq!(found["metric"]["before"].as_f64().unwrap(), bytes("base.onnx"));
+    assert_eq!(
+        (&found["gates"][0]["quantity"], found["gates"][0]["value"].as_f64()),
+        (&"metric-drop".into(), Some(lost))
+    );
+    assert_eq!(folder.json("b.json")["new.onnx"]["metric"]["value"].as_f64().unwrap(), bytes("new.onnx"));
+    assert_eq!(folder.json("q.json")[0]["check_name"], "metric-drop");
+    assert!(folder.read("t.txt").contains("onnx_prune_metric{model=\"new\"}"));
+    for name in ["j.xml", "m.md", "h.html"] {
+        assert!(folder.read(name).contains("loss of the metric"), "{name}");
+    }
+    assert_eq!(run("1000 --metric-lower-is-better").0, Some(0));
+    assert_eq!(run("1e9").0, Some(0));
+    // Images tell the agreement beside it; the bound on the loss stays that on the metric.
+    let (code, out) = run(&format!("1e9 --data {} --min-agreement 1 --json", images()));
+    assert_eq!(code, Some(0), "{out}");
+    assert!(out.contains("metric-drop") && !out.contains("\"drop\""), "{out}");
+    let output = onnx_prune(&["check", "base.onnx", "new.onnx", "--metric", "cat >&2", "--no-timing"], folder.0.path());
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("base model") && message.contains("nothing on standard output"), "{message}");
+}

@@ -2,6 +2,7 @@
 
 use super::{CheckError, Checked, Gate, Quantity, Regression, latency_regression, noise_share};
 use crate::bench::latency::Interval;
+use crate::evaluate::MetricChange;
 use crate::report::AccuracyChange;
 
 /// What may change at most, new to base.
@@ -15,7 +16,7 @@ pub struct Bounds {
     pub params_ratio: Option<f64>,
     /// Bytes of the file, as a ratio.
     pub size_ratio: Option<f64>,
-    /// Points of top-1 that may be lost.
+    /// Points of top-1 that may be lost; with a metric of the user's own, what that may lose, in its units.
     pub drop: Option<f64>,
     /// Percent of the images on which both must answer alike.
     pub agreement: Option<f64>,
@@ -25,9 +26,13 @@ impl Bounds {
     /// Refuses bounds on what nothing is measured of.
     ///
     /// # Errors
-    /// If a bound on answers has no `images`, or a bound on time is given and not `timed`.
-    pub fn measurable(&self, images: bool, timed: bool) -> Result<(), CheckError> {
-        if (self.drop.is_some() || self.agreement.is_some()) && !images {
+    /// If a bound on answers has no `images` (nor, on the loss, a `metric`), or a bound on time is given and not `timed`.
+    pub fn measurable(&self, images: bool, metric: bool, timed: bool) -> Result<(), CheckError> {
+        if let Some(value) = self.drop.filter(|drop| *drop > 100.0 && !metric) {
+            return Err(CheckError::Points { value });
+        }
+        let lost = self.drop.is_some() && !metric;
+        if (lost || self.agreement.is_some()) && !images {
             return Err(CheckError::NoImages);
         }
         if self.latency_ratio.is_some() && !timed { Err(CheckError::NoTiming) } else { Ok(()) }
@@ -45,13 +50,24 @@ impl Bounds {
         .collect()
     }
 
-    /// Verdicts on the answers to images; `agreement`: share of those on which both models answer alike.
+    /// The verdict on a metric of the user's own, which the bound on the loss is then on.
+    pub fn metric(&self, metric: &MetricChange) -> Option<Gate> {
+        self.drop.map(|limit| Gate::exact(Quantity::MetricDrop, metric.loss(), limit))
+    }
+
+    /// Verdicts on the answers to images; `agreement`: share of those on which both models answer alike; `metric`: whether
+    /// the bound on the loss is on a metric of the user's own.
     ///
     /// # Errors
     /// If the loss of accuracy is bounded and there are no labels.
-    pub fn answers(&self, accuracy: Option<&AccuracyChange>, agreement: f64) -> Result<Vec<Gate>, CheckError> {
+    pub fn answers(
+        &self,
+        accuracy: Option<&AccuracyChange>,
+        agreement: f64,
+        metric: bool,
+    ) -> Result<Vec<Gate>, CheckError> {
         let mut gates = Vec::new();
-        if let Some(limit) = self.drop {
+        if let Some(limit) = self.drop.filter(|_| !metric) {
             let accuracy = accuracy.ok_or(CheckError::NoLabels)?;
             gates.push(Gate::exact(Quantity::Drop, accuracy.before - accuracy.after, limit));
         }

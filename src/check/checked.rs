@@ -7,6 +7,7 @@ use super::{Gate, Machine, Outcome};
 use crate::bench::latency::{Comparison, Interval};
 use crate::bench::profile::Profile;
 use crate::engine::EngineInfo;
+use crate::evaluate::{DetectionFigures, MetricChange};
 use crate::report::{AccuracyChange, Change, Figures, FileInfo, LatencyChange};
 
 /// Version of the form of [`Checked`].
@@ -53,6 +54,12 @@ pub struct Checked {
     pub accuracy: Option<AccuracyChange>,
     /// Share of images on which both models answer alike.
     pub agreement: Option<f64>,
+    /// What becomes of the base's detections, if there were images and it has boxes and scores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detections: Option<DetectionFigures>,
+    /// A metric of the user's own, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric: Option<MetricChange>,
     /// What disturbed the measurement, and what could not be judged.
     pub warnings: Vec<String>,
     /// Seconds of the whole check.
@@ -97,6 +104,8 @@ impl Checked {
             profile: None,
             accuracy: None,
             agreement: None,
+            detections: None,
+            metric: None,
             warnings: Vec::new(),
             seconds: 0.0,
             command: Vec::new(),
@@ -124,6 +133,8 @@ impl Checked {
             bytes: self.bytes,
             accuracy: self.accuracy.as_ref(),
             agreement: self.agreement,
+            detections: self.detections.as_ref(),
+            metric: self.metric.as_ref(),
         }
     }
 

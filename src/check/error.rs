@@ -28,6 +28,12 @@ pub enum CheckError {
         /// What differs.
         differs: String,
     },
+    /// A bound on the loss of accuracy that is none.
+    #[error("the bound of {value} points is out of range")]
+    Points {
+        /// As given.
+        value: f64,
+    },
     /// A bound on answers, and no images.
     #[error("a bound on the accuracy or the agreement needs images")]
     NoImages,
@@ -47,7 +53,10 @@ impl Explain for CheckError {
             Self::OtherMachine { .. } => {
                 "make a baseline here with `--report`, or compare all the same with `--other-machine`"
             }
-            Self::NoImages => "give labelled images with `--data DIR`",
+            Self::Points { .. } => "points of accuracy from 0 to 100 are wanted; with `--metric` any number from 0",
+            Self::NoImages => {
+                "give labelled images with `--data DIR`; a loss may also be that of a metric of your own (`--metric`)"
+            }
             Self::NoTiming => "leave out `--no-timing`, or the bound",
             Self::NoLabels => "give class folders, or bound the agreement instead (`--min-agreement`)",
         };

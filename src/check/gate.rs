@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::bench::latency::Interval;
+use crate::number::significant;
 
 /// What a bound is on. Ratios are of the new model to the base.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -19,6 +20,8 @@ pub enum Quantity {
     SizeRatio,
     /// Points of top-1 accuracy that are lost.
     Drop,
+    /// Loss of a metric of the user's own, in its units.
+    MetricDrop,
     /// Percent of the images on which both models answer alike.
     Agreement,
     /// Latency ratio, as a multiple of the baseline's.
@@ -38,6 +41,7 @@ impl Quantity {
             Self::ParamsRatio => "parameters ratio",
             Self::SizeRatio => "size ratio",
             Self::Drop => "loss of accuracy",
+            Self::MetricDrop => "loss of the metric",
             Self::Agreement => "agreement",
             Self::LatencyRegression => "latency ratio against the baseline",
             Self::MacsRegression => "MACs against the baseline",
@@ -53,6 +57,7 @@ impl Quantity {
             Self::ParamsRatio => "params-ratio",
             Self::SizeRatio => "size-ratio",
             Self::Drop => "drop",
+            Self::MetricDrop => "metric-drop",
             Self::Agreement => "agreement",
             Self::LatencyRegression => "latency-regression",
             Self::MacsRegression => "macs-regression",
@@ -69,6 +74,7 @@ impl Quantity {
     pub fn show(self, value: f64) -> String {
         match self {
             Self::Drop => format!("{value:.2} points"),
+            Self::MetricDrop => significant(value),
             Self::Agreement => format!("{value:.2} %"),
             _ => format!("x{value:.3}"),
         }

@@ -23,8 +23,9 @@ pub(super) struct BudgetFlags {
     target_size: Option<Target>,
     /// Look for the smallest model that loses at most so many points of accuracy, judged on
     /// the images of --eval (else on a part of --data that is set aside), with 95 %
-    /// confidence for as many others; other budgets then say how small is small enough
-    #[arg(long, value_name = "POINTS", value_parser = parse::points, help_heading = "Budget")]
+    /// confidence for as many others; other budgets then say how small is small enough. With
+    /// --metric: that loses at most so much of it
+    #[arg(long, value_name = "POINTS", value_parser = parse::drop, help_heading = "Budget")]
     max_drop: Option<f64>,
     /// Share of channels cut in every group
     #[arg(

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::engine_flags::EngineFlags;
 use super::flags::ModelFlags;
+use super::metric_flags::MetricFlags;
 use super::parse;
 use super::preprocess_flags::PreprocessFlags;
 use super::timing_flags::TimingFlags;
@@ -37,8 +38,8 @@ pub(super) struct Check {
     /// Time of a run, new to base, at most
     #[arg(long, value_name = "X", value_parser = parse::ratio, help_heading = "Bounds")]
     max_latency_ratio: Option<f64>,
-    /// Points of top-1 accuracy that may be lost on the images of --data
-    #[arg(long, value_name = "POINTS", value_parser = parse::points_or_none, help_heading = "Bounds")]
+    /// Points of top-1 accuracy that may be lost on the images of --data; with --metric, what that may lose
+    #[arg(long, value_name = "POINTS", value_parser = parse::drop, help_heading = "Bounds")]
     max_drop: Option<f64>,
     /// Percent of the images of --data on which both must answer alike
     #[arg(long, value_name = "PERCENT", value_parser = parse::points, help_heading = "Bounds")]
@@ -78,6 +79,8 @@ pub(super) struct Check {
     samples: Option<u32>,
     #[command(flatten)]
     model_flags: ModelFlags,
+    #[command(flatten)]
+    metric: MetricFlags,
     #[command(flatten)]
     timing: TimingFlags,
     /// Do not time the models
@@ -142,6 +145,8 @@ impl Check {
                 ..DataOptions::default()
             },
             engine: self.engine.options(),
+            outputs: self.metric.outputs.clone(),
+            metric: self.metric.options(),
             bounds: Bounds {
                 latency_ratio: self.max_latency_ratio,
                 macs_ratio: self.max_macs_ratio,

@@ -9,6 +9,7 @@ use super::check_flags::Check;
 use super::criterion_flags::CriterionFlags;
 use super::engine_flags::EngineFlags;
 use super::generated::{Completions, Man, Schema};
+use super::metric_flags::MetricFlags;
 use super::operators::Operators;
 use super::other_flags::{Apply, Bench, Inspect, Score, Setup, Verify};
 use super::output_flags::OutputFlags;
@@ -185,6 +186,8 @@ pub(super) struct Prune {
     #[arg(long, value_name = "S", default_value_t = 0, help_heading = "Budget")]
     seed: u64,
     #[command(flatten)]
+    metric: MetricFlags,
+    #[command(flatten)]
     criterion: CriterionFlags,
     #[command(flatten)]
     preprocess: PreprocessFlags,
@@ -256,6 +259,8 @@ impl Prune {
                 CompensateFlag::Auto | CompensateFlag::Sequential => Compensation::Sequential,
             },
             goals: self.budget.goals(),
+            outputs: self.metric.outputs.clone(),
+            metric: self.metric.options(),
             effort: match self.effort {
                 EffortFlag::Fast => Effort::Fast,
                 EffortFlag::Default => Effort::Default,

@@ -11,6 +11,7 @@ mod exit;
 mod flags;
 mod generated;
 mod memory;
+mod metric_flags;
 mod operators;
 mod other_flags;
 mod output_flags;

@@ -1,7 +1,8 @@
 //! Values of flags.
 
 use crate::calibration::Resize;
-use crate::pipeline::{LatencyTarget, RoundTo};
+use crate::evaluate::BoxForm;
+use crate::pipeline::{LatencyTarget, NamedOutputs, RoundTo};
 use crate::plan::Target;
 
 /// `0.5` (a share), `1.5G`, `300M`, `20k` or a plain number above 1.
@@ -54,10 +55,32 @@ pub(super) fn points(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| "points of accuracy such as 1.0, above 0 and at most 100, are wanted".into())
 }
 
-/// Points of accuracy from 0 to 100.
-pub(super) fn points_or_none(text: &str) -> Result<f64, String> {
-    let number = text.trim().parse::<f64>().ok().filter(|number| (0.0..=100.0).contains(number));
-    number.ok_or_else(|| "points of accuracy such as 0.5, from 0 to 100, are wanted".into())
+/// What may be lost: points of accuracy, or of a metric in its units. Which of them decides about the range.
+pub(super) fn drop(text: &str) -> Result<f64, String> {
+    let number = text.trim().parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0);
+    number.ok_or_else(|| "points of accuracy such as 0.5, or with `--metric` a number from 0, are wanted".into())
+}
+
+/// `boxes=NAME[:FORM],scores=NAME`, where FORM is one of xyxy, yxyx, cxcywh and xywh. Names may have colons.
+pub(super) fn outputs(text: &str) -> Result<NamedOutputs, String> {
+    let wanted = "boxes=NAME,scores=NAME is wanted, the boxes with :xyxy, :yxyx, :cxcywh or :xywh where that is known";
+    let parts = text.strip_prefix("boxes=").and_then(|rest| rest.rsplit_once(",scores=")).or_else(|| {
+        let (scores, boxes) = text.strip_prefix("scores=")?.rsplit_once(",boxes=")?;
+        Some((boxes, scores))
+    });
+    let (boxes, scores) = parts.filter(|(boxes, scores)| !boxes.is_empty() && !scores.is_empty()).ok_or(wanted)?;
+    let formed = boxes.rsplit_once(':').and_then(|(name, form)| Some((name, BoxForm::by_name(form)?)));
+    let (name, form) = formed.map_or((boxes, None), |(name, form)| (name, Some(form)));
+    if name.is_empty() {
+        return Err(wanted.into());
+    }
+    Ok(NamedOutputs { boxes: name.to_owned(), form, scores: scores.to_owned() })
+}
+
+/// A command line that says something.
+pub(super) fn command(text: &str) -> Result<String, String> {
+    let said = !text.trim().is_empty() && !text.contains('\0');
+    if said { Ok(text.to_owned()) } else { Err("a command line is wanted".into()) }
 }
 
 /// A ratio above 0.
@@ -229,7 +252,19 @@ mod tests {
         assert_eq!(cores("3,0-1,1").unwrap().0, [0, 1, 3]);
         assert!(cores("").is_err() && cores("2-1").is_err() && cores("a").is_err() && cores("0,99999").is_err());
         assert!(ratio("0.7").is_ok() && ratio("1.2").is_ok() && ratio("0").is_err() && ratio("inf").is_err());
-        assert!(points_or_none("0").is_ok() && points_or_none("-1").is_err());
+        assert!(drop("0").is_ok() && drop("250").is_ok() && drop("-1").is_err() && drop("nan").is_err());
+        assert!(command("wc -c").is_ok() && command(" ").is_err());
+    }
+
+    #[test]
+    fn named_outputs() {
+        let named = |boxes: &str, form, scores: &str| NamedOutputs { boxes: boxes.into(), form, scores: scores.into() };
+        assert_eq!(outputs("boxes=b,scores=s"), Ok(named("b", None, "s")));
+        assert_eq!(outputs("scores=s:0,boxes=b:0"), Ok(named("b:0", None, "s:0")));
+        assert_eq!(outputs("boxes=b:0:xywh,scores=b:0"), Ok(named("b:0", Some(BoxForm::Xywh), "b:0")));
+        for bad in ["", "boxes=b", "boxes=,scores=s", "boxes=:xyxy,scores=s", "b,s", "scores=s"] {
+            assert!(outputs(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -18,6 +18,12 @@ pub(super) fn chooses(node: &NodeProto) -> bool {
     if is_onnx(node) { CHOOSING.contains(&op) } else { op.contains("NMS") || op.contains("NonMaxSuppression") }
 }
 
+/// Whether the operator leaves out boxes that overlap better ones.
+pub(super) fn suppresses(node: &NodeProto) -> bool {
+    let op = node.op_type();
+    op == "NonMaxSuppression" || (!is_onnx(node) && (op.contains("NMS") || op.contains("NonMaxSuppression")))
+}
+
 /// Names of values that say how near a model's outputs are to another's: the graph's outputs, and in place of those
 /// that come of a choice (`TopK`, `ArgMax`, `NonMaxSuppression` and the like) what the choice is made from. All outputs
 /// where that leaves nothing.

@@ -1,9 +1,11 @@
 //! Errors of evaluation.
 
+use super::Measured;
 use crate::calibration::CalibrationError;
 use crate::engine::EngineError;
 use crate::explain::Explain;
 use crate::model::ModelError;
+use crate::number::significant;
 use crate::repair::RepairError;
 use crate::rewrite::RewriteError;
 use crate::score::ScoreError;
@@ -60,6 +62,28 @@ pub enum EvaluateError {
         upper: f64,
         /// Held-out images.
         images: usize,
+    },
+    /// Even the mildest cut makes the user's own metric worse than allowed.
+    #[error("no cut keeps the loss of the metric within {}", significant(*allowed))]
+    MetricLoss {
+        /// What is allowed, in units of the metric.
+        allowed: f64,
+        /// Metric of the dense model.
+        dense: f64,
+        /// Metric of the mildest cut.
+        mildest: f64,
+    },
+    /// The user's own metric gives no number.
+    #[error("`--metric` on the {} model: `{command}` {what}", model.word())]
+    Metric {
+        /// The command as given.
+        command: String,
+        /// Which model it was given.
+        model: Measured,
+        /// What it did, for a sentence that begins with the command.
+        what: String,
+        /// The last line of its standard error.
+        said: Option<String>,
     },
     /// The engine failed on images of a data set.
     #[error(transparent)]
@@ -135,6 +159,12 @@ impl Explain for EvaluateError {
                 "the mildest cut loses {loss:.2} points on {images} held-out images, at most {upper:.2} on as many others with {:.0} % confidence",
                 100.0 * super::CONFIDENCE
             )),
+            Self::MetricLoss { dense, mildest, .. } => Some(format!(
+                "it is {} of the dense model and {} after the mildest cut",
+                significant(*dense),
+                significant(*mildest)
+            )),
+            Self::Metric { said, .. } => said.as_ref().map(|said| format!("it said: {said}")),
             other => other.passed_on().and_then(Explain::why),
         }
     }
@@ -155,6 +185,12 @@ impl Explain for EvaluateError {
             }
             Self::Loss { .. } => {
                 "a larger `--max-drop` allows more; more held-out images narrow the bound; `--round-to 1` makes finer cuts"
+            }
+            Self::MetricLoss { .. } => {
+                "a larger `--max-drop` allows more, in units of the metric; `--round-to 1` makes finer cuts"
+            }
+            Self::Metric { .. } => {
+                "run the command by hand: given the path of an ONNX file (in place of `{model}`, else as its last argument) it must end with status 0 and print a number as a line of its own, or a JSON object with the key `metric`, at the end of its standard output"
             }
             Self::Pruned(_) => "the file may be damaged, or the engine too old for its operators",
             Self::Differs { .. } => {

@@ -81,6 +81,11 @@ impl Reference {
         Ok(Self { batches, names, spread, skipped })
     }
 
+    /// Inputs of every run, and how many samples they are.
+    pub(super) fn runs(&self) -> impl Iterator<Item = (&Feed, usize)> {
+        self.batches.iter().map(|batch| (&batch.feed, batch.rows))
+    }
+
     /// Inputs that are held.
     pub fn len(&self) -> usize {
         self.batches.iter().map(|batch| batch.rows).sum()

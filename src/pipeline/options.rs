@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::writing::Files;
 use crate::engine::EngineOptions;
 use crate::error::Error;
-use crate::evaluate::DataOptions;
+use crate::evaluate::{DataOptions, Metric, NamedOutputs};
 use crate::plan::{Allocation, Budget, Goals, RoundTo, Target};
 use crate::repair::Compensation;
 use crate::repair::global::RefineOptions;
@@ -125,6 +125,10 @@ pub struct PruneOptions {
     pub output: Option<PathBuf>,
     /// Bounds on what has to be measured; beside the budget of `criteria`, all hold.
     pub goals: Goals,
+    /// Outputs with boxes and scores, for figures of detections; recognised by their numbers by default.
+    pub outputs: Option<NamedOutputs>,
+    /// What a model is worth, by a command of the user's own; the loss that `goals` bound is then this metric's.
+    pub metric: Option<Metric>,
     /// Where the plan goes; beside the output by default.
     pub plan: PlanFile,
     /// Replace existing files.

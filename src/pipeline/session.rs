@@ -14,7 +14,7 @@ use crate::bench::latency::{CompareTimes, Interleaved, Pairing};
 use crate::channels::{Channels, CostModel, Cut};
 use crate::engine::{Engine, EngineError, Feed, open, readable_outputs};
 use crate::error::Error;
-use crate::evaluate::{EvaluateError, Pass, Source, input_specs, random_inputs};
+use crate::evaluate::{EvaluateError, Measured, Pass, Source, input_specs, random_inputs};
 use crate::explain::Explain as _;
 use crate::model::Model;
 use crate::plan::{Allocation, Budget, PlanError};
@@ -67,6 +67,8 @@ pub(super) struct Session<'a> {
     /// Sizes of symbolic axes that everything is counted, proved and timed with, and names of those that are assumed.
     pub(super) sizes: BTreeMap<String, usize>,
     pub(super) assumed: Vec<String>,
+    /// The dense model's figure by the user's own metric, if there is one.
+    pub(super) dense_metric: Option<f64>,
 }
 
 impl<'a> Session<'a> {
@@ -126,8 +128,21 @@ impl<'a> Session<'a> {
         }
         record.notes.extend(unread(&model));
         let cost = channels.cost_model();
-        let session =
-            Self { options, progress, cancel, times, model, file, channels, cost, engine, ignore, sizes, assumed };
+        let session = Self {
+            options,
+            progress,
+            cancel,
+            times,
+            model,
+            file,
+            channels,
+            cost,
+            engine,
+            ignore,
+            sizes,
+            assumed,
+            dense_metric: None,
+        };
         Ok(Told::new(session, record))
     }
 
@@ -169,6 +184,15 @@ impl<'a> Session<'a> {
         let measured = images && self.options.effort > Effort::Fast && !matches!(criteria.budget, Budget::Ratio(_));
         let own = if measured { Allocation::Sensitivity } else { Allocation::Uniform };
         criteria.allocation.unwrap_or(own)
+    }
+
+    /// The user's own metric of the dense model, if there is one: of its file, or of a copy of `as_read` where that came by
+    /// standard input.
+    pub(super) fn measure_dense(&self, as_read: &Model) -> Result<Told<Option<f64>>, Error> {
+        let Some(metric) = &self.options.metric else { return Ok(Told::quiet(None)) };
+        self.progress.phase("metric", None);
+        let path = &self.options.model.path;
+        self.step("metric", |_| Ok(Some(metric.of_loaded(path, as_read, Measured::Dense, self.cancel)?)))
     }
 
     /// Share of the multiply-accumulates that a cut leaves.

@@ -61,7 +61,9 @@ impl Explain for PlanError {
             Self::RatioAndBound => {
                 Some("use `--target-macs` or `--target-params` beside it in place of `--ratio`".into())
             }
-            Self::NoClassifier => Some("bound the multiply-accumulates, the parameters or the latency instead".into()),
+            Self::NoClassifier => Some(
+                "tell what a model is worth by a command of your own (`--metric`), or bound the multiply-accumulates, the parameters or the latency instead".into(),
+            ),
             Self::NoTiming => Some("leave out `--no-timing`, or bound the multiply-accumulates instead".into()),
             Self::Mismatch { .. } => Some("apply a plan to the very file it was made from".into()),
             _ => None,

@@ -1,7 +1,9 @@
 //! The figures that decide, alike in every form: of a pruning run and of a check.
 
-use super::text::plural;
+use super::text::{plural, thousands};
 use super::{AccuracyChange, Change, LatencyChange, Summary, bytes, count};
+use crate::evaluate::{DetectionFigures, MetricChange};
+use crate::number::{signed, significant};
 
 /// What two models cost and are worth.
 #[derive(Debug, Clone, Copy)]
@@ -12,6 +14,8 @@ pub(crate) struct Figures<'a> {
     pub(crate) bytes: Change,
     pub(crate) accuracy: Option<&'a AccuracyChange>,
     pub(crate) agreement: Option<f64>,
+    pub(crate) detections: Option<&'a DetectionFigures>,
+    pub(crate) metric: Option<&'a MetricChange>,
 }
 
 /// A figure: its name, before, after, and what is left where that is a ratio, or what was lost.
@@ -45,8 +49,27 @@ impl Figures<'_> {
         if let Some(agreement) = self.agreement {
             rows.push(("agreement", String::new(), format!("{:.2} %", 100.0 * agreement), String::new()));
         }
+        if let Some(own) = self.detections {
+            rows.push(("detections", thousands(own.dense), thousands(own.kept), detections(own)));
+        }
+        if let Some(own) = self.metric {
+            let (before, after) = (significant(own.before), significant(own.after));
+            rows.push(("metric", before, after, metric_change(own)));
+        }
         rows
     }
+}
+
+/// What became of detections: the share that is kept, new ones, and the scores.
+pub(crate) fn detections(own: &DetectionFigures) -> String {
+    let scores = own.score_change.map_or_else(String::new, |change| format!(", scores {change:+.3}"));
+    format!("{:.1} % kept, {} new{scores}", 100.0 * own.kept_share(), thousands(own.added))
+}
+
+/// What became of a metric, and which way is worse where that is not the usual one.
+pub(crate) fn metric_change(own: &MetricChange) -> String {
+    let way = if own.lower_is_better { ", lower is better" } else { "" };
+    format!("{}{way}", signed(own.after - own.before))
 }
 
 impl Summary {
@@ -58,6 +81,8 @@ impl Summary {
             bytes: self.bytes,
             accuracy: self.accuracy.as_ref(),
             agreement: self.agreement,
+            detections: self.detections.as_ref(),
+            metric: self.metric.as_ref(),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use super::text::markdown;
 use super::{AccuracyChange, Format, Summary};
 use crate::bench::profile::Profile;
+use crate::evaluate::MetricChange;
 
 /// Classes and layers that are listed.
 const MOST: usize = 10;
@@ -33,6 +34,7 @@ fn write(summary: &Summary) -> Result<String, fmt::Error> {
     for warning in &summary.warnings {
         writeln!(out, "\n> **Warning:** {}", markdown(warning))?;
     }
+    metric_command(&mut out, summary.metric.as_ref())?;
     lost_most(&mut out, summary.accuracy.as_ref())?;
     not_faster(&mut out, summary.profile.as_ref())?;
     writeln!(
@@ -45,6 +47,11 @@ fn write(summary: &Summary) -> Result<String, fmt::Error> {
         summary.tool_version
     )?;
     Ok(out)
+}
+
+/// The command behind the metric.
+pub(crate) fn metric_command(out: &mut String, metric: Option<&MetricChange>) -> fmt::Result {
+    metric.map_or(Ok(()), |own| writeln!(out, "\nMetric: {}", markdown(&own.command)))
 }
 
 /// Classes that answer less often right than before.

@@ -26,21 +26,21 @@ pub use crate::bench::latency::LatencyChange;
 pub use crate::number::{bytes, count};
 pub use classes::{ClassEdge, ClassMerge, Classwise, FollowedClass, GroupClasses, classes_svg};
 pub use dependencies::{Dot, Drawing, Svg};
-pub(crate) use figures::Figures;
+pub(crate) use figures::{Figures, detections, metric_change};
 pub use format::{Format, Style};
 pub(crate) use html::{Cell, Page, again, cards, class_by_class, first_result, percentiles, where_time_goes};
 pub use html::{Html, sweep_html};
 pub use inspection::{InspectedGroup, InspectedOperator, Inspection, Members};
 pub use json::Json;
 pub use markdown::Markdown;
-pub(crate) use markdown::{lost_most, not_faster};
+pub(crate) use markdown::{lost_most, metric_command, not_faster};
 pub use memory::peak_memory_bytes;
 
 pub use protection::protection_reasons;
 pub use repair::{Repair, RepairStage, StageError};
 pub use schema::json_schema;
 pub use scored::{SCORES_SCHEMA_VERSION, Scored, ScoredGroup};
-pub use searched::{Loss, Searched, Tried};
+pub use searched::{Loss, MetricLoss, Searched, Tried};
 pub use summary::{
     AccuracyChange, Calibrated, Change, ClassChange, FileInfo, GroupChange, ProtectedChannels, REPORT_SCHEMA_VERSION,
     Summary, Verified,

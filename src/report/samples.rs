@@ -10,7 +10,7 @@ use super::{
 use crate::bench::latency::Interval;
 use crate::channels::Scope;
 use crate::engine::EngineInfo;
-use crate::evaluate::{Accuracy, Agreement, OutputFigures, Paired};
+use crate::evaluate::{Accuracy, Agreement, BoxForm, DetectionFigures, MetricChange, OutputFigures, Paired};
 use crate::plan::{Allocation, Rounding};
 use crate::repair::{Method, Refit};
 
@@ -58,6 +58,8 @@ pub(super) fn bare() -> Summary {
         profile: None,
         accuracy: None,
         agreement: None,
+        detections: None,
+        metric: None,
         outputs: Vec::new(),
         criterion: "l2".into(),
         budget: "MACs x0.5".into(),
@@ -85,6 +87,7 @@ fn searched() -> Searched {
         bytes: None,
         latency: Some(Interval { median, low: median - 0.01, high: median + 0.01 }),
         loss: None,
+        metric: None,
         accepted,
     };
     let judged = |macs, lost, accepted| Tried {
@@ -137,6 +140,24 @@ pub(super) fn full() -> Summary {
             seen_in_calibration: false,
         }),
         agreement: Some(0.912),
+        detections: Some(DetectionFigures {
+            outputs: vec!["boxes".into(), "scores".into()],
+            form: BoxForm::Xyxy,
+            read: "boxes xyxy by their numbers; scores as they are, above 0.25; NMS at IoU 0.5".into(),
+            threshold: 0.25,
+            suppressed: true,
+            inputs: 64,
+            dense: 1042,
+            kept: 1003,
+            added: 37,
+            score_change: Some(-0.0213),
+        }),
+        metric: Some(MetricChange {
+            command: "python mean_ap.py {model} | tail -n 1".into(),
+            lower_is_better: false,
+            before: 0.412,
+            after: 0.405_3,
+        }),
         outputs: vec![OutputFigures {
             name: "scores".into(),
             error: 0.061,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::text::plural;
 use crate::bench::latency::Interval;
 use crate::evaluate::{CONFIDENCE, Paired};
+use crate::number::significant;
 
 /// A search for the plan that meets a bound on what has to be measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -29,6 +30,9 @@ pub struct Tried {
     pub latency: Option<Interval>,
     /// Loss on labelled images, where it is bounded.
     pub loss: Option<Loss>,
+    /// What the user's own metric loses, where that is bounded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric: Option<MetricLoss>,
     /// Whether the candidate meets the bound that it was tried for.
     pub accepted: bool,
 }
@@ -47,6 +51,15 @@ pub struct Loss {
     pub confidence: f64,
 }
 
+/// A metric of the user's own: one number, without an interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MetricLoss {
+    /// Of the candidate.
+    pub metric: f64,
+    /// By how much that is worse than the dense model's, in units of the metric.
+    pub loss: f64,
+}
+
 impl From<Paired> for Loss {
     fn from(paired: Paired) -> Self {
         Self { paired, points: paired.loss(), upper: paired.upper(), confidence: CONFIDENCE }
@@ -54,6 +67,24 @@ impl From<Paired> for Loss {
 }
 
 impl Searched {
+    /// The last candidates that the user's own metric let pass and did not.
+    fn by_metric(&self) -> Vec<String> {
+        let measured: Vec<(&Tried, MetricLoss)> =
+            self.candidates.iter().filter_map(|own| Some((own, own.metric?))).collect();
+        if measured.is_empty() {
+            return Vec::new();
+        }
+        let models = plural(measured.len(), "model");
+        let mut parts = vec![format!("{models} measured by the command of `--metric`, no interval computed")];
+        for (word, accepted) in [("taken", true), ("refused", false)] {
+            if let Some((own, found)) = measured.iter().rfind(|(own, _)| own.accepted == accepted) {
+                let (metric, loss) = (significant(found.metric), significant(found.loss));
+                parts.push(format!("{word}: MACs x{:.2}, metric {metric}, loss {loss}", own.macs));
+            }
+        }
+        parts
+    }
+
     /// The search in one sentence for people.
     pub fn describe(&self) -> String {
         let mut parts = Vec::new();
@@ -77,6 +108,7 @@ impl Searched {
                 ));
             }
         }
+        parts.extend(self.by_metric());
         let sized = self.candidates.iter().filter(|own| own.bytes.is_some()).count();
         if sized > 0 {
             parts.push(format!("{} weighed", plural(sized, "file")));

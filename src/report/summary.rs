@@ -13,7 +13,8 @@ use crate::bench::profile::Profile;
 use crate::channels::{Group, Protected, Scope};
 use crate::engine::EngineInfo;
 use crate::evaluate::{
-    Accuracy, Agreement, ClassAccuracy, EvaluateError, OutputFigures, Predictions, weights_of_outputs,
+    Accuracy, Agreement, ClassAccuracy, DetectionFigures, EvaluateError, MetricChange, OutputFigures, Predictions,
+    weights_of_outputs,
 };
 use crate::explain::path_text;
 use crate::plan::{Allocation, Plan, PlannedGroup, Rounding};
@@ -231,6 +232,12 @@ pub struct Summary {
     pub accuracy: Option<AccuracyChange>,
     /// Share of images on which the pruned model answers as the dense one.
     pub agreement: Option<f64>,
+    /// What becomes of the dense model's detections, if it has boxes and scores, on inputs that nothing was fitted on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detections: Option<DetectionFigures>,
+    /// A metric of the user's own, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric: Option<MetricChange>,
     /// Every output beside the dense model's, on inputs that nothing was fitted on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<OutputFigures>,

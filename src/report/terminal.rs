@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use super::text::{plural, shorten, thousands, wrap};
-use super::{AccuracyChange, Classwise, Format, ProtectedChannels, Style, Summary, bytes};
+use super::{AccuracyChange, Classwise, Format, ProtectedChannels, Style, Summary, bytes, detections, metric_change};
 use crate::bench::profile::Profile;
 use crate::engine::Convolutions;
+use crate::number::significant;
 
 /// Rows of a table before it is cut short; the JSON report has all.
 const MOST_ROWS: usize = 16;
@@ -21,8 +22,20 @@ const SLOW_START_MS: f64 = 2e3;
 const DETAIL: usize = 17;
 
 /// Phases in the order of a run; others come after them.
-const PHASES: [&str; 11] =
-    ["load", "analyse", "calibrate", "score", "plan", "rewrite", "verify", "compensate", "evaluate", "save", "time"];
+const PHASES: [&str; 12] = [
+    "load",
+    "analyse",
+    "calibrate",
+    "score",
+    "plan",
+    "rewrite",
+    "verify",
+    "compensate",
+    "evaluate",
+    "metric",
+    "save",
+    "time",
+];
 
 /// Plain or coloured text for 80 columns.
 #[derive(Debug, Clone, Copy, Default)]
@@ -110,6 +123,14 @@ impl Terminal {
             writeln!(out, "  {:<12}{before:>12}{after:>12}", "  95 %")?;
             classes(out, accuracy)?;
         }
+        if let Some(own) = &summary.detections {
+            let (dense, kept) = (thousands(own.dense), thousands(own.kept));
+            writeln!(out, "  {:<12}{dense:>12}{kept:>12}  {}", "detections", detections(own))?;
+        }
+        if let Some(own) = &summary.metric {
+            let (before, after) = (significant(own.before), significant(own.after));
+            writeln!(out, "  {:<12}{before:>12}{after:>12}  {}", "metric", metric_change(own))?;
+        }
         if let Some(agreement) = summary.agreement {
             let text = "of answers as the dense model's";
             writeln!(out, "  {:<12}{:>12}{:>10.2} %  {text}", "agreement", "", 100.0 * agreement)?;
@@ -165,6 +186,12 @@ impl Terminal {
         )?;
         if let Some(profile) = &summary.profile {
             self.layers(out, profile)?;
+        }
+        if let Some(own) = &summary.detections {
+            self.detail(out, "detections", &format!("{} ({})", own.read, plural(own.inputs, "held-out input")))?;
+        }
+        if let Some(metric) = &summary.metric {
+            self.detail(out, "metric", &metric.command)?;
         }
         if let Some(searched) = &summary.searched {
             self.detail(out, "searched", &searched.describe())?;

@@ -10,6 +10,9 @@
 )]
 
 mod classes;
+mod detections;
+#[cfg(unix)]
+mod metric;
 mod refusals;
 #[path = "../support/mod.rs"]
 mod support;

@@ -35,6 +35,12 @@ impl CheckFormat for Bencher {
         if let Some(own) = &checked.accuracy {
             add("top-1", own.after, Some((own.after_interval.low, own.after_interval.high)));
         }
+        if let Some(own) = &checked.detections {
+            add("detections-kept", own.kept_share(), None);
+        }
+        if let Some(own) = &checked.metric {
+            add("metric", own.after, None);
+        }
         let mut all = Map::new();
         all.insert(model_name(checked), Value::Object(measures));
         serde_json::to_string_pretty(&all).map(|text| text + "\n").map_err(|error| error.to_string())

@@ -77,6 +77,8 @@ fn details(page: &mut Page, checked: &Checked) -> fmt::Result {
         let text = format!("the base against itself: x{:.3} [{:.3}, {:.3}]", own.median, own.low, own.high);
         entries.push(("noise", text));
     }
+    entries.extend(checked.detections.as_ref().map(|own| ("detections", own.read.clone())));
+    entries.extend(checked.metric.as_ref().map(|own| ("metric", own.command.clone())));
     entries.extend(checked.prepare_ms.map(|[before, after]| ("first result", first_result(before, after))));
     entries.push(("seconds", format!("{:.1}", checked.seconds)));
     page.list(&entries)

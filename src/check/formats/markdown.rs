@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{CheckFormat, columns, model_name};
 use crate::check::{Checked, Outcome};
-use crate::report::{lost_most, markdown, not_faster};
+use crate::report::{lost_most, markdown, metric_command, not_faster};
 
 /// A verdict, a table of the bounds, one of the figures, and the rest folded away. GitHub and GitLab show it alike.
 #[derive(Debug, Clone, Copy, Default)]
@@ -45,6 +45,7 @@ fn write(checked: &Checked) -> Result<String, std::fmt::Error> {
     for warning in &checked.warnings {
         writeln!(out, "\n> {}", markdown(warning))?;
     }
+    metric_command(&mut out, checked.metric.as_ref())?;
     lost_most(&mut out, checked.accuracy.as_ref())?;
     not_faster(&mut out, checked.profile.as_ref())?;
     let (engine, machine) = (&checked.engine, &checked.machine);

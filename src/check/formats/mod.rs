@@ -59,6 +59,7 @@ pub(super) mod samples {
     use crate::bench::latency::Interval;
     use crate::check::{CHECK_SCHEMA_VERSION, Checked, Gate, Machine, Outcome, Quantity};
     use crate::engine::EngineInfo;
+    use crate::evaluate::{BoxForm, DetectionFigures, MetricChange};
     use crate::report::{Change, FileInfo, LatencyChange};
 
     /// One bound of each kind, with names that no format may take literally.
@@ -68,6 +69,7 @@ pub(super) mod samples {
         let gates = vec![
             Gate::measured(Quantity::LatencyRatio, ratio, 0.7, 0.01),
             Gate::exact(Quantity::MacsRatio, 0.5, 0.55),
+            Gate::exact(Quantity::MetricDrop, 0.007, 0.01),
             Gate { outcome: Outcome::Inconclusive, ..Gate::measured(Quantity::LatencyRegression, ratio, 0.815, 0.01) },
         ];
         Checked {
@@ -111,6 +113,24 @@ pub(super) mod samples {
             profile: None,
             accuracy: None,
             agreement: Some(0.99),
+            detections: Some(DetectionFigures {
+                outputs: vec!["boxes".into(), "scores".into()],
+                form: BoxForm::Xyxy,
+                read: "boxes xyxy by their numbers; scores as they are, above 0.25; NMS at IoU 0.5".into(),
+                threshold: 0.25,
+                suppressed: true,
+                inputs: 64,
+                dense: 42,
+                kept: 40,
+                added: 3,
+                score_change: Some(-0.0213),
+            }),
+            metric: Some(MetricChange {
+                command: "python mean_ap.py | tail -n 1".into(),
+                lower_is_better: false,
+                before: 0.412,
+                after: 0.405,
+            }),
             warnings: vec!["7 % of the runs took over 1.5 times the median".into()],
             seconds: 12.5,
             command: vec!["onnx-prune".into(), "check".into()],

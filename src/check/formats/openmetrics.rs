@@ -48,6 +48,18 @@ fn write(checked: &Checked) -> Result<String, std::fmt::Error> {
     if let Some(agreement) = checked.agreement {
         gauge("agreement_ratio", "ratio", "Share of images on which both models answer alike.", &[("", agreement)])?;
     }
+    if let Some(own) = &checked.detections {
+        gauge(
+            "detections_kept_ratio",
+            "ratio",
+            "Share of the base's detections that are kept.",
+            &[("", own.kept_share())],
+        )?;
+    }
+    if let Some(own) = &checked.metric {
+        let both = [("base", own.before), ("new", own.after)];
+        gauge("metric", "", "What the command of --metric printed.", &both)?;
+    }
     out.push_str("# EOF\n");
     Ok(out)
 }

@@ -78,6 +78,12 @@ impl CheckTerminal {
             }
             detail("timing", &text)?;
         }
+        if let Some(own) = &checked.detections {
+            detail("detected", &own.read)?;
+        }
+        if let Some(own) = &checked.metric {
+            detail("metric", &own.command)?;
+        }
         for layer in checked.profile.iter().flat_map(crate::bench::profile::Profile::noted).take(MOST_LAYERS) {
             detail("layer", &format!("{}: {}", printable(&layer.name), layer.note.as_deref().unwrap_or_default()))?;
         }

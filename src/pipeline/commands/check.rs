@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use super::prune::outputs_want_data;
 use crate::bench::latency::{Interval, Pairing, Timed, Timing};
 use crate::bench::profile::profile;
 use crate::channels::{AnalyseOptions, Channels};
@@ -13,7 +14,10 @@ use crate::check::{
 };
 use crate::engine::{Engine, EngineOptions, Feed, open};
 use crate::error::Error;
-use crate::evaluate::{DataOptions, Pass, Source, analyse_with, class_scores, input_specs, random_inputs};
+use crate::evaluate::{
+    DataOptions, DetectionFigures, Measured, Metric, MetricChange, NamedOutputs, Pass, Source, analyse_with,
+    class_scores, input_specs, random_inputs,
+};
 use crate::model::Model;
 use crate::pipeline::reading::load;
 use crate::pipeline::sizes::{KnownSizes, known_sizes};
@@ -31,6 +35,10 @@ pub struct CheckOptions {
     pub data: DataOptions,
     /// Engine.
     pub engine: EngineOptions,
+    /// Outputs with boxes and scores, for figures of detections; recognised by their numbers by default.
+    pub outputs: Option<NamedOutputs>,
+    /// What a model is worth, by a command of the user's own; the bound on the loss is then on this metric.
+    pub metric: Option<Metric>,
     /// Bounds.
     pub bounds: Bounds,
     /// Timing.
@@ -56,7 +64,7 @@ pub struct CheckOptions {
 pub fn check(options: &CheckOptions, progress: &dyn Progress, cancel: &AtomicBool) -> Result<Checked, Error> {
     let begin = Instant::now();
     let bounds = &options.bounds;
-    bounds.measurable(options.data.data.is_some(), !options.timing.skip)?;
+    bounds.measurable(options.data.data.is_some(), options.metric.is_some(), !options.timing.skip)?;
     let baseline = options.baseline.as_deref().map(read_baseline).transpose()?;
     options.timing.keep_to_cores()?;
     let pair = Pair::open(options, progress, cancel)?;
@@ -67,8 +75,14 @@ pub fn check(options: &CheckOptions, progress: &dyn Progress, cancel: &AtomicBoo
         comparable(&checked, then, options.regression())?;
         gates.extend(size_regressions(&checked, then, options.regression()));
     }
-    if let Some(Answers { accuracy, agreement }) = pair.answers()? {
-        gates.extend(bounds.answers(accuracy.as_ref(), agreement)?);
+    if let Some(metric) = pair.metric()? {
+        gates.extend(bounds.metric(&metric));
+        checked.metric = Some(metric);
+    }
+    let OnImages { answers, detections } = pair.on_images()?;
+    checked.detections = detections;
+    if let Some(Answers { accuracy, agreement }) = answers {
+        gates.extend(bounds.answers(accuracy.as_ref(), agreement, options.metric.is_some())?);
         (checked.accuracy, checked.agreement) = (accuracy, Some(agreement));
     }
     if !options.timing.skip {
@@ -100,6 +114,15 @@ impl CheckOptions {
 struct Answers {
     accuracy: Option<AccuracyChange>,
     agreement: f64,
+}
+
+/// What images tell of both models.
+#[derive(Default)]
+struct OnImages {
+    /// Of classifiers.
+    answers: Option<Answers>,
+    /// Of models with boxes and scores.
+    detections: Option<DetectionFigures>,
 }
 
 /// What timing found: both models, the base against itself, and the verdicts.
@@ -153,32 +176,67 @@ impl<'a> Pair<'a> {
                 help: "compare two versions of one model".into(),
             });
         }
+        if let Some(named) = &options.outputs {
+            models.iter().try_for_each(|model| named.check(model))?;
+        }
         let feed = random_inputs(&specs[0], &sizes, options.timing.batch.max(1), options.seed);
         let (engine, notes) = (opened.engine, opened.notes);
         Ok(Self { options, progress, cancel, engine, models, channels, counted, feed, sizes, notes })
     }
 
-    /// What both answer to the images, if there are some.
-    fn answers(&self) -> Result<Option<Answers>, Error> {
-        let data = &self.options.data;
-        let Some(path) = data.data.as_deref() else { return Ok(None) };
+    /// The user's own metric of both files, if there is one.
+    fn metric(&self) -> Result<Option<MetricChange>, Error> {
+        let Some(metric) = &self.options.metric else { return Ok(None) };
+        self.progress.phase("metric", Some(2));
+        let of = |at: usize, own: &ModelOptions, which: Measured| {
+            let found = metric.of_loaded(&own.path, &self.models[at], which, self.cancel)?;
+            self.progress.advance(1);
+            Ok::<_, Error>(found)
+        };
+        let before = of(0, &self.options.base, Measured::Base)?;
+        Ok(Some(metric.change(before, of(1, &self.options.new, Measured::New)?)))
+    }
+
+    /// What both say to the images, if there are some.
+    fn on_images(&self) -> Result<OnImages, Error> {
+        let Self { options, progress, .. } = self;
+        let named = options.outputs.as_ref();
+        let Some(path) = options.data.data.as_deref() else {
+            return if named.is_some() { Err(outputs_want_data()) } else { Ok(OnImages::default()) };
+        };
         let [base, new] = &self.models;
-        if class_scores(base, &self.channels[0]).is_none() {
-            return Err(Error::Usage {
-                what: "images tell the accuracy of classifiers only: the first output is not a row of class scores"
-                    .into(),
-                help: "leave `--data` out".into(),
-            });
+        let classifier = class_scores(base, &self.channels[0]).is_some();
+        if !classifier && self.bounds_answers() {
+            return Err(no_classes(
+                "bound a metric of your own (`--metric`) instead, or leave `--max-drop` and `--min-agreement` out",
+            ));
         }
-        let source = &Source::open(base, path, data)?;
-        self.progress.say(&format!("preprocessing: {}", source.describe()));
-        let indices = &data.held_out_images(&source.dataset, self.options.seed)[..];
-        self.progress.phase("evaluate", Some(2 * indices.len() as u64));
-        let advance = &|images| self.progress.advance(images);
+        let source = &Source::open(base, path, &options.data)?;
+        progress.say(&format!("preprocessing: {}", source.describe()));
+        let indices = &options.data.held_out_images(&source.dataset, options.seed)[..];
+        let passes = if classifier { 2 } else { 1 };
+        progress.phase("evaluate", Some(passes * indices.len() as u64));
+        let advance = &|images| progress.advance(images);
         let pass = Pass { engine: self.engine.as_ref(), source, indices, advance, cancel: self.cancel };
-        let (before, after) = (pass.predictions(base)?, pass.predictions(new)?);
-        let accuracy = AccuracyChange::between(&before, &after, source.dataset.class_names(), &[])?;
-        Ok(Some(Answers { accuracy, agreement: before.agreement(&after).unwrap_or(0.0) }))
+        let mut found = OnImages::default();
+        if named.is_some() || !classifier {
+            found.detections = pass.detections(base, new, named)?;
+        }
+        if !classifier && found.detections.is_none() {
+            return Err(no_classes("leave `--data` out, or name outputs with boxes and scores (`--outputs`)"));
+        }
+        if classifier {
+            let (before, after) = (pass.predictions(base)?, pass.predictions(new)?);
+            let accuracy = AccuracyChange::between(&before, &after, source.dataset.class_names(), &[])?;
+            found.answers = Some(Answers { accuracy, agreement: before.agreement(&after).unwrap_or(0.0) });
+        }
+        Ok(found)
+    }
+
+    /// Whether what classifiers answer is bounded.
+    fn bounds_answers(&self) -> bool {
+        let CheckOptions { bounds, metric, .. } = self.options;
+        bounds.agreement.is_some() || (bounds.drop.is_some() && metric.is_none())
     }
 
     /// Both models, and the base against itself meanwhile; again while a bound would fail.
@@ -200,5 +258,15 @@ impl<'a> Pair<'a> {
         let ((all, noise, gates), tries) = confirmed(self.options.retries, measure, |own| would_fail(&own.2))?;
         let gates = gates.into_iter().map(|gate| Gate { tries, ..gate }).collect();
         Ok(Times { timed: pairing.summarise(all, &options), noise, gates })
+    }
+}
+
+/// That the models are no classifiers.
+fn no_classes(help: &str) -> Error {
+    Error::Usage {
+        what: "images tell the accuracy of classifiers and the detections of models with boxes and scores: the first \
+               output is not a row of class scores"
+            .into(),
+        help: help.into(),
     }
 }

@@ -1,11 +1,13 @@
 //! What is done with a candidate that was chosen: evaluated, saved, timed, reported.
 
 use crate::error::Error;
-use crate::evaluate::{OutputFigures, Predictions};
+use crate::evaluate::{DetectionFigures, MetricChange, OutputFigures, Predictions};
 use crate::pipeline::record::Record;
 use crate::pipeline::search::{Candidate, Chosen, slower};
 use crate::pipeline::session::{FileDigest, Session};
-use crate::pipeline::steps::{Evaluated, Scored, TimedModels, class_report, evaluate, output_figures, save, time};
+use crate::pipeline::steps::{
+    Evaluated, Scored, TimedModels, class_report, detections, evaluate, metric, output_figures, save, time,
+};
 use crate::pipeline::writing::Files;
 use crate::report::{
     Change, Classwise, FileInfo, GroupChange, ProtectedChannels, REPORT_SCHEMA_VERSION, Searched, Summary,
@@ -24,7 +26,9 @@ struct Outcome {
     candidate: Candidate,
     searched: Option<Searched>,
     accuracy: Evaluated,
+    metric: Option<MetricChange>,
     figures: Vec<OutputFigures>,
+    detections: Option<DetectionFigures>,
     classwise: Option<Classwise>,
     output: FileInfo,
     bytes: u64,
@@ -39,11 +43,13 @@ pub(super) fn finish(
     files: &Files,
     record: &mut Record,
 ) -> Result<Finished, Error> {
-    let Chosen { candidate, searched, mut warnings, dense } = chosen;
+    let Chosen { candidate, searched, mut warnings, dense, metric: known } = chosen;
     let (plan, pruned) = (&candidate.proposal.plan, &candidate.pruned);
     let mut accuracy = evaluate(session, scored.calibration, pruned, dense)?.merge_into(record);
     let dense = accuracy.dense.take();
+    let metric = metric(session, pruned, known)?.merge_into(record);
     let figures = output_figures(session, scored.calibration, pruned)?.merge_into(record);
+    let detections = detections(session, scored.calibration, pruned)?.merge_into(record);
     let classwise = class_report(session, scored, Some(plan));
     session.interrupted()?;
     let FileDigest { bytes, sha256 } = save(session, pruned, plan, files)?.merge_into(record);
@@ -52,14 +58,16 @@ pub(super) fn finish(
     let change = timed.as_ref().map(|own| own.timed.change);
     warnings.extend(target.zip(change).and_then(|(target, found)| slower(target, &found)));
     let output = FileInfo { path: files.model.clone(), sha256 };
-    let outcome = Outcome { candidate, searched, accuracy, figures, classwise, output, bytes, timed };
+    let outcome =
+        Outcome { candidate, searched, accuracy, metric, figures, detections, classwise, output, bytes, timed };
     let summary = summary(session, scored, outcome, record);
     let warnings = summary.warnings.iter().cloned().chain(warnings).collect();
     Ok(Finished { summary: Summary { warnings, ..summary }, dense })
 }
 
 fn summary(session: &Session<'_>, scored: &Scored<'_>, outcome: Outcome, record: &Record) -> Summary {
-    let Outcome { candidate, searched, accuracy, figures, classwise, output, bytes, timed } = outcome;
+    let Outcome { candidate, searched, accuracy, metric, figures, detections, classwise, output, bytes, timed } =
+        outcome;
     let Candidate { proposal, pruned, verification, repair } = candidate;
     let Session { model, channels, options, .. } = session;
     let plan = proposal.plan;
@@ -79,7 +87,9 @@ fn summary(session: &Session<'_>, scored: &Scored<'_>, outcome: Outcome, record:
         profile: profile.flatten(),
         accuracy: accuracy.accuracy,
         agreement: accuracy.agreement,
+        metric,
         outputs: figures,
+        detections,
         criterion: plan.criterion.clone(),
         budget: plan.budget.describe(),
         searched,

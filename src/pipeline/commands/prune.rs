@@ -29,7 +29,9 @@ pub fn prune(options: &PruneOptions, progress: &dyn Progress, cancel: &AtomicBoo
 pub(crate) fn prune_watched(options: &PruneOptions, watch: Watch<'_>) -> Result<Summary, Error> {
     options.files().check(options)?;
     check_images(options)?;
-    let parted = options.goals.max_drop.map(|points| set_aside(&options.data, points)).transpose()?.flatten();
+    options.goals.in_range(options.metric.is_some())?;
+    let by_accuracy = options.goals.max_drop.filter(|_| options.metric.is_none());
+    let parted = by_accuracy.map(|points| set_aside(&options.data, points)).transpose()?.flatten();
     match parted {
         None => repeat(options, None, watch, attempt),
         Some(SetAside { data, note }) => repeat(&PruneOptions { data, ..options.clone() }, Some(&note), watch, attempt),
@@ -39,8 +41,8 @@ pub(crate) fn prune_watched(options: &PruneOptions, watch: Watch<'_>) -> Result<
 /// One attempt: each step's output is the next one's input.
 fn attempt(session: &Session<'_>, mut record: Record) -> Result<Summary, CandidateError> {
     let options = session.options;
-    let classifier = class_scores(&session.model, &session.channels).is_some();
-    options.goals.suit(classifier, !options.skip_timing)?;
+    let measured = options.metric.is_some() || class_scores(&session.model, &session.channels).is_some();
+    options.goals.suit(measured, !options.skip_timing)?;
     let source = open_source(session, options.data.data.as_deref())?.merge_into(&mut record);
     let criterion = criterion(&options.criteria, source.is_some())?;
     let calibration = calibrate(session, source, criterion.needs())?.merge_into(&mut record);
@@ -58,11 +60,25 @@ pub(super) fn repeat<T>(
     attempt: impl Fn(&Session<'_>, Record) -> Result<T, CandidateError>,
 ) -> Result<T, Error> {
     watch.progress.phase("load", None);
-    let (model, loaded) = load(&options.model)?;
+    if options.outputs.is_some() && options.data.data.is_none() {
+        return Err(outputs_want_data());
+    }
+    let (model, mut loaded) = load(&options.model)?;
+    if let Some(named) = &options.outputs {
+        named.check(&model)?;
+    }
     let mut broken: Vec<Broken> = Vec::new();
+    let mut dense = None;
     loop {
+        let mut opening = Record::default();
+        let mut session = Session::open(options, model.clone(), &broken, watch)?.merge_into(&mut opening);
+        // Before anything that takes long: a command that does not work is told at once.
+        if dense.is_none() {
+            dense = session.measure_dense(&model)?.merge_into(&mut loaded);
+        }
+        session.dense_metric = dense;
         let mut record = loaded.clone();
-        let session = Session::open(options, model.clone(), &broken, watch)?.merge_into(&mut record);
+        record.merge(opening);
         record.notes.extend(note.map(ToOwned::to_owned));
         match attempt(&session, record) {
             Ok(done) => return Ok(done),
@@ -74,5 +90,13 @@ pub(super) fn repeat<T>(
                 broken.extend(found);
             }
         }
+    }
+}
+
+/// That named outputs are compared on data alone.
+pub(super) fn outputs_want_data() -> Error {
+    Error::Usage {
+        what: "`--outputs` says how detections are read, and there is nothing to detect them in".into(),
+        help: "give images or arrays with `--data`".into(),
     }
 }

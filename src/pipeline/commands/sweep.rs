@@ -50,7 +50,7 @@ fn attempt(session: &Session<'_>, shares: &[f64], mut record: Record) -> Result<
         let candidate = planner.make(proposal)?;
         record.merge(std::mem::take(&mut planner.record));
         let warnings = candidate.proposal.warnings.clone();
-        let chosen = Chosen { candidate, searched: None, warnings, dense };
+        let chosen = Chosen { candidate, searched: None, warnings, dense, metric: None };
         let finished = finish(session, &scored, chosen, &options.swept_files(share), &mut record)?;
         models.push(SweptModel { share, summary: finished.summary });
         dense = finished.dense;

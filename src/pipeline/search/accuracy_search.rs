@@ -1,14 +1,14 @@
 //! Candidates by the accuracy that they lose: pruned, repaired, and compared with the dense model on held-out images.
 
+use super::drop_search::{Strongest, Verdict, ended_early, mildest_first};
 use super::planner::Planner;
-use super::{Bound, Findings, Found, make_last, tried};
+use super::{Bound, Found, make_last};
 use crate::error::Error;
 use crate::evaluate::{EvaluateError, Predictions, Source};
 use crate::model::Model;
 use crate::pipeline::steps::{CandidateError, Proposal};
 use crate::plan::PlanError;
-use crate::plan::search::drop::{LEAST_SHARE, Test, shares, strongest_accepted};
-use crate::report::{Loss, Tried};
+use crate::report::Loss;
 
 /// Answers of a model to the held-out images.
 fn predictions(
@@ -38,42 +38,18 @@ pub(super) fn within_loss(
     let source = session.source(path)?;
     let indices = data.held_out_images(&source.dataset, session.options.seed);
     let dense = predictions(planner, &source, &indices, &session.model)?;
-    let limits = bound.limits;
-    let least = if limits.none() { LEAST_SHARE } else { limits.macs.min(limits.params) };
-    let mut findings = Findings::default();
-    let mut before = None;
     let mut mildest = None;
-    let (best, all) = strongest_accepted(&shares(least), |share| {
-        let proposal = match &last {
-            Some(last) if share <= least => Some(last.clone()),
-            _ => milder(planner, bound, share)?,
-        };
-        let Some(proposal) = proposal.filter(|own| before.as_ref() != Some(&own.plan.groups)) else {
-            return Ok(Test::Same);
-        };
-        before = Some(proposal.plan.groups.clone());
-        let candidate = planner.make(proposal)?;
-        let pruned = predictions(planner, &source, &indices, &candidate.pruned)?;
-        let loss = Loss::from(dense.paired(&pruned));
+    let found = mildest_first(planner, bound, last.as_ref(), &mut |planner, pruned| {
+        let loss = Loss::from(dense.paired(&predictions(planner, &source, &indices, pruned)?));
         mildest.get_or_insert(loss);
-        let accepted = loss.upper <= points;
-        findings.tried.push(Tried { loss: Some(loss), ..tried(session, &candidate.proposal, accepted) });
-        Ok::<_, CandidateError>(if accepted { Test::Accepted(candidate) } else { Test::Refused })
+        Ok(Verdict { accepted: loss.upper <= points, loss: Some(loss), metric: None })
     })?;
-    let Some(candidate) = best else { return Err(nothing_within(points, mildest)) };
-    if !all && !limits.none() {
-        let share = session.macs_share(&candidate.proposal.cut);
-        findings.warnings.push(format!(
-            "the other bounds cannot be reached: beyond MACs x{share:.2} the loss may exceed {points} points"
-        ));
+    let Strongest { candidate, mut findings, all } = found;
+    let Some(candidate) = candidate else { return Err(nothing_within(points, mildest)) };
+    if !all && !bound.limits.none() {
+        findings.warnings.push(ended_early(planner, &candidate, &format!("{points} points")));
     }
-    Ok(Found { candidate, findings, dense: Some(dense) })
-}
-
-/// The plan of a share between the dense model and the bound.
-fn milder(planner: &mut Planner<'_>, bound: Bound, share: f64) -> Result<Option<Proposal>, Error> {
-    let limits = if bound.limits.none() { bound.limits.at_most(share) } else { bound.limits.mild(share) };
-    planner.plan_within(limits, bound.whole_steps)
+    Ok(Found { candidate, findings, dense: Some(dense), metric: None })
 }
 
 /// Why there is no model.

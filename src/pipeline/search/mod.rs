@@ -2,11 +2,13 @@
 //!
 //! Every strategy is a search over numbers in [`crate::plan::search`] with what it measures in a file here; all make their
 //! candidates by a [`Planner`]. Where several bounds are given, the size bounds the parameters, the latency then the
-//! multiply-accumulates, and the loss of accuracy how far the cuts towards both go.
+//! multiply-accumulates, and the loss of accuracy or of the user's metric how far the cuts towards both go.
 
 mod accuracy_search;
+mod drop_search;
 mod give_back;
 mod latency_search;
+mod metric_search;
 mod planner;
 mod size_search;
 mod whole;
@@ -32,6 +34,8 @@ pub(super) struct Chosen {
     pub(super) warnings: Vec<String>,
     /// The dense model's predictions on the held-out images, if they were needed.
     pub(super) dense: Option<Predictions>,
+    /// The user's own metric of the candidate, if it was needed.
+    pub(super) metric: Option<f64>,
 }
 
 /// What a search tried, and what a person should know about it.
@@ -62,6 +66,8 @@ struct Found {
     findings: Findings,
     /// The dense model's predictions on the held-out images, if they were needed.
     dense: Option<Predictions>,
+    /// The user's own metric of the candidate, if it was needed.
+    metric: Option<f64>,
 }
 
 /// The model that meets the budget and all goals, or comes as near as floors and accuracy allow.
@@ -79,7 +85,7 @@ pub(super) fn choose(session: &Session<'_>, scored: &Scored<'_>) -> Result<Told<
         planner.make(proposal)?
     };
     let warnings = candidate.proposal.warnings.clone();
-    Ok(planner.told(Chosen { candidate, searched: None, warnings, dense: None }))
+    Ok(planner.told(Chosen { candidate, searched: None, warnings, dense: None, metric: None }))
 }
 
 /// Reaches one goal after the other; each narrows the limits of the next.
@@ -102,17 +108,20 @@ fn reach(planner: &mut Planner<'_>, goals: Goals) -> Result<Chosen, CandidateErr
         findings.merge(landed.findings);
         last = Some(landed.proposal);
     }
-    let Found { candidate, findings: own, dense } = match (goals.max_drop, most) {
-        (Some(points), _) => accuracy_search::within_loss(planner, bound, points, last)?,
-        (None, Some(most)) => size_search::make_within(planner, bound, most, last, &findings.tried)?,
-        (None, None) => make_last(planner, bound, last)?,
+    let own_metric = options.metric.as_ref().zip(planner.session.dense_metric);
+    let Found { candidate, findings: own, dense, metric } = match (goals.max_drop, own_metric, most) {
+        (Some(loss), Some(own), _) => metric_search::within_metric(planner, bound, own, loss, last.as_ref())?,
+        (Some(points), None, _) => accuracy_search::within_loss(planner, bound, points, last)?,
+        (None, _, Some(most)) => size_search::make_within(planner, bound, most, last, &findings.tried)?,
+        (None, _, None) => make_last(planner, bound, last)?,
     };
     findings.merge(own);
     if goals.max_drop.is_some() && findings.warnings.is_empty() {
         findings.warnings.extend(size_search::too_large(&candidate, most)?);
     }
-    let searched = Some(Searched { goal: goals.describe(), candidates: findings.tried });
-    Ok(Chosen { candidate, searched, warnings: findings.warnings, dense })
+    let goal = goals.describe(own_metric.is_some());
+    let searched = Some(Searched { goal, candidates: findings.tried });
+    Ok(Chosen { candidate, searched, warnings: findings.warnings, dense, metric })
 }
 
 /// The candidate of a plan, or else of the one at the bound.
@@ -123,7 +132,7 @@ fn make_last(planner: &mut Planner<'_>, bound: Bound, proposal: Option<Proposal>
     };
     let candidate = planner.make(proposal)?;
     let findings = Findings { warnings: candidate.proposal.warnings.clone(), ..Findings::default() };
-    Ok(Found { candidate, findings, dense: None })
+    Ok(Found { candidate, findings, dense: None, metric: None })
 }
 
 fn nothing() -> Error {
@@ -138,5 +147,5 @@ fn widths(proposal: &Proposal) -> Vec<usize> {
 /// A plan that was tried, before what was measured of it is filled in.
 fn tried(session: &Session<'_>, proposal: &Proposal, accepted: bool) -> Tried {
     let (budget, macs) = (proposal.plan.budget.describe(), session.macs_share(&proposal.cut));
-    Tried { budget, macs, bytes: None, latency: None, loss: None, accepted }
+    Tried { budget, macs, bytes: None, latency: None, loss: None, metric: None, accepted }
 }

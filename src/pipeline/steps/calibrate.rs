@@ -4,7 +4,8 @@ use std::path::Path;
 
 use crate::error::Error;
 use crate::evaluate::{
-    Classes, DataOptions, Observed, Parted, Reference, Shares, Source, Wanted, class_scores, weights_of_images,
+    Classes, DataOptions, DenseDetections, Observed, Parted, Reference, Shares, Source, Wanted, class_scores,
+    weights_of_images,
 };
 use crate::pipeline::record::{Record, Told};
 use crate::pipeline::session::Session;
@@ -25,6 +26,8 @@ pub(crate) struct Calibration {
     pub(crate) skipped: Vec<String>,
     /// What the repair is judged by.
     pub(crate) reference: Option<Reference>,
+    /// The dense model's detections on the same inputs, if it has boxes and scores.
+    pub(crate) detections: Option<DenseDetections>,
     pub(crate) classes: Classes,
     /// What each part of the run may hold.
     pub(crate) shares: Shares,
@@ -90,8 +93,29 @@ pub(crate) fn calibrate(
         record.notes.extend(classes.notes.iter().cloned());
         let held_out = if held_out > 0 { reference.len() } else { 0 };
         let reference = Some(reference).filter(|own| !own.is_empty());
-        Ok(Some(Calibration { source, observed, images: indices, held_out, skipped, reference, classes, shares }))
+        let detections = reference.as_ref().map(|own| detections(session, own)).transpose()?.flatten();
+        Ok(Some(Calibration {
+            source,
+            observed,
+            images: indices,
+            held_out,
+            skipped,
+            reference,
+            detections,
+            classes,
+            shares,
+        }))
     })
+}
+
+/// The dense model's detections; none of a classifier, unless its outputs are named.
+fn detections(session: &Session<'_>, reference: &Reference) -> Result<Option<DenseDetections>, Error> {
+    let Session { engine, model, channels, options, cancel, .. } = session;
+    let named = options.outputs.as_ref();
+    if named.is_none() && class_scores(model, channels).is_some() {
+        return Ok(None);
+    }
+    Ok(DenseDetections::gather(engine.as_ref(), model, reference, named, cancel)?)
 }
 
 /// Images that could not be read, each once.

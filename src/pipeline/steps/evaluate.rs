@@ -2,7 +2,7 @@
 
 use super::Calibration;
 use crate::error::Error;
-use crate::evaluate::{OutputFigures, Predictions, class_scores};
+use crate::evaluate::{DetectionFigures, OutputFigures, Predictions, class_scores};
 use crate::model::Model;
 use crate::pipeline::record::Told;
 use crate::pipeline::session::Session;
@@ -27,6 +27,17 @@ pub(crate) fn output_figures(
         return Ok(Told::quiet(Vec::new()));
     };
     session.step("evaluate", |_| Ok(reference.figures(session.engine.as_ref(), pruned, session.cancel)?))
+}
+
+/// What becomes of the dense model's detections, on the inputs that the repair is judged by.
+pub(crate) fn detections(
+    session: &Session<'_>,
+    calibration: Option<&Calibration>,
+    pruned: &Model,
+) -> Result<Told<Option<DetectionFigures>>, Error> {
+    let both = calibration.and_then(|own| own.reference.as_ref().zip(own.detections.as_ref()));
+    let Some((reference, dense)) = both else { return Ok(Told::quiet(None)) };
+    session.step("evaluate", |_| Ok(Some(dense.figures(session.engine.as_ref(), pruned, reference, session.cancel)?)))
 }
 
 /// Evaluates on held-out images, else on the calibration images. `dense`: the dense model's predictions on the held-out

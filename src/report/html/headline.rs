@@ -3,8 +3,9 @@
 use std::fmt;
 
 use super::page::{Cell, Page};
-use crate::report::text::plural;
-use crate::report::{Figures, LatencyChange, Summary};
+use crate::number::significant;
+use crate::report::text::{plural, thousands};
+use crate::report::{Figures, LatencyChange, Summary, detections, metric_change};
 
 pub(super) fn write(page: &mut Page, summary: &Summary) -> fmt::Result {
     use fmt::Write as _;
@@ -33,6 +34,14 @@ pub(crate) fn cards(page: &mut Page, figures: &Figures<'_>) -> fmt::Result {
     }
     if let Some(agreement) = figures.agreement {
         page.card("agreement", &format!("{:.2} %", 100.0 * agreement), "of the answers stay the same")?;
+    }
+    if let Some(own) = figures.detections {
+        let remark = format!("{} of {}, {}", thousands(own.kept), thousands(own.dense), detections(own));
+        page.card("detections kept", &format!("{:.1} %", 100.0 * own.kept_share()), &remark)?;
+    }
+    if let Some(own) = figures.metric {
+        let remark = format!("{} before, {}", significant(own.before), metric_change(own));
+        page.card("metric", &significant(own.after), &remark)?;
     }
     for (name, change, show) in figures.sizes() {
         let remark = format!("{} to {}", show(change.before as f64), show(change.after as f64));

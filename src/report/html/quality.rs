@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::page::{Cell, Page};
+use crate::number::significant;
 use crate::report::text::{plural, thousands};
 use crate::report::{AccuracyChange, Summary};
 
@@ -66,6 +67,15 @@ pub(crate) fn class_by_class(page: &mut Page, accuracy: Option<&AccuracyChange>)
     Ok(())
 }
 
+/// What a candidate loses: points of accuracy with their bound, or of the user's own metric.
+fn lost(own: &crate::report::Tried) -> String {
+    match (own.loss, own.metric) {
+        (Some(own), _) => format!("{:.2}, at most {:.2}", own.points, own.upper),
+        (None, Some(own)) => significant(own.loss),
+        (None, None) => String::new(),
+    }
+}
+
 fn tried(page: &mut Page, summary: &Summary) -> fmt::Result {
     let Some(searched) = &summary.searched else { return Ok(()) };
     page.title("What was tried")?;
@@ -77,10 +87,20 @@ fn tried(page: &mut Page, summary: &Summary) -> fmt::Result {
             own.latency
                 .map_or_else(String::new, |own| format!("x{:.3} [{:.3}, {:.3}]", own.median, own.low, own.high))
                 .into(),
-            own.loss.map_or_else(String::new, |own| format!("{:.2}, at most {:.2}", own.points, own.upper)).into(),
+            lost(own).into(),
             if own.accepted { "taken" } else { "refused" }.into(),
         ]
     };
     let rows: Vec<Vec<Cell>> = searched.candidates.iter().map(row).collect();
-    page.table(&["", "n", "n", "n", ""], &["budget", "MACs", "latency", "points lost", ""], &rows)
+    page.table(
+        &["", "n", "n", "n", ""],
+        &[
+            "budget",
+            "MACs",
+            "latency",
+            if searched.candidates.iter().any(|own| own.metric.is_some()) { "metric lost" } else { "points lost" },
+            "",
+        ],
+        &rows,
+    )
 }

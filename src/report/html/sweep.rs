@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use super::page::{Cell, Page};
+use crate::number::significant;
 use crate::report::text::escaped;
 use crate::report::{Swept, sweep_svg};
 
@@ -29,20 +30,32 @@ pub fn sweep_html(swept: &Swept) -> Result<String, fmt::Error> {
             .map_or_else(String::new, |own| format!("x{:.3} [{:.3}, {:.3}]", own.ratio, own.ratio_low, own.ratio_high));
         let top1 = summary.accuracy.as_ref().map_or_else(String::new, |own| format!("{:.2} %", own.after));
         let agreement = summary.agreement.map_or_else(String::new, |own| format!("{:.2} %", 100.0 * own));
-        vec![
+        let mut row: Vec<Cell> = vec![
             summary.output.path.display().to_string().into(),
             format!("x{:.3}", summary.macs.ratio()).into(),
             latency.into(),
             format!("x{:.3}", summary.bytes.ratio()).into(),
             top1.into(),
             agreement.into(),
-        ]
+        ];
+        row.extend(summary.metric.as_ref().map(|own| significant(own.after).into()));
+        row
     };
     let rows: Vec<Vec<Cell>> = swept.models.iter().map(row).collect();
-    page.table(
-        &["name", "n", "n brk", "n wide", "n", "n wide"],
-        &["model", "MACs", "latency", "file", "top-1", "agreement"],
-        &rows,
-    )?;
+    let mut columns = vec!["name", "n", "n brk", "n wide", "n", "n wide"];
+    let mut heads = vec!["model", "MACs", "latency", "file", "top-1", "agreement"];
+    let metric = swept.models.iter().find_map(|own| own.summary.metric.as_ref());
+    if metric.is_some() {
+        columns.push("n");
+        heads.push("metric");
+    }
+    page.table(&columns, &heads, &rows)?;
+    if let Some(own) = metric {
+        let way = if own.lower_is_better { ", lower is better" } else { "" };
+        page.paragraph(
+            "soft",
+            &format!("Metric: {}; {} of the dense model{way}.", own.command, significant(own.before)),
+        )?;
+    }
     Ok(page.finish())
 }

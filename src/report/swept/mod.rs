@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Summary;
+use crate::evaluate::MetricChange;
 
 /// Version of the form of [`Swept`]; the models in it have that of [`Summary`].
 pub const SWEEP_SCHEMA_VERSION: u32 = 1;
@@ -40,22 +41,36 @@ impl SweptModel {
         self.summary.latency_ms.map_or(self.summary.macs.ratio(), |latency| latency.ratio)
     }
 
-    /// What the model is worth in percent: top-1, or without labels how often it answers as the dense model.
+    /// What the model is worth: top-1 in percent, without labels the user's own metric, or how often it answers as the dense
+    /// model in percent.
     fn worth(&self) -> Option<f64> {
         let Summary { accuracy, agreement, .. } = &self.summary;
-        accuracy.as_ref().map(|own| own.after).or(agreement.map(|share| 100.0 * share))
+        let metric = self.metric().map(|own| own.after);
+        accuracy.as_ref().map(|own| own.after).or(metric).or(agreement.map(|share| 100.0 * share))
+    }
+
+    /// The user's own metric, where it is what the model is worth.
+    fn metric(&self) -> Option<&MetricChange> {
+        self.summary.metric.as_ref().filter(|_| self.summary.accuracy.is_none())
+    }
+
+    /// What the dense model is worth, in the same unit.
+    fn dense_worth(&self) -> f64 {
+        let accuracy = self.summary.accuracy.as_ref().map(|own| own.before);
+        accuracy.or(self.metric().map(|own| own.before)).unwrap_or(100.0)
     }
 }
 
 impl Swept {
     /// Whether no other model of the sweep, nor the dense one, is at least as cheap and as good, and better in one.
     fn on_front(&self, model: &SweptModel) -> bool {
-        let Some(own) = model.worth() else { return false };
+        // More is better on this scale.
+        let sign = if model.metric().is_some_and(|own| own.lower_is_better) { -1.0 } else { 1.0 };
+        let Some(own) = model.worth().map(|own| sign * own) else { return false };
         let better =
             |cost: f64, worth: f64| cost <= model.cost() && worth >= own && (cost < model.cost() || worth > own);
-        let dense = model.summary.accuracy.as_ref().map_or(100.0, |own| own.before);
-        let others = self.models.iter().filter_map(|other| Some((other.cost(), other.worth()?)));
-        !others.chain([(1.0, dense)]).any(|(cost, worth)| better(cost, worth))
+        let others = self.models.iter().filter_map(|other| Some((other.cost(), sign * other.worth()?)));
+        !others.chain([(1.0, sign * model.dense_worth())]).any(|(cost, worth)| better(cost, worth))
     }
 }
 

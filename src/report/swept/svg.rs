@@ -4,7 +4,7 @@ use std::fmt::{Error, Write as _};
 
 use super::table::digits;
 use super::{Swept, SweptModel};
-use crate::report::text::{escaped, plural};
+use crate::report::text::{escaped, plural, shorten};
 
 const STYLE: &str = "svg{font:12px sans-serif;background:#fff;color:#1c1b1f}text{fill:currentColor}\
 .faint{opacity:.65}.title{font-weight:600;font-size:14px}.axis{stroke:currentColor;opacity:.55}\
@@ -75,7 +75,8 @@ fn point(swept: &Swept, model: &SweptModel) -> Option<Point> {
 
 fn dense(first: &SweptModel) -> Point {
     let worth = first.summary.accuracy.as_ref();
-    let y = worth.map_or([100.0; 3], |own| [own.before_interval.low, own.before, own.before_interval.high]);
+    let y =
+        worth.map_or([first.dense_worth(); 3], |own| [own.before_interval.low, own.before, own.before_interval.high]);
     Point { x: [1.0; 3], y, label: "dense".into(), front: true }
 }
 
@@ -84,10 +85,13 @@ fn frame(out: &mut String, first: &SweptModel, x: &Axis, y: &Axis) -> Result<(),
     let summary = &first.summary;
     let file = summary.model.path.file_name().map(|name| name.display().to_string()).unwrap_or_default();
     writeln!(out, "<text class=\"title\" x=\"{LEFT}\" y=\"22\">{}</text>", escaped(&file))?;
-    let images = summary.accuracy.as_ref().map_or_else(
-        || "answers as the dense model's".to_owned(),
-        |own| plural(own.images, if own.seen_in_calibration { "calibration image" } else { "held-out image" }),
-    );
+    let images = match (&summary.accuracy, first.metric()) {
+        (Some(own), _) => {
+            plural(own.images, if own.seen_in_calibration { "calibration image" } else { "held-out image" })
+        }
+        (None, Some(own)) => shorten(&own.command, 40),
+        (None, None) => "answers as the dense model's".to_owned(),
+    };
     let engine = &summary.engine;
     let cost = match summary.latency_ms {
         Some(own) => format!("latency, share of the dense model's {:.3} ms", own.before),
@@ -112,8 +116,13 @@ fn frame(out: &mut String, first: &SweptModel, x: &Axis, y: &Axis) -> Result<(),
     writeln!(out, "<path class=\"axis\" fill=\"none\" d=\"M{LEFT} {TOP}V{bottom}H{right}\"/>")?;
     let middle = f64::midpoint(LEFT, right);
     writeln!(out, "<text text-anchor=\"middle\" x=\"{middle}\" y=\"{:.1}\">{cost}</text>", HEIGHT - 12.0)?;
-    let (worth, at) =
-        (if summary.accuracy.is_some() { "top-1, %" } else { "agreement, %" }, f64::midpoint(TOP, bottom));
+    let worth = match (&summary.accuracy, first.metric()) {
+        (Some(_), _) => "top-1, %",
+        (None, Some(own)) if own.lower_is_better => "metric, lower is better",
+        (None, Some(_)) => "metric",
+        (None, None) => "agreement, %",
+    };
+    let at = f64::midpoint(TOP, bottom);
     writeln!(out, "<text text-anchor=\"middle\" transform=\"translate(16 {at}) rotate(-90)\">{worth}</text>")
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::{Error, Write as _};
 
 use super::{Swept, SweptModel};
+use crate::number::{signed, significant};
 use crate::report::terminal::lines;
 use crate::report::text::plural;
 use crate::report::{AccuracyChange, LatencyChange, Style, Summary, bytes, count};
@@ -20,8 +21,12 @@ pub fn sweep_table(swept: &Swept, style: Style) -> Result<String, Error> {
     for warning in &swept.warnings {
         lines(&mut out, &style.bad("warning: "), warning, 9)?;
     }
-    let judged = first.summary.accuracy.is_some();
-    let worth = if judged { "top-1" } else { "agreement" };
+    let (judged, metric) = (first.summary.accuracy.is_some(), first.metric().is_some());
+    let worth = match (judged, metric) {
+        (true, _) => "top-1",
+        (false, true) => "metric",
+        (false, false) => "agreement",
+    };
     let head = format!(
         "\n  {:<7}{:>10}{:>7}{:>9}{:>9}  {:<14}{worth:>9}{:>7}",
         "",
@@ -30,16 +35,17 @@ pub fn sweep_table(swept: &Swept, style: Style) -> Result<String, Error> {
         "file",
         "latency",
         "95 %",
-        if judged { "change" } else { "" }
+        if judged || metric { "change" } else { "" }
     );
     writeln!(out, "{}", style.faint(&head))?;
-    let dense = first.summary.accuracy.as_ref().map_or_else(String::new, |own| format!("{:.2} %", own.before));
+    let dense = if judged || metric { shown(first, first.dense_worth()) } else { String::new() };
     let (before, size) = (count(macs.before as f64), bytes(size.before as f64));
     let row = format!("  {:<7}{before:>10}{:>7}{size:>9}{:>9}  {:<14}{dense:>9}", "dense", "1.00", "1.00", "");
     writeln!(out, "{}", row.trim_end())?;
     for model in &swept.models {
         writeln!(out, "{}", line(swept, model).trim_end())?;
     }
+    metrics(&mut out, swept, style)?;
     let files: Vec<String> = swept.models.iter().map(|model| model.summary.output.path.display().to_string()).collect();
     writeln!(out)?;
     for file in &files {
@@ -55,6 +61,29 @@ pub fn sweep_table(swept: &Swept, style: Style) -> Result<String, Error> {
     Ok(out)
 }
 
+/// What a model is worth, in its unit.
+fn shown(model: &SweptModel, worth: f64) -> String {
+    if model.metric().is_some() { significant(worth) } else { format!("{worth:.2} %") }
+}
+
+/// The command behind the metric, and its numbers where the table shows the accuracy.
+fn metrics(out: &mut String, swept: &Swept, style: Style) -> Result<(), Error> {
+    let Some(first) = swept.models.first().and_then(|own| own.summary.metric.as_ref()) else { return Ok(()) };
+    writeln!(out)?;
+    let way = if first.lower_is_better { " (lower is better)" } else { "" };
+    lines(out, &style.faint("metric: "), &format!("{}{way}", first.command), 8)?;
+    if swept.models.iter().all(|own| own.metric().is_some()) {
+        return Ok(());
+    }
+    let after = |own: &SweptModel| {
+        let metric = own.summary.metric.as_ref().map(|own| significant(own.after));
+        metric.map(|metric| format!("x{} {metric}", digits(own.share)))
+    };
+    let dense = format!("dense {}", significant(first.before));
+    let all: Vec<String> = std::iter::once(dense).chain(swept.models.iter().filter_map(after)).collect();
+    lines(out, "        ", &all.join(", "), 8)
+}
+
 fn line(swept: &Swept, model: &SweptModel) -> String {
     let Summary { macs, bytes: size, latency_ms, accuracy, .. } = &model.summary;
     let (ratio, interval) = match latency_ms {
@@ -63,8 +92,12 @@ fn line(swept: &Swept, model: &SweptModel) -> String {
         }
         None => Default::default(),
     };
-    let worth = model.worth().map_or_else(String::new, |worth| format!("{worth:.2} %"));
-    let change = accuracy.as_ref().map_or_else(String::new, |own| format!("{:+.2}", own.after - own.before));
+    let worth = model.worth().map_or_else(String::new, |worth| shown(model, worth));
+    let change = match (accuracy, model.metric()) {
+        (Some(own), _) => format!("{:+.2}", own.after - own.before),
+        (None, Some(own)) => format!(" {}", signed(own.after - own.before)),
+        (None, None) => String::new(),
+    };
     let front = if swept.on_front(model) { " *" } else { "" };
     format!(
         "  {:<7}{:>10}{:>7.2}{:>9}{ratio:>9}  {interval:<14}{worth:>9}{change:>7}{front}",
@@ -86,7 +119,7 @@ pub(super) fn digits(share: f64) -> String {
 /// # Errors
 /// What cannot be written, in words.
 pub fn sweep_csv(swept: &Swept) -> Result<String, String> {
-    const HEAD: [&str; 18] = [
+    const HEAD: [&str; 19] = [
         "share",
         "file",
         "macs",
@@ -105,6 +138,7 @@ pub fn sweep_csv(swept: &Swept) -> Result<String, String> {
         "images",
         "agreement",
         "front",
+        "metric",
     ];
     let mut writer = csv::Writer::from_writer(Vec::new());
     let mut rows = vec![HEAD.map(String::from)];
@@ -121,8 +155,8 @@ fn number(value: Option<f64>) -> String {
     value.map_or_else(String::new, |value| ((value * 1e6).round() / 1e6).to_string())
 }
 
-fn dense(summary: &Summary) -> [String; 18] {
-    let Summary { model, macs, params, bytes, latency_ms, accuracy, .. } = summary;
+fn dense(summary: &Summary) -> [String; 19] {
+    let Summary { model, macs, params, bytes, latency_ms, accuracy, metric, .. } = summary;
     let own = |read: fn(&AccuracyChange) -> f64| number(accuracy.as_ref().map(read));
     let one = || "1".to_owned();
     [
@@ -144,11 +178,12 @@ fn dense(summary: &Summary) -> [String; 18] {
         own(|own| own.images as f64),
         one(),
         String::new(),
+        metric.as_ref().map_or_else(String::new, |own| own.before.to_string()),
     ]
 }
 
-fn row(swept: &Swept, model: &SweptModel) -> [String; 18] {
-    let Summary { output, macs, params, bytes, latency_ms, accuracy, agreement, .. } = &model.summary;
+fn row(swept: &Swept, model: &SweptModel) -> [String; 19] {
+    let Summary { output, macs, params, bytes, latency_ms, accuracy, agreement, metric, .. } = &model.summary;
     let own = |read: fn(&AccuracyChange) -> f64| number(accuracy.as_ref().map(read));
     let time = |read: fn(&LatencyChange) -> f64| number(latency_ms.as_ref().map(read));
     [
@@ -170,5 +205,6 @@ fn row(swept: &Swept, model: &SweptModel) -> [String; 18] {
         own(|own| own.images as f64),
         number(*agreement),
         swept.on_front(model).to_string(),
+        metric.as_ref().map_or_else(String::new, |own| own.after.to_string()),
     ]
 }

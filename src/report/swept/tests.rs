@@ -1,9 +1,9 @@
 //! Tests on a made-up sweep.
 
 use super::*;
-use crate::evaluate::Accuracy;
+use crate::evaluate::{Accuracy, MetricChange};
 use crate::report::samples::full;
-use crate::report::{AccuracyChange, Change, FileInfo, LatencyChange, Style, Summary};
+use crate::report::{AccuracyChange, Change, FileInfo, LatencyChange, Style, Summary, sweep_html};
 
 /// Shares with the latency and the images of 1,000 that are right; the model at x0.5 is dominated.
 fn swept() -> Swept {
@@ -53,11 +53,43 @@ fn the_picture_holds_every_model() {
 }
 
 #[test]
+fn a_metric_stands_where_there_is_no_accuracy() {
+    let mut own = swept();
+    for (model, after) in own.models.iter_mut().zip([0.91, 0.9, 0.8, 0.2]) {
+        let command = "python mean_ap.py".into();
+        model.summary.metric = Some(MetricChange { command, lower_is_better: false, before: 0.912, after });
+    }
+    // Beside the accuracy it stands below the table.
+    let table = sweep_table(&own, Style::Plain).unwrap();
+    assert!(table.contains("top-1") && table.contains("dense 0.912, x0.90 0.91, x0.70 0.9,"), "{table}");
+    for model in &mut own.models {
+        model.summary.accuracy = None;
+    }
+    let table = sweep_table(&own, Style::Plain).unwrap();
+    assert!(table.contains("python mean_ap.py") && table.contains("0.912") && table.contains(" -0.112"), "{table}");
+    assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
+    let front = |own: &Swept| own.models.iter().map(|model| own.on_front(model)).collect::<Vec<bool>>();
+    assert_eq!(front(&own), [true, true, false, true]);
+    let picture = sweep_svg(&own).unwrap().unwrap();
+    assert!(picture.contains(">metric</text>") && picture.contains("python mean_ap.py"), "{picture}");
+    let csv = sweep_csv(&own).unwrap();
+    let last: Vec<&str> = csv.lines().filter_map(|line| line.rsplit(',').next()).collect();
+    assert_eq!(last, ["metric", "0.912", "0.91", "0.9", "0.8", "0.2"]);
+    assert!(sweep_html(&own).unwrap().contains("<td class=\"n\">0.91</td>"));
+    for model in &mut own.models {
+        model.summary.metric.as_mut().unwrap().lower_is_better = true;
+    }
+    // Now every cut is better, and the dense model and the milder cuts are beaten.
+    assert_eq!(front(&own), [false, false, false, true]);
+}
+
+#[test]
 fn without_images_there_is_no_picture() {
     let mut bare = swept();
     for model in &mut bare.models {
         model.summary.accuracy = None;
         model.summary.agreement = None;
+        model.summary.metric = None;
     }
     assert_eq!(sweep_svg(&bare).unwrap(), None);
     assert_eq!(sweep_csv(&bare).unwrap().lines().count(), 6);
