@@ -1,5 +1,6 @@
 //! What every group's width does to the outputs: curves for the allocation of widths (`docs/method.md` 8.4, 8.5).
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ndarray::ArrayD;
@@ -7,9 +8,11 @@ use ndarray::ArrayD;
 use super::kept::spread;
 use super::{EvaluateError, Fidelity, class_scores, input_specs};
 use crate::channels::{Channels, Cut, Group};
-use crate::engine::{Engine, Feed, readable_outputs};
+use crate::engine::{Engine, Feed, feed, readable_outputs};
 use crate::model::Model;
+use crate::ops::constant::{Constants, differ};
 use crate::plan::{Curve, choose};
+use crate::proto::onnx::NodeProto;
 use crate::repair::{ActivationCache, BatchRange, Compensation, Moments, refit};
 use crate::rewrite;
 use crate::surgery::topological_order;
@@ -81,8 +84,8 @@ impl Sensitivity<'_> {
         let nodes = topological_order(model.graph());
         let mut order: Vec<(usize, usize)> = (0..curves.len())
             .filter(|&group| self.least[group].is_some())
-            .map(|group| (first_node(&channels.groups[group], &nodes), group))
-            .collect();
+            .map(|group| Ok((self.first_changed(group, &nodes)?, group)))
+            .collect::<Result<_, EvaluateError>>()?;
         order.sort_unstable();
         for (place, group) in order {
             let all = cache.batches();
@@ -103,7 +106,9 @@ impl Sensitivity<'_> {
     /// Widths per group and images that are tried, where so many groups are.
     fn effort(&self, movable: usize) -> (usize, usize) {
         let trial = self.channels.macs(None) as f64 / 2.0;
-        let macs = trial * (movable * POINTS.most * IMAGES.most) as f64;
+        let held: usize = self.batches.iter().map(feed::samples).sum();
+        let images = Range { most: IMAGES.most.min(held), least: IMAGES.least.min(held) };
+        let macs = trial * (movable * POINTS.most * images.most) as f64;
         let spare = (MOST_MACS / macs.max(1.0)).sqrt();
         let scaled = |range: Range| {
             #[allow(
@@ -114,17 +119,50 @@ impl Sensitivity<'_> {
             let wanted = (range.most as f64 * spare) as usize;
             wanted.clamp(range.least, range.most)
         };
-        (scaled(POINTS), scaled(IMAGES))
+        (scaled(POINTS), scaled(images))
+    }
+
+    /// One group alone as narrow as that.
+    fn cut(&self, group: usize, width: usize) -> Cut {
+        let channels = self.channels;
+        let kept = |(index, own): (usize, &Group)| {
+            if index == group { choose(&self.scores[group], &own.keep_sets, width) } else { (0..own.width()).collect() }
+        };
+        let kept: Vec<Vec<usize>> = channels.groups.iter().enumerate().map(kept).collect();
+        Cut::new(channels, &kept)
+    }
+
+    /// Place in `order` of the first node that a cut of the group changes, or whose constants it does: what comes before is
+    /// as in the dense model.
+    fn first_changed(&self, group: usize, order: &[usize]) -> Result<usize, EvaluateError> {
+        let model = self.model;
+        let pruned = rewrite::slice(model, self.channels, &self.cut(group, self.least[group].unwrap_or(1)))?;
+        let [old, new] = [model, &pruned].map(|own| Constants::of(own.graph()));
+        let first = |node: &'_ NodeProto| node.output.first().cloned().unwrap_or_default();
+        let twins: HashMap<String, &NodeProto> = pruned.graph().node.iter().map(|node| (first(node), node)).collect();
+        let changed = |&node: &usize| {
+            let own = &model.graph().node[node];
+            if old.find(&first(own)).is_some() {
+                // Its number counts where it is read.
+                return false;
+            }
+            let Some(twin) = twins.get(&first(own)) else { return true };
+            let operand = |(a, b): (&String, &String)| match [old.find(a), new.find(b)] {
+                [None, None] => a != b,
+                stored => differ([model, &pruned], stored),
+            };
+            own.op_type != twin.op_type
+                || own.attribute != twin.attribute
+                || own.input.len() != twin.input.len()
+                || own.input.iter().zip(&twin.input).any(operand)
+        };
+        Ok(order.iter().position(changed).unwrap_or(0))
     }
 
     /// Loss of the outputs as one group alone is cut and its consumers are refitted.
     fn loss(&self, group: usize, width: usize, reference: &Reference<'_>) -> Result<f64, EvaluateError> {
         let (model, channels) = (self.model, self.channels);
-        let kept = |(index, own): (usize, &Group)| {
-            if index == group { choose(&self.scores[group], &own.keep_sets, width) } else { (0..own.width()).collect() }
-        };
-        let kept: Vec<Vec<usize>> = channels.groups.iter().enumerate().map(kept).collect();
-        let cut = Cut::new(channels, &kept);
+        let cut = self.cut(group, width);
         let mut pruned = rewrite::slice(model, channels, &cut)?;
         if let Some(moments) = self.moments {
             refit(model, &mut pruned, channels, &cut, moments, Compensation::Local)?;
@@ -145,13 +183,6 @@ fn answers(
     (0..cache.batches())
         .map(|batch| Ok(cache.run(&mut segment, batch)?.iter().map(|value| value.to_f32()).collect()))
         .collect()
-}
-
-/// Place in the order of the first node that a cut of the group changes.
-fn first_node(group: &Group, order: &[usize]) -> usize {
-    let nodes = group.producers.iter().chain(&group.parameters).chain(&group.consumers);
-    let places = nodes.filter_map(|slices| order.iter().position(|&node| node == slices.node));
-    places.min().unwrap_or(0)
 }
 
 /// Widths below the full one, descending.

@@ -118,6 +118,15 @@ impl Constants {
     }
 }
 
+/// Whether two models hold different numbers where they are said to be, or one of them holds none.
+pub(crate) fn differ([before, after]: [&Model; 2], [old, new]: [Option<ConstantId>; 2]) -> bool {
+    let (Some(old), Some(new)) = (old, new) else { return old.is_some() != new.is_some() };
+    match (tensor(before.graph(), old), tensor(after.graph(), new)) {
+        (Some(old), Some(new)) => old != new,
+        _ => content(before, old).ok() != content(after, new).ok(),
+    }
+}
+
 /// Stores other content in place of a constant; name, documentation and metadata of the tensor stay.
 pub(crate) fn put(model: &mut Model, id: ConstantId, data: &TensorData) {
     let graph = model.graph_mut();

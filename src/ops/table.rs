@@ -128,7 +128,7 @@ const fn op(name: &'static str, family: Family) -> Operator {
 impl Operator {
     /// Whether it has weights that a repair adjusts.
     pub fn has_weights(&self) -> bool {
-        self.refit != Refit::None || self.family == Family::BatchNormalization
+        self.refit != Refit::None || matches!(self.family, Family::BatchNormalization | Family::Einsum)
     }
 
     const fn macs(self) -> Self {

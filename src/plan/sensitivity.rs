@@ -113,7 +113,8 @@ impl<'a> Problem<'a> {
                 for to in (0..at[group]).rev().step_by(at[group].div_ceil(MOST_CANDIDATES).max(1)) {
                     let next = Self::with(at, &[(group, to)]);
                     let saved = cost - self.cost_at(&next);
-                    let price = (self.loss(group, to) - self.loss(group, at[group])) / saved;
+                    // What is saved beyond the limit is worth nothing.
+                    let price = (self.loss(group, to) - self.loss(group, at[group])) / saved.min(cost - self.limit);
                     if saved > 0.0 && best.as_ref().is_none_or(|best| price < best.0) {
                         best = Some((price, next, cost - saved));
                     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::RepairError;
 use crate::model::Model;
 use crate::model::node::node_name;
-use crate::ops::constant::{ConstantId, Constants, content, put, tensor};
+use crate::ops::constant::{ConstantId, Constants, content, differ, put, tensor};
 use crate::proto::onnx::NodeProto;
 use crate::surgery::topological_order;
 
@@ -50,14 +50,6 @@ pub fn changed_layers(before: &Model, after: &Model) -> Vec<ChangedLayer> {
         owner.extend(own.into_iter().map(|name| (name, at)));
     }
     layers
-}
-
-fn differ([before, after]: [&Model; 2], [old, new]: [Option<ConstantId>; 2]) -> bool {
-    let (Some(old), Some(new)) = (old, new) else { return old.is_some() != new.is_some() };
-    match (tensor(before.graph(), old), tensor(after.graph(), new)) {
-        (Some(old), Some(new)) => old != new,
-        _ => content(before, old).ok() != content(after, new).ok(),
-    }
 }
 
 /// `before` with some layers as they are in `after`.

@@ -7,14 +7,14 @@ use std::sync::atomic::AtomicBool;
 
 use ndarray::{ArrayD, Axis, concatenate};
 use onnx_prune::Error;
-use onnx_prune::channels::{AnalyseOptions, analyse};
 use onnx_prune::engine::feed::pairs;
 use onnx_prune::engine::{CompileOptions, Engine, EngineChoice, EngineOptions, Feed};
 use onnx_prune::evaluate::input_specs;
 use onnx_prune::model::{LoadOptions, Model, SaveOptions};
-use onnx_prune::pipeline::{Criteria, DataOptions, ModelOptions, PruneOptions, RoundTo, Silent, prune};
-use onnx_prune::plan::{Budget, Plan, Target};
-use onnx_prune::rewrite::slice;
+use onnx_prune::pipeline::{
+    ApplyOptions, Criteria, DataOptions, ModelOptions, PruneOptions, RoundTo, Silent, apply, prune,
+};
+use onnx_prune::plan::{Budget, Target};
 use proptest::prelude::*;
 
 use crate::support::problem::{Problem, cases, problem, runner};
@@ -68,10 +68,15 @@ fn run(problem: &Problem, engine: &dyn Engine, choice: EngineChoice) -> Result<R
     }
     let load = |path: &Path| Model::load(path, &LoadOptions::default()).map_err(|error| error.to_string());
     let repaired = load(&options.output_path())?;
-    let plan = Plan::load(&options.plan_path().unwrap()).map_err(|error| error.to_string())?;
-    let channels = analyse(&model, &AnalyseOptions::default());
-    let Ok(cut) = plan.cut(&channels) else { return Ok(Ran::Refused("its groups are those of a folded model".into())) };
-    let bare = slice(&model, &channels, &cut).map_err(|error| error.to_string())?;
+    let sliced = ApplyOptions {
+        model: options.model.clone(),
+        plan: options.plan_path().unwrap(),
+        output: folder.path().join("sliced.onnx"),
+        masked: false,
+        force: false,
+    };
+    apply(&sliced).map_err(|error| error.to_string())?;
+    let bare = load(&sliced.output)?;
     let unseen: Vec<Feed> = (10_000..10_000 + UNSEEN).map(image).collect();
     let [dense, bare, repaired] = [&model, &bare, &repaired].map(|model| outputs(engine, model, &unseen));
     Ok(Ran::Repaired(errors(&dense?, &bare?, &repaired?)))

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::Scored;
+use crate::Explain as _;
 use crate::channels::Cut;
 use crate::engine::EngineError;
 use crate::error::Error;
@@ -57,8 +58,10 @@ pub(crate) fn plan(
                 Measured::Known => {}
                 Measured::New(new) => curves = Some(new),
                 Measured::Refused(why) => {
+                    let reason = why.why().map(|own| format!(" ({})", own.lines().next().unwrap_or_default()));
                     record.notes.push(format!(
-                        "every group keeps the same share, since its effect could not be measured: {why}"
+                        "every group keeps the same share, since its effect could not be measured: {why}{}",
+                        reason.unwrap_or_default()
                     ));
                     allocator.allocation = Allocation::Uniform;
                 }

@@ -6,7 +6,7 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par};
 
 use super::ops::{Array, At};
-use crate::ops::linear::LinearMap;
+use crate::ops::linear::{LinearMap, WEIGHT};
 use crate::ops::normalization::Statistics;
 
 /// Shape of a node's adjustable numbers: for each group a matrix `[outputs, inputs]` in row-major order, one group after
@@ -52,6 +52,8 @@ pub(super) enum Stored {
     Linear(LinearMap),
     /// Gamma and beta of a normalisation.
     Normalised(Statistics),
+    /// A weight alone: where every number stands among its elements.
+    Placed(Vec<u32>),
 }
 
 impl Stored {
@@ -73,6 +75,7 @@ impl Stored {
                 numbers.extend(bias.iter().map(|value| value * map.beta));
                 Some(numbers)
             }
+            Self::Placed(places) => Some(places.iter().map(|&place| weight[place as usize]).collect()),
             Self::Normalised(statistics) => Some(single(&statistics.fold(weight, bias)?.concat())),
         }
     }
@@ -87,6 +90,11 @@ impl Stored {
                     *value /= map.alpha;
                 }
                 (weight, bias.iter().map(|value| value / map.beta).collect())
+            }
+            Self::Placed(places) => {
+                let mut elements = vec![0.0; weight.len()];
+                places.iter().zip(weight).for_each(|(&place, value)| elements[place as usize] = *value);
+                (elements, Vec::new())
             }
             Self::Normalised(statistics) => {
                 let [gamma, beta] = statistics.unfold(weight, bias);
@@ -107,6 +115,11 @@ pub(super) trait Affine: Send + Sync {
 
     /// How the tensors hold the numbers.
     fn stored(&self) -> &Stored;
+
+    /// Input of the node that is the weight.
+    fn weight_input(&self) -> usize {
+        WEIGHT
+    }
 
     /// Adds the second moments of what the matrix of `group` is multiplied with, `[inputs, inputs]`, and their sums,
     /// over a batch; returns the number of rows. If
@@ -138,6 +151,7 @@ impl Block {
                 a.layout == b.layout && a.alpha.to_bits() == b.alpha.to_bits() && a.beta.to_bits() == b.beta.to_bits()
             }
             (Stored::Normalised(a), Stored::Normalised(b)) => a == b,
+            (Stored::Placed(a), Stored::Placed(b)) => a == b,
             _ => false,
         };
         alike && self.layout == other.layout && self.weight == other.weight && self.bias == other.bias

@@ -351,13 +351,14 @@ fn numbers(site: &Site<'_>, operator: &dyn Operator) -> Option<(Vec<f32>, Option
     let affine = operator.affine()?;
     let (layout, stored) = (affine.layout(), affine.stored().clone());
     let bias = if layout.bias { Some(elements(site.floats(2)?)) } else { None };
-    let numbers = stored.load(&layout, elements(site.floats(1)?), bias)?;
+    let weight = affine.weight_input();
+    let numbers = stored.load(&layout, elements(site.floats(weight)?), bias)?;
     let block = Block {
         node: node_name(site.node),
         range: 0..0,
         layout,
         stored,
-        weight: site.name(1)?.to_owned(),
+        weight: site.name(weight)?.to_owned(),
         bias: site.name(2).filter(|_| layout.bias).map(str::to_owned),
     };
     Some((numbers, Some(block)))

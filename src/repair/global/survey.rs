@@ -8,7 +8,6 @@ use super::site::Constants;
 use crate::engine::{CompileOptions, Engine, Tensor};
 use crate::model::Model;
 use crate::ops::constant::{self, content};
-use crate::ops::linear::WEIGHT;
 use crate::ops::real::RealWeight;
 use crate::ops::{Operator, operator};
 use crate::proto::onnx::NodeProto;
@@ -41,7 +40,7 @@ pub(super) fn survey(
     let stored = constant::Constants::of(graph);
     let mut constants = Constants::default();
     let weighted = graph.node.iter().filter(|node| operator(node).is_some_and(Operator::has_weights));
-    for name in weighted.flat_map(|node| node.input.iter().skip(WEIGHT).take(2)) {
+    for name in weighted.flat_map(|node| &node.input) {
         if RealWeight::is_own(model, &stored, name) {
             constants.adjustable.insert(name.clone());
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use super::chain::{Chain, Readers};
 use crate::model::Model;
 use crate::model::node::node_name;
-use crate::ops::constant::{Constants, content, tensor};
+use crate::ops::constant::{Constants, differ};
 use crate::ops::linear::{BIAS, Bias, LinearMap, WEIGHT};
 use crate::ops::real::RealWeight;
 use crate::surgery::{captured, topological_order};
@@ -79,16 +79,12 @@ fn layer(model: &Model, readers: &Readers, index: usize) -> Option<Layer> {
 fn touched(dense: &Model, pruned: &Model) -> HashSet<String> {
     let old = Constants::of(dense.graph());
     let graph = pruned.graph();
-    let same = |name: &str, id| {
-        let Some(before) = old.find(name) else { return false };
-        match (tensor(dense.graph(), before), tensor(graph, id)) {
-            (Some(before), Some(after)) => before == after,
-            _ => content(dense, before).ok() == content(pruned, id).ok(),
-        }
-    };
     let constants = Constants::of(graph);
-    let mut touched: HashSet<String> =
-        constants.all().filter(|(name, id)| !same(name, *id)).map(|(name, _)| name.to_owned()).collect();
+    let mut touched: HashSet<String> = constants
+        .all()
+        .filter(|(name, id)| differ([dense, pruned], [old.find(name), Some(*id)]))
+        .map(|(name, _)| name.to_owned())
+        .collect();
     for index in topological_order(graph) {
         let node = &graph.node[index];
         if node.input.iter().cloned().chain(captured(node)).any(|name| touched.contains(&name)) {

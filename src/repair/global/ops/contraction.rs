@@ -12,11 +12,7 @@ use super::{Array, At, Keeps, Made, Operator, array, elements};
 pub(super) fn make(site: &Site<'_>) -> Option<Made> {
     let shape = |input: usize| site.shape(input).or(site.floats(input).map(Array::shape)).map(<[usize]>::to_vec);
     let (left, right, output) = (shape(0)?, shape(1)?, site.output_shape(0)?.to_vec());
-    let labels = match site.node.op_type() {
-        "MatMul" => Labels::of_product(left.len(), right.len())?,
-        "Einsum" if site.node.input.len() == 2 => Labels::of_equation(site.text("equation")?)?,
-        _ => return None,
-    };
+    let labels = Labels::of(site, [left.len(), right.len()])?;
     let contraction =
         Contraction::new(&labels, &[left, right, output], [0, 1].map(|input| site.floats(input).cloned()))?;
     let inputs: Vec<usize> = (0..2).filter(|&input| contraction.constants[input].is_none()).collect();
@@ -24,13 +20,22 @@ pub(super) fn make(site: &Site<'_>) -> Option<Made> {
 }
 
 /// A label for every axis of the operands and the output.
-struct Labels {
-    left: Vec<u32>,
-    right: Vec<u32>,
-    output: Vec<u32>,
+pub(super) struct Labels {
+    pub(super) left: Vec<u32>,
+    pub(super) right: Vec<u32>,
+    pub(super) output: Vec<u32>,
 }
 
 impl Labels {
+    /// Those of a node whose operands have so many axes.
+    pub(super) fn of(site: &Site<'_>, [left, right]: [usize; 2]) -> Option<Self> {
+        match site.node.op_type() {
+            "MatMul" => Self::of_product(left, right),
+            "Einsum" if site.node.input.len() == 2 => Self::of_equation(site.text("equation")?),
+            _ => None,
+        }
+    }
+
     /// Batch axes are counted from the end, and matrices multiplied.
     fn of_product(left: usize, right: usize) -> Option<Self> {
         if left < 2 || right < 2 {
@@ -56,7 +61,7 @@ impl Labels {
 }
 
 /// Where the numbers of an array stand in `[batch, rows, columns]`.
-struct Placed {
+pub(super) struct Placed {
     /// For every place the index of a number; `None` if they are in the same order.
     map: Option<Vec<u32>>,
     shape: Vec<usize>,
@@ -87,7 +92,19 @@ impl Placed {
         Some(Self { map: (!same).then_some(map), shape: shape.to_vec() })
     }
 
-    fn place<'a>(&self, values: &'a [f32]) -> std::borrow::Cow<'a, [f32]> {
+    pub(super) fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Index of the number at a place.
+    pub(super) fn index(&self, place: usize) -> u32 {
+        match &self.map {
+            None => u32::try_from(place).unwrap_or(u32::MAX),
+            Some(map) => map[place],
+        }
+    }
+
+    pub(super) fn place<'a>(&self, values: &'a [f32]) -> std::borrow::Cow<'a, [f32]> {
         match &self.map {
             None => values.into(),
             Some(map) => map.iter().map(|&at| values[at as usize]).collect::<Vec<f32>>().into(),
@@ -95,7 +112,7 @@ impl Placed {
     }
 
     /// Sums of what the places give to the numbers.
-    fn collect(&self, placed: Vec<f32>) -> Option<Array> {
+    pub(super) fn collect(&self, placed: Vec<f32>) -> Option<Array> {
         let Some(map) = &self.map else { return array(&self.shape, placed) };
         let mut out = vec![0.0; self.shape.iter().product()];
         map.iter().zip(&placed).for_each(|(&at, value)| out[at as usize] += value);
@@ -103,20 +120,20 @@ impl Placed {
     }
 }
 
-struct Contraction {
+pub(super) struct Contraction {
     constants: [Option<Array>; 2],
     /// `[batch, m, k]`, `[batch, k, n]`, `[batch, m, n]`.
-    left: Placed,
-    right: Placed,
-    output: Placed,
-    batch: usize,
-    m: usize,
-    k: usize,
-    n: usize,
+    pub(super) left: Placed,
+    pub(super) right: Placed,
+    pub(super) output: Placed,
+    pub(super) batch: usize,
+    pub(super) m: usize,
+    pub(super) k: usize,
+    pub(super) n: usize,
 }
 
 impl Contraction {
-    fn new(labels: &Labels, shapes: &[Vec<usize>; 3], constants: [Option<Array>; 2]) -> Option<Self> {
+    pub(super) fn new(labels: &Labels, shapes: &[Vec<usize>; 3], constants: [Option<Array>; 2]) -> Option<Self> {
         let Labels { left, right, output } = labels;
         let size = |label: u32| {
             let of = |axes: &[u32], shape: &[usize]| {
@@ -176,11 +193,11 @@ impl Contraction {
     }
 
     /// Numbers in the places of the output, put where they belong.
-    fn shaped(&self, placed: Vec<f32>) -> Option<Array> {
+    pub(super) fn shaped(&self, placed: Vec<f32>) -> Option<Array> {
         self.output.collect(placed)
     }
 
-    fn zeros(&self) -> Vec<f32> {
+    pub(super) fn zeros(&self) -> Vec<f32> {
         vec![0.0; self.batch * self.m * self.n]
     }
 }

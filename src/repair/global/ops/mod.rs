@@ -17,6 +17,7 @@ mod reduce;
 mod resize;
 mod segments;
 mod softmax;
+mod stacked;
 mod standardize;
 mod unary;
 
@@ -103,8 +104,10 @@ pub(super) fn make(site: &Site<'_>, output: usize) -> Option<Made> {
     }
     match family {
         Family::Conv | Family::ConvTranspose => conv::make(site),
-        Family::Gemm | Family::MatMul => gemm::make(site).or_else(|| contraction::make(site)),
-        Family::Einsum => contraction::make(site),
+        Family::Gemm | Family::MatMul => {
+            gemm::make(site).or_else(|| stacked::make(site)).or_else(|| contraction::make(site))
+        }
+        Family::Einsum => stacked::make(site).or_else(|| contraction::make(site)),
         Family::BatchNormalization => normalization::make(site),
         Family::InstanceNormalization | Family::GroupNormalization | Family::LayerNormalization => {
             standardize::make(site)
