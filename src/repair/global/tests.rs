@@ -245,6 +245,35 @@ fn weights_in_another_form_are_adjusted() {
     assert!(report.kept > 0 && weight(&pruned, "u") != before);
 }
 
+/// One matrix for each of four experts, from either side and in an equation.
+#[test]
+fn stacked_matrices_are_adjusted() {
+    let experts = |width: usize, op: &str, equation: &str| {
+        let graph = Graph::new(&[4, 3, 8, 8])
+            .weight("v", &[4, 3, 1, 1])
+            .node("Conv", &["x", "v"], "c", &[])
+            .weight("up", &[4, 8, width])
+            .node("MatMul", &["c", "up"], "h", &[])
+            .node("Relu", &["h"], "r", &[])
+            .weight("down", if op == "Einsum" { &[5, 4] } else { &[4, 6, 8] });
+        match op {
+            "Einsum" => graph.node(op, &["r", "down"], "s", &[("equation", Is::Text(equation))]),
+            _ => graph.node(op, &["down", "r"], "s", &[]),
+        }
+        .weight("last", &[width, 3])
+        .node("MatMul", &["s", "last"], "y", &[])
+        .model()
+    };
+    for (op, equation) in [("MatMul", ""), ("Einsum", "behw,oe->bohw")] {
+        let mut pruned = experts(7, op, equation);
+        let before = ["up", "down"].map(|name| weight(&pruned, name));
+        let report = refined(&experts(9, op, equation), &mut pruned);
+        assert_eq!((report.nodes, report.left_out.len()), (4, 0), "{op}: {report:?}");
+        let after = ["up", "down"].map(|name| weight(&pruned, name));
+        assert!(report.kept > 0 && before[0] != after[0] && before[1] != after[1], "{op}: {report:?}");
+    }
+}
+
 #[test]
 fn nothing_in_common_is_said() {
     let (dense, mut pruned) = (Graph::new(&[4, 3, 8, 8]).node("Tan", &["x"], "y", &[]).model(), network(5, false));
