@@ -27,6 +27,10 @@ struct Range {
 const POINTS: Range = Range { most: 8, least: 4 };
 const IMAGES: Range = Range { most: 128, least: 48 };
 
+/// Images at least where every image has many numbers in the outputs, as maps and boxes do: so many say as much.
+const LEAST_MANY: usize = 12;
+const MANY: usize = 1024;
+
 /// Multiply-accumulates of all trials beyond which fewer images and points are used.
 const MOST_MACS: f64 = 3e12;
 
@@ -107,7 +111,8 @@ impl Sensitivity<'_> {
     fn effort(&self, movable: usize) -> (usize, usize) {
         let trial = self.channels.macs(None) as f64 / 2.0;
         let held: usize = self.batches.iter().map(feed::samples).sum();
-        let images = Range { most: IMAGES.most.min(held), least: IMAGES.least.min(held) };
+        let least = if self.many_numbers() { LEAST_MANY } else { IMAGES.least };
+        let images = Range { most: IMAGES.most.min(held), least: least.min(held) };
         let macs = trial * (movable * POINTS.most * images.most) as f64;
         let spare = (MOST_MACS / macs.max(1.0)).sqrt();
         let scaled = |range: Range| {
@@ -120,6 +125,16 @@ impl Sensitivity<'_> {
             wanted.clamp(range.least, range.most)
         };
         (scaled(POINTS), scaled(images))
+    }
+
+    /// Whether the outputs have many numbers for every image and are no class scores.
+    fn many_numbers(&self) -> bool {
+        let of_image = |name: &String| {
+            let shape = self.channels.shape(name).unwrap_or_default();
+            shape.iter().skip(1).product::<usize>()
+        };
+        let numbers: usize = readable_outputs(self.model).iter().map(of_image).sum();
+        class_scores(self.model, self.channels).is_none() && numbers >= MANY
     }
 
     /// One group alone as narrow as that.
