@@ -9,19 +9,17 @@ use crate::proto::onnx::NodeProto;
 use crate::surgery::topological_order;
 
 /// Operators that choose: a small change of what they read exchanges whole entries of what they give.
-const CHOOSING: [&str; 9] =
-    ["TopK", "ArgMax", "ArgMin", "NonMaxSuppression", "NonZero", "Unique", "Hardmax", "Multinomial", "Bernoulli"];
+const CHOOSING: [&str; 8] = ["TopK", "ArgMax", "ArgMin", "NonZero", "Unique", "Hardmax", "Multinomial", "Bernoulli"];
 
 /// Whether the operator gives indices or an order of what it reads.
 pub(super) fn chooses(node: &NodeProto) -> bool {
-    let op = node.op_type();
-    if is_onnx(node) { CHOOSING.contains(&op) } else { op.contains("NMS") || op.contains("NonMaxSuppression") }
+    is_onnx(node) && CHOOSING.contains(&node.op_type()) || suppresses(node)
 }
 
-/// Whether the operator leaves out boxes that overlap better ones.
+/// Whether the operator leaves out boxes that overlap better ones: ONNX's own, or an engine's by its name.
 pub(super) fn suppresses(node: &NodeProto) -> bool {
     let op = node.op_type();
-    op == "NonMaxSuppression" || (!is_onnx(node) && (op.contains("NMS") || op.contains("NonMaxSuppression")))
+    op.contains("NMS") || op.contains("NonMaxSuppression")
 }
 
 /// Names of values that say how near a model's outputs are to another's: the graph's outputs, and in place of those

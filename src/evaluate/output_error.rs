@@ -93,7 +93,7 @@ impl Reference {
 
     /// The inputs, run by run.
     pub fn feeds(&self) -> Vec<Feed> {
-        self.batches.iter().map(|batch| batch.feed.clone()).collect()
+        self.runs().map(|(feed, _)| feed.clone()).collect()
     }
 
     /// Whether nothing can be compared.

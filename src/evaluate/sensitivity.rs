@@ -86,9 +86,10 @@ impl Sensitivity<'_> {
         let names = readable_outputs(model);
         let outputs = answers(&cache, &names, model, self.engine)?;
         let nodes = topological_order(model.graph());
+        let stored = Constants::of(model.graph());
         let mut order: Vec<(usize, usize)> = (0..curves.len())
             .filter(|&group| self.least[group].is_some())
-            .map(|group| Ok((self.first_changed(group, &nodes)?, group)))
+            .map(|group| Ok((self.first_changed(group, &nodes, &stored)?, group)))
             .collect::<Result<_, EvaluateError>>()?;
         order.sort_unstable();
         for (place, group) in order {
@@ -148,20 +149,19 @@ impl Sensitivity<'_> {
     }
 
     /// Place in `order` of the first node that a cut of the group changes, or whose constants it does: what comes before is
-    /// as in the dense model.
-    fn first_changed(&self, group: usize, order: &[usize]) -> Result<usize, EvaluateError> {
+    /// as in the dense model. `old`: the dense model's constants.
+    fn first_changed(&self, group: usize, order: &[usize], old: &Constants) -> Result<usize, EvaluateError> {
         let model = self.model;
         let pruned = rewrite::slice(model, self.channels, &self.cut(group, self.least[group].unwrap_or(1)))?;
-        let [old, new] = [model, &pruned].map(|own| Constants::of(own.graph()));
-        let first = |node: &'_ NodeProto| node.output.first().cloned().unwrap_or_default();
-        let twins: HashMap<String, &NodeProto> = pruned.graph().node.iter().map(|node| (first(node), node)).collect();
+        let new = Constants::of(pruned.graph());
+        let twins: HashMap<&str, &NodeProto> = pruned.graph().node.iter().map(|node| (first(node), node)).collect();
         let changed = |&node: &usize| {
             let own = &model.graph().node[node];
-            if old.find(&first(own)).is_some() {
+            if old.find(first(own)).is_some() {
                 // Its number counts where it is read.
                 return false;
             }
-            let Some(twin) = twins.get(&first(own)) else { return true };
+            let Some(twin) = twins.get(first(own)) else { return true };
             let operand = |(a, b): (&String, &String)| match [old.find(a), new.find(b)] {
                 [None, None] => a != b,
                 stored => differ([model, &pruned], stored),
@@ -198,6 +198,11 @@ fn answers(
     (0..cache.batches())
         .map(|batch| Ok(cache.run(&mut segment, batch)?.iter().map(|value| value.to_f32()).collect()))
         .collect()
+}
+
+/// Name of a node's first output.
+fn first(node: &NodeProto) -> &str {
+    node.output.first().map(String::as_str).unwrap_or_default()
 }
 
 /// Widths below the full one, descending.

@@ -12,7 +12,7 @@ mod memory;
 mod protection;
 mod repair;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 mod schema;
 mod scored;
 mod searched;

@@ -106,6 +106,22 @@ fn searched() -> Searched {
     }
 }
 
+/// Detections of a model with boxes and scores.
+pub(crate) fn detections() -> DetectionFigures {
+    DetectionFigures {
+        outputs: vec!["boxes".into(), "scores".into()],
+        form: BoxForm::Xyxy,
+        read: "boxes xyxy by their numbers; scores as they are, above 0.25; NMS at IoU 0.5".into(),
+        threshold: 0.25,
+        suppressed: true,
+        inputs: 64,
+        dense: 1042,
+        kept: 1003,
+        added: 37,
+        score_change: Some(-0.0213),
+    }
+}
+
 /// Everything a run can tell, with long words where users have them.
 pub(super) fn full() -> Summary {
     Summary {
@@ -140,18 +156,7 @@ pub(super) fn full() -> Summary {
             seen_in_calibration: false,
         }),
         agreement: Some(0.912),
-        detections: Some(DetectionFigures {
-            outputs: vec!["boxes".into(), "scores".into()],
-            form: BoxForm::Xyxy,
-            read: "boxes xyxy by their numbers; scores as they are, above 0.25; NMS at IoU 0.5".into(),
-            threshold: 0.25,
-            suppressed: true,
-            inputs: 64,
-            dense: 1042,
-            kept: 1003,
-            added: 37,
-            score_change: Some(-0.0213),
-        }),
+        detections: Some(detections()),
         metric: Some(MetricChange {
             command: "python mean_ap.py {model} | tail -n 1".into(),
             lower_is_better: false,

@@ -59,7 +59,8 @@ pub(super) mod samples {
     use crate::bench::latency::Interval;
     use crate::check::{CHECK_SCHEMA_VERSION, Checked, Gate, Machine, Outcome, Quantity};
     use crate::engine::EngineInfo;
-    use crate::evaluate::{BoxForm, DetectionFigures, MetricChange};
+    use crate::evaluate::{DetectionFigures, MetricChange};
+    use crate::report::samples::detections;
     use crate::report::{Change, FileInfo, LatencyChange};
 
     /// One bound of each kind, with names that no format may take literally.
@@ -113,18 +114,7 @@ pub(super) mod samples {
             profile: None,
             accuracy: None,
             agreement: Some(0.99),
-            detections: Some(DetectionFigures {
-                outputs: vec!["boxes".into(), "scores".into()],
-                form: BoxForm::Xyxy,
-                read: "boxes xyxy by their numbers; scores as they are, above 0.25; NMS at IoU 0.5".into(),
-                threshold: 0.25,
-                suppressed: true,
-                inputs: 64,
-                dense: 42,
-                kept: 40,
-                added: 3,
-                score_change: Some(-0.0213),
-            }),
+            detections: Some(DetectionFigures { dense: 42, kept: 40, added: 3, ..detections() }),
             metric: Some(MetricChange {
                 command: "python mean_ap.py | tail -n 1".into(),
                 lower_is_better: false,

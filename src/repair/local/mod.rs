@@ -94,8 +94,8 @@ struct Reader<'a> {
     removed: Vec<usize>,
 }
 
-/// `A [S, R]`: the removed columns regressed on the kept ones, `(C_SS + rho I)^-1 C_SR`, `rho` as [`Pairs::ridge`] says. A channel has one column or one
-/// per kernel position.
+/// `A [S, R]`: the removed columns regressed on the kept ones, `(C_SS + rho I)^-1 C_SR`, `rho` as [`Pairs::ridge`]
+/// says. A channel has one column or one per kernel position.
 fn regression(pairs: &Pairs, kept: &[usize], cut: &[usize]) -> Option<Mat<f64>> {
     if pairs.rows < 2 || kept.is_empty() {
         return None;

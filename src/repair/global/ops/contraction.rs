@@ -1,4 +1,4 @@
-//! Products of two arrays over shared axes: `MatMul` of any ranks and `Einsum` of two operands; either may be constant.
+//! Products of two arrays over shared axes: `MatMul` of any ranks and `Einsum` of two values. A stored operand is a weight (`stacked.rs`).
 //!
 //! <https://onnx.ai/onnx/operators/onnx__MatMul.html>, <https://onnx.ai/onnx/operators/onnx__Einsum.html>
 
@@ -10,13 +10,9 @@ use super::super::site::Site;
 use super::{Array, At, Keeps, Made, Operator, array, elements};
 
 pub(super) fn make(site: &Site<'_>) -> Option<Made> {
-    let shape = |input: usize| site.shape(input).or(site.floats(input).map(Array::shape)).map(<[usize]>::to_vec);
-    let (left, right, output) = (shape(0)?, shape(1)?, site.output_shape(0)?.to_vec());
+    let [left, right, output] = [site.shape(0)?, site.shape(1)?, site.output_shape(0)?].map(<[usize]>::to_vec);
     let labels = Labels::of(site, [left.len(), right.len()])?;
-    let contraction =
-        Contraction::new(&labels, &[left, right, output], [0, 1].map(|input| site.floats(input).cloned()))?;
-    let inputs: Vec<usize> = (0..2).filter(|&input| contraction.constants[input].is_none()).collect();
-    (!inputs.is_empty()).then(|| Made::new(contraction, &inputs))
+    Some(Made::new(Contraction::new(&labels, &[left, right, output])?, &[0, 1]))
 }
 
 /// A label for every axis of the operands and the output.
@@ -121,7 +117,6 @@ impl Placed {
 }
 
 pub(super) struct Contraction {
-    constants: [Option<Array>; 2],
     /// `[batch, m, k]`, `[batch, k, n]`, `[batch, m, n]`.
     pub(super) left: Placed,
     pub(super) right: Placed,
@@ -133,7 +128,7 @@ pub(super) struct Contraction {
 }
 
 impl Contraction {
-    pub(super) fn new(labels: &Labels, shapes: &[Vec<usize>; 3], constants: [Option<Array>; 2]) -> Option<Self> {
+    pub(super) fn new(labels: &Labels, shapes: &[Vec<usize>; 3]) -> Option<Self> {
         let Labels { left, right, output } = labels;
         let size = |label: u32| {
             let of = |axes: &[u32], shape: &[usize]| {
@@ -166,18 +161,11 @@ impl Contraction {
             left: placed(&shapes[0], left, [&batch, &rows, &summed])?,
             right: placed(&shapes[1], right, [&batch, &summed, &columns])?,
             output: placed(&shapes[2], output, [&batch, &rows, &columns])?,
-            constants,
             batch: product(&batch),
             m: product(&rows),
             k: product(&summed),
             n: product(&columns),
         })
-    }
-
-    /// Both operands; run-time ones are taken from `given` in order.
-    fn both<'a>(&'a self, given: &[Option<&'a Array>]) -> [Option<&'a Array>; 2] {
-        let mut given = given.iter();
-        [0, 1].map(|side| self.constants[side].as_ref().or_else(|| given.next().copied().flatten()))
     }
 
     /// Adds the products of all batches to `out`, `[batch, m, n]`.
@@ -204,40 +192,37 @@ impl Contraction {
 
 impl Operator for Contraction {
     fn keeps(&self) -> Keeps {
-        if self.constants.iter().any(Option::is_some) { Keeps::Nothing } else { Keeps::Inputs }
+        Keeps::Inputs
     }
 
     fn forward(&self, inputs: &[&Array], _numbers: &[f32]) -> Option<Array> {
-        let given: Vec<Option<&Array>> = inputs.iter().copied().map(Some).collect();
-        let [Some(left), Some(right)] = self.both(&given) else { return None };
+        let &[left, right] = inputs else { return None };
         let mut out = self.zeros();
         self.add(left, right, &mut out);
         self.shaped(out)
     }
 
     fn jvp(&self, at: &At<'_>, tangents: &[Option<&Array>], _step: &[f32]) -> Option<Array> {
-        let values = self.both(&at.inputs);
-        let mut tangents = tangents.iter();
-        let mut out = None;
-        for side in (0..2).filter(|&side| self.constants[side].is_none()) {
-            let Some(Some(tangent)) = tangents.next() else { continue };
-            let out = out.get_or_insert_with(|| self.zeros());
-            match side {
-                0 => self.add(tangent, values[1]?, out),
-                _ => self.add(values[0]?, tangent, out),
-            }
+        let &[left, right] = tangents else { return None };
+        if left.is_none() && right.is_none() {
+            return None;
         }
-        self.shaped(out?)
+        let mut out = self.zeros();
+        if let Some(left) = left {
+            self.add(left, at.input(1)?, &mut out);
+        }
+        if let Some(right) = right {
+            self.add(at.input(0)?, right, &mut out);
+        }
+        self.shaped(out)
     }
 
     fn vjp(&self, at: &At<'_>, cotangent: &Array, wanted: &[bool], _gradient: &mut [f32]) -> Vec<Option<Array>> {
-        let values = self.both(&at.inputs);
         let up = self.output.place(elements(cotangent));
         let Self { m, k, n, .. } = *self;
-        let sides = (0..2).filter(|&side| self.constants[side].is_none());
         let back = |(side, &wanted): (usize, &bool)| {
             let (own, other) = if side == 0 { (&self.left, &self.right) } else { (&self.right, &self.left) };
-            let values = other.place(elements(values[1 - side].filter(|_| wanted)?));
+            let values = other.place(elements(at.input(1 - side).filter(|_| wanted)?));
             let mut out = vec![0.0; self.batch * if side == 0 { m * k } else { k * n }];
             for batch in 0..self.batch {
                 let up = MatRef::from_row_major_slice(&up[batch * m * n..(batch + 1) * m * n], m, n);
@@ -253,6 +238,6 @@ impl Operator for Contraction {
             }
             own.collect(out)
         };
-        sides.zip(wanted).map(back).collect()
+        wanted.iter().enumerate().map(back).collect()
     }
 }

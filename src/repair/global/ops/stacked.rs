@@ -22,7 +22,7 @@ pub(super) fn make(site: &Site<'_>) -> Option<Made> {
     let (own, shape): (Vec<u32>, Vec<usize>) = axes.map(|(&label, &size)| (label, size)).unzip();
     let labels = Labels { left: read_labels, right: own, output };
     let out = site.output_shape(0)?.to_vec();
-    let product = Contraction::new(&labels, &[read.to_vec(), shape, out], [None, None])?;
+    let product = Contraction::new(&labels, &[read.to_vec(), shape, out])?;
     let (groups, inputs, outputs) = (product.batch, product.k, product.n);
     if groups * inputs * outputs != weight.len() || weight.is_empty() {
         return None;
