@@ -6,7 +6,7 @@
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::panic, reason = "a benchmark prints its figures")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -37,7 +37,7 @@ fn main() {
         seed: number(4, 0.0) as u64,
         least_draw: 1,
     };
-    let teacher = Teacher { model: &dense, kept: BTreeMap::new() };
+    let teacher = Teacher { model: &dense, kept: BTreeMap::new(), passed_on: BTreeSet::new() };
     let begin = Instant::now();
     let refined = refine(&teacher, &mut pruned, engine.as_ref(), &batches, &options, &AtomicBool::new(false)).unwrap();
     println!(

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use super::blocks::{self, Block};
+use super::cost::{AxisSize, CostModel, Product};
 use super::cut::Cut;
-use super::groups::{self, Group, Protected};
+use super::groups::{self, Group, GroupId, Protected};
 use super::ids::Ids;
 use super::indices::{ChannelIndex, ChannelIndices, Reason, Role};
 use super::propagation::{ConstantId, Dim, MacTerm, Opaque, Propagation, Restriction, Use, operator_reason};
@@ -87,6 +89,8 @@ pub struct Channels {
     pub groups: Vec<Group>,
     /// Channels that cannot, with reasons.
     pub protected: Vec<Protected>,
+    /// Parts of the graph that can be left out whole, in the order of the graph.
+    pub blocks: Vec<Block>,
     /// Operator types that were not understood, with the number of nodes.
     pub opaque: BTreeMap<String, Opaque>,
     /// Nodes whose multiply-accumulates are not counted, since a shape is not known.
@@ -133,9 +137,10 @@ pub fn analyse(model: &Model, options: &AnalyseOptions) -> Channels {
         })
         .collect();
     let uses_at = run.uses.iter().enumerate().map(|(id, read)| ((read.node, read.input), id)).collect();
-    Channels {
+    let mut channels = Channels {
         groups,
         protected,
+        blocks: Vec::new(),
         opaque: run.opaque,
         uncounted: run.uncounted,
         unknown,
@@ -148,7 +153,9 @@ pub fn analyse(model: &Model, options: &AnalyseOptions) -> Channels {
         uses_at,
         macs: run.macs,
         restrictions: run.restrictions,
-    }
+    };
+    channels.blocks = blocks::find(model, &channels);
+    channels
 }
 
 /// Pins what the user wants to keep.
@@ -316,12 +323,13 @@ impl Channels {
 
     /// Multiply-accumulates of one run of the model (`Conv`, `ConvTranspose`, `Gemm`, `MatMul`), batch as analysed.
     pub fn macs(&self, cut: Option<&Cut>) -> u64 {
-        self.macs.iter().fold(0, |sum: u64, term| sum.saturating_add(self.term(term, cut)))
+        self.macs_by_node(cut).into_iter().fold(0, |sum: u64, (_, macs)| sum.saturating_add(macs))
     }
 
     /// Multiply-accumulates per node index.
     pub fn macs_by_node(&self, cut: Option<&Cut>) -> Vec<(usize, u64)> {
-        self.macs.iter().map(|term| (term.node, self.term(term, cut))).collect()
+        let left = |term: &&MacTerm| cut.is_none_or(|cut| !cut.removes_node(term.node));
+        self.macs.iter().filter(left).map(|term| (term.node, self.term(term, cut))).collect()
     }
 
     /// Nodes whose multiply-accumulates fall when channels are cut, products of run-time values included.
@@ -340,11 +348,17 @@ impl Channels {
         term.dims.iter().map(size).fold(term.constant, u64::saturating_mul)
     }
 
+    /// Groups all of whose makers go with the blocks of a cut.
+    pub fn gone_groups(&self, cut: &Cut) -> Vec<GroupId> {
+        let gone = |group: &Group| group.producers.iter().all(|own| cut.removes_node(own.operator));
+        (0..self.groups.len()).filter(|&group| cut.has_blocks() && gone(&self.groups[group])).collect()
+    }
+
     /// Costs as polynomials in the widths of the groups.
-    pub fn cost_model(&self) -> super::cost::CostModel {
+    pub fn cost_model(&self) -> CostModel {
         let group_of = self.group_of_root();
         let form = |ids: &Ids, axis: usize| {
-            let mut form = super::cost::AxisSize { fixed: ids.shape[axis] as f64, per_unit: BTreeMap::new() };
+            let mut form = AxisSize { fixed: ids.shape[axis] as f64, per_unit: BTreeMap::new() };
             for column in ids.columns(axis).unwrap_or_default() {
                 let root = self.root(column[0]);
                 // An index where several pruning units meet goes only if all of them do.
@@ -359,22 +373,28 @@ impl Channels {
         let macs = self
             .macs
             .iter()
-            .map(|term| super::cost::Product {
+            .map(|term| Product {
+                nodes: BTreeSet::from([term.node]),
                 constant: term.constant as f64,
                 sizes: term.dims.iter().map(|dim| form(&dim.ids, dim.axis)).collect(),
             })
             .collect();
+        let mut readers: HashMap<ConstantId, BTreeSet<usize>> = HashMap::new();
+        for read in &self.uses {
+            readers.entry(read.source).or_default().insert(read.node);
+        }
         let mut counted = HashSet::new();
         let params = self
             .uses
             .iter()
             .filter(|read| counted.insert(read.source) && read.ids.elements() > 1)
-            .map(|read| super::cost::Product {
+            .map(|read| Product {
+                nodes: readers.remove(&read.source).unwrap_or_default(),
                 constant: 1.0,
                 sizes: (0..read.ids.rank()).map(|axis| form(&read.ids, axis)).collect(),
             })
             .collect();
-        super::cost::CostModel { macs, params, widths: self.groups.iter().map(Group::width).collect() }
+        CostModel::new(macs, params, self.groups.iter().map(Group::width).collect())
     }
 
     fn group_of_root(&self) -> HashMap<ChannelIndex, usize> {

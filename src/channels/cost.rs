@@ -1,7 +1,8 @@
 //! Costs as functions of the groups' widths.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::cut::Cut;
 use super::groups::GroupId;
 
 /// Size of an axis: a fixed part and a share of every group that contributes to it.
@@ -11,9 +12,10 @@ pub(crate) struct AxisSize {
     pub(crate) per_unit: BTreeMap<GroupId, f64>,
 }
 
-/// `constant * product of sizes`.
+/// `constant * product of sizes`, as long as one of some nodes is there.
 #[derive(Debug, Clone)]
 pub(crate) struct Product {
+    pub(crate) nodes: BTreeSet<usize>,
     pub(crate) constant: f64,
     pub(crate) sizes: Vec<AxisSize>,
 }
@@ -33,10 +35,12 @@ impl Product {
 /// Multiply-accumulates and parameters of a pruned model without building it.
 #[derive(Debug, Clone)]
 pub struct CostModel {
-    pub(crate) macs: Vec<Product>,
-    pub(crate) params: Vec<Product>,
+    macs: Vec<Product>,
+    params: Vec<Product>,
     /// Pruning units per group before the cut.
-    pub(crate) widths: Vec<usize>,
+    widths: Vec<usize>,
+    /// Multiply-accumulates and parameters of the dense model.
+    dense: [f64; 2],
 }
 
 /// What a budget counts.
@@ -50,6 +54,33 @@ pub enum Measure {
 }
 
 impl CostModel {
+    pub(crate) fn new(macs: Vec<Product>, params: Vec<Product>, widths: Vec<usize>) -> Self {
+        let all = |products: &[Product]| products.iter().map(|own| own.at(&widths)).sum();
+        let dense = [all(&macs), all(&params)];
+        Self { macs, params, widths, dense }
+    }
+
+    /// The costs of the model without the blocks of a cut; shares are still of the dense model.
+    #[must_use]
+    pub fn without_blocks(&self, cut: &Cut) -> Self {
+        let stays = |own: &&Product| !own.nodes.iter().all(|&node| cut.removes_node(node));
+        let left = |products: &[Product]| products.iter().filter(stays).cloned().collect();
+        Self { macs: left(&self.macs), params: left(&self.params), ..self.clone() }
+    }
+
+    /// Whether blocks are left out.
+    pub fn is_cut(&self) -> bool {
+        self.at(Measure::Macs, self.full()) < self.dense(Measure::Macs)
+    }
+
+    /// The measure of the dense model.
+    pub fn dense(&self, measure: Measure) -> f64 {
+        match measure {
+            Measure::Macs => self.dense[0],
+            Measure::Params => self.dense[1],
+        }
+    }
+
     /// Widths before the cut.
     pub fn full(&self) -> &[usize] {
         &self.widths

@@ -42,6 +42,7 @@
 //! ```
 
 mod analysis;
+mod blocks;
 mod context;
 mod cost;
 mod coupled;
@@ -58,6 +59,7 @@ mod sizes;
 
 pub(crate) use analysis::small_values;
 pub use analysis::{AnalyseOptions, Channels, analyse, decided_conditions};
+pub use blocks::Block;
 pub use cost::{CostModel, Measure};
 pub use coupled::Coupled;
 pub use cut::Cut;

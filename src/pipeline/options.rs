@@ -44,6 +44,8 @@ pub struct Criteria {
     pub whole_steps: bool,
     /// Least share of a group that stays.
     pub floor: f64,
+    /// Blocks that go, by their places in the analysis: the search for them sets this.
+    pub blocks: Vec<usize>,
     /// Settings of the lasso criteria.
     pub lasso: LassoOptions,
     /// How class-wise and second-order selection are put together.
@@ -63,6 +65,7 @@ impl Default for Criteria {
             loss_power: 1.0,
             whole_steps: false,
             floor: 0.125,
+            blocks: Vec::new(),
             lasso: LassoOptions::default(),
             mixture: Mixture::default(),
             class_weights: Vec::new(),

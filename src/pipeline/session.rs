@@ -11,7 +11,7 @@ use super::record::{Record, Told};
 use super::sizes::{KnownSizes, known_sizes};
 use super::{ModelOptions, Progress, reading};
 use crate::bench::latency::{CompareTimes, Interleaved, Pairing};
-use crate::channels::{Channels, CostModel, Cut};
+use crate::channels::{Channels, CostModel, Cut, GroupId};
 use crate::engine::{Engine, EngineError, Feed, open, readable_outputs};
 use crate::error::Error;
 use crate::evaluate::{EvaluateError, Measured, Pass, Source, input_specs, random_inputs};
@@ -193,6 +193,13 @@ impl<'a> Session<'a> {
         self.progress.phase("metric", None);
         let path = &self.options.model.path;
         self.step("metric", |_| Ok(Some(metric.of_loaded(path, as_read, Measured::Dense, self.cancel)?)))
+    }
+
+    /// Costs without some blocks, by their places, and the groups whose channels go with them.
+    pub(super) fn without_blocks(&self, blocks: &[usize]) -> (CostModel, Vec<GroupId>) {
+        let whole: Vec<Vec<usize>> = self.channels.groups.iter().map(|own| (0..own.width()).collect()).collect();
+        let cut = Cut::new(&self.channels, &whole).with_blocks(&self.channels, blocks);
+        (self.cost.without_blocks(&cut), self.channels.gone_groups(&cut))
     }
 
     /// Share of the multiply-accumulates that a cut leaves.

@@ -65,6 +65,9 @@ pub struct Allocator<'a> {
     pub residual_streams: bool,
     /// Least share of a group that stays (at least one pruning unit always does).
     pub floor: f64,
+    /// Groups whose channels go with a block, by [`Channels::gone_groups`](crate::channels::Channels::gone_groups): there is
+    /// nothing of them to cut.
+    pub gone: &'a [usize],
 }
 
 impl Allocator<'_> {
@@ -93,7 +96,7 @@ impl Allocator<'_> {
     }
 
     fn may_cut(&self, group: usize) -> bool {
-        self.residual_streams || self.groups[group].scope == Scope::Inner
+        !self.gone.contains(&group) && (self.residual_streams || self.groups[group].scope == Scope::Inner)
     }
 
     fn least(&self, group: usize) -> usize {

@@ -73,7 +73,7 @@ impl Budget {
         };
         match target {
             Target::Share(share) if *share > 0.0 && *share <= 1.0 => {
-                Ok(Some((measure, share * cost.at(measure, cost.full()))))
+                Ok(Some((measure, share * cost.dense(measure))))
             }
             Target::Share(share) => Err(out_of_range(*share, "a share to keep lies in (0, 1]")),
             Target::Absolute(number) if *number >= 1.0 => Ok(Some((measure, *number))),

@@ -6,15 +6,18 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Allocation, Budget, PlanError, Rounding};
-use crate::channels::{Channels, Cut, Group, Scope};
+use crate::channels::{Block, Channels, Cut, Group, Scope};
 
-/// Version of the file's form.
+/// Version of the file's form where no block goes; such files are as before there were blocks.
 pub const PLAN_SCHEMA_VERSION: u32 = 1;
+
+/// Version of the file's form where blocks go.
+pub const BLOCKS_SCHEMA_VERSION: u32 = 2;
 
 /// Which channels of which group are kept, and how that was decided.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
-    /// [`PLAN_SCHEMA_VERSION`].
+    /// [`PLAN_SCHEMA_VERSION`], or [`BLOCKS_SCHEMA_VERSION`] where blocks go.
     pub schema_version: u32,
     /// Version of this crate.
     pub tool_version: String,
@@ -35,6 +38,18 @@ pub struct Plan {
     pub ignore: Vec<String>,
     /// One entry per group of the analysis, in its order.
     pub groups: Vec<PlannedGroup>,
+    /// Blocks that go whole, in the order of the graph.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<PlannedBlock>,
+}
+
+/// A block that a plan leaves out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PlannedBlock {
+    /// Name of the sum's node.
+    pub name: String,
+    /// Name of the sum's output.
+    pub output: String,
 }
 
 /// One group of a plan.
@@ -54,6 +69,13 @@ impl PlannedGroup {
     /// An entry for `group`.
     pub fn new(group: &Group, kept: Vec<usize>) -> Self {
         Self { name: group.name.clone(), scope: group.scope, width: group.width(), kept }
+    }
+}
+
+impl PlannedBlock {
+    /// An entry for `block`.
+    pub fn new(block: &Block) -> Self {
+        Self { name: block.name.clone(), output: block.output.clone() }
     }
 }
 
@@ -80,10 +102,10 @@ impl Plan {
         found
     }
 
-    /// The channel indices that go.
+    /// The channel indices and blocks that go.
     ///
     /// # Errors
-    /// If the groups are not those of the analysis.
+    /// If groups or blocks are not those of the analysis.
     pub fn cut(&self, channels: &Channels) -> Result<Cut, PlanError> {
         let mismatch = |why: String| Err(PlanError::Mismatch { why });
         if self.groups.len() != channels.groups.len() {
@@ -100,7 +122,14 @@ impl Plan {
             }
         }
         let kept: Vec<Vec<usize>> = self.groups.iter().map(|group| group.kept.clone()).collect();
-        Ok(Cut::new(channels, &kept))
+        let mut blocks = Vec::new();
+        for own in &self.blocks {
+            let Some(place) = channels.blocks.iter().position(|block| block.output == own.output) else {
+                return mismatch(format!("block `{}` is not there", own.name));
+            };
+            blocks.push(place);
+        }
+        Ok(Cut::new(channels, &kept).with_blocks(channels, &blocks))
     }
 
     /// Reads a plan.
@@ -111,8 +140,9 @@ impl Plan {
         let fail = |why: String| PlanError::File { path: path.display().to_string(), why };
         let text = std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
         let plan: Self = serde_json::from_str(&text).map_err(|error| fail(format!("not a plan: {error}")))?;
-        if plan.schema_version != PLAN_SCHEMA_VERSION {
-            return Err(fail(format!("schema version {} is not {PLAN_SCHEMA_VERSION}", plan.schema_version)));
+        if !(PLAN_SCHEMA_VERSION..=BLOCKS_SCHEMA_VERSION).contains(&plan.schema_version) {
+            let known = format!("{PLAN_SCHEMA_VERSION} or {BLOCKS_SCHEMA_VERSION}");
+            return Err(fail(format!("schema version {} is not {known}", plan.schema_version)));
         }
         Ok(plan)
     }

@@ -62,8 +62,7 @@ impl Limits {
     /// Whether these widths cost more than the limits allow.
     pub fn exceeded(self, cost: &CostModel, widths: &[usize]) -> bool {
         let over = |measure, share: f64| {
-            let full = cost.at(measure, cost.full());
-            share < 1.0 && cost.at(measure, widths) > share * full * 1.000_001
+            share < 1.0 && cost.at(measure, widths) > share * cost.dense(measure) * 1.000_001
         };
         over(Measure::Macs, self.macs) || over(Measure::Params, self.params)
     }

@@ -15,7 +15,7 @@ mod staircase;
 pub use allocate::{Allocation, Allocator, choose};
 pub use budget::{Budget, Target};
 pub use error::PlanError;
-pub use file::{PLAN_SCHEMA_VERSION, Plan, PlannedGroup, Wider};
+pub use file::{BLOCKS_SCHEMA_VERSION, PLAN_SCHEMA_VERSION, Plan, PlannedBlock, PlannedGroup, Wider};
 pub use goals::{Goals, LatencyTarget};
 pub use limits::Limits;
 pub use rounding::{RoundTo, Rounding};

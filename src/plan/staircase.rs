@@ -15,7 +15,7 @@ impl Allocator<'_> {
     pub fn cutting_widths(&self, budget: &Budget, whole_steps: bool) -> Result<Vec<usize>, PlanError> {
         let widths = self.widths(budget)?;
         let widths = if whole_steps { self.step_ends(&widths) } else { widths };
-        if widths == self.cost.full() && !matches!(*budget, Budget::Ratio(ratio) if ratio <= 0.0) {
+        if !self.cost.is_cut() && widths == self.cost.full() && !matches!(*budget, Budget::Ratio(ratio) if ratio <= 0.0) {
             return Err(PlanError::Nothing { why: "the budget leaves every channel, or rounding does".into() });
         }
         Ok(widths)
@@ -28,7 +28,7 @@ impl Allocator<'_> {
             let Ok(Some((measure, limit))) = part.limit(self.cost) else { continue };
             let reached = self.cost.at(measure, widths);
             if reached < limit * FAR_BELOW && widths.iter().zip(self.cost.full()).any(|(width, full)| width < full) {
-                let share = |cost: f64| cost / self.cost.at(measure, self.cost.full()).max(1.0);
+                let share = |cost: f64| cost / self.cost.dense(measure).max(1.0);
                 warnings.push(format!(
                     "x{:.2} is kept where x{:.2} was allowed: widths in steps of {} come no nearer; `--round-to 1` may",
                     share(reached),

@@ -10,12 +10,14 @@ mod error;
 pub mod global;
 mod local;
 mod moments;
+mod passing;
 mod sequential;
 
 pub use changes::{ChangedLayer, changed_layers, with_layers};
 pub use error::RepairError;
 pub use local::{Method, Refit, refit};
 pub use moments::{MomentOptions, Moments, Products};
+pub use passing::passed_on;
 pub(crate) use sequential::{ActivationCache, BatchRange};
 pub use sequential::{LayerFit, Reconstructed, Reconstruction};
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::terminal::{lines, protected};
 use super::text::{plural, printable, shorten};
 use super::{ProtectedChannels, Style, count};
-use crate::channels::{Channels, GroupId, Measure, Opaque, Scope, Slices};
+use crate::channels::{Block, Channels, GroupId, Measure, Opaque, Scope, Slices};
 use crate::model::Model;
 use crate::model::node::node_name;
 use crate::ops::macs::left_out;
@@ -43,6 +43,33 @@ pub struct InspectedGroup {
     pub parameters: Vec<String>,
     /// Nodes that sum over them.
     pub consumers: Vec<String>,
+}
+
+/// A part of the graph that can be left out whole.
+#[derive(Debug, Clone, Serialize)]
+pub struct InspectedBlock {
+    /// Name of the sum's node.
+    pub name: String,
+    /// Whether the shortcut is a value that the block reads; else it has nodes of its own, which stay.
+    pub identity: bool,
+    /// Number of nodes that go with the block.
+    pub nodes: usize,
+    /// Multiply-accumulates of those nodes.
+    pub macs: u64,
+    /// Stored parameters that only they read.
+    pub params: u64,
+}
+
+impl From<&Block> for InspectedBlock {
+    fn from(block: &Block) -> Self {
+        Self {
+            name: block.name.clone(),
+            identity: block.identity,
+            nodes: block.nodes.len(),
+            macs: block.macs,
+            params: block.params,
+        }
+    }
 }
 
 /// An operator with channels, in the order of the file.
@@ -88,6 +115,8 @@ pub struct Inspection {
     pub prunable_convolution_macs_share: Option<f64>,
     /// Groups.
     pub groups: Vec<InspectedGroup>,
+    /// Blocks that can be left out whole.
+    pub blocks: Vec<InspectedBlock>,
     /// Operators with channels: together with the groups, the dependency graph.
     pub operators: Vec<InspectedOperator>,
     /// Channels that stay whole.
@@ -140,6 +169,7 @@ impl Inspection {
             prunable_macs_share: share(&|_| true).unwrap_or(0.0),
             prunable_convolution_macs_share: share(&|op| op.op.starts_with("Conv")),
             groups,
+            blocks: channels.blocks.iter().map(InspectedBlock::from).collect(),
             operators,
             protected: channels.protected.iter().map(ProtectedChannels::from).collect(),
             opaque: channels.opaque.clone(),
@@ -167,6 +197,24 @@ impl Inspection {
         let first = self.opaque.iter().map(|(op, opaque)| format!("{op} `{}`: {}", opaque.node, opaque.why));
         found.extend(first.take(3usize.saturating_sub(found.len())));
         found
+    }
+
+    /// The blocks, one line each.
+    fn render_blocks(&self, out: &mut String, style: Style) -> std::fmt::Result {
+        if self.blocks.is_empty() {
+            return Ok(());
+        }
+        let share = |block: &InspectedBlock| 100.0 * block.macs as f64 / self.macs.max(1) as f64;
+        let title = format!("{} that can be left out whole", plural(self.blocks.len(), "block"));
+        writeln!(out, "{}\n", style.strong(&title))?;
+        let head = format!("  {:<36} {:>6} {:>7} {:>10}  {}", "added by", "nodes", "MACs", "parameters", "shortcut");
+        writeln!(out, "{}", style.faint(&head))?;
+        for block in &self.blocks {
+            let (name, params) = (shorten(&block.name, 36), count(block.params as f64));
+            let shortcut = if block.identity { "identity" } else { "of its own" };
+            writeln!(out, "  {name:<36} {:>6} {:>6.1}% {params:>10}  {shortcut}", block.nodes, share(block))?;
+        }
+        writeln!(out)
     }
 
     /// The inspection as text.
@@ -211,6 +259,7 @@ impl Inspection {
             }
         }
         writeln!(out)?;
+        self.render_blocks(&mut out, style)?;
         protected(&mut out, &self.protected, style)?;
         for (op, Opaque { nodes, node, why }) in &self.opaque {
             let text = format!("{op}: {} not analysed; the channels they read stay whole", plural(*nodes, "node"));

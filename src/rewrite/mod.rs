@@ -1,10 +1,11 @@
 //! Rewriting a model by a cut: slices, attributes, operands, declared shapes.
 //!
 //! [`slice()`] removes the cut channel indices physically. [`mask`] leaves every shape as it is, zeroes the cut channel indices in the
-//! weights that sum over them, and lets what combines channels without weights (a `LayerNormalization`, a mean over
+//! weights that sum over them, adds nothing where a block goes, and lets what combines channels without weights (a `LayerNormalization`, a mean over
 //! channels) see only those that stay. Both must compute the same numbers; `verify` checks that they do.
 
 mod added;
+mod blocks;
 mod operands;
 mod restricted;
 mod weights;
@@ -18,8 +19,9 @@ use crate::model::{Model, ModelError};
 use crate::proto::onnx::tensor_shape_proto::dimension::Value as Size;
 use crate::proto::onnx::type_proto::Value as Kind;
 use crate::proto::onnx::{GraphProto, NodeProto, ValueInfoProto};
-use crate::surgery::{Names, references};
+use crate::surgery::{Names, SurgeryError, references};
 use added::Added;
+pub use blocks::tidy;
 use operands::Required;
 
 /// An input of a node.
@@ -36,6 +38,9 @@ pub enum RewriteError {
     /// A weight cannot be read.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// A graph cannot be edited.
+    #[error(transparent)]
+    Surgery(#[from] SurgeryError),
     /// An operand that carries a channel count cannot be adapted.
     #[error("cannot adapt input {input} of {op} `{node}`")]
     Operand {
@@ -60,6 +65,7 @@ impl Explain for RewriteError {
     fn location(&self) -> Option<String> {
         match self {
             Self::Model(error) => error.location(),
+            Self::Surgery(error) => error.location(),
             Self::Operand { .. } | Self::Emptied { .. } => None,
         }
     }
@@ -67,6 +73,7 @@ impl Explain for RewriteError {
     fn why(&self) -> Option<String> {
         match self {
             Self::Model(error) => error.why(),
+            Self::Surgery(error) => error.why(),
             Self::Operand { .. } => Some("its content after the cut could not be determined".into()),
             Self::Emptied { axis, .. } => Some(format!("every index along its axis {axis} is cut")),
         }
@@ -75,13 +82,15 @@ impl Explain for RewriteError {
     fn help(&self) -> Option<String> {
         match self {
             Self::Model(error) => error.help(),
+            Self::Surgery(error) => error.help(),
             Self::Emptied { .. } => Some("leave at least one unit of each of `Group::keep_sets`".into()),
             Self::Operand { node, .. } => Some(format!("keep the channels around it with `--ignore '{node}'`")),
         }
     }
 }
 
-/// The model without the channel indices of `cut`.
+/// The model without the channel indices and blocks of `cut`. What is left of a block is an `Identity`, so that every value
+/// keeps its name; [`tidy`] takes it out.
 ///
 /// # Errors
 /// If a weight cannot be read, an operand cannot be adapted, or nothing would be left of a value.
@@ -96,7 +105,7 @@ pub fn slice(model: &Model, channels: &Channels, cut: &Cut) -> Result<Model, Rew
     let mut names = Names::of(model.graph());
     let mut required = Vec::new();
     let mut added = Added::to(model);
-    for index in 0..model.graph().node.len() {
+    for index in (0..model.graph().node.len()).filter(|&index| !cut.removes_node(index)) {
         let node = &mut result.graph_mut().node[index];
         let opset = model.opset("").unwrap_or(1);
         let (operands, shapes, picks) = (Vec::new(), Vec::new(), Vec::new());
@@ -123,6 +132,7 @@ pub fn slice(model: &Model, channels: &Channels, cut: &Cut) -> Result<Model, Rew
     }
     weights::slice(model, &mut result, channels, cut, &mut names)?;
     operands::adapt(model, &mut result, channels, required, &mut names, &mut added)?;
+    blocks::leave_out(&mut result, channels, cut);
     added.place(&mut result);
     declare(result.graph_mut(), channels, cut);
     remove_unused(model.graph(), result.graph_mut());
@@ -138,7 +148,7 @@ fn unchanged<'a>(node: &'a NodeProto, channels: &'a Channels) -> impl Iterator<I
 }
 
 /// The model with the channel indices of `cut` zeroed wherever a weight sums over them, and left out wherever channels are
-/// combined without weights; all shapes stay.
+/// combined without weights, and with the results of its blocks times zero; all shapes stay.
 ///
 /// # Errors
 /// If a weight cannot be read.
@@ -147,6 +157,7 @@ pub fn mask(model: &Model, channels: &Channels, cut: &Cut) -> Result<Model, Rewr
     let mut names = Names::of(model.graph());
     weights::mask(model, &mut result, channels, cut, &mut names)?;
     restricted::mask(model, &mut result, channels, cut, &mut names);
+    blocks::mask(&mut result, channels, cut, &mut names);
     remove_unused(model.graph(), result.graph_mut());
     Ok(result)
 }

@@ -11,7 +11,10 @@ use crate::evaluate::{EvaluateError, Reference, Sensitivity};
 use crate::pipeline::options::Criteria;
 use crate::pipeline::record::Told;
 use crate::pipeline::session::Session;
-use crate::plan::{Allocation, Allocator, Curve, PLAN_SCHEMA_VERSION, Plan, PlanError, PlannedGroup, choose};
+use crate::plan::{
+    Allocation, Allocator, BLOCKS_SCHEMA_VERSION, Curve, PLAN_SCHEMA_VERSION, Plan, PlanError, PlannedBlock, PlannedGroup,
+    choose,
+};
 use crate::score::GroupScores;
 
 /// A plan with what a person should know about it.
@@ -41,14 +44,16 @@ pub(crate) fn plan(
         let images = scored.calibration.is_some_and(|own| !own.observed.batches.is_empty());
         let allocation = session.allocation(criteria, images);
         let values = compared(scored, allocation)?;
+        let (cost, gone) = session.without_blocks(&criteria.blocks);
         let mut allocator = Allocator {
             groups: &session.channels.groups,
-            cost: &session.cost,
+            cost: &cost,
             scores: &values,
             allocation,
             rounding: criteria.round_to.rounding(session.engine.as_ref()),
             residual_streams: criteria.residual_streams,
             floor: criteria.floor,
+            gone: &gone,
             curves: &[],
         };
         let mut curves = curves;
@@ -155,8 +160,9 @@ fn propose(
         Ok(PlannedGroup::new(group, scorer.refine(index, kept)?))
     };
     let groups = (0..widths.len()).into_par_iter().map(chosen).collect::<Result<_, Error>>()?;
+    let blocks: Vec<PlannedBlock> = criteria.blocks.iter().map(|&at| PlannedBlock::new(&session.channels.blocks[at])).collect();
     let plan = Plan {
-        schema_version: PLAN_SCHEMA_VERSION,
+        schema_version: if blocks.is_empty() { PLAN_SCHEMA_VERSION } else { BLOCKS_SCHEMA_VERSION },
         tool_version: env!("CARGO_PKG_VERSION").into(),
         model_sha256: session.file.sha256.clone(),
         criterion: scored.criterion.name().into(),
@@ -166,6 +172,7 @@ fn propose(
         seed: session.options.seed,
         ignore: session.ignore.clone(),
         groups,
+        blocks,
     };
     let cut = plan.cut(&session.channels)?;
     Ok(Proposal { plan, cut, warnings: allocator.out_of_reach(&criteria.budget, widths) })

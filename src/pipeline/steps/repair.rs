@@ -10,7 +10,7 @@ use crate::model::Model;
 use crate::pipeline::record::Told;
 use crate::pipeline::session::Session;
 use crate::repair::global::{RefineOptions, Refined, Teacher, refine as refine_weights};
-use crate::repair::{Compensation, Reconstruction, Refit, RepairError, refit as refit_consumers};
+use crate::repair::{Compensation, Reconstruction, Refit, RepairError, passed_on, refit as refit_consumers};
 use crate::report::{RepairStage, StageError};
 
 /// Multiply-accumulates of the dense model on the images of the sequential reconstruction, about.
@@ -116,7 +116,7 @@ pub(crate) fn refine(
         session.progress.phase("refine", None);
         let mut trial = Trial::new(session, calibration.reference.as_ref(), model, stages)?;
         let images = observed.thinned(REFINED_IMAGES);
-        let teacher = Teacher { model: &session.model, kept: left(session, cut) };
+        let teacher = Teacher { model: &session.model, kept: left(session, cut), passed_on: passed_on(&session.model, &trial.model) };
         let mut model = trial.model.clone();
         let report =
             match refine_weights(&teacher, &mut model, session.engine.as_ref(), &images, &options, session.cancel) {

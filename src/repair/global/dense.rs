@@ -1,6 +1,6 @@
 //! The dense model's values: what there is to compare with, and the targets of a batch.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use ndarray::Axis;
 
@@ -43,6 +43,9 @@ pub struct Teacher<'a> {
     /// They are compared only where few values have kept their shape, as in networks without residual streams. May be
     /// empty.
     pub kept: BTreeMap<String, (usize, Vec<usize>)>,
+    /// Values of the pruned model that are passed on in place of other values of the dense model, where a block is gone: they
+    /// are compared under those names.
+    pub passed_on: BTreeSet<String>,
 }
 
 /// If less than this part of what could be compared has kept its shape, cut values are compared too.
@@ -72,7 +75,11 @@ impl Dense {
         let names: HashSet<&str> =
             dense.graph().node.iter().flat_map(|node| node.output.iter().map(String::as_str)).collect();
         let name = |value: usize| program.values[value].name.as_str();
-        let shared: Vec<usize> = candidates.iter().copied().filter(|&value| names.contains(name(value))).collect();
+        let shared: Vec<usize> = candidates
+            .iter()
+            .copied()
+            .filter(|&value| names.contains(name(value)) && !teacher.passed_on.contains(name(value)))
+            .collect();
         if shared.is_empty() {
             return Ok(None);
         }

@@ -3,7 +3,7 @@
 mod cases;
 mod forms;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 
 use ndarray::{ArrayD, IxDyn};
@@ -96,7 +96,7 @@ fn some_images() -> Vec<ArrayD<f32>> {
 }
 
 fn refined(dense: &Model, pruned: &mut Model) -> Refined {
-    taught(&Teacher { model: dense, kept: BTreeMap::new() }, pruned)
+    taught(&Teacher { model: dense, kept: BTreeMap::new(), passed_on: BTreeSet::new() }, pruned)
 }
 
 fn taught(teacher: &Teacher<'_>, pruned: &mut Model) -> Refined {
@@ -118,7 +118,7 @@ fn draws_that_are_too_small_are_not_learned_by_heart() {
     let (dense, mut pruned) = (network(8, false), network(5, false));
     let before = pruned.clone();
     let options = RefineOptions { least_draw: usize::MAX, ..RefineOptions::default() };
-    let teacher = Teacher { model: &dense, kept: BTreeMap::new() };
+    let teacher = Teacher { model: &dense, kept: BTreeMap::new(), passed_on: BTreeSet::new() };
     let cancel = AtomicBool::new(false);
     let report = refine(&teacher, &mut pruned, engine().as_ref(), &some_images(), &options, &cancel).unwrap();
     assert_eq!((report.rounds, report.stopped_by), (0, Stop::Nothing));
@@ -203,12 +203,12 @@ fn cut_values_are_compared_where_no_other_is() {
     let (dense, pruned) = (plain(6), plain(4));
     assert_eq!(refined(&dense, &mut pruned.clone()).compared, ["y"]);
     let kept = (0..5).map(|layer| (format!("r{layer}"), (1, vec![0, 2, 3, 5]))).collect();
-    let report = taught(&Teacher { model: &dense, kept }, &mut pruned.clone());
+    let report = taught(&Teacher { model: &dense, kept, passed_on: BTreeSet::new() }, &mut pruned.clone());
     assert_eq!(report.compared, ["r0", "r1", "r2", "r3", "r4", "y"]);
     assert!(report.kept > 0, "{report:?}");
     // Indices that do not fit are not used.
     let kept = (0..5).map(|layer| (format!("r{layer}"), (1, vec![0, 2, 3, 6]))).collect();
-    assert_eq!(taught(&Teacher { model: &dense, kept }, &mut pruned.clone()).compared, ["y"]);
+    assert_eq!(taught(&Teacher { model: &dense, kept, passed_on: BTreeSet::new() }, &mut pruned.clone()).compared, ["y"]);
 }
 
 #[test]

@@ -65,7 +65,7 @@ pub fn refit(
     for (&node, input) in &consumers {
         let Some(ids) = channels.value_ids(&input.value) else { continue };
         let kept = channels.kept(cut, ids, input.axis);
-        if kept.len() == input.size {
+        if kept.len() == input.size || cut.removes_node(node) {
             continue;
         }
         let method = match (Weight::of(model, &moments.constants, input), moments.consumers.get(&node)) {

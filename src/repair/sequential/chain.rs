@@ -1,6 +1,6 @@
 //! What comes of a layer's output: an affine map per channel, a sum with a shortcut, an activation that hides errors.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::model::{Model, TensorData};
 use crate::ops::constant::{ConstantId, Constants};
@@ -61,6 +61,9 @@ pub(super) struct Chain {
     pub(super) shortcut: Option<String>,
     /// Range outside which an activation hides differences (`docs/method.md` 9.7), of the sum and of the value alone.
     bounds: [Option<(f32, f32)>; 2],
+    /// The last value that blocks which are gone pass on in place of the sum, and of the value alone, if nothing else reads
+    /// them: the layer stands in for those blocks too (`docs/method.md` 9.9).
+    passed_on: [Option<String>; 2],
 }
 
 /// `scale * y + shift`, of which the shift can be moved.
@@ -73,7 +76,7 @@ pub(super) struct Affine {
 }
 
 impl Chain {
-    pub(super) fn after(model: &Model, readers: &Readers, output: &str, from_end: usize) -> Self {
+    pub(super) fn after(model: &Model, readers: &Readers, output: &str, from_end: usize, gone: &HashSet<usize>) -> Self {
         let graph = model.graph();
         let follows = |value: &str| readers.only(value).map(|index| &graph.node[index]);
         let (mut affine, mut scaled) = (None, output.to_owned());
@@ -88,8 +91,10 @@ impl Chain {
             sum: None,
             shortcut: None,
             bounds: [None, bounds(model, readers, follows(&scaled))],
+            passed_on: [None, None],
             scaled,
         };
+        chain.pass_on(1, model, readers, gone);
         let constant = |name: &String| readers.constants.find(name).is_some() || readers.producer(name).is_none();
         if let Some(node) = follows(&chain.scaled).filter(|node| node.op_type() == "Add")
             && let [a, b] = &node.input[..]
@@ -100,14 +105,41 @@ impl Chain {
                 chain.shortcut = Some(other.clone());
                 chain.bounds[0] = bounds(model, readers, follows(sum));
                 chain.sum = Some(sum.clone());
+                chain.pass_on(0, model, readers, gone);
             }
         }
         chain
     }
 
-    /// The value that is to come out as in the dense model.
+    /// Follows the sum (0) or the value alone (1) through what blocks left behind.
+    fn pass_on(&mut self, which: usize, model: &Model, readers: &Readers, gone: &HashSet<usize>) {
+        let graph = model.graph();
+        let start = if which == 0 { self.sum.clone() } else { Some(self.scaled.clone()) };
+        let Some(mut end) = start else { return };
+        while let Some(index) = readers.only(&end) {
+            let node = &graph.node[index];
+            let Some(output) = node.output.first() else { return };
+            if gone.contains(&index) {
+                self.passed_on[which] = Some(output.clone());
+            } else if self.bounds[which].is_none() || bounds(model, readers, Some(node)) != self.bounds[which] {
+                break;
+            }
+            end.clone_from(output);
+        }
+        if let (Some(last), None) = (&self.passed_on[which], self.bounds[which]) {
+            self.bounds[which] = bounds(model, readers, readers.only(last).map(|index| &graph.node[index]));
+        }
+    }
+
+    /// The value of the dense model that is to come out.
     pub(super) fn target(&self) -> &str {
-        self.sum.as_ref().unwrap_or(&self.scaled)
+        let own = self.sum.as_ref().unwrap_or(&self.scaled);
+        self.passed_on[usize::from(self.sum.is_none())].as_ref().unwrap_or(own)
+    }
+
+    /// Whether the target lies behind blocks that are gone.
+    pub(super) fn stands_in(&self) -> bool {
+        self.passed_on[usize::from(self.sum.is_none())].is_some()
     }
 
     pub(super) fn bounds(&self) -> Option<(f32, f32)> {

@@ -8,6 +8,7 @@ use crate::model::node::node_name;
 use crate::ops::constant::{Constants, differ};
 use crate::ops::linear::{BIAS, Bias, LinearMap, WEIGHT};
 use crate::ops::real::RealWeight;
+use crate::repair::passing::passing;
 use crate::surgery::{captured, topological_order};
 
 /// A layer whose weight is stored and read by nobody else.
@@ -38,12 +39,13 @@ impl Layer {
 pub(super) fn find(dense: &Model, pruned: &Model) -> Vec<Layer> {
     let graph = pruned.graph();
     let readers = Readers::of(graph);
-    let touched = touched(dense, pruned);
+    let gone = passing(dense, pruned);
+    let touched = touched(dense, pruned, &gone);
     let order = topological_order(graph);
     let mut layers: Vec<Layer> = order
         .iter()
-        .filter(|&&index| graph.node[index].input.first().is_some_and(|name| touched.contains(name)))
-        .filter_map(|&index| layer(pruned, &readers, index))
+        .filter_map(|&index| layer(pruned, &readers, &gone, index))
+        .filter(|layer| touched.contains(&layer.input) || layer.chain.stands_in())
         .collect();
     let place: HashMap<usize, usize> = layers.iter().enumerate().map(|(at, layer)| (layer.node, at)).collect();
     for (at, layer) in layers.iter_mut().enumerate() {
@@ -57,7 +59,7 @@ pub(super) fn find(dense: &Model, pruned: &Model) -> Vec<Layer> {
     layers
 }
 
-fn layer(model: &Model, readers: &Readers, index: usize) -> Option<Layer> {
+fn layer(model: &Model, readers: &Readers, gone: &HashSet<usize>, index: usize) -> Option<Layer> {
     let node = &model.graph().node[index];
     let name = node.input.get(WEIGHT)?;
     let weight = RealWeight::of(model, &readers.constants, name).filter(|own| own.alone)?;
@@ -65,7 +67,7 @@ fn layer(model: &Model, readers: &Readers, index: usize) -> Option<Layer> {
     let bias = map.bias(model, node, &readers.constants);
     let (input, output) = (node.input.first()?.clone(), node.output.first()?.clone());
     let from_end = if map.window.is_some() { weight.dims.len() - 1 } else { 1 };
-    let chain = Chain::after(model, readers, &output, from_end);
+    let chain = Chain::after(model, readers, &output, from_end, gone);
     if bias == Bias::Fixed && chain.affine.is_none() {
         // A bias that others read too cannot be shifted.
         return None;
@@ -75,8 +77,8 @@ fn layer(model: &Model, readers: &Readers, index: usize) -> Option<Layer> {
     Some(Layer { node: index, name: node_name(node), input, output, weight, stored_bias, map, bias, chain })
 }
 
-/// Values that differ from those of the dense model: what comes of a constant that does.
-fn touched(dense: &Model, pruned: &Model) -> HashSet<String> {
+/// Values that differ from those of the dense model: what comes of a constant that does, or of a block that is gone.
+fn touched(dense: &Model, pruned: &Model, gone: &HashSet<usize>) -> HashSet<String> {
     let old = Constants::of(dense.graph());
     let graph = pruned.graph();
     let constants = Constants::of(graph);
@@ -87,7 +89,8 @@ fn touched(dense: &Model, pruned: &Model) -> HashSet<String> {
         .collect();
     for index in topological_order(graph) {
         let node = &graph.node[index];
-        if node.input.iter().cloned().chain(captured(node)).any(|name| touched.contains(&name)) {
+        let reads = node.input.iter().cloned().chain(captured(node)).any(|name| touched.contains(&name));
+        if reads || gone.contains(&index) {
             touched.extend(node.output.iter().filter(|name| !name.is_empty()).cloned());
         }
     }
