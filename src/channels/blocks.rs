@@ -43,6 +43,13 @@ pub struct Block {
     pub(crate) repeated_output: Option<String>,
 }
 
+impl Block {
+    /// The last value that is passed on without the block: behind the activation that does nothing then.
+    pub(crate) fn last_output(&self) -> &str {
+        self.repeated_output.as_deref().unwrap_or(&self.output)
+    }
+}
+
 /// All blocks, in the order of the graph.
 pub(super) fn find(model: &Model, channels: &Channels) -> Vec<Block> {
     let walk = Walk::of(model, channels);

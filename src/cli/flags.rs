@@ -16,7 +16,7 @@ use super::output_flags::OutputFlags;
 use super::parse;
 use super::preprocess_flags::PreprocessFlags;
 use crate::calibration::PreprocessOptions;
-use crate::pipeline::{Criteria, DataOptions, Effort, ModelOptions, PlanFile, PruneOptions, RoundTo};
+use crate::pipeline::{Criteria, DataOptions, Depth, Effort, ModelOptions, PlanFile, PruneOptions, RoundTo};
 use crate::plan::Allocation;
 use crate::repair::Compensation;
 
@@ -157,6 +157,11 @@ pub(super) struct Prune {
     /// images or with --effort fast]
     #[arg(long, value_enum, help_heading = "Budget")]
     widths: Option<WidthsFlag>,
+    /// Blocks that go whole (residual blocks, the parts of a transformer): auto: where held-out inputs say that it is
+    /// better than widths alone; off: none; N: the N that the outputs miss least, whatever else
+    /// the budget asks for
+    #[arg(long, value_name = "auto|off|N", default_value = "auto", value_parser = parse::depth, help_heading = "Budget")]
+    depth: Depth,
     /// Time that may go into a better model. fast: equal shares, each consumer of a cut refitted
     /// alone; default: minutes; max: several times that
     #[arg(long, value_enum, default_value = "default", help_heading = "Budget")]
@@ -251,6 +256,7 @@ impl Prune {
                 floor: self.min_width,
                 ..self.criterion.options()
             },
+            depth: self.depth,
             compensation: match self.compensate {
                 CompensateFlag::None => Compensation::None,
                 CompensateFlag::Bias => Compensation::Bias,

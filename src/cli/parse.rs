@@ -2,7 +2,7 @@
 
 use crate::calibration::Resize;
 use crate::evaluate::BoxForm;
-use crate::pipeline::{LatencyTarget, NamedOutputs, RoundTo};
+use crate::pipeline::{Depth, LatencyTarget, NamedOutputs, RoundTo};
 use crate::plan::Target;
 
 /// `0.5` (a share), `1.5G`, `300M`, `20k` or a plain number above 1.
@@ -164,6 +164,15 @@ pub(super) fn round_to(text: &str) -> Result<RoundTo, String> {
     }
     let number = text.parse::<usize>().ok().filter(|&step| (1..=1024).contains(&step));
     number.map(RoundTo::Multiple).ok_or_else(|| "`auto` or a number from 1 to 1024 is wanted".into())
+}
+
+/// Whether blocks go whole.
+pub(super) fn depth(text: &str) -> Result<Depth, String> {
+    match text {
+        "auto" => Ok(Depth::Auto),
+        "off" => Ok(Depth::Off),
+        number => number.parse().map(Depth::Blocks).map_err(|_| "`auto`, `off` or a number of blocks is wanted".into()),
+    }
 }
 
 /// `NAME=SIZE`, where NAME is a symbolic dim or INPUT:AXIS.

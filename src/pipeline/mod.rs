@@ -24,5 +24,5 @@ pub use commands::{
     ApplyOptions, BenchOptions, Benched, CheckOptions, StudyBase, StudyEntry, StudyRow, VerifyOptions, apply, bench,
     check, inspect, prune, score, study, sweep, verify,
 };
-pub use options::{Criteria, Effort, ModelOptions, PlanFile, PruneOptions};
+pub use options::{Criteria, Depth, Effort, ModelOptions, PlanFile, PruneOptions};
 pub use progress::{Progress, Silent};

@@ -44,8 +44,6 @@ pub struct Criteria {
     pub whole_steps: bool,
     /// Least share of a group that stays.
     pub floor: f64,
-    /// Blocks that go, by their places in the analysis: the search for them sets this.
-    pub blocks: Vec<usize>,
     /// Settings of the lasso criteria.
     pub lasso: LassoOptions,
     /// How class-wise and second-order selection are put together.
@@ -65,7 +63,6 @@ impl Default for Criteria {
             loss_power: 1.0,
             whole_steps: false,
             floor: 0.125,
-            blocks: Vec::new(),
             lasso: LassoOptions::default(),
             mixture: Mixture::default(),
             class_weights: Vec::new(),
@@ -104,6 +101,18 @@ pub enum Effort {
     Max,
 }
 
+/// Whether blocks go whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Depth {
+    /// Where held-out inputs say that it is better than widths alone.
+    #[default]
+    Auto,
+    /// None.
+    Off,
+    /// So many, whatever they lose.
+    Blocks(usize),
+}
+
 /// A pruning run.
 #[derive(Debug, Clone, Default)]
 pub struct PruneOptions {
@@ -117,6 +126,8 @@ pub struct PruneOptions {
     pub criteria: Criteria,
     /// Repair.
     pub compensation: Compensation,
+    /// Blocks that go whole.
+    pub depth: Depth,
     /// Time for it.
     pub effort: Effort,
     /// Seconds after which refinement starts no new round; 0: none at all. By default as `effort` says.

@@ -21,6 +21,12 @@ impl Curve {
         curves.iter().zip(least).all(|(curve, least)| least.is_none() || curve.points.len() > 1)
     }
 
+    /// What the outputs lose at some widths, group by group: the sum of all curves.
+    pub fn sum(curves: &[Self], widths: &[usize]) -> f64 {
+        let loss = |(own, &width): (&Self, &usize)| own.table().get(width).copied().unwrap_or(0.0);
+        curves.iter().zip(widths).map(loss).sum()
+    }
+
     /// The same curve with every loss raised to a power.
     #[must_use]
     pub fn raised(&self, power: f64) -> Self {

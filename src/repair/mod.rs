@@ -19,7 +19,7 @@ pub use local::{Method, Refit, refit};
 pub use moments::{MomentOptions, Moments, Products};
 pub use passing::passed_on;
 pub(crate) use sequential::{ActivationCache, BatchRange};
-pub use sequential::{LayerFit, Reconstructed, Reconstruction};
+pub use sequential::{Around, LayerFit, Reconstructed, Reconstruction};
 
 use serde::{Deserialize, Serialize};
 

@@ -66,6 +66,7 @@ pub(super) fn bare() -> Summary {
         searched: None,
         allocation: Allocation::Uniform,
         rounding: Rounding { block: 1, multiple: 1 },
+        blocks: Vec::new(),
         groups: vec![group("/stem/Conv", 24, 24), group("/blocks.0/a/Conv", 24, 11)],
         protected: vec![guarded("/head/Gemm", &["channels of the graph output `output`"])],
         calibration: None,

@@ -10,7 +10,7 @@ use super::Repair;
 use super::{Classwise, Searched};
 use crate::bench::latency::{Comparison, LatencyChange};
 use crate::bench::profile::Profile;
-use crate::channels::{Group, Protected, Scope};
+use crate::channels::{Block, Channels, Cut, Group, GroupId, Protected, Scope};
 use crate::engine::EngineInfo;
 use crate::evaluate::{
     Accuracy, Agreement, ClassAccuracy, DetectionFigures, EvaluateError, MetricChange, OutputFigures, Predictions,
@@ -155,17 +155,44 @@ pub struct GroupChange {
 }
 
 impl GroupChange {
-    /// The groups of a plan.
-    pub fn all(groups: &[Group], plan: &Plan, scores: &[GroupScores]) -> Vec<Self> {
-        let change = |((group, planned), own): ((&Group, &PlannedGroup), &GroupScores)| Self {
+    /// The groups of a plan; nothing is left of those that are `gone` with a block.
+    pub fn all(groups: &[Group], plan: &Plan, scores: &[GroupScores], gone: &[GroupId]) -> Vec<Self> {
+        let change = |(at, ((group, planned), own)): (usize, ((&Group, &PlannedGroup), &GroupScores))| Self {
             name: group.name.clone(),
             scope: group.scope,
             width_before: group.width(),
-            width_after: planned.kept.len(),
+            width_after: if gone.contains(&at) { 0 } else { planned.kept.len() },
             members: group.producers.len() + group.parameters.len() + group.consumers.len(),
             scores: own.explanation.clone(),
         };
-        groups.iter().zip(&plan.groups).zip(scores).map(change).collect()
+        groups.iter().zip(&plan.groups).zip(scores).enumerate().map(change).collect()
+    }
+}
+
+/// A block that could be left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BlockChange {
+    /// Name of the node that adds it.
+    pub name: String,
+    /// Whether it was left out.
+    pub gone: bool,
+    /// Multiply-accumulates of the dense model's block.
+    pub macs: u64,
+    /// Stored parameters that only it reads.
+    pub params: u64,
+}
+
+impl BlockChange {
+    /// All blocks, if any goes.
+    pub fn all(channels: &Channels, cut: &Cut) -> Vec<Self> {
+        let gone: Vec<usize> = cut.blocks().collect();
+        let change = |(at, block): (usize, &Block)| Self {
+            name: block.name.clone(),
+            gone: gone.contains(&at),
+            macs: block.macs,
+            params: block.params,
+        };
+        channels.blocks.iter().enumerate().filter(|_| !gone.is_empty()).map(change).collect()
     }
 }
 
@@ -255,6 +282,9 @@ pub struct Summary {
     pub rounding: Rounding,
     /// Groups in the order of the graph.
     pub groups: Vec<GroupChange>,
+    /// All blocks that could be left out, in the order of the graph, where some were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<BlockChange>,
     /// How the classes are related and what the cuts take from each, for the class-wise criteria.
     #[serde(default)]
     pub classwise: Option<Classwise>,

@@ -23,6 +23,23 @@ pub(super) fn leave_out(result: &mut Model, channels: &Channels, cut: &Cut) {
     }
 }
 
+/// A model, dense or sliced, without one block more; nothing else changes. What is left of the block is an `Identity`, as in
+/// [`super::slice()`].
+#[must_use]
+pub fn without_block(model: &Model, block: &Block) -> Model {
+    let mut result = model.clone();
+    let makes = |node: &NodeProto, value: &str| node.output.first().is_some_and(|output| output == value);
+    for node in &mut result.graph_mut().node {
+        if makes(node, &block.output) && node.input.len() > 1 {
+            pass_on(node, 1 - block.input);
+        } else if block.repeated_output.as_deref().is_some_and(|output| makes(node, output)) {
+            pass_on(node, 0);
+        }
+    }
+    super::remove_unused(model.graph(), result.graph_mut());
+    result
+}
+
 /// Makes an `Identity` of a node.
 fn pass_on(node: &mut NodeProto, input: usize) {
     node.op_type = Some("Identity".into());
@@ -73,7 +90,6 @@ pub fn tidy(sliced: &Model, channels: &Channels, cut: &Cut) -> Result<Model, Rew
             let _kept = graph.bypass(id);
         }
     }
-    graph.remove_unused();
     graph.finish();
     Ok(result)
 }

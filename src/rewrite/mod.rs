@@ -21,7 +21,7 @@ use crate::proto::onnx::type_proto::Value as Kind;
 use crate::proto::onnx::{GraphProto, NodeProto, ValueInfoProto};
 use crate::surgery::{Names, SurgeryError, references};
 use added::Added;
-pub use blocks::tidy;
+pub use blocks::{tidy, without_block};
 use operands::Required;
 
 /// An input of a node.

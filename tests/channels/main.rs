@@ -9,6 +9,7 @@
     reason = "a test binary"
 )]
 
+mod blocks;
 mod operators;
 mod random_graphs;
 mod shapes;

@@ -61,6 +61,7 @@ fn walked(dense: &Model, channels: &Channels, cut: &Cut) -> (Model, Model, Vec<L
         memory: 1 << 30,
         images: usize::MAX,
         rows: 512 << 20,
+        around: None,
         seed: 0,
         cancel: &cancel,
     };
@@ -231,6 +232,7 @@ fn little_memory_changes_nothing_but_the_time() {
             memory,
             images: usize::MAX,
             rows: 512 << 20,
+            around: None,
             seed: 0,
             cancel: &cancel,
         };

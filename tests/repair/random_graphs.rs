@@ -62,6 +62,7 @@ fn refit(engine: &dyn Engine, problem: &Problem) -> Result<Option<Vec<(LayerFit,
         memory: if problem.seed.is_multiple_of(2) { 1 << 30 } else { 20_000 },
         images: usize::MAX,
         rows: 1 << 24,
+        around: None,
         seed: 0,
         cancel: &AtomicBool::new(false),
     };

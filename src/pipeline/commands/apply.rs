@@ -40,8 +40,11 @@ pub fn apply(options: &ApplyOptions) -> Result<(), Error> {
     }
     let channels = analysed_as_in_a_run(&mut model, &analyse_options(&options.model.sizes, &plan.ignore)?);
     let cut = plan.cut(&channels)?;
-    let result =
-        if options.masked { rewrite::mask(&model, &channels, &cut)? } else { rewrite::slice(&model, &channels, &cut)? };
+    let result = if options.masked {
+        rewrite::mask(&model, &channels, &cut)?
+    } else {
+        rewrite::tidy(&rewrite::slice(&model, &channels, &cut)?, &channels, &cut)?
+    };
     result.save(&options.output, &SaveOptions { force: options.force, ..SaveOptions::default() })?;
     Ok(())
 }

@@ -9,8 +9,9 @@ use crate::pipeline::steps::{
     Evaluated, Scored, TimedModels, class_report, detections, evaluate, metric, output_figures, save, time,
 };
 use crate::pipeline::writing::Files;
+use crate::rewrite;
 use crate::report::{
-    Change, Classwise, FileInfo, GroupChange, ProtectedChannels, REPORT_SCHEMA_VERSION, Searched, Summary,
+    BlockChange, Change, Classwise, FileInfo, GroupChange, ProtectedChannels, REPORT_SCHEMA_VERSION, Searched, Summary,
     peak_memory_bytes,
 };
 
@@ -43,7 +44,8 @@ pub(super) fn finish(
     files: &Files,
     record: &mut Record,
 ) -> Result<Finished, Error> {
-    let Chosen { candidate, searched, mut warnings, dense, metric: known } = chosen;
+    let Chosen { mut candidate, searched, mut warnings, dense, metric: known } = chosen;
+    candidate.pruned = rewrite::tidy(&candidate.pruned, &session.channels, &candidate.proposal.cut)?;
     let (plan, pruned) = (&candidate.proposal.plan, &candidate.pruned);
     let mut accuracy = evaluate(session, scored.calibration, pruned, dense)?.merge_into(record);
     let dense = accuracy.dense.take();
@@ -95,7 +97,8 @@ fn summary(session: &Session<'_>, scored: &Scored<'_>, outcome: Outcome, record:
         searched,
         allocation: plan.allocation,
         rounding: plan.rounding,
-        groups: GroupChange::all(&channels.groups, &plan, &scored.scores),
+        groups: GroupChange::all(&channels.groups, &plan, &scored.scores, &channels.gone_groups(&proposal.cut)),
+        blocks: BlockChange::all(channels, &proposal.cut),
         classwise,
         protected: channels.protected.iter().map(ProtectedChannels::from).collect(),
         calibration: scored.calibration.map(|own| own.describe(&options.data)),

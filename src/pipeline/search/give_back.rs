@@ -29,11 +29,11 @@ pub(super) fn give_back(
     feed: &Feed,
 ) -> Result<Proposal, Error> {
     let session = planner.session;
-    let mut timings = 0;
+    let (mut timings, cost) = (0, planner.cost());
     let free = free(&suspects(session, &proposal), &mut |groups| {
         let trial = restored(session, &proposal, groups)?;
         let uncut = trial.plan.groups.iter().all(|group| group.kept.len() == group.width);
-        if timings >= MOST_TIMINGS || uncut || limits.exceeded(&session.cost, &widths(&trial)) {
+        if timings >= MOST_TIMINGS || uncut || limits.exceeded(&cost, &widths(&trial)) {
             return Ok::<_, Error>(false);
         }
         timings += 1;
@@ -69,5 +69,5 @@ fn restored(session: &Session<'_>, proposal: &Proposal, groups: &[usize]) -> Res
         plan.groups[group].kept = (0..plan.groups[group].width).collect();
     }
     let cut = plan.cut(&session.channels)?;
-    Ok(Proposal { plan, cut, warnings: proposal.warnings.clone() })
+    Ok(Proposal { plan, cut, warnings: proposal.warnings.clone(), loss: proposal.loss })
 }

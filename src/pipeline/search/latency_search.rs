@@ -23,6 +23,8 @@ struct TimedPlan {
 
 /// The plan that takes the time asked for, and its limits.
 pub(super) struct Landed {
+    /// The time that was asked for, as a share of the dense model's.
+    pub(super) target: f64,
     pub(super) proposal: Proposal,
     pub(super) limits: Limits,
     pub(super) findings: Findings,
@@ -63,7 +65,7 @@ pub(super) fn land_latency(
     // That floors keep the multiply-accumulates above a share nobody asked for is no news.
     let proposal = Proposal { warnings: Vec::new(), ..chosen.proposal };
     let proposal = give_back(planner, chosen.limits, proposal, &feed)?;
-    Ok(Landed { proposal, limits: chosen.limits, findings })
+    Ok(Landed { target, proposal, limits: chosen.limits, findings })
 }
 
 /// How long to time: long enough for a ratio within a few percent, or within half a percent, on a quiet machine.
@@ -156,14 +158,15 @@ impl TimedPlans<'_, '_> {
     }
 
     fn exceeded(&self, proposal: &Proposal) -> bool {
-        self.bound.exceeded(&self.planner.session.cost, &widths(proposal))
+        self.bound.exceeded(&self.planner.cost(), &widths(proposal))
     }
 
     /// Where the steps of whole plans leave the target out, widens the plan below it group by group.
     fn fill_gap(&mut self, found: Found, target: f64) -> Result<Found, Error> {
         let Found::Gap(below, _) = found else { return Ok(found) };
         let TimedPlan { proposal, limits, .. } = &self.timed[below.plan];
-        let (narrow, limits) = (proposal.plan.clone(), *limits);
+        // A widened plan loses less, but nobody knows how much.
+        let (narrow, limits, loss) = (proposal.plan.clone(), *limits, proposal.loss);
         let others: Vec<&Plan> = self.timed.iter().map(|own| &own.proposal.plan).collect();
         let wider = narrow.wider(&others);
         let first = self.timed.len();
@@ -172,17 +175,17 @@ impl TimedPlans<'_, '_> {
             for own in parts.iter().map(|&part| &wider[part]) {
                 plan.groups[own.group].kept.clone_from(&own.kept);
             }
-            self.time_widened(plan, limits)
+            self.time_widened(plan, limits, loss)
         })?;
         let widened = self.timed.iter().enumerate().skip(first);
         Ok(found.filled(target, widened.map(|(plan, own)| Timing { plan, ratio: own.ratio.median })))
     }
 
     /// Times a widened plan, unless it costs more than the bound allows.
-    fn time_widened(&mut self, plan: Plan, limits: Limits) -> Result<f64, Error> {
+    fn time_widened(&mut self, plan: Plan, limits: Limits, loss: Option<f64>) -> Result<f64, Error> {
         let session = self.planner.session;
         let cut = plan.cut(&session.channels)?;
-        let proposal = Proposal { plan, cut, warnings: Vec::new() };
+        let proposal = Proposal { plan, cut, warnings: Vec::new(), loss };
         if self.exceeded(&proposal) {
             return Ok(f64::INFINITY);
         }

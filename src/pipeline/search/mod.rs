@@ -5,6 +5,7 @@
 //! multiply-accumulates, and the loss of accuracy or of the user's metric how far the cuts towards both go.
 
 mod accuracy_search;
+mod depth_search;
 mod drop_search;
 mod give_back;
 mod latency_search;
@@ -13,10 +14,12 @@ mod planner;
 mod size_search;
 mod whole;
 
+use latency_search::Landed;
 pub(super) use latency_search::slower;
 pub(super) use planner::{Candidate, Planner};
 
 use super::record::Told;
+use super::options::Criteria;
 use super::session::Session;
 use super::steps::{CandidateError, Proposal, Scored};
 use crate::channels::Measure;
@@ -74,6 +77,7 @@ struct Found {
 pub(super) fn choose(session: &Session<'_>, scored: &Scored<'_>) -> Result<Told<Chosen>, CandidateError> {
     let mut planner = Planner::new(session, scored);
     let goals = session.options.goals;
+    depth_search::fixed_blocks(&mut planner)?;
     if !goals.is_empty() {
         let chosen = reach(&mut planner, goals)?;
         return Ok(planner.told(chosen));
@@ -81,11 +85,20 @@ pub(super) fn choose(session: &Session<'_>, scored: &Scored<'_>) -> Result<Told<
     let candidate = if whole::tries_plans(session, scored) {
         whole::best_whole(&mut planner)?
     } else {
-        let proposal = planner.plan(&session.options.criteria)?;
+        let proposal = choose_plan(&mut planner, &session.options.criteria)?;
         planner.make(proposal)?
     };
     let warnings = candidate.proposal.warnings.clone();
     Ok(planner.told(Chosen { candidate, searched: None, warnings, dense: None, metric: None }))
+}
+
+/// The plan of a budget that it meets by itself: widths alone, or blocks and widths where those lose less.
+pub(super) fn choose_plan(planner: &mut Planner<'_>, criteria: &Criteria) -> Result<Proposal, CandidateError> {
+    if !depth_search::tries_blocks(planner) {
+        return Ok(planner.plan(criteria)?);
+    }
+    let proposals = depth_search::proposals(planner, criteria)?;
+    depth_search::best(planner, proposals)
 }
 
 /// Reaches one goal after the other; each narrows the limits of the next.
@@ -103,7 +116,7 @@ fn reach(planner: &mut Planner<'_>, goals: Goals) -> Result<Chosen, CandidateErr
     }
     let mut last = None;
     if let Some(target) = goals.latency {
-        let landed = latency_search::land_latency(planner, bound.limits, target)?;
+        let landed = depth_search::land(planner, bound.limits, target)?;
         bound = Bound { limits: landed.limits, whole_steps: true };
         findings.merge(landed.findings);
         last = Some(landed.proposal);

@@ -1,6 +1,6 @@
 //! From a budget to a candidate: plan, cut and verify, repair.
 
-use crate::channels::Cut;
+use crate::channels::{CostModel, Cut};
 use crate::error::Error;
 use crate::evaluate::Reference;
 use crate::model::Model;
@@ -27,13 +27,17 @@ pub(crate) struct Planner<'s> {
     pub(crate) scored: &'s Scored<'s>,
     /// What all steps so far told.
     pub(crate) record: Record,
+    /// Blocks that all plans leave out, by their places.
+    pub(super) blocks: Vec<usize>,
     /// Sensitivities of the scores, once a plan wanted them.
     curves: Option<Vec<Curve>>,
+    /// Candidates that were made without refinement and may be wanted again.
+    made: Vec<Candidate>,
 }
 
 impl<'s> Planner<'s> {
     pub(crate) fn new(session: &'s Session<'s>, scored: &'s Scored<'s>) -> Self {
-        Self { session, scored, record: Record::default(), curves: None }
+        Self { session, scored, record: Record::default(), blocks: Vec::new(), curves: None, made: Vec::new() }
     }
 
     /// A result with everything that was told on the way.
@@ -43,10 +47,15 @@ impl<'s> Planner<'s> {
 
     /// The plan of a budget, or why there is none.
     fn planned(&mut self, criteria: &Criteria) -> Result<Result<Proposal, PlanError>, Error> {
-        let planned = plan(self.session, self.scored, criteria, self.curves.take())?;
+        let planned = plan(self.session, self.scored, criteria, &self.blocks, self.curves.take())?;
         let Planned { proposal, curves } = planned.merge_into(&mut self.record);
         self.curves = curves;
         Ok(proposal)
+    }
+
+    /// Costs without the blocks that all plans leave out.
+    pub(super) fn cost(&self) -> CostModel {
+        self.session.without_blocks(&self.blocks).0
     }
 
     /// The plan of a budget.
@@ -78,11 +87,19 @@ impl<'s> Planner<'s> {
 
     /// As [`Planner::make`], without refinement.
     pub(super) fn make_coarse(&mut self, proposal: Proposal) -> Result<Candidate, CandidateError> {
+        if let Some(at) = self.made.iter().position(|own| own.proposal.plan == proposal.plan) {
+            return Ok(self.made.swap_remove(at));
+        }
         let CutModel { model, verified } = self.cut(&proposal)?;
         let Repaired { model, report, stages } = self.refit(model, &proposal.cut, self.session.options.compensation)?;
         let judged_on = self.scored.calibration.and_then(|own| own.reference.as_ref()).map_or(0, Reference::len);
         let repair = Repair { refit: report, refined: None, stages, judged_on };
         Ok(Candidate { proposal, pruned: model, verification: verified, repair })
+    }
+
+    /// Keeps a candidate for [`Planner::make`].
+    pub(super) fn keep(&mut self, candidate: Candidate) {
+        self.made.push(candidate);
     }
 
     /// Refines what was refitted.

@@ -23,6 +23,8 @@ pub(crate) struct Proposal {
     pub(crate) plan: Plan,
     pub(crate) cut: Cut,
     pub(crate) warnings: Vec<String>,
+    /// What the outputs lose by the curves, if there are some.
+    pub(crate) loss: Option<f64>,
 }
 
 /// What came of planning.
@@ -33,18 +35,19 @@ pub(crate) struct Planned {
     pub(crate) curves: Option<Vec<Curve>>,
 }
 
-/// Plans a budget. `curves`: those that an earlier plan of the same scores came with.
+/// Plans a budget without some blocks, by their places. `curves`: those that an earlier plan of the same scores came with.
 pub(crate) fn plan(
     session: &Session<'_>,
     scored: &Scored<'_>,
     criteria: &Criteria,
+    blocks: &[usize],
     curves: Option<Vec<Curve>>,
 ) -> Result<Told<Planned>, Error> {
     session.step("plan", |record| {
         let images = scored.calibration.is_some_and(|own| !own.observed.batches.is_empty());
         let allocation = session.allocation(criteria, images);
         let values = compared(scored, allocation)?;
-        let (cost, gone) = session.without_blocks(&criteria.blocks);
+        let (cost, gone) = session.without_blocks(blocks);
         let mut allocator = Allocator {
             groups: &session.channels.groups,
             cost: &cost,
@@ -75,7 +78,12 @@ pub(crate) fn plan(
         let raised: Vec<Curve> = curves.iter().flatten().map(|own| own.raised(criteria.loss_power)).collect();
         allocator.curves = &raised;
         let proposal = match allocator.cutting_widths(&criteria.budget, criteria.whole_steps) {
-            Ok(widths) => Ok(propose(session, scored, criteria, &allocator, &widths)?),
+            Ok(widths) => {
+                let loss = curves.as_ref().filter(|_| allocator.allocation == Allocation::Sensitivity);
+                let loss = loss.map(|own| Curve::sum(own, &widths));
+                let proposal = propose(session, scored, criteria, &allocator, (blocks, &widths))?;
+                Ok(Proposal { loss, ..proposal })
+            }
             Err(nothing @ PlanError::Nothing { .. }) => Err(nothing),
             Err(error) => return Err(error.into()),
         };
@@ -145,13 +153,13 @@ fn sensitivities(
     }
 }
 
-/// The plan of these widths: in every group the channels that the criterion keeps.
+/// The plan of these widths without these blocks: in every group the channels that the criterion keeps.
 fn propose(
     session: &Session<'_>,
     scored: &Scored<'_>,
     criteria: &Criteria,
     allocator: &Allocator<'_>,
-    widths: &[usize],
+    (blocks, widths): (&[usize], &[usize]),
 ) -> Result<Proposal, Error> {
     let (scorer, all) = (scored.scorer(session), &session.channels.groups);
     let chosen = |index: usize| {
@@ -160,7 +168,7 @@ fn propose(
         Ok(PlannedGroup::new(group, scorer.refine(index, kept)?))
     };
     let groups = (0..widths.len()).into_par_iter().map(chosen).collect::<Result<_, Error>>()?;
-    let blocks: Vec<PlannedBlock> = criteria.blocks.iter().map(|&at| PlannedBlock::new(&session.channels.blocks[at])).collect();
+    let blocks: Vec<PlannedBlock> = blocks.iter().map(|&at| PlannedBlock::new(&session.channels.blocks[at])).collect();
     let plan = Plan {
         schema_version: if blocks.is_empty() { PLAN_SCHEMA_VERSION } else { BLOCKS_SCHEMA_VERSION },
         tool_version: env!("CARGO_PKG_VERSION").into(),
@@ -175,5 +183,5 @@ fn propose(
         blocks,
     };
     let cut = plan.cut(&session.channels)?;
-    Ok(Proposal { plan, cut, warnings: allocator.out_of_reach(&criteria.budget, widths) })
+    Ok(Proposal { plan, cut, warnings: allocator.out_of_reach(&criteria.budget, widths), loss: None })
 }

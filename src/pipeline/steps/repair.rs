@@ -80,6 +80,7 @@ fn reconstruct(
         memory: calibration.shares.activations,
         images: most_images,
         rows: calibration.shares.rows,
+        around: None,
         seed: options.seed,
         cancel,
     };

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use super::Around;
 use super::chain::{Chain, Readers};
 use crate::model::Model;
 use crate::model::node::node_name;
@@ -36,7 +37,8 @@ impl Layer {
 }
 
 /// All layers that something cut lies before, in an order in which each comes after what it reads.
-pub(super) fn find(dense: &Model, pruned: &Model) -> Vec<Layer> {
+/// `around`: only those around a value.
+pub(super) fn find(dense: &Model, pruned: &Model, around: Option<&Around>) -> Vec<Layer> {
     let graph = pruned.graph();
     let readers = Readers::of(graph);
     let gone = passing(dense, pruned);
@@ -56,7 +58,31 @@ pub(super) fn find(dense: &Model, pruned: &Model) -> Vec<Layer> {
             layer.chain.forget_shortcut();
         }
     }
-    layers
+    match around {
+        Some(around) => nearest(pruned, &order, layers, around),
+        None => layers,
+    }
+}
+
+/// The layer that stands in for the block before the value, and the first ones behind it, up to one that ends in a sum.
+fn nearest(pruned: &Model, order: &[usize], layers: Vec<Layer>, around: &Around) -> Vec<Layer> {
+    let places: HashMap<usize, usize> = order.iter().enumerate().map(|(at, &node)| (node, at)).collect();
+    let made = |value: &str| {
+        order.iter().position(|&node| pruned.graph().node[node].output.iter().any(|output| output == value))
+    };
+    let Some(from) = made(&around.value) else { return Vec::new() };
+    let (mut behind, mut ended) = (0, false);
+    let mut near = |layer: &Layer| {
+        if places[&layer.node] < from {
+            return layer.chain.stands_in() && made(layer.chain.target()) >= Some(from);
+        }
+        if ended || behind == around.layers {
+            return false;
+        }
+        (behind, ended) = (behind + 1, layer.chain.shortcut.is_some());
+        true
+    };
+    layers.into_iter().filter(|layer| near(layer)).collect()
 }
 
 fn layer(model: &Model, readers: &Readers, gone: &HashSet<usize>, index: usize) -> Option<Layer> {

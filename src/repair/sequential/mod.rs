@@ -45,10 +45,21 @@ pub struct Reconstruction<'a> {
     pub images: usize,
     /// Bytes that the rows of one layer's problem may take.
     pub rows: u64,
+    /// Only the layers around a value, if only those.
+    pub around: Option<Around>,
     /// Seed of the draw of positions.
     pub seed: u64,
     /// Ends the reconstruction.
     pub cancel: &'a AtomicBool,
+}
+
+/// Layers around a value that is passed on where a block was.
+#[derive(Debug, Clone)]
+pub struct Around {
+    /// Name of the value.
+    pub value: String,
+    /// Layers behind it that are refitted at most, beside the one that stands in for the block.
+    pub layers: usize,
 }
 
 /// What became of a layer.
@@ -86,7 +97,7 @@ impl Reconstruction<'_> {
     /// # Errors
     /// On interruption.
     pub fn refit(&self, pruned: &mut Model, each: &mut dyn FnMut(usize)) -> Result<Reconstructed, RepairError> {
-        let layers = layers::find(self.dense, pruned);
+        let layers = layers::find(self.dense, pruned, self.around.as_ref());
         each(layers.len());
         let batches = Batches::new(self.batches);
         let images: Vec<Feed> = batches.order.iter().map(|&batch| self.batches[batch].clone()).collect();

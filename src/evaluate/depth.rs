@@ -1,0 +1,105 @@
+//! What the outputs lose as one block more is left out and the layers around it are refitted (`docs/method.md` 8.8).
+
+use std::sync::atomic::AtomicBool;
+
+use ndarray::ArrayD;
+
+use super::kept::spread;
+use super::{EvaluateError, Fidelity, class_scores, input_specs, outputs_on};
+use crate::channels::{Channels, Cut};
+use crate::engine::{Engine, Feed, feed};
+use crate::model::Model;
+use crate::repair::{Around, Reconstruction};
+use crate::rewrite;
+
+/// Multiply-accumulates of all trials beyond which fewer images are used, and how many are used at most and at least.
+const MOST_MACS: f64 = 3e12;
+const MOST_IMAGES: usize = 128;
+const LEAST_IMAGES: usize = 16;
+
+/// Trials for every block, about.
+const TRIALS: usize = 3;
+
+/// Runs of one image in a trial, about: both models for the layers' problems, one to judge.
+const RUNS: usize = 3;
+
+/// Layers behind a block that are refitted in a trial.
+const LAYERS: usize = 3;
+
+/// Everything that losses without blocks are measured with.
+pub struct BlockTrials<'a> {
+    /// The dense model.
+    pub model: &'a Model,
+    /// Its analysis.
+    pub channels: &'a Channels,
+    /// What runs it.
+    pub engine: &'a dyn Engine,
+    /// Inputs that layers are refitted on.
+    pub fitting: Vec<Feed>,
+    /// Inputs that judge.
+    pub judging: Vec<Feed>,
+    /// What the dense model gives for those.
+    dense: Vec<Vec<ArrayD<f32>>>,
+    /// Bytes of activations, and of rows of one layer.
+    pub memory: [u64; 2],
+    /// Seed of the draws of positions.
+    pub seed: u64,
+    /// Ends the measurement.
+    pub cancel: &'a AtomicBool,
+}
+
+impl<'a> BlockTrials<'a> {
+    /// Takes as many of the inputs as the trials of all blocks allow, and runs the dense model on those that judge.
+    ///
+    /// # Errors
+    /// If the engine fails, or on interruption.
+    pub fn new(
+        (model, channels): (&'a Model, &'a Channels),
+        engine: &'a dyn Engine,
+        [fitting, judging]: [&[Feed]; 2],
+        memory: [u64; 2],
+        seed: u64,
+        cancel: &'a AtomicBool,
+    ) -> Result<Self, EvaluateError> {
+        let macs = channels.macs(None) as f64 * (TRIALS * RUNS * channels.blocks.len()) as f64;
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a small count")]
+        let images = ((MOST_MACS / macs.max(1.0)) as usize).clamp(LEAST_IMAGES, MOST_IMAGES);
+        let divisible = input_specs(model).iter().all(|input| input.shape.first().is_none_or(Option::is_none));
+        let [fitting, judging] = [fitting, judging].map(|own| spread(own, images, divisible));
+        let dense = outputs_on(engine, model, judging.iter(), cancel)?;
+        Ok(Self { model, channels, engine, fitting, judging, dense, memory, seed, cancel })
+    }
+
+    /// Takes one block more out of `base`, the dense model or one without blocks already, refits the layers around it, and
+    /// tells the loss of the outputs.
+    ///
+    /// # Errors
+    /// On interruption, or if a weight cannot be read. What the engine does not run loses everything.
+    pub fn without(&self, base: &Model, block: usize) -> Result<(Model, f64), EvaluateError> {
+        let own = &self.channels.blocks[block];
+        let mut model = rewrite::without_block(base, own);
+        let cut = Cut::block(self.channels, block);
+        let reconstruction = Reconstruction {
+            dense: self.model,
+            channels: self.channels,
+            cut: &cut,
+            engine: self.engine,
+            batches: &self.fitting,
+            memory: self.memory[0],
+            images: self.fitting.iter().map(feed::samples).sum(),
+            rows: self.memory[1],
+            around: Some(Around { value: own.last_output().to_owned(), layers: LAYERS }),
+            seed: self.seed,
+            cancel: self.cancel,
+        };
+        reconstruction.refit(&mut model, &mut |_| {})?;
+        match outputs_on(self.engine, &model, self.judging.iter(), self.cancel) {
+            Ok(found) => {
+                let scores = class_scores(self.model, self.channels).is_some();
+                Ok((model, Fidelity::between(&self.dense, &found, scores)))
+            }
+            Err(EvaluateError::Engine(_)) => Ok((model, f64::INFINITY)),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Blocks and widths together: for sets of blocks that go, the widths that the rest of the budget asks for, and of those that
+//! promise least the one whose repaired network is nearest to the dense one on held-out inputs (`docs/method.md` 8.8).
+
+use std::collections::BTreeMap;
+
+use super::Landed;
+use super::latency_search::{land_latency, ratio};
+use super::planner::{Candidate, Planner};
+use crate::channels::{Cut, Measure};
+use crate::error::Error;
+use crate::pipeline::options::{Criteria, Depth};
+use crate::pipeline::steps::{CandidateError, Proposal, can_try_blocks, removals};
+use crate::plan::search::depth::Limit;
+use crate::plan::search::latency::Precision;
+use crate::plan::{Allocation, Budget, LatencyTarget, Limits, PlanError};
+use crate::repair::Compensation;
+use crate::rewrite;
+
+/// Sets of blocks for which widths are looked for, and plans that are repaired and compared.
+const MOST_SETS: usize = 8;
+const MOST_LANDED: usize = 3;
+const MOST_MADE: usize = 2;
+
+/// What a block saves at least, as a share of the time: less cannot be told from nothing.
+const LEAST_SAVED: f64 = 0.002;
+
+/// Whether plans may leave blocks out of their own accord.
+pub(super) fn tries_blocks(planner: &Planner<'_>) -> bool {
+    let options = &planner.session.options;
+    let measured = planner.session.allocation(&options.criteria, true) == Allocation::Sensitivity
+        && options.compensation == Compensation::Sequential
+        && options.goals.max_drop.is_none()
+        && options.goals.size.is_none();
+    options.depth == Depth::Auto && measured && can_try_blocks(planner.session, planner.scored)
+}
+
+/// Takes out as many blocks as the options say, for all plans that follow; refuses what cannot be done.
+pub(super) fn fixed_blocks(planner: &mut Planner<'_>) -> Result<(), Error> {
+    let session = planner.session;
+    let Depth::Blocks(wanted) = session.options.depth else { return Ok(()) };
+    let found = session.channels.blocks.len();
+    if wanted > found {
+        let what = format!("`--depth {wanted}` asks for more blocks than the {found} that the model has");
+        return Err(Error::Usage { what, help: "`onnx-prune inspect MODEL` lists them".into() });
+    }
+    if wanted > 0 && !can_try_blocks(session, planner.scored) {
+        let what = format!("`--depth {wanted}` takes out the blocks that the outputs miss least, and there is nothing to see them by");
+        return Err(Error::Usage { what, help: "give images or arrays with `--data`".into() });
+    }
+    let saved = by_cost(planner, Measure::Macs);
+    let limit = Limit { blocks: found, needed: f64::INFINITY, most: wanted, most_loss: f64::INFINITY };
+    let steps = removals(session, planner.scored, limit, &saved)?.merge_into(&mut planner.record);
+    planner.blocks = steps.into_iter().next_back().map(|own| own.blocks).unwrap_or_default();
+    Ok(())
+}
+
+/// What sets of blocks save of a measure, as a share.
+fn by_cost<'s>(planner: &Planner<'s>, measure: Measure) -> impl Fn(&[usize]) -> f64 + use<'s> {
+    let session = planner.session;
+    move |blocks: &[usize]| {
+        let cost = session.without_blocks(blocks).0;
+        1.0 - cost.at(measure, cost.full()) / cost.dense(measure).max(1.0)
+    }
+}
+
+/// The proposals for a budget that a plan itself meets: widths alone, then those with blocks that promise to lose less.
+pub(super) fn proposals(planner: &mut Planner<'_>, criteria: &Criteria) -> Result<Vec<Proposal>, CandidateError> {
+    let widths = planner.plan(criteria)?;
+    let (Some(loss), true) = (widths.loss, !matches!(criteria.budget, Budget::Ratio(_))) else {
+        return Ok(vec![widths]);
+    };
+    let session = planner.session;
+    let cost = &session.cost;
+    let mut parts = criteria.budget.parts().into_iter().filter_map(|part| part.limit(cost).ok().flatten());
+    let Some((measure, limit)) = parts.next() else { return Ok(vec![widths]) };
+    let needed = 1.0 - limit / cost.dense(measure).max(1.0);
+    let saved = by_cost(planner, measure);
+    let limit = Limit { blocks: session.channels.blocks.len(), needed, most: usize::MAX, most_loss: loss };
+    let steps = removals(session, planner.scored, limit, &saved)?.merge_into(&mut planner.record);
+    let mut better: Vec<(f64, Proposal)> = Vec::new();
+    for step in some(&steps[1..], MOST_SETS) {
+        planner.blocks.clone_from(&step.blocks);
+        let Some(proposal) = planner.plan_if_any(criteria)? else { continue };
+        let whole = step.loss + proposal.loss.unwrap_or(0.0);
+        if whole < loss {
+            better.push((whole, Proposal { loss: Some(whole), ..proposal }));
+        }
+    }
+    planner.blocks.clear();
+    better.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut all = vec![widths];
+    all.extend(better.into_iter().map(|own| own.1).take(MOST_MADE));
+    Ok(all)
+}
+
+/// Some of the steps, evenly, the last among them.
+fn some<T>(steps: &[T], most: usize) -> impl Iterator<Item = &T> {
+    let count = most.min(steps.len());
+    (1..=count).map(move |at| &steps[(at * steps.len()).div_ceil(count) - 1])
+}
+
+/// Of several proposals the one whose network, repaired layer by layer, is nearest to the dense one; it is kept for
+/// [`Planner::make`].
+pub(super) fn best(planner: &mut Planner<'_>, proposals: Vec<Proposal>) -> Result<Proposal, CandidateError> {
+    let mut proposals = proposals;
+    if proposals.len() < 2 {
+        return proposals.pop().ok_or_else(|| nothing().into());
+    }
+    let mut found: Option<(f64, Candidate)> = None;
+    let mut told = Vec::new();
+    for proposal in proposals {
+        let candidate = planner.make_coarse(proposal)?;
+        let error = candidate.repair.stages.last().map_or(f64::INFINITY, |own| own.after);
+        told.push((error, candidate.proposal.cut.blocks().count()));
+        if found.as_ref().is_none_or(|best| error < best.0) {
+            found = Some((error, candidate));
+        }
+    }
+    let (error, candidate) = found.ok_or_else(nothing)?;
+    let each = |(error, blocks): &(f64, usize)| match blocks {
+        0 => format!("{error:.3} with widths alone"),
+        1 => format!("{error:.3} without 1 block"),
+        many => format!("{error:.3} without {many} blocks"),
+    };
+    let each: Vec<String> = told.iter().map(each).collect();
+    planner.record.notes.push(format!(
+        "blocks and widths within the budget, by the error of the outputs: {}; the plan of {error:.3} was taken",
+        each.join(", ")
+    ));
+    let proposal = candidate.proposal.clone();
+    planner.keep(candidate);
+    Ok(proposal)
+}
+
+fn nothing() -> Error {
+    PlanError::Nothing { why: "the bounds leave every channel, or rounding does".into() }.into()
+}
+
+/// The plan that takes the time asked for, with blocks where that loses less than widths alone.
+pub(super) fn land(planner: &mut Planner<'_>, bound: Limits, target: LatencyTarget) -> Result<Landed, CandidateError> {
+    if !tries_blocks(planner) {
+        return land_latency(planner, bound, target);
+    }
+    let widths = land_latency(planner, bound, target)?;
+    let wanted = widths.target;
+    let met = widths.findings.warnings.is_empty();
+    let most_loss = widths.proposal.loss.filter(|_| met).unwrap_or(f64::INFINITY);
+    let times = block_times(planner)?;
+    let saved = |blocks: &[usize]| blocks.iter().map(|&block| times[block]).sum::<f64>();
+    let limit = Limit { blocks: times.len(), needed: 1.0 - wanted, most: usize::MAX, most_loss };
+    let session = planner.session;
+    let steps = removals(session, planner.scored, limit, &saved)?.merge_into(&mut planner.record);
+    let mut landed: Vec<(f64, Landed, Vec<usize>)> = Vec::new();
+    for step in some(&steps[1..], MOST_LANDED) {
+        planner.blocks.clone_from(&step.blocks);
+        let own = land_latency(planner, bound, target)?;
+        if own.findings.warnings.is_empty() {
+            landed.push((step.loss + own.proposal.loss.unwrap_or(0.0), own, step.blocks.clone()));
+        }
+    }
+    landed.retain(|own| own.0 < most_loss);
+    landed.sort_by(|a, b| a.0.total_cmp(&b.0));
+    landed.truncate(MOST_MADE);
+    if met || landed.is_empty() {
+        landed.insert(0, (most_loss, widths, Vec::new()));
+    }
+    let proposals = landed.iter().map(|own| own.1.proposal.clone()).collect();
+    planner.blocks.clear();
+    let taken = best(planner, proposals)?;
+    let at = landed.iter().position(|own| own.1.proposal.plan == taken.plan).unwrap_or(0);
+    let (_, chosen, blocks) = landed.swap_remove(at);
+    planner.blocks = blocks;
+    Ok(chosen)
+}
+
+/// Share of the dense model's time that goes with each block: blocks of the same operators and work are timed once.
+fn block_times(planner: &mut Planner<'_>) -> Result<Vec<f64>, Error> {
+    let session = planner.session;
+    let feed = session.timing_feed();
+    session.progress.phase("time", None);
+    let mut known: BTreeMap<(Vec<&str>, u64), f64> = BTreeMap::new();
+    let mut times = Vec::new();
+    for (at, block) in session.channels.blocks.iter().enumerate() {
+        let nodes = &session.model.graph().node;
+        let key = (block.nodes.iter().map(|&node| nodes[node].op_type()).collect(), block.macs);
+        let saved = match known.get(&key) {
+            Some(&saved) => saved,
+            None => {
+                let cut = Cut::block(&session.channels, at);
+                let without = rewrite::slice(&session.model, &session.channels, &cut)?;
+                let pairing = session.pairing(&session.model, &without, &feed);
+                (1.0 - ratio(planner, &pairing, Precision::Short)?.median).max(LEAST_SAVED)
+            }
+        };
+        known.insert(key, saved);
+        times.push(saved);
+    }
+    Ok(times)
+}

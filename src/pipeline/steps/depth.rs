@@ -1,0 +1,39 @@
+//! Nested sets of blocks that go, by what the outputs lose without them.
+
+use super::Scored;
+use crate::error::Error;
+use crate::evaluate::{BlockTrials, Reference};
+use crate::pipeline::record::Told;
+use crate::pipeline::session::Session;
+use crate::plan::search::depth::{Limit, Removal, nested};
+
+/// Whether blocks can be tried: there are some, and inputs to refit layers on and to judge by.
+pub(crate) fn can_try_blocks(session: &Session<'_>, scored: &Scored<'_>) -> bool {
+    let measured = |own: &super::Calibration| !own.observed.batches.is_empty() && own.reference.is_some();
+    !session.channels.blocks.is_empty() && scored.calibration.is_some_and(measured)
+}
+
+/// Sets of blocks, the first of them empty, each one block larger than the one before. `saved`: what a set saves, as a share.
+pub(crate) fn removals(
+    session: &Session<'_>,
+    scored: &Scored<'_>,
+    limit: Limit,
+    saved: &dyn Fn(&[usize]) -> f64,
+) -> Result<Told<Vec<Removal<()>>>, Error> {
+    let Session { model, channels, engine, options, cancel, progress, .. } = session;
+    session.step("blocks", |_| {
+        let Some(calibration) = scored.calibration else { return Ok(Vec::new()) };
+        let judging = calibration.reference.as_ref().map(Reference::feeds).unwrap_or_default();
+        progress.phase("blocks", None);
+        let inputs = [&calibration.observed.batches[..], &judging[..]];
+        let shares = calibration.shares;
+        let memory = [shares.activations, shares.rows];
+        let trials = BlockTrials::new((model, channels), engine.as_ref(), inputs, memory, options.seed, cancel)?;
+        let found = nested(limit, model.clone(), saved, |base, block| {
+            session.interrupted()?;
+            progress.advance(1);
+            Ok::<_, Error>(trials.without(base, block)?)
+        })?;
+        Ok(found.into_iter().map(|Removal { blocks, loss, saved, .. }| Removal { blocks, loss, saved, state: () }).collect())
+    })
+}
