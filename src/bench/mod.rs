@@ -1,7 +1,9 @@
 //! Timing: interleaved comparison of two models, and where the time goes.
 
+mod blocks;
 mod error;
 pub mod latency;
 pub mod profile;
 
+pub use blocks::block_times;
 pub use error::BenchError;

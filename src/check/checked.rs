@@ -38,6 +38,9 @@ pub struct Checked {
     pub params: Change,
     /// Bytes of the files.
     pub bytes: Change,
+    /// Blocks that can be left out whole, where the models differ in their number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocks: Option<Change>,
     /// Time of one run, if it was measured.
     pub latency_ms: Option<LatencyChange>,
     /// The base against itself, in two sessions: what differs there is noise.
@@ -80,6 +83,8 @@ pub struct Counted {
     pub params: u64,
     /// Bytes of the file.
     pub bytes: u64,
+    /// Blocks that can be left out whole.
+    pub blocks: usize,
 }
 
 impl Checked {
@@ -97,6 +102,8 @@ impl Checked {
             macs: Change { before: base.macs, after: new.macs },
             params: Change { before: base.params, after: new.params },
             bytes: Change { before: base.bytes, after: new.bytes },
+            blocks: (base.blocks != new.blocks)
+                .then_some(Change { before: base.blocks as u64, after: new.blocks as u64 }),
             latency_ms: None,
             noise: None,
             prepare_ms: None,
@@ -131,6 +138,7 @@ impl Checked {
             macs: self.macs,
             params: self.params,
             bytes: self.bytes,
+            blocks: self.blocks,
             accuracy: self.accuracy.as_ref(),
             agreement: self.agreement,
             detections: self.detections.as_ref(),

@@ -32,7 +32,7 @@ pub(super) fn run(cli: Cli) -> ExitStatus {
             return super::check::run(&flags, &cancel).unwrap_or_else(|error| complain(&error));
         }
         None => prune(&cli.prune, &cancel),
-        Some(Command::Inspect(flags)) => inspect(&flags),
+        Some(Command::Inspect(flags)) => inspect(&flags, &cancel),
         Some(Command::Score(flags)) => score(&flags, &cancel),
         Some(Command::Apply(flags)) => apply(&flags),
         Some(Command::Verify(flags)) => verify(&flags),
@@ -151,7 +151,7 @@ pub(super) fn refuse_existing(path: &Path, force: bool) -> Result<(), Error> {
     Ok(())
 }
 
-fn inspect(flags: &Inspect) -> Result<(), Error> {
+fn inspect(flags: &Inspect, cancel: &AtomicBool) -> Result<(), Error> {
     let drawings: [(&Option<PathBuf>, &dyn Drawing, &'static str); 2] =
         [(&flags.dot, &Dot, "the Graphviz file"), (&flags.svg, &Svg, "the picture")];
     let mut targets = Targets::default().input(&flags.model);
@@ -161,7 +161,12 @@ fn inspect(flags: &Inspect) -> Result<(), Error> {
             refuse_existing(path, flags.force)?;
         }
     }
-    let found = pipeline::inspect(&flags.flags.options(&flags.model))?;
+    let options = flags.flags.options(&flags.model);
+    let found = if flags.time {
+        pipeline::inspect_timed(&options, &flags.engine.options(), cancel)?
+    } else {
+        pipeline::inspect(&options)?
+    };
     for (path, drawing, _) in drawings {
         if let Some(path) = path {
             let text = drawing.draw(&found).map_err(|error| unprintable(error.to_string()))?;

@@ -67,6 +67,11 @@ pub(super) struct Inspect {
     pub(super) model: PathBuf,
     #[command(flatten)]
     pub(super) flags: ModelFlags,
+    /// Time what each block takes of a run
+    #[arg(long, help_heading = "Engine")]
+    pub(super) time: bool,
+    #[command(flatten)]
+    pub(super) engine: EngineFlags,
     /// Name the members of every group
     #[arg(long, help_heading = "Output")]
     pub(super) members: bool,

@@ -1,4 +1,4 @@
-//! What the outputs lose as one block more is left out and the layers around it are refitted (`docs/method.md` 8.8).
+//! What the outputs lose as one block more is left out and the layers around it are refitted (`docs/method.md` 8.9).
 
 use std::sync::atomic::AtomicBool;
 

@@ -89,6 +89,11 @@ pub struct Wider {
 }
 
 impl Plan {
+    /// Whether two plans leave the same.
+    pub fn same_cut(&self, other: &Self) -> bool {
+        self.groups == other.groups && self.blocks == other.blocks
+    }
+
     /// For every group that is cut the channels of the next wider form that some other plan has, else all of them; the
     /// groups that gain fewest come first.
     pub fn wider(&self, others: &[&Self]) -> Vec<Wider> {

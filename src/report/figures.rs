@@ -12,6 +12,8 @@ pub(crate) struct Figures<'a> {
     pub(crate) macs: Change,
     pub(crate) params: Change,
     pub(crate) bytes: Change,
+    /// Blocks before and after, where some were left out.
+    pub(crate) blocks: Option<Change>,
     pub(crate) accuracy: Option<&'a AccuracyChange>,
     pub(crate) agreement: Option<f64>,
     pub(crate) detections: Option<&'a DetectionFigures>,
@@ -26,8 +28,11 @@ type Size = (&'static str, Change, fn(f64) -> String);
 
 impl Figures<'_> {
     /// What needs no run.
-    pub(crate) fn sizes(&self) -> [Size; 3] {
-        [("MACs", self.macs, count), ("parameters", self.params, count), ("file", self.bytes, bytes)]
+    pub(crate) fn sizes(&self) -> Vec<Size> {
+        let mut sizes: Vec<Size> =
+            vec![("MACs", self.macs, count), ("parameters", self.params, count), ("file", self.bytes, bytes)];
+        sizes.extend(self.blocks.map(|blocks| -> Size { ("blocks", blocks, count) }));
+        sizes
     }
 
     pub(crate) fn rows(&self) -> Vec<Row> {
@@ -73,12 +78,20 @@ pub(crate) fn metric_change(own: &MetricChange) -> String {
 }
 
 impl Summary {
+    /// How many blocks there were and are, where some were left out.
+    fn blocks_left(&self) -> Option<Change> {
+        let all = self.blocks.len() as u64;
+        let left = self.blocks.iter().filter(|own| !own.gone).count() as u64;
+        (all > 0).then_some(Change { before: all, after: left })
+    }
+
     pub(crate) fn figures(&self) -> Figures<'_> {
         Figures {
             latency: self.latency_ms.as_ref(),
             macs: self.macs,
             params: self.params,
             bytes: self.bytes,
+            blocks: self.blocks_left(),
             accuracy: self.accuracy.as_ref(),
             agreement: self.agreement,
             detections: self.detections.as_ref(),

@@ -58,6 +58,9 @@ pub struct InspectedBlock {
     pub macs: u64,
     /// Stored parameters that only they read.
     pub params: u64,
+    /// Share of the time of a run that goes with the block, if it was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_share: Option<f64>,
 }
 
 impl From<&Block> for InspectedBlock {
@@ -68,6 +71,7 @@ impl From<&Block> for InspectedBlock {
             nodes: block.nodes.len(),
             macs: block.macs,
             params: block.params,
+            time_share: None,
         }
     }
 }
@@ -207,12 +211,15 @@ impl Inspection {
         let share = |block: &InspectedBlock| 100.0 * block.macs as f64 / self.macs.max(1) as f64;
         let title = format!("{} that can be left out whole", plural(self.blocks.len(), "block"));
         writeln!(out, "{}\n", style.strong(&title))?;
-        let head = format!("  {:<36} {:>6} {:>7} {:>10}  {}", "added by", "nodes", "MACs", "parameters", "shortcut");
+        let timed = self.blocks.iter().any(|own| own.time_share.is_some());
+        let time = if timed { "   time" } else { "" };
+        let head = format!("  {:<36} {:>6} {:>7} {:>10}{time}  {}", "added by", "nodes", "MACs", "parameters", "shortcut");
         writeln!(out, "{}", style.faint(&head))?;
         for block in &self.blocks {
             let (name, params) = (shorten(&block.name, 36), count(block.params as f64));
             let shortcut = if block.identity { "identity" } else { "of its own" };
-            writeln!(out, "  {name:<36} {:>6} {:>6.1}% {params:>10}  {shortcut}", block.nodes, share(block))?;
+            let time = block.time_share.map_or_else(String::new, |time| format!(" {:>5.1}%", 100.0 * time));
+            writeln!(out, "  {name:<36} {:>6} {:>6.1}% {params:>10}{time}  {shortcut}", block.nodes, share(block))?;
         }
         writeln!(out)
     }

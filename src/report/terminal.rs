@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use super::text::{plural, shorten, thousands, wrap};
-use super::{AccuracyChange, Classwise, Format, ProtectedChannels, Style, Summary, bytes, detections, metric_change};
+use super::{
+    AccuracyChange, BlockChange, Classwise, Format, ProtectedChannels, Style, Summary, bytes, count, detections,
+    metric_change,
+};
 use crate::bench::profile::Profile;
 use crate::engine::Convolutions;
 use crate::number::significant;
@@ -22,12 +25,13 @@ const SLOW_START_MS: f64 = 2e3;
 const DETAIL: usize = 17;
 
 /// Phases in the order of a run; others come after them.
-const PHASES: [&str; 12] = [
+const PHASES: [&str; 13] = [
     "load",
     "analyse",
     "calibrate",
     "score",
     "plan",
+    "blocks",
     "rewrite",
     "verify",
     "compensate",
@@ -62,6 +66,7 @@ impl Terminal {
         self.quality(&mut out, summary)?;
         writeln!(out)?;
         self.groups(&mut out, summary)?;
+        self.blocks(&mut out, &summary.blocks)?;
         protected(&mut out, &summary.protected, self.style)?;
         self.run(&mut out, summary)?;
         self.checks(&mut out, summary)?;
@@ -153,6 +158,25 @@ impl Terminal {
         }
         if changed.len() > MOST_ROWS {
             let more = format!("  and {} more; `--report FILE.json` lists all", thousands(changed.len() - MOST_ROWS));
+            writeln!(out, "{}", self.style.faint(&more))?;
+        }
+        writeln!(out)
+    }
+
+    /// Blocks that were left out.
+    fn blocks(self, out: &mut String, blocks: &[BlockChange]) -> fmt::Result {
+        let gone: Vec<&BlockChange> = blocks.iter().filter(|own| own.gone).collect();
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let title = format!("{} of {} left out", thousands(gone.len()), plural(blocks.len(), "block"));
+        writeln!(out, "{}", self.style.strong(&title))?;
+        for own in gone.iter().take(MOST_ROWS) {
+            let (macs, params) = (count(own.macs as f64), count(own.params as f64));
+            writeln!(out, "  {:<44} {macs} MACs, {params} parameters", shorten(&own.name, 44))?;
+        }
+        if gone.len() > MOST_ROWS {
+            let more = format!("  and {} more; `--report FILE.json` lists all", thousands(gone.len() - MOST_ROWS));
             writeln!(out, "{}", self.style.faint(&more))?;
         }
         writeln!(out)

@@ -90,6 +90,7 @@ pub(super) mod samples {
             },
             macs: Change { before: 1000, after: 500 },
             params: Change { before: 400, after: 300 },
+            blocks: None,
             bytes: Change { before: 2000, after: 1500 },
             latency_ms: Some(LatencyChange {
                 before: 1.0,

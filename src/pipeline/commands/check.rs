@@ -164,6 +164,7 @@ impl<'a> Pair<'a> {
         let counted = |at: usize, own: &ModelOptions| Counted {
             file: FileInfo { path: own.path.clone(), sha256: models[at].sha256().to_owned() },
             macs: channels[at].macs(None),
+            blocks: channels[at].blocks.len(),
             params: models[at].weight_count(),
             bytes: models[at].size_bytes(),
         };

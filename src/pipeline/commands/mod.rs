@@ -13,7 +13,7 @@ mod sweep;
 pub use apply::{ApplyOptions, VerifyOptions, apply, verify};
 pub use bench::{BenchOptions, Benched, bench};
 pub use check::{CheckOptions, check};
-pub use inspect::inspect;
+pub use inspect::{inspect, inspect_timed};
 pub use prune::prune;
 #[cfg(test)]
 pub(super) use prune::prune_watched;

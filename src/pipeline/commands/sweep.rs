@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::pipeline::Progress;
 use crate::pipeline::options::{Criteria, PruneOptions};
 use crate::pipeline::record::Record;
-use crate::pipeline::search::{Chosen, Planner};
+use crate::pipeline::search::{Chosen, Planner, choose_plan_if_any};
 use crate::pipeline::session::{Session, Watch};
 use crate::pipeline::steps::{CandidateError, Proposal, calibrate, criterion, open_source, score};
 use crate::plan::{Budget, PlanError, Target};
@@ -40,6 +40,7 @@ fn attempt(session: &Session<'_>, shares: &[f64], mut record: Record) -> Result<
     let response = options.criteria.lasso.response;
     let scored = score(session, criterion.as_ref(), calibration.as_ref(), response)?.merge_into(&mut record);
     let mut planner = Planner::new(session, &scored);
+    planner.strongest = shares.iter().copied().reduce(f64::min);
     let SweptPlans { plans, warnings } = plans(&mut planner, shares)?;
     for own in &plans {
         planner.cut(&own.proposal)?;
@@ -70,17 +71,17 @@ struct SweptPlans {
     warnings: Vec<String>,
 }
 
-fn plans(planner: &mut Planner<'_>, shares: &[f64]) -> Result<SweptPlans, Error> {
+fn plans(planner: &mut Planner<'_>, shares: &[f64]) -> Result<SweptPlans, CandidateError> {
     let mut plans: Vec<SweptPlan> = Vec::new();
     let mut warnings = Vec::new();
     for &share in shares {
         let criteria = &planner.session.options.criteria;
         let criteria = Criteria { budget: Budget::Macs(Target::Share(share)), ..criteria.clone() };
-        let Some(proposal) = planner.plan_if_any(&criteria)? else {
+        let Some(proposal) = choose_plan_if_any(planner, &criteria)? else {
             warnings.push(format!("x{share} leaves every channel, or rounding does: no model was written for it"));
             continue;
         };
-        match plans.iter().find(|known| known.proposal.plan.groups == proposal.plan.groups) {
+        match plans.iter().find(|known| known.proposal.plan.same_cut(&proposal.plan)) {
             Some(known) => {
                 let known = known.share;
                 warnings.push(format!("x{share} is the model of x{known}: floors and steps allow no other"));

@@ -1,28 +1,23 @@
 //! Blocks and widths together: for sets of blocks that go, the widths that the rest of the budget asks for, and of those that
-//! promise least the one whose repaired network is nearest to the dense one on held-out inputs (`docs/method.md` 8.8).
-
-use std::collections::BTreeMap;
+//! promise least the one whose repaired network is nearest to the dense one on held-out inputs (`docs/method.md` 8.9).
 
 use super::Landed;
 use super::latency_search::{land_latency, ratio};
 use super::planner::{Candidate, Planner};
-use crate::channels::{Cut, Measure};
+use crate::bench::block_times;
+use crate::channels::Measure;
 use crate::error::Error;
 use crate::pipeline::options::{Criteria, Depth};
 use crate::pipeline::steps::{CandidateError, Proposal, can_try_blocks, removals};
-use crate::plan::search::depth::Limit;
+use crate::plan::search::depth::{Limit, Removal};
 use crate::plan::search::latency::Precision;
 use crate::plan::{Allocation, Budget, LatencyTarget, Limits, PlanError};
 use crate::repair::Compensation;
-use crate::rewrite;
 
 /// Sets of blocks for which widths are looked for, and plans that are repaired and compared.
 const MOST_SETS: usize = 8;
 const MOST_LANDED: usize = 3;
 const MOST_MADE: usize = 2;
-
-/// What a block saves at least, as a share of the time: less cannot be told from nothing.
-const LEAST_SAVED: f64 = 0.002;
 
 /// Whether plans may leave blocks out of their own accord.
 pub(super) fn tries_blocks(planner: &Planner<'_>) -> bool {
@@ -64,8 +59,11 @@ fn by_cost<'s>(planner: &Planner<'s>, measure: Measure) -> impl Fn(&[usize]) -> 
 }
 
 /// The proposals for a budget that a plan itself meets: widths alone, then those with blocks that promise to lose less.
-pub(super) fn proposals(planner: &mut Planner<'_>, criteria: &Criteria) -> Result<Vec<Proposal>, CandidateError> {
-    let widths = planner.plan(criteria)?;
+pub(super) fn proposals(
+    planner: &mut Planner<'_>,
+    criteria: &Criteria,
+    widths: Proposal,
+) -> Result<Vec<Proposal>, CandidateError> {
     let (Some(loss), true) = (widths.loss, !matches!(criteria.budget, Budget::Ratio(_))) else {
         return Ok(vec![widths]);
     };
@@ -74,11 +72,9 @@ pub(super) fn proposals(planner: &mut Planner<'_>, criteria: &Criteria) -> Resul
     let mut parts = criteria.budget.parts().into_iter().filter_map(|part| part.limit(cost).ok().flatten());
     let Some((measure, limit)) = parts.next() else { return Ok(vec![widths]) };
     let needed = 1.0 - limit / cost.dense(measure).max(1.0);
-    let saved = by_cost(planner, measure);
-    let limit = Limit { blocks: session.channels.blocks.len(), needed, most: usize::MAX, most_loss: loss };
-    let steps = removals(session, planner.scored, limit, &saved)?.merge_into(&mut planner.record);
+    let steps = nested_sets(planner, measure, needed, loss)?;
     let mut better: Vec<(f64, Proposal)> = Vec::new();
-    for step in some(&steps[1..], MOST_SETS) {
+    for step in some(steps.get(1..).unwrap_or_default(), MOST_SETS) {
         planner.blocks.clone_from(&step.blocks);
         let Some(proposal) = planner.plan_if_any(criteria)? else { continue };
         let whole = step.loss + proposal.loss.unwrap_or(0.0);
@@ -91,6 +87,33 @@ pub(super) fn proposals(planner: &mut Planner<'_>, criteria: &Criteria) -> Resul
     let mut all = vec![widths];
     all.extend(better.into_iter().map(|own| own.1).take(MOST_MADE));
     Ok(all)
+}
+
+/// Sets of blocks up to the first that saves what is needed; measured once where several plans want them.
+fn nested_sets(
+    planner: &mut Planner<'_>,
+    measure: Measure,
+    needed: f64,
+    most_loss: f64,
+) -> Result<Vec<Removal<()>>, Error> {
+    let saved = by_cost(planner, measure);
+    let blocks = planner.session.channels.blocks.len();
+    let known = planner.removals.take().filter(|own| own.0 == measure);
+    let all = match (known, planner.strongest) {
+        (Some((_, known)), _) => known,
+        (None, strongest) => {
+            let (needed, most_loss) = match strongest {
+                Some(share) => (needed.max(1.0 - share), f64::INFINITY),
+                None => (needed, most_loss),
+            };
+            let limit = Limit { blocks, needed, most: usize::MAX, most_loss };
+            removals(planner.session, planner.scored, limit, &saved)?.merge_into(&mut planner.record)
+        }
+    };
+    let end = all.iter().position(|own| own.saved >= needed).map_or(all.len(), |last| last + 1);
+    let steps = all[..end].to_vec();
+    planner.removals = Some((measure, all)).filter(|_| planner.strongest.is_some());
+    Ok(steps)
 }
 
 /// Some of the steps, evenly, the last among them.
@@ -109,7 +132,14 @@ pub(super) fn best(planner: &mut Planner<'_>, proposals: Vec<Proposal>) -> Resul
     let mut found: Option<(f64, Candidate)> = None;
     let mut told = Vec::new();
     for proposal in proposals {
-        let candidate = planner.make_coarse(proposal)?;
+        let blocks = proposal.cut.has_blocks();
+        let candidate = match planner.make_coarse(proposal) {
+            Ok(candidate) => candidate,
+            Err(CandidateError::Failed(Error::Interrupted)) => return Err(Error::Interrupted.into()),
+            // Widths alone come first: what does not hold with blocks is left.
+            Err(_) if blocks && found.is_some() => continue,
+            Err(error) => return Err(error),
+        };
         let error = candidate.repair.stages.last().map_or(f64::INFINITY, |own| own.after);
         told.push((error, candidate.proposal.cut.blocks().count()));
         if found.as_ref().is_none_or(|best| error < best.0) {
@@ -145,13 +175,18 @@ pub(super) fn land(planner: &mut Planner<'_>, bound: Limits, target: LatencyTarg
     let wanted = widths.target;
     let met = widths.findings.warnings.is_empty();
     let most_loss = widths.proposal.loss.filter(|_| met).unwrap_or(f64::INFINITY);
-    let times = block_times(planner)?;
+    let session = planner.session;
+    let feed = session.timing_feed();
+    session.progress.phase("time", None);
+    let times = block_times(&session.model, &session.channels, |without| {
+        let pairing = session.pairing(&session.model, without, &feed);
+        Ok::<_, Error>(ratio(planner, &pairing, Precision::Short)?.median)
+    })?;
     let saved = |blocks: &[usize]| blocks.iter().map(|&block| times[block]).sum::<f64>();
     let limit = Limit { blocks: times.len(), needed: 1.0 - wanted, most: usize::MAX, most_loss };
-    let session = planner.session;
     let steps = removals(session, planner.scored, limit, &saved)?.merge_into(&mut planner.record);
     let mut landed: Vec<(f64, Landed, Vec<usize>)> = Vec::new();
-    for step in some(&steps[1..], MOST_LANDED) {
+    for step in some(steps.get(1..).unwrap_or_default(), MOST_LANDED) {
         planner.blocks.clone_from(&step.blocks);
         let own = land_latency(planner, bound, target)?;
         if own.findings.warnings.is_empty() {
@@ -171,29 +206,4 @@ pub(super) fn land(planner: &mut Planner<'_>, bound: Limits, target: LatencyTarg
     let (_, chosen, blocks) = landed.swap_remove(at);
     planner.blocks = blocks;
     Ok(chosen)
-}
-
-/// Share of the dense model's time that goes with each block: blocks of the same operators and work are timed once.
-fn block_times(planner: &mut Planner<'_>) -> Result<Vec<f64>, Error> {
-    let session = planner.session;
-    let feed = session.timing_feed();
-    session.progress.phase("time", None);
-    let mut known: BTreeMap<(Vec<&str>, u64), f64> = BTreeMap::new();
-    let mut times = Vec::new();
-    for (at, block) in session.channels.blocks.iter().enumerate() {
-        let nodes = &session.model.graph().node;
-        let key = (block.nodes.iter().map(|&node| nodes[node].op_type()).collect(), block.macs);
-        let saved = match known.get(&key) {
-            Some(&saved) => saved,
-            None => {
-                let cut = Cut::block(&session.channels, at);
-                let without = rewrite::slice(&session.model, &session.channels, &cut)?;
-                let pairing = session.pairing(&session.model, &without, &feed);
-                (1.0 - ratio(planner, &pairing, Precision::Short)?.median).max(LEAST_SAVED)
-            }
-        };
-        known.insert(key, saved);
-        times.push(saved);
-    }
-    Ok(times)
 }

@@ -85,20 +85,30 @@ pub(super) fn choose(session: &Session<'_>, scored: &Scored<'_>) -> Result<Told<
     let candidate = if whole::tries_plans(session, scored) {
         whole::best_whole(&mut planner)?
     } else {
-        let proposal = choose_plan(&mut planner, &session.options.criteria)?;
+        let criteria = &session.options.criteria;
+        let proposal = if depth_search::tries_blocks(&planner) {
+            choose_plan_if_any(&mut planner, criteria)?.ok_or_else(nothing)?
+        } else {
+            planner.plan(criteria)?
+        };
         planner.make(proposal)?
     };
     let warnings = candidate.proposal.warnings.clone();
     Ok(planner.told(Chosen { candidate, searched: None, warnings, dense: None, metric: None }))
 }
 
-/// The plan of a budget that it meets by itself: widths alone, or blocks and widths where those lose less.
-pub(super) fn choose_plan(planner: &mut Planner<'_>, criteria: &Criteria) -> Result<Proposal, CandidateError> {
+/// The plan of a budget that it meets by itself: widths alone, or blocks and widths where those lose less; `None` where it
+/// leaves every channel.
+pub(super) fn choose_plan_if_any(
+    planner: &mut Planner<'_>,
+    criteria: &Criteria,
+) -> Result<Option<Proposal>, CandidateError> {
+    let Some(widths) = planner.plan_if_any(criteria)? else { return Ok(None) };
     if !depth_search::tries_blocks(planner) {
-        return Ok(planner.plan(criteria)?);
+        return Ok(Some(widths));
     }
-    let proposals = depth_search::proposals(planner, criteria)?;
-    depth_search::best(planner, proposals)
+    let proposals = depth_search::proposals(planner, criteria, widths)?;
+    depth_search::best(planner, proposals).map(Some)
 }
 
 /// Reaches one goal after the other; each narrows the limits of the next.

@@ -1,6 +1,6 @@
 //! From a budget to a candidate: plan, cut and verify, repair.
 
-use crate::channels::{CostModel, Cut};
+use crate::channels::{CostModel, Cut, Measure};
 use crate::error::Error;
 use crate::evaluate::Reference;
 use crate::model::Model;
@@ -8,6 +8,7 @@ use crate::pipeline::options::Criteria;
 use crate::pipeline::record::{Record, Told};
 use crate::pipeline::session::Session;
 use crate::pipeline::steps::{CandidateError, CutModel, Planned, Proposal, Repaired, Scored, cut, plan, refine, refit};
+use crate::plan::search::depth::Removal;
 use crate::plan::{Curve, Limits, PlanError};
 use crate::repair::global::Refined;
 use crate::repair::{Compensation, Refit};
@@ -31,13 +32,17 @@ pub(crate) struct Planner<'s> {
     pub(super) blocks: Vec<usize>,
     /// Sensitivities of the scores, once a plan wanted them.
     curves: Option<Vec<Curve>>,
+    /// Nested sets of blocks that go, by what they save of a measure, once a plan wanted them.
+    pub(super) removals: Option<(Measure, Vec<Removal<()>>)>,
+    /// The strongest budget that plans are wanted for, if there will be several.
+    pub(crate) strongest: Option<f64>,
     /// Candidates that were made without refinement and may be wanted again.
     made: Vec<Candidate>,
 }
 
 impl<'s> Planner<'s> {
     pub(crate) fn new(session: &'s Session<'s>, scored: &'s Scored<'s>) -> Self {
-        Self { session, scored, record: Record::default(), blocks: Vec::new(), curves: None, made: Vec::new() }
+        Self { session, scored, record: Record::default(), blocks: Vec::new(), curves: None, removals: None, strongest: None, made: Vec::new() }
     }
 
     /// A result with everything that was told on the way.

@@ -62,7 +62,7 @@ pub(super) struct Chain {
     /// Range outside which an activation hides differences (`docs/method.md` 9.7), of the sum and of the value alone.
     bounds: [Option<(f32, f32)>; 2],
     /// The last value that blocks which are gone pass on in place of the sum, and of the value alone, if nothing else reads
-    /// them: the layer stands in for those blocks too (`docs/method.md` 9.9).
+    /// them: the layer stands in for those blocks too (`docs/method.md` 9.11).
     passed_on: [Option<String>; 2],
 }
 

@@ -10,6 +10,7 @@ use crate::report::{Summary, count};
 pub(super) fn write(page: &mut Page, summary: &Summary) -> fmt::Result {
     where_time_goes(page, summary.profile.as_ref())?;
     widths(page, summary)?;
+    blocks(page, summary)?;
     protected(page, summary)
 }
 
@@ -70,6 +71,28 @@ fn widths(page: &mut Page, summary: &Summary) -> fmt::Result {
     };
     let rows: Vec<Vec<Cell>> = summary.groups.iter().map(row).collect();
     page.table(&["name", "n", "n", "bars"], &["group", "before", "after", ""], &rows)
+}
+
+fn blocks(page: &mut Page, summary: &Summary) -> fmt::Result {
+    if summary.blocks.is_empty() {
+        return Ok(());
+    }
+    let gone = summary.blocks.iter().filter(|own| own.gone).count();
+    page.title("Blocks")?;
+    page.paragraph("", &format!("{gone} of {} were left out.", plural(summary.blocks.len(), "block")))?;
+    let largest = summary.blocks.iter().map(|own| own.macs).max().unwrap_or(1).max(1) as f64;
+    let row = |own: &crate::report::BlockChange| -> Vec<Cell> {
+        let share = own.macs as f64 / largest;
+        vec![
+            own.name.as_str().into(),
+            count(own.macs as f64).into(),
+            count(own.params as f64).into(),
+            Cell::Bars(share, if own.gone { 0.0 } else { share }),
+            if own.gone { "left out" } else { "" }.into(),
+        ]
+    };
+    let rows: Vec<Vec<Cell>> = summary.blocks.iter().map(row).collect();
+    page.table(&["name", "n", "n", "bars", "note"], &["added by", "MACs", "parameters", "", ""], &rows)
 }
 
 fn protected(page: &mut Page, summary: &Summary) -> fmt::Result {
