@@ -255,9 +255,9 @@ fn norms_with_onnxruntime() {
 }
 
 /// The default criterion, widths by sensitivity, the local and the sequential repair.
-const REPAIRED: &[&str] = &["--no-timing", "--refine", "0"];
+const REPAIRED: &[&str] = &["--no-timing", "--depth", "off", "--refine", "0"];
 /// The global repair too: as many rounds as it takes, whatever the time.
-const REFINED: &[&str] = &["--no-timing", "--refine", "100000"];
+const REFINED: &[&str] = &["--no-timing", "--depth", "off", "--refine", "100000"];
 
 #[test]
 fn images_with_tract() {
@@ -293,8 +293,21 @@ fn images_with_onnxruntime() {
         let model = shared.join("models/cifar10_resnet20.onnx");
         cases.push(Case::new("repaired", &model, "onnxruntime", REPAIRED).images(&cifar(&shared)));
         let model = shared.join("models/imagenet_mobilenet_v2.onnx");
-        let flags =
-            ["--no-timing", "--refine", "0", "--samples", "30", "--scale", "1", "--mean", "128", "--std", "128"];
+        let flags = [
+            "--no-timing",
+            "--depth",
+            "off",
+            "--refine",
+            "0",
+            "--samples",
+            "30",
+            "--scale",
+            "1",
+            "--mean",
+            "128",
+            "--std",
+            "128",
+        ];
         let data = shared.join("data/imagenette_train").display().to_string();
         let classes = shared.join("data/imagenet_wnids.txt").display().to_string();
         let images = ["--data".to_owned(), data, "--classes".to_owned(), classes];

@@ -228,8 +228,7 @@ impl<'a> Walk<'a> {
     fn repeated(&self, output: &str, shortcut: &str) -> Option<usize> {
         let bounds = |index: usize| {
             let node = self.node(index);
-            let scalar =
-                |input: usize| self.constants.floats(self.model, node.input.get(input)?)?.first().copied();
+            let scalar = |input: usize| self.constants.floats(self.model, node.input.get(input)?)?.first().copied();
             Function::of(node, scalar).filter(|_| is_onnx(node))?.bounds()
         };
         let [Some(reader)] = self.readers.get(output)?[..] else { return None };

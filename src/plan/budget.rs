@@ -72,9 +72,7 @@ impl Budget {
             Self::Params(target) => (Measure::Params, target),
         };
         match target {
-            Target::Share(share) if *share > 0.0 && *share <= 1.0 => {
-                Ok(Some((measure, share * cost.dense(measure))))
-            }
+            Target::Share(share) if *share > 0.0 && *share <= 1.0 => Ok(Some((measure, share * cost.dense(measure)))),
             Target::Share(share) => Err(out_of_range(*share, "a share to keep lies in (0, 1]")),
             Target::Absolute(number) if *number >= 1.0 => Ok(Some((measure, *number))),
             Target::Absolute(number) => Err(out_of_range(*number, "an absolute budget is at least 1")),

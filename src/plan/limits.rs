@@ -61,9 +61,8 @@ impl Limits {
 
     /// Whether these widths cost more than the limits allow.
     pub fn exceeded(self, cost: &CostModel, widths: &[usize]) -> bool {
-        let over = |measure, share: f64| {
-            share < 1.0 && cost.at(measure, widths) > share * cost.dense(measure) * 1.000_001
-        };
+        let over =
+            |measure, share: f64| share < 1.0 && cost.at(measure, widths) > share * cost.dense(measure) * 1.000_001;
         over(Measure::Macs, self.macs) || over(Measure::Params, self.params)
     }
 }

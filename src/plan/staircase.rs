@@ -15,7 +15,8 @@ impl Allocator<'_> {
     pub fn cutting_widths(&self, budget: &Budget, whole_steps: bool) -> Result<Vec<usize>, PlanError> {
         let widths = self.widths(budget)?;
         let widths = if whole_steps { self.step_ends(&widths) } else { widths };
-        if !self.cost.is_cut() && widths == self.cost.full() && !matches!(*budget, Budget::Ratio(ratio) if ratio <= 0.0) {
+        if !self.cost.is_cut() && widths == self.cost.full() && !matches!(*budget, Budget::Ratio(ratio) if ratio <= 0.0)
+        {
             return Err(PlanError::Nothing { why: "the budget leaves every channel, or rounding does".into() });
         }
         Ok(widths)

@@ -213,7 +213,8 @@ impl Inspection {
         writeln!(out, "{}\n", style.strong(&title))?;
         let timed = self.blocks.iter().any(|own| own.time_share.is_some());
         let time = if timed { "   time" } else { "" };
-        let head = format!("  {:<36} {:>6} {:>7} {:>10}{time}  {}", "added by", "nodes", "MACs", "parameters", "shortcut");
+        let head =
+            format!("  {:<36} {:>6} {:>7} {:>10}{time}  {}", "added by", "nodes", "MACs", "parameters", "shortcut");
         writeln!(out, "{}", style.faint(&head))?;
         for block in &self.blocks {
             let (name, params) = (shorten(&block.name, 36), count(block.params as f64));

@@ -9,6 +9,7 @@
     reason = "a test binary"
 )]
 
+mod blocks;
 mod classes;
 mod detections;
 #[cfg(unix)]

@@ -9,11 +9,11 @@ use crate::pipeline::steps::{
     Evaluated, Scored, TimedModels, class_report, detections, evaluate, metric, output_figures, save, time,
 };
 use crate::pipeline::writing::Files;
-use crate::rewrite;
 use crate::report::{
     BlockChange, Change, Classwise, FileInfo, GroupChange, ProtectedChannels, REPORT_SCHEMA_VERSION, Searched, Summary,
     peak_memory_bytes,
 };
+use crate::rewrite;
 
 /// A pruned model's report.
 pub(super) struct Finished {

@@ -39,7 +39,9 @@ pub(super) fn fixed_blocks(planner: &mut Planner<'_>) -> Result<(), Error> {
         return Err(Error::Usage { what, help: "`onnx-prune inspect MODEL` lists them".into() });
     }
     if wanted > 0 && !can_try_blocks(session, planner.scored) {
-        let what = format!("`--depth {wanted}` takes out the blocks that the outputs miss least, and there is nothing to see them by");
+        let what = format!(
+            "`--depth {wanted}` takes out the blocks that the outputs miss least, and there is nothing to see them by"
+        );
         return Err(Error::Usage { what, help: "give images or arrays with `--data`".into() });
     }
     let saved = by_cost(planner, Measure::Macs);

@@ -18,8 +18,8 @@ use latency_search::Landed;
 pub(super) use latency_search::slower;
 pub(super) use planner::{Candidate, Planner};
 
-use super::record::Told;
 use super::options::Criteria;
+use super::record::Told;
 use super::session::Session;
 use super::steps::{CandidateError, Proposal, Scored};
 use crate::channels::Measure;

@@ -42,7 +42,16 @@ pub(crate) struct Planner<'s> {
 
 impl<'s> Planner<'s> {
     pub(crate) fn new(session: &'s Session<'s>, scored: &'s Scored<'s>) -> Self {
-        Self { session, scored, record: Record::default(), blocks: Vec::new(), curves: None, removals: None, strongest: None, made: Vec::new() }
+        Self {
+            session,
+            scored,
+            record: Record::default(),
+            blocks: Vec::new(),
+            curves: None,
+            removals: None,
+            strongest: None,
+            made: Vec::new(),
+        }
     }
 
     /// A result with everything that was told on the way.

@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::evaluate::{BlockTrials, Reference};
 use crate::pipeline::record::Told;
 use crate::pipeline::session::Session;
-use crate::plan::search::depth::{Limit, Removal, nested};
+use crate::plan::search::depth::{Limit, Removal, exchanged, nested};
 
 /// Whether blocks can be tried: there are some, and inputs to refit layers on and to judge by.
 pub(crate) fn can_try_blocks(session: &Session<'_>, scored: &Scored<'_>) -> bool {
@@ -29,11 +29,23 @@ pub(crate) fn removals(
         let shares = calibration.shares;
         let memory = [shares.activations, shares.rows];
         let trials = BlockTrials::new((model, channels), engine.as_ref(), inputs, memory, options.seed, cancel)?;
-        let found = nested(limit, model.clone(), saved, |base, block| {
+        let mut found = nested(limit, model.clone(), saved, |base, block| {
             session.interrupted()?;
             progress.advance(1);
             Ok::<_, Error>(trials.without(base, block)?)
         })?;
-        Ok(found.into_iter().map(|Removal { blocks, loss, saved, .. }| Removal { blocks, loss, saved, state: () }).collect())
+        exchanged(limit, &mut found, saved, |blocks| {
+            let mut state = (model.clone(), 0.0);
+            for &block in blocks {
+                session.interrupted()?;
+                state = trials.without(&state.0, block)?;
+            }
+            Ok::<_, Error>(state.1)
+        })?;
+        Ok(found
+            .sets
+            .into_iter()
+            .map(|Removal { blocks, loss, saved, .. }| Removal { blocks, loss, saved, state: () })
+            .collect())
     })
 }

@@ -12,8 +12,8 @@ use crate::pipeline::options::Criteria;
 use crate::pipeline::record::Told;
 use crate::pipeline::session::Session;
 use crate::plan::{
-    Allocation, Allocator, BLOCKS_SCHEMA_VERSION, Curve, PLAN_SCHEMA_VERSION, Plan, PlanError, PlannedBlock, PlannedGroup,
-    choose,
+    Allocation, Allocator, BLOCKS_SCHEMA_VERSION, Curve, PLAN_SCHEMA_VERSION, Plan, PlanError, PlannedBlock,
+    PlannedGroup, choose,
 };
 use crate::score::GroupScores;
 

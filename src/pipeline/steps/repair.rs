@@ -117,7 +117,11 @@ pub(crate) fn refine(
         session.progress.phase("refine", None);
         let mut trial = Trial::new(session, calibration.reference.as_ref(), model, stages)?;
         let images = observed.thinned(REFINED_IMAGES);
-        let teacher = Teacher { model: &session.model, kept: left(session, cut), passed_on: passed_on(&session.model, &trial.model) };
+        let teacher = Teacher {
+            model: &session.model,
+            kept: left(session, cut),
+            passed_on: passed_on(&session.model, &trial.model),
+        };
         let mut model = trial.model.clone();
         let report =
             match refine_weights(&teacher, &mut model, session.engine.as_ref(), &images, &options, session.cancel) {

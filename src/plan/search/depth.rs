@@ -3,6 +3,11 @@
 /// Prices that are measured anew for one more block, beside the first of each block.
 const MOST_MEASURED: usize = 6;
 
+/// Blocks of a set that are exchanged, rivals of each, and exchanges in all.
+const EXCHANGED: usize = 3;
+const RIVALS: usize = 2;
+const MOST_EXCHANGES: usize = 5;
+
 /// A network without some blocks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Removal<S> {
@@ -14,6 +19,15 @@ pub struct Removal<S> {
     pub saved: f64,
     /// The network itself, as the caller holds it.
     pub state: S,
+}
+
+/// What a search of blocks found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Nested<S> {
+    /// Sets of blocks, the first of them empty, each one block larger than the one before.
+    pub sets: Vec<Removal<S>>,
+    /// The loss that each block added when it was measured last.
+    pub added: Vec<Option<f64>>,
 }
 
 /// Where a search of blocks ends.
@@ -43,7 +57,7 @@ pub fn nested<S, E>(
     dense: S,
     saved: &dyn Fn(&[usize]) -> f64,
     mut without: impl FnMut(&S, usize) -> Result<(S, f64), E>,
-) -> Result<Vec<Removal<S>>, E> {
+) -> Result<Nested<S>, E> {
     let mut steps = vec![Removal { blocks: Vec::new(), loss: 0.0, saved: 0.0, state: dense }];
     // The loss that each block added when it was measured, and with how many others gone.
     let mut known: Vec<Option<(f64, usize)>> = vec![None; limit.blocks];
@@ -88,7 +102,47 @@ pub fn nested<S, E>(
         let saved = saved(&blocks);
         steps.push(Removal { blocks, loss, saved, state });
     }
-    Ok(steps)
+    let added = known.into_iter().map(|own| own.map(|(loss, _)| loss)).collect();
+    Ok(Nested { sets: steps, added })
+}
+
+/// Exchanges of one block for another in the last set, where that loses less and saves as much as is needed: of the blocks
+/// that went last each is tried for those that were found to lose least. `loss` measures a set from the dense network on.
+///
+/// # Errors
+/// The first error of `loss`.
+pub fn exchanged<S, E>(
+    limit: Limit,
+    found: &mut Nested<S>,
+    saved: &dyn Fn(&[usize]) -> f64,
+    mut loss: impl FnMut(&[usize]) -> Result<f64, E>,
+) -> Result<(), E> {
+    let Nested { sets, added } = found;
+    let Some((last, before)) = sets.split_last_mut() else { return Ok(()) };
+    let enough = last.saved.min(limit.needed);
+    let known = |block: &usize| added[*block].unwrap_or(f64::INFINITY);
+    let rivals = |blocks: &[usize]| -> Vec<usize> {
+        let mut all: Vec<usize> = (0..limit.blocks).filter(|block| !blocks.contains(block)).collect();
+        all.sort_by(|a, b| known(a).total_cmp(&known(b)).then(a.cmp(b)));
+        all
+    };
+    let mut trials = 0;
+    for at in (0..last.blocks.len()).rev().take(EXCHANGED) {
+        for rival in rivals(&last.blocks).into_iter().take(RIVALS) {
+            let mut blocks = last.blocks.clone();
+            blocks[at] = rival;
+            if trials == MOST_EXCHANGES || before.is_empty() || saved(&blocks) < enough {
+                continue;
+            }
+            trials += 1;
+            let own = loss(&blocks)?;
+            if own < last.loss {
+                (last.loss, last.saved) = (own, saved(&blocks));
+                last.blocks = blocks;
+            }
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -100,7 +154,7 @@ mod tests {
     }
 
     /// Losses that add up, but for pairs that cost more together.
-    fn search(own: &[f64], pairs: &[(usize, usize, f64)], limit: Limit) -> (Vec<Removal<Vec<usize>>>, usize) {
+    fn search(own: &[f64], pairs: &[(usize, usize, f64)], limit: Limit) -> (Nested<Vec<usize>>, usize) {
         let mut runs = 0;
         let share = 1.0 / own.len() as f64;
         let found = nested(limit, Vec::new(), &|set| share * set.len() as f64, |gone: &Vec<usize>, block| {
@@ -116,18 +170,35 @@ mod tests {
     #[test]
     fn the_cheapest_go_first_and_interactions_are_measured() {
         let (found, runs) = search(&[0.3, 0.1, 0.2, 0.15], &[(1, 3, 1.0)], depth(4, 0.75));
-        assert_eq!(found.last().unwrap().blocks, [1, 2, 0]);
-        assert!((found.last().unwrap().loss - 0.6).abs() < 1e-12);
+        let last = found.sets.last().unwrap();
+        assert_eq!(last.blocks, [1, 2, 0]);
+        assert!((last.loss - 0.6).abs() < 1e-12);
         // Each once, then those whose prices could be the lowest.
         assert!(runs < 4 + 3 + 2, "{runs}");
     }
 
     #[test]
+    fn a_block_is_exchanged_where_the_set_loses_less() {
+        let limit = depth(4, 0.5);
+        let mut found = search(&[0.1, 0.2, 0.3, 0.25], &[(0, 1, 0.4), (0, 2, 0.4), (0, 3, 0.4)], limit).0;
+        assert_eq!(found.sets.last().unwrap().blocks, [0, 1]);
+        let own = [0.1, 0.2, 0.3, 0.25];
+        let loss = |set: &[usize]| {
+            let pair = if set.contains(&0) { 0.4 } else { 0.0 };
+            Ok::<_, ()>(set.iter().map(|&block| own[block]).sum::<f64>() + pair)
+        };
+        exchanged(limit, &mut found, &|set| 0.25 * set.len() as f64, loss).unwrap();
+        let last = found.sets.last().unwrap();
+        assert!(!last.blocks.contains(&0) && last.loss < 0.6, "{last:?}");
+    }
+
+    #[test]
     fn it_ends_where_enough_is_saved_or_too_much_lost() {
-        assert_eq!(search(&[0.1; 4], &[], depth(4, 0.4)).0.len(), 3);
-        assert_eq!(search(&[0.1; 4], &[], Limit { most: 1, ..depth(4, 0.9) }).0.len(), 2);
-        assert_eq!(search(&[0.1; 4], &[], Limit { most_loss: 0.25, ..depth(4, 0.9) }).0.len(), 3);
-        assert_eq!(search(&[], &[], depth(0, 0.9)).0.len(), 1);
+        let sets = |own: &[f64], limit| search(own, &[], limit).0.sets.len();
+        assert_eq!(sets(&[0.1; 4], depth(4, 0.4)), 3);
+        assert_eq!(sets(&[0.1; 4], Limit { most: 1, ..depth(4, 0.9) }), 2);
+        assert_eq!(sets(&[0.1; 4], Limit { most_loss: 0.25, ..depth(4, 0.9) }), 3);
+        assert_eq!(sets(&[], depth(0, 0.9)), 1);
     }
 
     #[test]
@@ -135,6 +206,6 @@ mod tests {
         // The second lies in the first.
         let saved = |set: &[usize]| if set.contains(&0) { 0.5 } else { 0.2 * set.len() as f64 };
         let found = nested(depth(2, 0.9), (), &saved, |&(), block| Ok::<_, ()>(((), [0.1, 0.3][block])));
-        assert_eq!(found.unwrap().last().unwrap().blocks, [0]);
+        assert_eq!(found.unwrap().sets.last().unwrap().blocks, [0]);
     }
 }

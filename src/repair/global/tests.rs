@@ -208,7 +208,10 @@ fn cut_values_are_compared_where_no_other_is() {
     assert!(report.kept > 0, "{report:?}");
     // Indices that do not fit are not used.
     let kept = (0..5).map(|layer| (format!("r{layer}"), (1, vec![0, 2, 3, 6]))).collect();
-    assert_eq!(taught(&Teacher { model: &dense, kept, passed_on: BTreeSet::new() }, &mut pruned.clone()).compared, ["y"]);
+    assert_eq!(
+        taught(&Teacher { model: &dense, kept, passed_on: BTreeSet::new() }, &mut pruned.clone()).compared,
+        ["y"]
+    );
 }
 
 #[test]

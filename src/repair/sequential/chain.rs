@@ -76,7 +76,13 @@ pub(super) struct Affine {
 }
 
 impl Chain {
-    pub(super) fn after(model: &Model, readers: &Readers, output: &str, from_end: usize, gone: &HashSet<usize>) -> Self {
+    pub(super) fn after(
+        model: &Model,
+        readers: &Readers,
+        output: &str,
+        from_end: usize,
+        gone: &HashSet<usize>,
+    ) -> Self {
         let graph = model.graph();
         let follows = |value: &str| readers.only(value).map(|index| &graph.node[index]);
         let (mut affine, mut scaled) = (None, output.to_owned());
