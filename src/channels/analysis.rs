@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::blocks::{self, Block};
+use super::blocks::{self, Block, BlockKind};
 use super::cost::{AxisSize, CostModel, Product};
 use super::cut::Cut;
 use super::groups::{self, Group, GroupId, Protected};
@@ -317,8 +317,9 @@ impl Channels {
     /// A value and an axis of it of which `cut` leaves nothing; the first by name.
     pub(crate) fn emptied(&self, cut: &Cut) -> Option<(String, usize)> {
         let bare = |ids: &Ids| (0..ids.rank()).find(|&axis| ids.varies(axis) && self.kept(cut, ids, axis).is_empty());
-        let values = self.values.iter().filter_map(|(name, known)| Some((name.clone(), bare(&known.ids)?)));
-        values.min()
+        let left = |name: &&String| !cut.blocks().any(|block| self.blocks[block].made.contains(*name));
+        let bared = |name: &String| Some((name.clone(), bare(&self.values[name].ids)?));
+        self.values.keys().filter(left).filter_map(bared).min()
     }
 
     /// Multiply-accumulates of one run of the model (`Conv`, `ConvTranspose`, `Gemm`, `MatMul`), batch as analysed.
@@ -346,6 +347,26 @@ impl Channels {
             None => dim.size() as u64,
         };
         term.dims.iter().map(size).fold(term.constant, u64::saturating_mul)
+    }
+
+    /// The channels that go with a block because a `Concat` joins it no more.
+    pub(super) fn roots_of_branch(&self, block: &Block) -> Vec<ChannelIndex> {
+        let Some(ids) = self.value_ids(&block.shortcut).filter(|_| block.kind == BlockKind::Branch) else {
+            return Vec::new();
+        };
+        ids.factors.iter().flat_map(|factor| factor.ids.iter()).map(|&channel| self.root(channel)).collect()
+    }
+
+    /// Groups of which nothing can be cut beside the layers that a cut leaves out: what such a layer reads is passed on in
+    /// place of what it makes, channel by channel.
+    pub fn whole_groups(&self, cut: &Cut) -> Vec<GroupId> {
+        let group_of = self.group_of_root();
+        let layers = cut.blocks().map(|block| &self.blocks[block]).filter(|block| block.kind == BlockKind::Layer);
+        let ids = layers.flat_map(|block| [&block.shortcut, &block.output]).filter_map(|name| self.value_ids(name));
+        let channels = ids.flat_map(|ids| ids.factors.iter().flat_map(|factor| factor.ids.iter()));
+        let groups: BTreeSet<GroupId> =
+            channels.filter_map(|&channel| group_of.get(&self.root(channel)).copied()).collect();
+        groups.into_iter().collect()
     }
 
     /// Groups all of whose makers go with the blocks of a cut.

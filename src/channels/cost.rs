@@ -60,11 +60,18 @@ impl CostModel {
         Self { macs, params, widths, dense }
     }
 
-    /// The costs of the model without the blocks of a cut; shares are still of the dense model.
+    /// The costs of the model without the blocks of a cut, with which the channels of the groups `gone` go; shares are still
+    /// of the dense model.
     #[must_use]
-    pub fn without_blocks(&self, cut: &Cut) -> Self {
+    pub fn without_blocks(&self, cut: &Cut, gone: &[GroupId]) -> Self {
         let stays = |own: &&Product| !own.nodes.iter().all(|&node| cut.removes_node(node));
-        let left = |products: &[Product]| products.iter().filter(stays).cloned().collect();
+        let left = |products: &[Product]| -> Vec<Product> {
+            let mut left: Vec<Product> = products.iter().filter(stays).cloned().collect();
+            for size in left.iter_mut().flat_map(|own| &mut own.sizes) {
+                size.per_unit.retain(|group, _| !gone.contains(group));
+            }
+            left
+        };
         Self { macs: left(&self.macs), params: left(&self.params), ..self.clone() }
     }
 

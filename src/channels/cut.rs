@@ -53,6 +53,9 @@ impl Cut {
         for &block in blocks.iter().filter(|&&block| block < channels.blocks.len()) {
             self.blocks.insert(block);
             self.nodes.extend(&channels.blocks[block].nodes);
+            for root in channels.roots_of_branch(&channels.blocks[block]) {
+                self.gone[root.index()] = true;
+            }
         }
         self
     }

@@ -59,7 +59,7 @@ mod sizes;
 
 pub(crate) use analysis::small_values;
 pub use analysis::{AnalyseOptions, Channels, analyse, decided_conditions};
-pub use blocks::Block;
+pub use blocks::{Block, BlockKind};
 pub use cost::{CostModel, Measure};
 pub use coupled::Coupled;
 pub use cut::Cut;

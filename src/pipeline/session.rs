@@ -195,11 +195,14 @@ impl<'a> Session<'a> {
         self.step("metric", |_| Ok(Some(metric.of_loaded(path, as_read, Measured::Dense, self.cancel)?)))
     }
 
-    /// Costs without some blocks, by their places, and the groups whose channels go with them.
+    /// Costs without some blocks, by their places, and the groups of which nothing can be cut then.
     pub(super) fn without_blocks(&self, blocks: &[usize]) -> (CostModel, Vec<GroupId>) {
         let whole: Vec<Vec<usize>> = self.channels.groups.iter().map(|own| (0..own.width()).collect()).collect();
         let cut = Cut::new(&self.channels, &whole).with_blocks(&self.channels, blocks);
-        (self.cost.without_blocks(&cut), self.channels.gone_groups(&cut))
+        let mut gone = self.channels.gone_groups(&cut);
+        let cost = self.cost.without_blocks(&cut, &gone);
+        gone.extend(self.channels.whole_groups(&cut));
+        (cost, gone)
     }
 
     /// Share of the multiply-accumulates that a cut leaves.

@@ -46,10 +46,12 @@ pub struct Plan {
 /// A block that a plan leaves out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PlannedBlock {
-    /// Name of the sum's node.
+    /// Name of the node behind it.
     pub name: String,
-    /// Name of the sum's output.
+    /// Name of that node's output.
     pub output: String,
+    /// Name of the value that is passed on without the block; of a branch the value that is joined no more.
+    pub shortcut: String,
 }
 
 /// One group of a plan.
@@ -75,7 +77,7 @@ impl PlannedGroup {
 impl PlannedBlock {
     /// An entry for `block`.
     pub fn new(block: &Block) -> Self {
-        Self { name: block.name.clone(), output: block.output.clone() }
+        Self { name: block.name.clone(), output: block.output.clone(), shortcut: block.shortcut.clone() }
     }
 }
 
@@ -129,7 +131,7 @@ impl Plan {
         let kept: Vec<Vec<usize>> = self.groups.iter().map(|group| group.kept.clone()).collect();
         let mut blocks = Vec::new();
         for own in &self.blocks {
-            let Some(place) = channels.blocks.iter().position(|block| block.output == own.output) else {
+            let Some(place) = channels.blocks.iter().position(|block| PlannedBlock::new(block) == *own) else {
                 return mismatch(format!("block `{}` is not there", own.name));
             };
             blocks.push(place);

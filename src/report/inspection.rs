@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::terminal::{lines, protected};
 use super::text::{plural, printable, shorten};
 use super::{ProtectedChannels, Style, count};
-use crate::channels::{Block, Channels, GroupId, Measure, Opaque, Scope, Slices};
+use crate::channels::{Block, BlockKind, Channels, GroupId, Measure, Opaque, Scope, Slices};
 use crate::model::Model;
 use crate::model::node::node_name;
 use crate::ops::macs::left_out;
@@ -50,8 +50,8 @@ pub struct InspectedGroup {
 pub struct InspectedBlock {
     /// Name of the sum's node.
     pub name: String,
-    /// Whether the shortcut is a value that the block reads; else it has nodes of its own, which stay.
-    pub identity: bool,
+    /// What is there without it.
+    pub kind: BlockKind,
     /// Number of nodes that go with the block.
     pub nodes: usize,
     /// Multiply-accumulates of those nodes.
@@ -67,7 +67,7 @@ impl From<&Block> for InspectedBlock {
     fn from(block: &Block) -> Self {
         Self {
             name: block.name.clone(),
-            identity: block.identity,
+            kind: block.kind,
             nodes: block.nodes.len(),
             macs: block.macs,
             params: block.params,
@@ -213,14 +213,21 @@ impl Inspection {
         writeln!(out, "{}\n", style.strong(&title))?;
         let timed = self.blocks.iter().any(|own| own.time_share.is_some());
         let time = if timed { "   time" } else { "" };
-        let head =
-            format!("  {:<36} {:>6} {:>7} {:>10}{time}  {}", "added by", "nodes", "MACs", "parameters", "shortcut");
+        let head = format!(
+            "  {:<36} {:>6} {:>7} {:>10}{time}  {}",
+            "block, by the node behind it", "nodes", "MACs", "parameters", "what stays"
+        );
         writeln!(out, "{}", style.faint(&head))?;
         for block in &self.blocks {
             let (name, params) = (shorten(&block.name, 36), count(block.params as f64));
-            let shortcut = if block.identity { "identity" } else { "of its own" };
+            let kind = match block.kind {
+                BlockKind::Residual => "the shortcut",
+                BlockKind::Stage => "the shortcut's own nodes",
+                BlockKind::Layer => "its input",
+                BlockKind::Branch => "the other branches",
+            };
             let time = block.time_share.map_or_else(String::new, |time| format!(" {:>5.1}%", 100.0 * time));
-            writeln!(out, "  {name:<36} {:>6} {:>6.1}% {params:>10}{time}  {shortcut}", block.nodes, share(block))?;
+            writeln!(out, "  {name:<36} {:>6} {:>6.1}% {params:>10}{time}  {kind}", block.nodes, share(block))?;
         }
         writeln!(out)
     }

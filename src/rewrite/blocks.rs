@@ -1,9 +1,7 @@
 //! Blocks left out: the sum passes its shortcut on, or adds the block's result times zero.
 
-use std::collections::HashMap;
-
 use super::RewriteError;
-use crate::channels::{Block, Channels, Cut};
+use crate::channels::{Block, BlockKind, Channels, Cut};
 use crate::model::Model;
 use crate::proto::onnx::NodeProto;
 use crate::surgery::{Graph, Names};
@@ -16,56 +14,92 @@ fn gone<'a>(channels: &'a Channels, cut: &'a Cut) -> impl Iterator<Item = &'a Bl
 /// reads the blocks any more. So does an activation that does nothing then.
 pub(super) fn leave_out(result: &mut Model, channels: &Channels, cut: &Cut) {
     for block in gone(channels, cut) {
-        pass_on(&mut result.graph_mut().node[block.sum], 1 - block.input);
+        let node = &mut result.graph_mut().node[block.node];
+        if block.kind == BlockKind::Branch {
+            node.input.retain(|name| *name != block.shortcut);
+            continue;
+        }
+        pass_on(node, &block.shortcut);
         if let Some(index) = block.repeated {
-            pass_on(&mut result.graph_mut().node[index], 0);
+            pass_on(&mut result.graph_mut().node[index], &block.output);
         }
     }
 }
 
+/// The value of a block whose shortcut and output a cut leaves other channels of.
+pub(super) fn mismatch(channels: &Channels, cut: &Cut) -> Option<String> {
+    let kept = |name: &str| {
+        let ids = channels.value_ids(name)?;
+        Some((0..ids.rank()).map(|axis| channels.kept(cut, ids, axis)).collect::<Vec<_>>())
+    };
+    let layers = gone(channels, cut).filter(|block| block.kind == BlockKind::Layer);
+    layers.filter(|block| kept(&block.shortcut) != kept(&block.output)).map(|block| block.output.clone()).next()
+}
+
 /// A model, dense or sliced, without one block more; nothing else changes. What is left of the block is an `Identity`, as in
-/// [`super::slice()`].
+/// [`super::slice()`]; a branch is replaced by zeros, so that every shape stays.
 #[must_use]
 pub fn without_block(model: &Model, block: &Block) -> Model {
     let mut result = model.clone();
     let makes = |node: &NodeProto, value: &str| node.output.first().is_some_and(|output| output == value);
     for node in &mut result.graph_mut().node {
-        if makes(node, &block.output) && node.input.len() > 1 {
-            pass_on(node, 1 - block.input);
-        } else if block.repeated_output.as_deref().is_some_and(|output| makes(node, output)) {
-            pass_on(node, 0);
+        if block.kind == BlockKind::Branch {
+            break;
         }
+        if makes(node, &block.output) {
+            pass_on(node, &block.shortcut);
+        } else if block.repeated_output.as_deref().is_some_and(|output| makes(node, output)) {
+            pass_on(node, &block.output);
+        }
+    }
+    if block.kind == BlockKind::Branch {
+        let mut names = Names::of(model.graph());
+        add_zero(&mut result, block, &mut names);
     }
     super::remove_unused(model.graph(), result.graph_mut());
     result
 }
 
 /// Makes an `Identity` of a node.
-fn pass_on(node: &mut NodeProto, input: usize) {
+fn pass_on(node: &mut NodeProto, value: &str) {
     node.op_type = Some("Identity".into());
-    node.input = node.input.get(input).cloned().into_iter().collect();
+    node.input = vec![value.to_owned()];
     node.attribute.clear();
 }
 
-/// Lets the sums of the blocks of the cut add the difference of the block's result and itself: zero, in any element type.
+/// Lets the sums of the blocks of the cut add zeros; what is passed on in place of a layer is passed on here too. The channels of
+/// branches are zeroed where they are summed over, like any other.
 pub(super) fn mask(result: &mut Model, channels: &Channels, cut: &Cut, names: &mut Names) {
-    let mut wanted: HashMap<&str, usize> = gone(channels, cut).map(|own| (own.output.as_str(), own.input)).collect();
-    let nodes = std::mem::take(&mut result.graph_mut().node);
-    for mut node in nodes {
-        let masked = node.output.first().and_then(|output| wanted.remove(output.as_str()));
-        if let Some(value) = masked.and_then(|input| node.input.get_mut(input)) {
-            let zero = names.fresh(&format!("{value}_masked"));
-            let read = std::mem::replace(value, zero.clone());
-            result.graph_mut().node.push(NodeProto {
-                op_type: Some("Sub".into()),
-                name: Some(zero.clone()),
-                input: vec![read.clone(), read],
-                output: vec![zero],
-                ..NodeProto::default()
-            });
+    for block in gone(channels, cut) {
+        match block.kind {
+            BlockKind::Residual | BlockKind::Stage => add_zero(result, block, names),
+            BlockKind::Layer => {
+                let made = |node: &&mut NodeProto| node.output.first() == Some(&block.output);
+                if let Some(node) = result.graph_mut().node.iter_mut().find(made) {
+                    pass_on(node, &block.shortcut);
+                }
+            }
+            BlockKind::Branch => {}
         }
-        result.graph_mut().node.push(node);
     }
+}
+
+/// Replaces a block's result, where the node behind it reads it, by its difference from itself: zero, in any element type.
+fn add_zero(result: &mut Model, block: &Block, names: &mut Names) {
+    let nodes = &mut result.graph_mut().node;
+    let behind = |node: &NodeProto| node.output.first() == Some(&block.output);
+    let Some(at) = nodes.iter().position(behind) else { return };
+    let Some(value) = nodes[at].input.get_mut(block.input) else { return };
+    let zero = names.fresh(&format!("{value}_masked"));
+    let read = std::mem::replace(value, zero.clone());
+    let difference = NodeProto {
+        op_type: Some("Sub".into()),
+        name: Some(zero.clone()),
+        input: vec![read.clone(), read],
+        output: vec![zero],
+        ..NodeProto::default()
+    };
+    nodes.insert(at, difference);
 }
 
 /// Takes out the `Identity` nodes that the blocks of a cut left in a sliced model; where a graph output needs its name, one
@@ -96,7 +130,7 @@ pub fn tidy(sliced: &Model, channels: &Channels, cut: &Cut) -> Result<Model, Rew
 
 /// Names of the values that the blocks of a cut pass on.
 fn left_by_blocks<'a>(channels: &'a Channels, cut: &'a Cut) -> impl Iterator<Item = &'a str> {
-    gone(channels, cut).flat_map(|block| {
+    gone(channels, cut).filter(|block| block.kind != BlockKind::Branch).flat_map(|block| {
         let activation = block.repeated_output.as_deref();
         std::iter::once(block.output.as_str()).chain(activation)
     })

@@ -51,6 +51,12 @@ pub enum RewriteError {
         /// Index of the input.
         input: usize,
     },
+    /// A layer that is left out reads other channels than it makes.
+    #[error("the cut leaves other channels before the layer of `{value}` than behind it")]
+    Layer {
+        /// Name of the value that it makes.
+        value: String,
+    },
     /// A value would be left without channels.
     #[error("the cut leaves nothing of `{value}`")]
     Emptied {
@@ -66,7 +72,7 @@ impl Explain for RewriteError {
         match self {
             Self::Model(error) => error.location(),
             Self::Surgery(error) => error.location(),
-            Self::Operand { .. } | Self::Emptied { .. } => None,
+            Self::Operand { .. } | Self::Emptied { .. } | Self::Layer { .. } => None,
         }
     }
 
@@ -74,6 +80,7 @@ impl Explain for RewriteError {
         match self {
             Self::Model(error) => error.why(),
             Self::Surgery(error) => error.why(),
+            Self::Layer { .. } => Some("it is left out, and what it reads is passed on".into()),
             Self::Operand { .. } => Some("its content after the cut could not be determined".into()),
             Self::Emptied { axis, .. } => Some(format!("every index along its axis {axis} is cut")),
         }
@@ -83,6 +90,7 @@ impl Explain for RewriteError {
         match self {
             Self::Model(error) => error.help(),
             Self::Surgery(error) => error.help(),
+            Self::Layer { .. } => Some("leave the groups of `Channels::whole_groups` whole".into()),
             Self::Emptied { .. } => Some("leave at least one unit of each of `Group::keep_sets`".into()),
             Self::Operand { node, .. } => Some(format!("keep the channels around it with `--ignore '{node}'`")),
         }
@@ -100,6 +108,9 @@ pub fn slice(model: &Model, channels: &Channels, cut: &Cut) -> Result<Model, Rew
     }
     if let Some((value, axis)) = channels.emptied(cut) {
         return Err(RewriteError::Emptied { value, axis });
+    }
+    if let Some(value) = blocks::mismatch(channels, cut) {
+        return Err(RewriteError::Layer { value });
     }
     let mut result = model.clone();
     let mut names = Names::of(model.graph());

@@ -116,7 +116,9 @@ fn touched(dense: &Model, pruned: &Model, gone: &HashSet<usize>) -> HashSet<Stri
     for index in topological_order(graph) {
         let node = &graph.node[index];
         let reads = node.input.iter().cloned().chain(captured(node)).any(|name| touched.contains(&name));
-        if reads || gone.contains(&index) {
+        // A branch that is replaced by zeros.
+        let zeros = node.op_type() == "Sub" && matches!(&node.input[..], [a, b] if a == b);
+        if reads || zeros || gone.contains(&index) {
             touched.extend(node.output.iter().filter(|name| !name.is_empty()).cloned());
         }
     }

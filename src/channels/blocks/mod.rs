@@ -1,37 +1,55 @@
-//! Blocks: parts of the graph between a value and the sum that they are added to, which can be left out whole.
+//! Blocks: parts of the graph that can be left out whole.
 //!
-//! Found from the graph alone: the nodes that only lead to one side of a sum are a block where the other side is a value
-//! that they read (a residual block, an inverted residual, the attention or the feed-forward part of a transformer), or
-//! comes of a value that they read too by less work (a shortcut that changes the stage: it stays). What a sum passes on
-//! without the block has the same shape, so every block can go whatever else is cut.
+//! Found from the graph alone, by the nodes that only lead to one value. They are a block where a sum adds them to its shortcut
+//! (`sums.rs`: a residual block, an inverted residual, the attention or feed-forward part of a transformer), where they are a
+//! layer whose input has the shape of its output (`layers.rs`), or an input of a `Concat` that loses all of its channels
+//! (`branches.rs`).
+
+mod branches;
+mod layers;
+mod sums;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::analysis::Channels;
 use crate::model::Model;
-use crate::model::node::{is_onnx, node_name};
 use crate::ops::constant::Constants;
-use crate::ops::scalar::Function;
 use crate::proto::onnx::{NodeProto, TensorProto};
 use crate::surgery::{captured, topological_order};
 
-/// A part of the graph that a sum adds to a shortcut.
+/// What is there without a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BlockKind {
+    /// A sum passes on its other side, a value that the block reads.
+    Residual,
+    /// A sum passes on its other side, which comes by nodes of its own of a value that the block reads too.
+    Stage,
+    /// A layer that reads a value of the shape that it makes: its input is passed on.
+    Layer,
+    /// A `Concat` joins its other inputs alone.
+    Branch,
+}
+
+/// A part of the graph that can be left out whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
-    /// Name of the sum's node.
+    /// Name of the node behind it: the sum, the `Concat`, or the last node of the layer.
     pub name: String,
-    /// Index of the sum's node.
-    pub sum: usize,
-    /// Index of the block's result among the inputs of the sum.
+    /// What is there without it.
+    pub kind: BlockKind,
+    /// Index of the node behind it.
+    pub node: usize,
+    /// Index of the block's result among the inputs of that node.
     pub input: usize,
-    /// Name of the value that the sum passes on without the block.
+    /// Name of the value that is passed on without the block; of a branch the block's own result, which is joined no more.
     pub shortcut: String,
-    /// Name of the sum's output.
+    /// Name of the first output of the node behind it.
     pub output: String,
-    /// Whether the shortcut is a value that the block reads; else it has nodes of its own, which stay.
-    pub identity: bool,
     /// Indices of the nodes that only lead to the block's result, ascending.
     pub nodes: Vec<usize>,
+    /// Names of the values that they make.
+    pub(crate) made: BTreeSet<String>,
     /// Multiply-accumulates of those nodes.
     pub macs: u64,
     /// Stored parameters that only those nodes read.
@@ -53,14 +71,18 @@ impl Block {
 /// All blocks, in the order of the graph.
 pub(super) fn find(model: &Model, channels: &Channels) -> Vec<Block> {
     let walk = Walk::of(model, channels);
-    let sums = walk.order.iter().copied().filter(|&node| adds_two(&model.graph().node[node]));
-    sums.filter_map(|sum| walk.block(sum)).collect()
-}
-
-/// A sum of two values.
-fn adds_two(node: &NodeProto) -> bool {
-    let two = matches!(&node.input[..], [a, b] if a != b && !a.is_empty() && !b.is_empty());
-    is_onnx(node) && matches!(node.op_type(), "Add" | "Sum") && two
+    let nodes = &model.graph().node;
+    let sums = walk.order.iter().copied().filter(|&node| sums::adds_two(&nodes[node]));
+    let mut blocks: Vec<Block> = sums.filter_map(|sum| walk.added(sum)).collect();
+    let inside: BTreeSet<usize> = blocks.iter().flat_map(|block| block.nodes.iter().copied()).collect();
+    // What goes with a larger block is no block of its own, but for sums, which nest.
+    let open = walk.order.iter().copied().filter(|node| !inside.contains(node));
+    for node in open {
+        blocks.extend(walk.layer(node));
+        blocks.extend(walk.branches(node));
+    }
+    blocks.sort_by_key(|block| (walk.place[block.node], block.input));
+    blocks
 }
 
 /// Who makes and reads the values of a graph.
@@ -79,7 +101,7 @@ struct Walk<'a> {
     macs: BTreeMap<usize, u64>,
 }
 
-/// The nodes that only lead to one side of a sum.
+/// Nodes that only lead to one value.
 struct Side {
     nodes: BTreeSet<usize>,
     /// Values that they read of others and that depend on the model's inputs.
@@ -127,49 +149,20 @@ impl<'a> Walk<'a> {
         &self.model.graph().node[index]
     }
 
-    fn block(&self, sum: usize) -> Option<Block> {
-        let node = self.node(sum);
-        let output = node.output.first()?;
-        let shape = self.channels.shape(output)?;
-        let whole = |name: &String| self.channels.shape(name) == Some(shape) && self.variable.contains(name.as_str());
-        if !node.input.iter().all(whole) {
-            return None;
-        }
-        let sides = [self.side(sum, 0), self.side(sum, 1)];
-        let reads = |input: usize| sides[input].entries.contains(&node.input[1 - input]);
-        let works = |input: usize| sides[input].macs > 0;
-        let identity = (0..2).find(|&input| reads(input) && works(input));
-        let input = identity.or_else(|| self.heavier(node, &sides).filter(|&input| works(input)))?;
-        let nodes: Vec<usize> = sides[input].nodes.iter().copied().collect();
-        let shortcut = node.input[1 - input].clone();
-        let repeated = self.repeated(output, &shortcut);
-        Some(Block {
-            name: node_name(node),
-            sum,
-            input,
-            output: output.clone(),
-            identity: identity.is_some(),
-            macs: sides[input].macs,
-            params: self.params(&sides[input].nodes),
-            repeated_output: repeated.and_then(|index| self.node(index).output.first().cloned()),
-            repeated,
-            shortcut,
-            nodes,
-        })
-    }
-
-    /// The nodes all of whose results are read by this input of the sum, at once or through others of them.
-    fn side(&self, sum: usize, input: usize) -> Side {
+    /// The nodes that only lead to `value` as `reader` reads it, at once or through others of them; not beyond the value `from`.
+    fn leading_to(&self, value: &str, reader: Option<usize>, from: Option<&str>) -> Side {
         let mut side = Side { nodes: BTreeSet::new(), entries: BTreeSet::new(), macs: 0 };
-        let value = &self.node(sum).input[input];
         // From the end: when a node is looked at, all that read it have been.
         let mut open: BTreeMap<usize, usize> = BTreeMap::new();
-        open.extend(self.makers.get(value.as_str()).map(|&node| (self.place[node], node)));
+        open.extend(self.makers.get(value).map(|&node| (self.place[node], node)));
         while let Some((_, index)) = open.pop_last() {
             let node = self.node(index);
             let read = |name: &String| {
-                let inside = |own: usize| own == sum && name == value || side.nodes.contains(&own);
-                self.readers.get(name).into_iter().flatten().all(|reader| reader.is_some_and(inside))
+                let inside = |own: usize| reader == Some(own) && name == value || side.nodes.contains(&own);
+                // Who reads the value of a layer reads the value before it then.
+                let last = reader.is_none() && name == value;
+                Some(name.as_str()) != from
+                    && (last || self.readers.get(name).into_iter().flatten().all(|own| own.is_some_and(inside)))
             };
             if !node.output.iter().filter(|name| !name.is_empty()).all(read) {
                 continue;
@@ -189,27 +182,9 @@ impl<'a> Walk<'a> {
         side
     }
 
-    /// Of two sides that come of one value the one with more work, the first of equal ones.
-    fn heavier(&self, sum: &NodeProto, sides: &[Side; 2]) -> Option<usize> {
-        let shared: Vec<&String> = sides[0].entries.intersection(&sides[1].entries).collect();
-        let heavy = usize::from(sides[1].macs > sides[0].macs);
-        let light = &sides[1 - heavy];
-        let carried = |entry: &&&String| self.carries(light, entry, &sum.input[1 - heavy]);
-        shared.iter().find(carried).map(|_| heavy)
-    }
-
-    /// Whether a side hands numbers of `entry` on to `value`, and not its shape alone.
-    fn carries(&self, side: &Side, entry: &str, value: &str) -> bool {
-        let mut reached = HashSet::from([entry]);
-        let mut inside: Vec<usize> = side.nodes.iter().copied().collect();
-        inside.sort_by_key(|&node| self.place[node]);
-        for node in inside.into_iter().map(|index| self.node(index)) {
-            let numbers = !matches!(node.op_type(), "Shape" | "Size" | "ConstantOfShape");
-            if numbers && node.input.iter().any(|name| reached.contains(name.as_str())) {
-                reached.extend(node.output.iter().map(String::as_str));
-            }
-        }
-        reached.contains(value)
+    /// Names of the values that nodes make.
+    fn made(&self, nodes: &BTreeSet<usize>) -> BTreeSet<String> {
+        nodes.iter().flat_map(|&index| self.node(index).output.iter().cloned()).collect()
     }
 
     /// Elements of the stored tensors that nobody else reads.
@@ -222,17 +197,5 @@ impl<'a> Walk<'a> {
         let stored = |name: &&String| self.constants.data(self.model, name).filter(|data| data.to_f32().is_some());
         let elements = |name: &&String| stored(name).map_or(0, |data| data.dims.iter().product::<usize>() as u64);
         names.iter().filter(alone).map(elements).filter(|&count| count > 1).sum()
-    }
-
-    /// The activation that alone reads the sum, if the shortcut comes of one with the same bounds.
-    fn repeated(&self, output: &str, shortcut: &str) -> Option<usize> {
-        let bounds = |index: usize| {
-            let node = self.node(index);
-            let scalar = |input: usize| self.constants.floats(self.model, node.input.get(input)?)?.first().copied();
-            Function::of(node, scalar).filter(|_| is_onnx(node))?.bounds()
-        };
-        let [Some(reader)] = self.readers.get(output)?[..] else { return None };
-        let made = bounds(*self.makers.get(shortcut)?)?;
-        (bounds(reader) == Some(made)).then_some(reader)
     }
 }
