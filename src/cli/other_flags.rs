@@ -61,6 +61,7 @@ impl Score {
 }
 
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(super) struct Inspect {
     /// The model, or - for standard input
     #[arg(value_name = "MODEL")]

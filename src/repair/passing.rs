@@ -1,6 +1,6 @@
 //! What blocks that are gone leave behind: nodes that pass a value on in place of another of the dense model.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use crate::model::Model;
 use crate::ops::constant::Constants;
@@ -9,7 +9,7 @@ use crate::proto::onnx::NodeProto;
 use crate::surgery::references;
 
 /// Nodes of the pruned model that only pass on what another operator made in the dense one.
-pub(super) fn passing(dense: &Model, pruned: &Model) -> HashSet<usize> {
+pub(super) fn passing(dense: &Model, pruned: &Model) -> BTreeSet<usize> {
     let nodes = &dense.graph().node;
     let operators: HashMap<&str, &str> = nodes.iter().map(|node| (first(node), node.op_type())).collect();
     let other = |node: &NodeProto| operators.get(first(node)).is_some_and(|&op| op != "Identity");

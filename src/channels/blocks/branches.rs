@@ -1,6 +1,6 @@
 //! Inputs of a `Concat` that lose all of their channels.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::{Block, BlockKind, Walk};
 use crate::channels::indices::ChannelIndex;
@@ -66,10 +66,10 @@ impl Walk<'_> {
             }
             roots.extend(own);
         }
-        let mut left: BTreeMap<ChannelIndex, ()> = roots.iter().map(|&root| (root, ())).collect();
+        let mut left = roots.clone();
         for group in channels.groups.iter().filter(|group| group.roots.iter().any(|root| roots.contains(root))) {
             let made_here = group.producers.iter().all(|own| nodes.contains(&own.operator));
-            if !made_here || !group.roots.iter().all(|root| left.remove(root).is_some()) {
+            if !made_here || !group.roots.iter().all(|root| left.remove(root)) {
                 return false;
             }
         }

@@ -1,6 +1,6 @@
 //! What comes of a layer's output: an affine map per channel, a sum with a shortcut, an activation that hides errors.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use crate::model::{Model, TensorData};
 use crate::ops::constant::{ConstantId, Constants};
@@ -81,7 +81,7 @@ impl Chain {
         readers: &Readers,
         output: &str,
         from_end: usize,
-        gone: &HashSet<usize>,
+        gone: &BTreeSet<usize>,
     ) -> Self {
         let graph = model.graph();
         let follows = |value: &str| readers.only(value).map(|index| &graph.node[index]);
@@ -118,7 +118,7 @@ impl Chain {
     }
 
     /// Follows the sum (0) or the value alone (1) through what blocks left behind.
-    fn pass_on(&mut self, which: usize, model: &Model, readers: &Readers, gone: &HashSet<usize>) {
+    fn pass_on(&mut self, which: usize, model: &Model, readers: &Readers, gone: &BTreeSet<usize>) {
         let graph = model.graph();
         let start = if which == 0 { self.sum.clone() } else { Some(self.scaled.clone()) };
         let Some(mut end) = start else { return };

@@ -85,7 +85,7 @@ fn nearest(pruned: &Model, order: &[usize], layers: Vec<Layer>, around: &Around)
     layers.into_iter().filter(|layer| near(layer)).collect()
 }
 
-fn layer(model: &Model, readers: &Readers, gone: &HashSet<usize>, index: usize) -> Option<Layer> {
+fn layer(model: &Model, readers: &Readers, gone: &BTreeSet<usize>, index: usize) -> Option<Layer> {
     let node = &model.graph().node[index];
     let name = node.input.get(WEIGHT)?;
     let weight = RealWeight::of(model, &readers.constants, name).filter(|own| own.alone)?;
@@ -104,7 +104,7 @@ fn layer(model: &Model, readers: &Readers, gone: &HashSet<usize>, index: usize) 
 }
 
 /// Values that differ from those of the dense model: what comes of a constant that does, or of a block that is gone.
-fn touched(dense: &Model, pruned: &Model, gone: &HashSet<usize>) -> HashSet<String> {
+fn touched(dense: &Model, pruned: &Model, gone: &BTreeSet<usize>) -> HashSet<String> {
     let old = Constants::of(dense.graph());
     let graph = pruned.graph();
     let constants = Constants::of(graph);
