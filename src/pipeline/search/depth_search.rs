@@ -16,8 +16,8 @@ use crate::repair::Compensation;
 
 /// Sets of blocks for which widths are looked for, and plans that are repaired and compared.
 const MOST_SETS: usize = 8;
-const MOST_LANDED: usize = 3;
-const MOST_MADE: usize = 2;
+const MOST_LANDED: usize = 5;
+const MOST_MADE: usize = 3;
 
 /// Whether plans may leave blocks out of their own accord.
 pub(super) fn tries_blocks(planner: &Planner<'_>) -> bool {
