@@ -12,7 +12,7 @@
 //!
 //! use onnx_prune::channels::{AnalyseOptions, Cut, analyse};
 //! use onnx_prune::model::{LoadOptions, Model, SaveOptions};
-//! use onnx_prune::rewrite::slice;
+//! use onnx_prune::rewrite::{slice, tidy};
 //!
 //! # fn main() -> Result<(), onnx_prune::Error> {
 //! let model = Model::load(Path::new("model.onnx"), &LoadOptions::default())?;
@@ -36,6 +36,11 @@
 //!     .map(|(number, group)| (0..group.width()).step_by(if number == 0 { 2 } else { 1 }).collect())
 //!     .collect();
 //! let smaller = slice(&model, &channels, &Cut::new(&channels, &kept))?;
+//! // A block: what a sum adds to its shortcut, a layer, a branch of a Concat. `tidy` takes out the Identity that it leaves.
+//! if !channels.blocks.is_empty() {
+//!     let cut = Cut::block(&channels, 0);
+//!     tidy(&slice(&model, &channels, &cut)?, &channels, &cut)?.save(Path::new("shallower.onnx"), &SaveOptions::default())?;
+//! }
 //! println!("{} of {} MACs", analyse(&smaller, &AnalyseOptions::default()).macs(None), channels.macs(None));
 //! # Ok(())
 //! # }

@@ -15,7 +15,7 @@ use super::targets::Targets;
 use crate::calibration::PreprocessOptions;
 use crate::engine::{SetupReport, setup_report};
 use crate::error::Error;
-use crate::model::{ModelError, write_atomically};
+use crate::model::{ModelError, replaceable, write_atomically};
 use crate::pipeline::{self, ApplyOptions, PruneOptions, VerifyOptions};
 use crate::report::{
     Dot, Drawing, Format, Html, Json, Markdown, Members, Style, Svg, Terminal, Times, classes_svg, printable,
@@ -144,11 +144,7 @@ fn reports(flags: &OutputFlags) -> Vec<(&PathBuf, &'static dyn Format, &'static 
 }
 
 pub(super) fn refuse_existing(path: &Path, force: bool) -> Result<(), Error> {
-    if path.exists() && !force {
-        let why = "it exists; `--force` replaces it".into();
-        return Err(ModelError::Write { path: path.display().to_string(), why }.into());
-    }
-    Ok(())
+    Ok(replaceable(path, force)?)
 }
 
 fn inspect(flags: &Inspect, cancel: &AtomicBool) -> Result<(), Error> {

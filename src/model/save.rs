@@ -53,9 +53,7 @@ impl Model {
         if self.is_loaded_from(path) {
             return Err(fail("it is the input; give another path"));
         }
-        if path.exists() && !options.force {
-            return Err(fail("it exists; `--force` replaces it"));
-        }
+        replaceable(path, options.force)?;
         let unedited = self.original_bytes().filter(|_| !options.external_data && !self.has_external_data());
         if let Some(bytes) = unedited {
             return write_atomically(path, |file| file.write_all(&bytes));
@@ -69,11 +67,26 @@ impl Model {
     }
 }
 
+/// Refuses what is not to be replaced: a file without `force`, and whatever is no file. Writing replaces, and a device or a
+/// pipe would become a file.
+///
+/// # Errors
+/// [`ModelError::Write`].
+pub(crate) fn replaceable(path: &Path, force: bool) -> Result<(), ModelError> {
+    let fail = |why: &str| ModelError::Write { path: path.display().to_string(), why: why.into() };
+    match std::fs::metadata(path) {
+        Ok(found) if !found.is_file() => Err(fail("it exists and is no file; give the path of a file")),
+        Ok(_) if !force => Err(fail("it exists; `--force` replaces it")),
+        _ => Ok(()),
+    }
+}
+
 /// Writes through a temporary file; the target is either the old or the whole new file.
 pub(crate) fn write_atomically(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
 ) -> Result<(), ModelError> {
+    replaceable(path, true)?;
     let attempt = || -> io::Result<()> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut builder = tempfile::Builder::new();
@@ -176,6 +189,7 @@ fn save_external(model: &Model, path: &Path, options: &SaveOptions) -> Result<()
     if data_path.exists() && !options.force {
         return Err(fail("it exists and would hold the weights; `--force` replaces it"));
     }
+    replaceable(&data_path, options.force)?;
     let location = data_path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let mut proto = model.proto().clone();
     let mut end = 0_u64;
@@ -251,6 +265,22 @@ mod tests {
         let error = loaded.save(&at("a.pruned"), &forced).unwrap_err();
         assert!(error.why().unwrap().contains("the weights of the input"), "{error:?}");
         model.save(&at("b.onnx"), &forced).unwrap();
+    }
+
+    /// Found by `-o /dev/full --force`: the device became a file.
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_file_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        for path in [folder.path(), &socket] {
+            let forced = SaveOptions { force: true, ..SaveOptions::default() };
+            let error = Model::new(17).save(path, &forced).unwrap_err();
+            assert!(error.why().unwrap().contains("no file"), "{error:?}");
+            assert!(write_atomically(path, |_| Ok(())).is_err());
+            assert!(!std::fs::metadata(path).unwrap().is_file());
+        }
     }
 
     #[test]

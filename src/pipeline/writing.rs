@@ -6,7 +6,7 @@ use super::options::PruneOptions;
 use super::session::FileDigest;
 use crate::calibration::CalibrationError;
 use crate::error::Error;
-use crate::model::ModelError;
+use crate::model::{ModelError, replaceable};
 
 /// Files of one pruned model.
 pub(super) struct Files {
@@ -46,9 +46,7 @@ pub(super) fn check(model: &Path, target: &Path, force: bool) -> Result<(), Erro
     {
         return Err(fail("it is the input; give another path with `-o`").into());
     }
-    if target.exists() && !force {
-        return Err(fail("it exists; `--force` replaces it").into());
-    }
+    replaceable(target, force)?;
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if !folder.is_dir() {
         return Err(fail("its folder does not exist").into());

@@ -1,6 +1,6 @@
 //! What `inspect` shows: groups, who protects what, and how much can be cut.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -54,6 +54,8 @@ pub struct InspectedBlock {
     pub kind: BlockKind,
     /// Number of nodes that go with the block.
     pub nodes: usize,
+    /// Names of those that are among the operators with channels.
+    pub operators: Vec<String>,
     /// Multiply-accumulates of those nodes.
     pub macs: u64,
     /// Stored parameters that only they read.
@@ -63,12 +65,14 @@ pub struct InspectedBlock {
     pub time_share: Option<f64>,
 }
 
-impl From<&Block> for InspectedBlock {
-    fn from(block: &Block) -> Self {
+impl InspectedBlock {
+    fn new(block: &Block, model: &Model, operators: &BTreeSet<&str>) -> Self {
+        let names = block.nodes.iter().map(|&node| node_name(&model.graph().node[node]));
         Self {
             name: block.name.clone(),
             kind: block.kind,
             nodes: block.nodes.len(),
+            operators: names.filter(|name| operators.contains(name.as_str())).collect(),
             macs: block.macs,
             params: block.params,
             time_share: None,
@@ -159,6 +163,7 @@ impl Inspection {
             })
             .collect();
         let operators = operators(model, channels);
+        let named: BTreeSet<&str> = operators.iter().map(|own| own.name.as_str()).collect();
         let share = |of: &dyn Fn(&InspectedOperator) -> bool| {
             let macs = |prunable: bool| -> f64 {
                 let counted = operators.iter().filter(|op| of(op) && (!prunable || op.is_prunable()));
@@ -173,7 +178,7 @@ impl Inspection {
             prunable_macs_share: share(&|_| true).unwrap_or(0.0),
             prunable_convolution_macs_share: share(&|op| op.op.starts_with("Conv")),
             groups,
-            blocks: channels.blocks.iter().map(InspectedBlock::from).collect(),
+            blocks: channels.blocks.iter().map(|block| InspectedBlock::new(block, model, &named)).collect(),
             operators,
             protected: channels.protected.iter().map(ProtectedChannels::from).collect(),
             opaque: channels.opaque.clone(),

@@ -8,6 +8,7 @@ use crate::bench::block_times;
 use crate::channels::Measure;
 use crate::error::Error;
 use crate::pipeline::options::{Criteria, Depth};
+use crate::pipeline::session::Session;
 use crate::pipeline::steps::{CandidateError, Proposal, can_try_blocks, removals};
 use crate::plan::search::depth::{Limit, Removal};
 use crate::plan::search::latency::Precision;
@@ -174,8 +175,7 @@ pub(super) fn land(planner: &mut Planner<'_>, bound: Limits, target: LatencyTarg
         return land_latency(planner, bound, target);
     }
     let widths = land_latency(planner, bound, target)?;
-    let wanted = widths.target;
-    let met = widths.findings.warnings.is_empty();
+    let (wanted, met) = (widths.target, widths.met);
     let most_loss = widths.proposal.loss.filter(|_| met).unwrap_or(f64::INFINITY);
     let session = planner.session;
     let feed = session.timing_feed();
@@ -184,14 +184,14 @@ pub(super) fn land(planner: &mut Planner<'_>, bound: Limits, target: LatencyTarg
         let pairing = session.pairing(&session.model, without, &feed);
         Ok::<_, Error>(ratio(planner, &pairing, Precision::Short)?.median)
     })?;
-    let saved = |blocks: &[usize]| blocks.iter().map(|&block| times[block]).sum::<f64>();
+    let saved = |blocks: &[usize]| outermost(session, blocks).map(|block| times[block]).sum::<f64>();
     let limit = Limit { blocks: times.len(), needed: 1.0 - wanted, most: usize::MAX, most_loss };
     let steps = removals(session, planner.scored, limit, &saved)?.merge_into(&mut planner.record);
     let mut landed: Vec<(f64, Landed, Vec<usize>)> = Vec::new();
     for step in some(steps.get(1..).unwrap_or_default(), MOST_LANDED) {
         planner.blocks.clone_from(&step.blocks);
         let own = land_latency(planner, bound, target)?;
-        if own.findings.warnings.is_empty() {
+        if own.met {
             landed.push((step.loss + own.proposal.loss.unwrap_or(0.0), own, step.blocks.clone()));
         }
     }
@@ -208,4 +208,11 @@ pub(super) fn land(planner: &mut Planner<'_>, bound: Limits, target: LatencyTarg
     let (_, chosen, blocks) = landed.swap_remove(at);
     planner.blocks = blocks;
     Ok(chosen)
+}
+
+/// The blocks of a set that lie in no other of it: those save what the others would.
+fn outermost<'a>(session: &'a Session<'_>, blocks: &'a [usize]) -> impl Iterator<Item = usize> + 'a {
+    let nodes = |block: usize| &session.channels.blocks[block].nodes;
+    let inside = move |a: usize, b: usize| a != b && nodes(a).iter().all(|node| nodes(b).binary_search(node).is_ok());
+    blocks.iter().copied().filter(move |&block| !blocks.iter().any(|&other| inside(block, other)))
 }

@@ -27,6 +27,8 @@ pub(super) struct Landed {
     pub(super) target: f64,
     pub(super) proposal: Proposal,
     pub(super) limits: Limits,
+    /// Whether the plan takes no more than that.
+    pub(super) met: bool,
     pub(super) findings: Findings,
 }
 
@@ -49,7 +51,9 @@ pub(super) fn land_latency(
     };
     let TimedPlans { planner, mut timed, .. } = plans;
     let mut findings = Findings::default();
-    findings.warnings.extend(found.shortfall(target).map(|why| format!("the latency x{target:.2} {why}")));
+    let shortfall = found.shortfall(target);
+    let met = shortfall.is_none();
+    findings.warnings.extend(shortfall.map(|why| format!("the latency x{target:.2} {why}")));
     let tried = |(number, own): (usize, &TimedPlan)| Tried {
         latency: Some(own.ratio),
         ..tried(session, &own.proposal, number == plan)
@@ -65,7 +69,7 @@ pub(super) fn land_latency(
     // That floors keep the multiply-accumulates above a share nobody asked for is no news.
     let proposal = Proposal { warnings: Vec::new(), ..chosen.proposal };
     let proposal = give_back(planner, chosen.limits, proposal, &feed)?;
-    Ok(Landed { target, proposal, limits: chosen.limits, findings })
+    Ok(Landed { target, proposal, limits: chosen.limits, met, findings })
 }
 
 /// How long to time: long enough for a ratio within a few percent, or within half a percent, on a quiet machine.

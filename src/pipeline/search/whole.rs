@@ -3,6 +3,7 @@
 
 use ndarray::ArrayD;
 
+use super::depth_search;
 use super::planner::{Candidate, Planner};
 use crate::error::Error;
 use crate::evaluate::{Fidelity, Observed, class_scores, outputs_on};
@@ -28,7 +29,13 @@ pub(super) fn tries_plans(session: &Session<'_>, scored: &Scored<'_>) -> bool {
 /// The plan whose repaired network is nearest to the dense one, refined.
 pub(super) fn best_whole(planner: &mut Planner<'_>) -> Result<Candidate, CandidateError> {
     let session = planner.session;
-    let proposals = proposals(planner)?;
+    let mut proposals = proposals(planner)?;
+    if depth_search::tries_blocks(planner)
+        && let Some(widths) = proposals.first().cloned()
+    {
+        let with_blocks = depth_search::proposals(planner, &session.options.criteria, widths)?;
+        proposals.extend(with_blocks.into_iter().skip(1));
+    }
     let Some(calibration) = planner.scored.calibration else {
         return planner.make(proposals.into_iter().next().ok_or_else(none)?);
     };

@@ -1,6 +1,7 @@
 //! Operators as rows in the order of the file, groups as vertical lines from where channels are made to where they
 //! are read: no layout engine, and a network of a thousand nodes is still readable.
 
+use std::collections::HashMap;
 use std::fmt::{Error, Write as _};
 
 use super::Drawing;
@@ -47,6 +48,7 @@ impl Drawing for Svg {
         )?;
         writeln!(out, "<title>Which channels go together</title><style>{STYLE}</style>")?;
         heading(&mut out, inspection)?;
+        blocks(&mut out, inspection)?;
         for (number, track) in tracks.iter().enumerate() {
             let Some(track) = track else { continue };
             let (x, colour) = (x(track.column), COLOURS[number % COLOURS.len()]);
@@ -93,6 +95,25 @@ impl Drawing for Svg {
     }
 }
 
+/// A bar at the left over the operators of every block.
+fn blocks(out: &mut String, inspection: &Inspection) -> Result<(), Error> {
+    let rows: HashMap<&str, usize> =
+        inspection.operators.iter().enumerate().map(|(row, own)| (own.name.as_str(), row)).collect();
+    for block in &inspection.blocks {
+        let places = block.operators.iter().filter_map(|name| rows.get(name.as_str()).copied());
+        let Some((first, last)) = places.clone().min().zip(places.max()) else { continue };
+        writeln!(
+            out,
+            "<line class=\"line faint\" stroke=\"currentColor\" x1=\"3\" x2=\"3\" y1=\"{}\" y2=\"{}\"><title>{}: can be left out whole, {:.1} % of MACs</title></line>",
+            y(first) - 4,
+            y(last) + 4,
+            escaped(&block.name),
+            100.0 * block.macs as f64 / inspection.macs.max(1) as f64
+        )?;
+    }
+    Ok(())
+}
+
 fn heading(out: &mut String, inspection: &Inspection) -> Result<(), Error> {
     writeln!(
         out,
@@ -102,7 +123,7 @@ fn heading(out: &mut String, inspection: &Inspection) -> Result<(), Error> {
     )?;
     writeln!(
         out,
-        "<text class=\"faint\" x=\"8\" y=\"38\">A line is a group. Large dot: makes its channels; small dot: one parameter per channel; ring: sums over them. Red: why channels stay.</text>"
+        "<text class=\"faint\" x=\"8\" y=\"38\">A line is a group. Large dot: makes its channels; small dot: one parameter per channel; ring: sums over them. Bar at the left: can be left out whole. Red: why channels stay.</text>"
     )
 }
 
