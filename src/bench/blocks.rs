@@ -6,10 +6,13 @@ use crate::channels::{Block, Channels, Cut};
 use crate::model::Model;
 use crate::rewrite::{self, RewriteError};
 
+/// What makes two blocks take the same time: operators, work, shape of the result.
+type Kind<'a> = (Vec<&'a str>, u64, Option<&'a [usize]>);
+
 /// What a block takes at least, as a share of the time: less cannot be told from nothing.
 const LEAST: f64 = 0.002;
 
-/// Share of the dense model's time that goes with each block alone. Blocks of the same operators and work are timed once.
+/// Share of the dense model's time that goes with each block alone. Blocks of the same operators, work and shape are timed once.
 /// `ratio` times a model as a share of the dense one's time.
 ///
 /// # Errors
@@ -19,10 +22,10 @@ pub fn block_times<E: From<RewriteError>>(
     channels: &Channels,
     mut ratio: impl FnMut(&Model) -> Result<f64, E>,
 ) -> Result<Vec<f64>, E> {
-    let mut known: BTreeMap<(Vec<&str>, u64), f64> = BTreeMap::new();
-    let kind = |block: &Block| {
+    let mut known: BTreeMap<Kind<'_>, f64> = BTreeMap::new();
+    let kind = |block: &Block| -> Kind<'_> {
         let nodes = block.nodes.iter().map(|&node| model.graph().node[node].op_type());
-        (nodes.collect::<Vec<_>>(), block.macs)
+        (nodes.collect::<Vec<_>>(), block.macs, channels.shape(&block.output))
     };
     let mut times = Vec::new();
     for (at, block) in channels.blocks.iter().enumerate() {

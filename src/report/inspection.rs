@@ -219,20 +219,20 @@ impl Inspection {
         let timed = self.blocks.iter().any(|own| own.time_share.is_some());
         let time = if timed { "   time" } else { "" };
         let head = format!(
-            "  {:<36} {:>6} {:>7} {:>10}{time}  {}",
-            "block, by the node behind it", "nodes", "MACs", "parameters", "what stays"
+            "  {:<31} {:>6} {:>7} {:>10}{time}  {}",
+            "block, by the node behind it", "nodes", "MACs", "parameters", "stays"
         );
         writeln!(out, "{}", style.faint(&head))?;
         for block in &self.blocks {
-            let (name, params) = (shorten(&block.name, 36), count(block.params as f64));
+            let (name, params) = (shorten(&block.name, 31), count(block.params as f64));
             let kind = match block.kind {
-                BlockKind::Residual => "the shortcut",
-                BlockKind::Stage => "the shortcut's own nodes",
-                BlockKind::Layer => "its input",
-                BlockKind::Branch => "the other branches",
+                BlockKind::Residual => "shortcut",
+                BlockKind::Stage => "own shortcut",
+                BlockKind::Layer => "input",
+                BlockKind::Branch => "others",
             };
             let time = block.time_share.map_or_else(String::new, |time| format!(" {:>5.1}%", 100.0 * time));
-            writeln!(out, "  {name:<36} {:>6} {:>6.1}% {params:>10}{time}  {kind}", block.nodes, share(block))?;
+            writeln!(out, "  {name:<31} {:>6} {:>6.1}% {params:>10}{time}  {kind}", block.nodes, share(block))?;
         }
         writeln!(out)
     }
