@@ -12,8 +12,7 @@ use crate::model::Model;
 use crate::repair::{Around, Reconstruction};
 use crate::rewrite;
 
-/// Multiply-accumulates of all trials beyond which fewer images are used, and how many are used at most and at least.
-const MOST_MACS: f64 = 3e12;
+/// Images that are used at most and at least.
 const MOST_IMAGES: usize = 128;
 const LEAST_IMAGES: usize = 16;
 
@@ -25,6 +24,17 @@ const RUNS: usize = 3;
 
 /// Layers behind a block that are refitted in a trial.
 const LAYERS: usize = 3;
+
+/// What the trials of all blocks may take.
+#[derive(Debug, Clone, Copy)]
+pub struct TrialLimits {
+    /// Multiply-accumulates beyond which fewer images are used, about.
+    pub macs: f64,
+    /// Bytes of activations that are kept.
+    pub activations: u64,
+    /// Bytes of rows of one layer's problem.
+    pub rows: u64,
+}
 
 /// Everything that losses without blocks are measured with.
 pub struct BlockTrials<'a> {
@@ -40,8 +50,8 @@ pub struct BlockTrials<'a> {
     pub judging: Vec<Feed>,
     /// What the dense model gives for those.
     dense: Vec<Vec<ArrayD<f32>>>,
-    /// Bytes of activations, and of rows of one layer.
-    pub memory: [u64; 2],
+    /// What the trials may take.
+    pub limits: TrialLimits,
     /// Seed of the draws of positions.
     pub seed: u64,
     /// Ends the measurement.
@@ -57,17 +67,17 @@ impl<'a> BlockTrials<'a> {
         (model, channels): (&'a Model, &'a Channels),
         engine: &'a dyn Engine,
         [fitting, judging]: [&[Feed]; 2],
-        memory: [u64; 2],
+        limits: TrialLimits,
         seed: u64,
         cancel: &'a AtomicBool,
     ) -> Result<Self, EvaluateError> {
         let macs = channels.macs(None) as f64 * (TRIALS * RUNS * channels.blocks.len()) as f64;
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a small count")]
-        let images = ((MOST_MACS / macs.max(1.0)) as usize).clamp(LEAST_IMAGES, MOST_IMAGES);
+        let images = ((limits.macs / macs.max(1.0)) as usize).clamp(LEAST_IMAGES, MOST_IMAGES);
         let divisible = input_specs(model).iter().all(|input| input.shape.first().is_none_or(Option::is_none));
         let [fitting, judging] = [fitting, judging].map(|own| spread(own, images, divisible));
         let dense = outputs_on(engine, model, judging.iter(), cancel)?;
-        Ok(Self { model, channels, engine, fitting, judging, dense, memory, seed, cancel })
+        Ok(Self { model, channels, engine, fitting, judging, dense, limits, seed, cancel })
     }
 
     /// Takes one block more out of `base`, the dense model or one without blocks already, refits the layers around it, and
@@ -85,9 +95,9 @@ impl<'a> BlockTrials<'a> {
             cut: &cut,
             engine: self.engine,
             batches: &self.fitting,
-            memory: self.memory[0],
+            memory: self.limits.activations,
             images: self.fitting.iter().map(feed::samples).sum(),
-            rows: self.memory[1],
+            rows: self.limits.rows,
             around: Some(Around { value: own.last_output().to_owned(), layers: LAYERS }),
             seed: self.seed,
             cancel: self.cancel,

@@ -33,7 +33,7 @@ pub use class_weights::{weights_of_images, weights_of_outputs};
 pub use classes::{Classes, class_scores};
 pub use compared::compared_values;
 pub use data::{DataOptions, Parted};
-pub use depth::BlockTrials;
+pub use depth::{BlockTrials, TrialLimits};
 pub use detections::{BoxForm, DenseDetections, DetectionFigures, NamedOutputs};
 pub use equivalence::{Agreement, compare, tolerance};
 pub use error::EvaluateError;

@@ -20,6 +20,13 @@ const MOST_SETS: usize = 8;
 const MOST_LANDED: usize = 5;
 const MOST_MADE: usize = 3;
 
+/// The same of a budget that is counted: blocks gain less there than where the clock decides, and are not to take long.
+const MOST_MADE_COUNTED: usize = 1;
+
+/// Multiply-accumulates of all trials of blocks, about, for a latency and for a budget that is counted.
+const TIMED_MACS: f64 = 3e12;
+const COUNTED_MACS: f64 = 1e12;
+
 /// Whether plans may leave blocks out of their own accord.
 pub(super) fn tries_blocks(planner: &Planner<'_>) -> bool {
     let options = &planner.session.options;
@@ -47,7 +54,7 @@ pub(super) fn fixed_blocks(planner: &mut Planner<'_>) -> Result<(), Error> {
     }
     let saved = by_cost(planner, Measure::Macs);
     let limit = Limit { blocks: found, needed: f64::INFINITY, most: wanted, most_loss: f64::INFINITY };
-    let steps = removals(session, planner.scored, limit, &saved)?.merge_into(&mut planner.record);
+    let steps = removals(session, planner.scored, (limit, TIMED_MACS), &saved)?.merge_into(&mut planner.record);
     planner.blocks = steps.into_iter().next_back().map(|own| own.blocks).unwrap_or_default();
     Ok(())
 }
@@ -88,7 +95,7 @@ pub(super) fn proposals(
     planner.blocks.clear();
     better.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut all = vec![widths];
-    all.extend(better.into_iter().map(|own| own.1).take(MOST_MADE));
+    all.extend(better.into_iter().map(|own| own.1).take(MOST_MADE_COUNTED));
     Ok(all)
 }
 
@@ -110,7 +117,7 @@ fn nested_sets(
                 None => (needed, most_loss),
             };
             let limit = Limit { blocks, needed, most: usize::MAX, most_loss };
-            removals(planner.session, planner.scored, limit, &saved)?.merge_into(&mut planner.record)
+            removals(planner.session, planner.scored, (limit, COUNTED_MACS), &saved)?.merge_into(&mut planner.record)
         }
     };
     let end = all.iter().position(|own| own.saved >= needed).map_or(all.len(), |last| last + 1);
@@ -186,7 +193,7 @@ pub(super) fn land(planner: &mut Planner<'_>, bound: Limits, target: LatencyTarg
     })?;
     let saved = |blocks: &[usize]| outermost(session, blocks).map(|block| times[block]).sum::<f64>();
     let limit = Limit { blocks: times.len(), needed: 1.0 - wanted, most: usize::MAX, most_loss };
-    let steps = removals(session, planner.scored, limit, &saved)?.merge_into(&mut planner.record);
+    let steps = removals(session, planner.scored, (limit, TIMED_MACS), &saved)?.merge_into(&mut planner.record);
     let mut landed: Vec<(f64, Landed, Vec<usize>)> = Vec::new();
     for step in some(steps.get(1..).unwrap_or_default(), MOST_LANDED) {
         planner.blocks.clone_from(&step.blocks);

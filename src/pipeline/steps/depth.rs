@@ -2,7 +2,7 @@
 
 use super::Scored;
 use crate::error::Error;
-use crate::evaluate::{BlockTrials, Reference};
+use crate::evaluate::{BlockTrials, Reference, TrialLimits};
 use crate::pipeline::record::Told;
 use crate::pipeline::session::Session;
 use crate::plan::search::depth::{Limit, Removal, exchanged, nested};
@@ -13,11 +13,12 @@ pub(crate) fn can_try_blocks(session: &Session<'_>, scored: &Scored<'_>) -> bool
     !session.channels.blocks.is_empty() && scored.calibration.is_some_and(measured)
 }
 
-/// Sets of blocks, the first of them empty, each one block larger than the one before. `saved`: what a set saves, as a share.
+/// Sets of blocks, the first of them empty, each one block larger than the one before. `macs`: multiply-accumulates that the
+/// trials may take, about; `saved`: what a set saves, as a share.
 pub(crate) fn removals(
     session: &Session<'_>,
     scored: &Scored<'_>,
-    limit: Limit,
+    (limit, macs): (Limit, f64),
     saved: &dyn Fn(&[usize]) -> f64,
 ) -> Result<Told<Vec<Removal<()>>>, Error> {
     let Session { model, channels, engine, options, cancel, progress, .. } = session;
@@ -27,8 +28,8 @@ pub(crate) fn removals(
         progress.phase("blocks", None);
         let inputs = [&calibration.observed.batches[..], &judging[..]];
         let shares = calibration.shares;
-        let memory = [shares.activations, shares.rows];
-        let trials = BlockTrials::new((model, channels), engine.as_ref(), inputs, memory, options.seed, cancel)?;
+        let limits = TrialLimits { macs, activations: shares.activations, rows: shares.rows };
+        let trials = BlockTrials::new((model, channels), engine.as_ref(), inputs, limits, options.seed, cancel)?;
         let mut found = nested(limit, model.clone(), saved, |base, block| {
             session.interrupted()?;
             progress.advance(1);
