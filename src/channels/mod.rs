@@ -39,7 +39,7 @@
 //! // A block: what a sum adds to its shortcut, a layer, a branch of a Concat. `tidy` takes out the Identity that it leaves.
 //! if !channels.blocks.is_empty() {
 //!     let cut = Cut::block(&channels, 0);
-//!     tidy(&slice(&model, &channels, &cut)?, &channels, &cut)?.save(Path::new("shallower.onnx"), &SaveOptions::default())?;
+//!     tidy(slice(&model, &channels, &cut)?, &channels, &cut)?.save(Path::new("shallower.onnx"), &SaveOptions::default())?;
 //! }
 //! println!("{} of {} MACs", analyse(&smaller, &AnalyseOptions::default()).macs(None), channels.macs(None));
 //! # Ok(())

@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::commands::{print, refuse_existing, unprintable};
+use super::commands::{print, unprintable};
 use super::other_flags::Bench;
 use super::targets::Targets;
 use crate::error::Error;
+use crate::model::replaceable;
 use crate::model::write_atomically;
 use crate::pipeline::{self, BenchOptions, Benched};
 use crate::report::{LatencyChange, times_csv};
@@ -16,7 +17,7 @@ pub(super) fn run(flags: &Bench, cancel: &AtomicBool) -> Result<(), Error> {
     if let Some(path) = &flags.times {
         let targets = Targets::default().input(&flags.a).input(flags.b.as_ref().unwrap_or(&flags.a));
         targets.output(path, "the table of times")?;
-        refuse_existing(path, flags.force)?;
+        replaceable(path, flags.force)?;
     }
     let options = BenchOptions {
         a: flags.flags.options(&flags.a),

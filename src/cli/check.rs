@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use super::check_flags::Check;
-use super::commands::{print, refuse_existing, style, unprintable};
+use super::commands::{print, style, unprintable};
 use super::exit::ExitStatus;
 use super::progress::Bar;
 use super::targets::Targets;
@@ -15,6 +15,7 @@ use crate::check::{
     GithubAnnotations, Junit, OpenMetrics, Outcome,
 };
 use crate::error::Error;
+use crate::model::replaceable;
 use crate::model::{ModelError, write_atomically};
 use crate::pipeline;
 
@@ -44,7 +45,7 @@ pub(super) fn run(flags: &Check, cancel: &AtomicBool) -> Result<ExitStatus, Erro
     }
     for (path, _, name) in &wanted {
         targets = targets.output(path, name)?;
-        refuse_existing(path, flags.force)?;
+        replaceable(path, flags.force)?;
     }
     let bar = Bar::new(flags.quiet || flags.json || flags.github);
     let result = pipeline::check(&options, &bar, cancel);

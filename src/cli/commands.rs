@@ -1,7 +1,7 @@
 //! Each command: options in, results printed.
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -125,7 +125,7 @@ fn check_targets(flags: &Prune, options: &PruneOptions) -> Result<(), Error> {
     let reports = reports(&flags.results);
     for (path, name) in reports.iter().map(|(path, _, name)| (*path, *name)).chain(picture) {
         targets = targets.output(path, name)?;
-        refuse_existing(path, flags.results.force)?;
+        replaceable(path, flags.results.force)?;
     }
     Ok(())
 }
@@ -143,10 +143,6 @@ fn reports(flags: &OutputFlags) -> Vec<(&PathBuf, &'static dyn Format, &'static 
     .collect()
 }
 
-pub(super) fn refuse_existing(path: &Path, force: bool) -> Result<(), Error> {
-    Ok(replaceable(path, force)?)
-}
-
 fn inspect(flags: &Inspect, cancel: &AtomicBool) -> Result<(), Error> {
     let drawings: [(&Option<PathBuf>, &dyn Drawing, &'static str); 2] =
         [(&flags.dot, &Dot, "the Graphviz file"), (&flags.svg, &Svg, "the picture")];
@@ -154,7 +150,7 @@ fn inspect(flags: &Inspect, cancel: &AtomicBool) -> Result<(), Error> {
     for (path, _, name) in &drawings {
         if let Some(path) = path {
             targets = targets.output(path, name)?;
-            refuse_existing(path, flags.force)?;
+            replaceable(path, flags.force)?;
         }
     }
     let options = flags.flags.options(&flags.model);
@@ -184,7 +180,7 @@ fn score(flags: &Score, cancel: &AtomicBool) -> Result<(), Error> {
     for (path, name) in [(&flags.output, "the scores"), (&flags.classes_svg, "the picture of the classes")] {
         if let Some(path) = path {
             targets = targets.output(path, name)?;
-            refuse_existing(path, flags.force)?;
+            replaceable(path, flags.force)?;
         }
     }
     let bar = Bar::new(flags.quiet || flags.output.is_none());

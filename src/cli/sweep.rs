@@ -4,11 +4,12 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use super::commands::{print, refuse_existing, style, unprintable};
+use super::commands::{print, style, unprintable};
 use super::flags::Prune;
 use super::progress::Bar;
 use super::targets::Targets;
 use crate::error::Error;
+use crate::model::replaceable;
 use crate::model::write_atomically;
 use crate::pipeline::{self, PlanFile, PruneOptions};
 use crate::report::{sweep_csv, sweep_html, sweep_svg, sweep_table};
@@ -73,7 +74,7 @@ fn check(flags: &Prune, options: &PruneOptions, shares: &[f64]) -> Result<Result
     more.extend(flags.results.html.as_ref().map(|path| (path, "the page")));
     for (path, name) in more {
         targets = targets.output(path, name)?;
-        refuse_existing(path, flags.results.force)?;
+        replaceable(path, flags.results.force)?;
     }
     Ok(results)
 }

@@ -189,7 +189,6 @@ fn save_external(model: &Model, path: &Path, options: &SaveOptions) -> Result<()
     if data_path.exists() && !options.force {
         return Err(fail("it exists and would hold the weights; `--force` replaces it"));
     }
-    replaceable(&data_path, options.force)?;
     let location = data_path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let mut proto = model.proto().clone();
     let mut end = 0_u64;

@@ -2,7 +2,16 @@
 //!
 //! <https://onnx.ai/onnx/operators/index.html>; the defaults of attributes are the specification's.
 
+use super::constant::Constants;
+use crate::model::Model;
+use crate::model::node::is_onnx;
 use crate::proto::onnx::NodeProto;
+
+/// Range outside which a node hides differences of its input, with what the graph stores as its parameters.
+pub(crate) fn bounds(model: &Model, constants: &Constants, node: &NodeProto) -> Option<(f32, f32)> {
+    let scalar = |input: usize| constants.floats(model, node.input.get(input)?)?.first().copied();
+    Function::of(node, scalar).filter(|_| is_onnx(node))?.bounds()
+}
 
 /// A function of one number.
 #[derive(Debug, Clone, Copy, PartialEq)]

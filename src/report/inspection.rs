@@ -48,7 +48,7 @@ pub struct InspectedGroup {
 /// A part of the graph that can be left out whole.
 #[derive(Debug, Clone, Serialize)]
 pub struct InspectedBlock {
-    /// Name of the sum's node.
+    /// Name of the node behind it.
     pub name: String,
     /// What is there without it.
     pub kind: BlockKind,

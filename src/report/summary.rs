@@ -172,7 +172,7 @@ impl GroupChange {
 /// A block that could be left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BlockChange {
-    /// Name of the node that adds it.
+    /// Name of the node behind it.
     pub name: String,
     /// Whether it was left out.
     pub gone: bool,

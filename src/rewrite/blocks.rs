@@ -42,19 +42,16 @@ pub(super) fn mismatch(channels: &Channels, cut: &Cut) -> Option<String> {
 pub fn without_block(model: &Model, block: &Block) -> Model {
     let mut result = model.clone();
     let makes = |node: &NodeProto, value: &str| node.output.first().is_some_and(|output| output == value);
+    if block.kind == BlockKind::Branch {
+        add_zero(&mut result, block, &mut Names::of(model.graph()));
+        return result;
+    }
     for node in &mut result.graph_mut().node {
-        if block.kind == BlockKind::Branch {
-            break;
-        }
         if makes(node, &block.output) {
             pass_on(node, &block.shortcut);
         } else if block.repeated_output.as_deref().is_some_and(|output| makes(node, output)) {
             pass_on(node, &block.output);
         }
-    }
-    if block.kind == BlockKind::Branch {
-        let mut names = Names::of(model.graph());
-        add_zero(&mut result, block, &mut names);
     }
     super::remove_unused(model.graph(), result.graph_mut());
     result
@@ -107,8 +104,8 @@ fn add_zero(result: &mut Model, block: &Block, names: &mut Names) {
 ///
 /// # Errors
 /// If the model is no valid graph.
-pub fn tidy(sliced: &Model, channels: &Channels, cut: &Cut) -> Result<Model, RewriteError> {
-    let mut result = sliced.clone();
+pub fn tidy(sliced: Model, channels: &Channels, cut: &Cut) -> Result<Model, RewriteError> {
+    let mut result = sliced;
     if !cut.has_blocks() {
         return Ok(result);
     }

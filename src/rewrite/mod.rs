@@ -1,8 +1,8 @@
 //! Rewriting a model by a cut: slices, attributes, operands, declared shapes.
 //!
 //! [`slice()`] removes the cut channel indices physically. [`mask`] leaves every shape as it is, zeroes the cut channel indices in the
-//! weights that sum over them, adds nothing where a block goes, and lets what combines channels without weights (a `LayerNormalization`, a mean over
-//! channels) see only those that stay. Both must compute the same numbers; `verify` checks that they do.
+//! weights that sum over them, adds nothing where a block goes, and lets what combines channels without weights (a
+//! `LayerNormalization`, a mean over channels) see only those that stay. Both must compute the same numbers; `verify` checks that they do.
 
 mod added;
 mod blocks;

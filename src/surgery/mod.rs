@@ -53,10 +53,12 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod types;
+mod uses;
 mod values;
 
 pub(crate) use find::{Names, add_initializer, captured, references, topological_order};
 pub(crate) use fold::{computes_weights, fold_weights};
+pub(crate) use uses::{Uses, variable};
 
 pub use crate::proto::onnx::NodeProto as Node;
 pub use error::SurgeryError;

@@ -21,7 +21,7 @@ fn holds(engine: &dyn Engine, model: &Model, channels: &Channels, cut: &Cut, fee
     let said = |error: &dyn std::error::Error| error.to_string();
     let sliced = slice(model, channels, cut).map_err(|error| said(&error))?;
     let masked = mask(model, channels, cut).map_err(|error| said(&error))?;
-    let tidied = tidy(&sliced, channels, cut).map_err(|error| said(&error))?;
+    let tidied = tidy(sliced.clone(), channels, cut).map_err(|error| said(&error))?;
     if shapes(engine, &tidied, feed)? != shapes(engine, model, feed)? {
         return Err("the interface changed".into());
     }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::{Block, BlockKind, Walk};
 use crate::channels::indices::ChannelIndex;
-use crate::model::node::{is_onnx, node_name};
+use crate::model::axes::resolve_axis;
+use crate::model::node::is_onnx;
 
 impl Walk<'_> {
     /// The inputs of a `Concat` along an axis of channels that have nodes of their own and whose channels can all go.
@@ -14,10 +15,7 @@ impl Walk<'_> {
             return Vec::new();
         };
         let Some(shape) = self.channels.shape(output) else { return Vec::new() };
-        let axis = node.int("axis").and_then(|axis| {
-            let rank = i64::try_from(shape.len()).ok()?;
-            usize::try_from(if axis < 0 { axis + rank } else { axis }).ok()
-        });
+        let axis = node.int("axis").and_then(|axis| resolve_axis(axis, shape.len()));
         let Some(axis) = axis else { return Vec::new() };
         let mut found: Vec<Block> = (0..node.input.len()).filter_map(|input| self.branch(index, input, axis)).collect();
         if found.len() == node.input.len() {
@@ -35,27 +33,14 @@ impl Walk<'_> {
             return None;
         }
         let side = self.leading_to(value, Some(index), None);
-        if side.macs == 0 || !self.whole_groups(value, axis, &side.nodes) {
+        if side.macs == 0 || !self.are_whole_groups(value, axis, &side.nodes) {
             return None;
         }
-        Some(Block {
-            name: node_name(node),
-            kind: BlockKind::Branch,
-            node: index,
-            input,
-            shortcut: value.clone(),
-            output: node.output.first()?.clone(),
-            macs: side.macs,
-            params: self.params(&side.nodes),
-            made: self.made(&side.nodes),
-            nodes: side.nodes.into_iter().collect(),
-            repeated: None,
-            repeated_output: None,
-        })
+        self.block(BlockKind::Branch, [index, input], value, side)
     }
 
     /// Whether the channels of a value are those of whole groups that only these nodes make.
-    fn whole_groups(&self, value: &str, axis: usize, nodes: &BTreeSet<usize>) -> bool {
+    fn are_whole_groups(&self, value: &str, axis: usize, nodes: &BTreeSet<usize>) -> bool {
         let channels = self.channels;
         let Some(columns) = channels.value_ids(value).and_then(|ids| ids.columns(axis)) else { return false };
         let mut roots: BTreeSet<ChannelIndex> = BTreeSet::new();

@@ -1,7 +1,6 @@
 //! Layers in a row that read and make values of one shape.
 
 use super::{Block, BlockKind, Walk};
-use crate::model::node::node_name;
 
 /// Nodes behind the one with weights that belong to its layer, at most.
 const LONGEST: usize = 8;
@@ -13,7 +12,7 @@ impl Walk<'_> {
     pub(super) fn layer(&self, first: usize) -> Option<Block> {
         let node = self.node(first);
         let from = node.input.first().filter(|name| self.variable.contains(name.as_str()))?;
-        let before = self.node(*self.makers.get(from.as_str())?);
+        let before = self.node(self.uses.maker(from)?);
         let only = |index: usize, value: &str| {
             self.node(index).input.iter().all(|name| name == value || !self.variable.contains(name.as_str()))
         };
@@ -23,7 +22,7 @@ impl Walk<'_> {
         let mut last = first;
         for _ in 0..LONGEST {
             let value = self.node(last).output.first()?;
-            let [Some(next)] = self.readers.get(value)?[..] else { return None };
+            let next = self.uses.only(value)?;
             if !only(next, value) || self.macs.get(&next).is_some_and(|&macs| macs > 0) {
                 return None;
             }
@@ -42,19 +41,6 @@ impl Walk<'_> {
         if !side.nodes.contains(&first) || !side.nodes.remove(&last) {
             return None;
         }
-        Some(Block {
-            name: node_name(end),
-            kind: BlockKind::Layer,
-            node: last,
-            input: 0,
-            shortcut: from.clone(),
-            output: output.clone(),
-            macs: side.macs,
-            params: self.params(&side.nodes),
-            made: self.made(&side.nodes),
-            nodes: side.nodes.into_iter().collect(),
-            repeated: None,
-            repeated_output: None,
-        })
+        self.block(BlockKind::Layer, [last, 0], from, side)
     }
 }

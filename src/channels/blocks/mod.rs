@@ -9,13 +9,14 @@ mod branches;
 mod layers;
 mod sums;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::analysis::Channels;
-use crate::model::Model;
-use crate::ops::constant::Constants;
-use crate::proto::onnx::{NodeProto, TensorProto};
-use crate::surgery::{captured, topological_order};
+use crate::model::node::node_name;
+use crate::model::{DataType, Model};
+use crate::ops::constant::{Constants, tensor};
+use crate::proto::onnx::NodeProto;
+use crate::surgery::{Uses, captured, topological_order, variable};
 
 /// What is there without a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -85,7 +86,10 @@ pub(super) fn find(model: &Model, channels: &Channels) -> Vec<Block> {
     blocks
 }
 
-/// Who makes and reads the values of a graph.
+/// Element types of what counts as a parameter.
+const FLOATS: [DataType; 4] = [DataType::Float, DataType::Double, DataType::Float16, DataType::Bfloat16];
+
+/// A graph with what blocks are found by.
 struct Walk<'a> {
     model: &'a Model,
     channels: &'a Channels,
@@ -93,11 +97,9 @@ struct Walk<'a> {
     order: Vec<usize>,
     /// Place of every node in `order`.
     place: Vec<usize>,
-    makers: HashMap<&'a str, usize>,
-    /// Nodes that read a value; `None` for a graph output or a subgraph.
-    readers: HashMap<String, Vec<Option<usize>>>,
+    uses: Uses,
     /// Values that depend on the model's inputs.
-    variable: HashSet<&'a str>,
+    variable: HashSet<String>,
     macs: BTreeMap<usize, u64>,
 }
 
@@ -115,34 +117,12 @@ impl<'a> Walk<'a> {
         let order = topological_order(graph);
         let mut place = vec![0; graph.node.len()];
         order.iter().enumerate().for_each(|(at, &node)| place[node] = at);
-        let mut makers = HashMap::new();
-        let mut readers: HashMap<String, Vec<Option<usize>>> = HashMap::new();
-        for (index, node) in graph.node.iter().enumerate() {
-            makers.extend(node.output.iter().filter(|name| !name.is_empty()).map(|name| (name.as_str(), index)));
-            for name in node.input.iter().filter(|name| !name.is_empty()) {
-                readers.entry(name.clone()).or_default().push(Some(index));
-            }
-            for name in captured(node) {
-                readers.entry(name).or_default().push(None);
-            }
-        }
-        for output in &graph.output {
-            readers.entry(output.name().to_owned()).or_default().push(None);
-        }
-        let stored: HashSet<&str> = graph.initializer.iter().map(TensorProto::name).collect();
-        let inputs = graph.input.iter().map(crate::proto::onnx::ValueInfoProto::name);
-        let mut variable: HashSet<&str> = inputs.filter(|name| !stored.contains(name)).collect();
-        for &index in &order {
-            let node = &graph.node[index];
-            if node.input.iter().cloned().chain(captured(node)).any(|name| variable.contains(name.as_str())) {
-                variable.extend(node.output.iter().map(String::as_str).filter(|name| !name.is_empty()));
-            }
-        }
         let mut macs = BTreeMap::new();
         for (node, own) in channels.macs_by_node(None) {
             *macs.entry(node).or_insert(0) += own;
         }
-        Self { model, channels, constants: Constants::of(graph), order, place, makers, readers, variable, macs }
+        let (uses, variable) = (Uses::of(graph), variable(graph, &order));
+        Self { model, channels, constants: Constants::of(graph), order, place, uses, variable, macs }
     }
 
     fn node(&self, index: usize) -> &'a NodeProto {
@@ -154,7 +134,7 @@ impl<'a> Walk<'a> {
         let mut side = Side { nodes: BTreeSet::new(), entries: BTreeSet::new(), macs: 0 };
         // From the end: when a node is looked at, all that read it have been.
         let mut open: BTreeMap<usize, usize> = BTreeMap::new();
-        open.extend(self.makers.get(value).map(|&node| (self.place[node], node)));
+        open.extend(self.uses.maker(value).map(|node| (self.place[node], node)));
         while let Some((_, index)) = open.pop_last() {
             let node = self.node(index);
             let read = |name: &String| {
@@ -162,7 +142,7 @@ impl<'a> Walk<'a> {
                 // Who reads the value of a layer reads the value before it then.
                 let last = reader.is_none() && name == value;
                 Some(name.as_str()) != from
-                    && (last || self.readers.get(name).into_iter().flatten().all(|own| own.is_some_and(inside)))
+                    && (last || self.uses.readers(name).iter().all(|own| own.is_some_and(inside)))
             };
             if !node.output.iter().filter(|name| !name.is_empty()).all(read) {
                 continue;
@@ -170,13 +150,13 @@ impl<'a> Walk<'a> {
             side.nodes.insert(index);
             side.macs += self.macs.get(&index).copied().unwrap_or(0);
             for name in node.input.iter().cloned().chain(captured(node)) {
-                open.extend(self.makers.get(name.as_str()).map(|&maker| (self.place[maker], maker)));
+                open.extend(self.uses.maker(&name).map(|maker| (self.place[maker], maker)));
             }
         }
         for &index in &side.nodes {
             let node = self.node(index);
             let read = node.input.iter().cloned().chain(captured(node));
-            let outside = |name: &String| self.makers.get(name.as_str()).is_none_or(|own| !side.nodes.contains(own));
+            let outside = |name: &String| self.uses.maker(name).is_none_or(|own| !side.nodes.contains(&own));
             side.entries.extend(read.filter(|name| self.variable.contains(name.as_str())).filter(outside));
         }
         side
@@ -191,11 +171,33 @@ impl<'a> Walk<'a> {
     fn params(&self, nodes: &BTreeSet<usize>) -> u64 {
         let names: BTreeSet<&String> = nodes.iter().flat_map(|&index| &self.node(index).input).collect();
         let alone = |name: &&&String| {
-            let readers = self.readers.get(name.as_str()).into_iter().flatten();
-            readers.into_iter().all(|reader| reader.is_some_and(|own| nodes.contains(&own)))
+            let inside = |reader: &Option<usize>| reader.is_some_and(|own| nodes.contains(&own));
+            self.uses.readers(name).iter().all(inside)
         };
-        let stored = |name: &&String| self.constants.data(self.model, name).filter(|data| data.to_f32().is_some());
-        let elements = |name: &&String| stored(name).map_or(0, |data| data.dims.iter().product::<usize>() as u64);
-        names.iter().filter(alone).map(elements).filter(|&count| count > 1).sum()
+        // Dims and element type only: the numbers of large weights are not read.
+        let stored = |name: &&String| tensor(self.model.graph(), self.constants.find(name)?);
+        let elements = |name: &&String| {
+            let floats = stored(name).filter(|own| FLOATS.iter().any(|&dtype| own.data_type() == dtype as i32));
+            floats.map_or(0, |own| own.dims.iter().map(|&size| u64::try_from(size).unwrap_or(0)).product())
+        };
+        names.iter().filter(alone).map(elements).filter(|&count: &u64| count > 1).sum()
+    }
+
+    /// A block of these nodes: what leads to input `input` of `node`, or to its output. `shortcut`: as in [`Block`].
+    fn block(&self, kind: BlockKind, [node, input]: [usize; 2], shortcut: &str, side: Side) -> Option<Block> {
+        Some(Block {
+            name: node_name(self.node(node)),
+            kind,
+            node,
+            input,
+            shortcut: shortcut.to_owned(),
+            output: self.node(node).output.first()?.clone(),
+            macs: side.macs,
+            params: self.params(&side.nodes),
+            made: self.made(&side.nodes),
+            nodes: side.nodes.into_iter().collect(),
+            repeated: None,
+            repeated_output: None,
+        })
     }
 }

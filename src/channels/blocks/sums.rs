@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use super::{Block, BlockKind, Side, Walk};
-use crate::model::node::{is_onnx, node_name};
-use crate::ops::scalar::Function;
+use crate::model::node::is_onnx;
+use crate::ops::scalar::bounds;
 use crate::proto::onnx::NodeProto;
 
 /// A sum of two values.
@@ -28,23 +28,12 @@ impl Walk<'_> {
         let works = |input: usize| sides[input].macs > 0;
         let identity = (0..2).find(|&input| reads(input) && works(input));
         let input = identity.or_else(|| self.heavier(node, &sides).filter(|&input| works(input)))?;
-        let nodes: Vec<usize> = sides[input].nodes.iter().copied().collect();
-        let shortcut = node.input[1 - input].clone();
-        let repeated = self.repeated(output, &shortcut);
-        Some(Block {
-            name: node_name(node),
-            kind: if identity.is_some() { BlockKind::Residual } else { BlockKind::Stage },
-            node: sum,
-            input,
-            output: output.clone(),
-            macs: sides[input].macs,
-            params: self.params(&sides[input].nodes),
-            repeated_output: repeated.and_then(|index| self.node(index).output.first().cloned()),
-            repeated,
-            shortcut,
-            made: self.made(&sides[input].nodes),
-            nodes,
-        })
+        let kind = if identity.is_some() { BlockKind::Residual } else { BlockKind::Stage };
+        let shortcut = &node.input[1 - input];
+        let repeated = self.repeated(output, shortcut);
+        let repeated_output = repeated.and_then(|index| self.node(index).output.first().cloned());
+        let side = sides.into_iter().nth(input)?;
+        Some(Block { repeated, repeated_output, ..self.block(kind, [sum, input], shortcut, side)? })
     }
 
     /// Of two sides that come of one value the one with more work, the first of equal ones.
@@ -72,13 +61,9 @@ impl Walk<'_> {
 
     /// The activation that alone reads the sum, if the shortcut comes of one with the same bounds.
     fn repeated(&self, output: &str, shortcut: &str) -> Option<usize> {
-        let bounds = |index: usize| {
-            let node = self.node(index);
-            let scalar = |input: usize| self.constants.floats(self.model, node.input.get(input)?)?.first().copied();
-            Function::of(node, scalar).filter(|_| is_onnx(node))?.bounds()
-        };
-        let [Some(reader)] = self.readers.get(output)?[..] else { return None };
-        let made = bounds(*self.makers.get(shortcut)?)?;
+        let bounds = |index: usize| bounds(self.model, &self.constants, self.node(index));
+        let reader = self.uses.only(output)?;
+        let made = bounds(self.uses.maker(shortcut)?)?;
         (bounds(reader) == Some(made)).then_some(reader)
     }
 }

@@ -43,7 +43,7 @@ pub fn apply(options: &ApplyOptions) -> Result<(), Error> {
     let result = if options.masked {
         rewrite::mask(&model, &channels, &cut)?
     } else {
-        rewrite::tidy(&rewrite::slice(&model, &channels, &cut)?, &channels, &cut)?
+        rewrite::tidy(rewrite::slice(&model, &channels, &cut)?, &channels, &cut)?
     };
     result.save(&options.output, &SaveOptions { force: options.force, ..SaveOptions::default() })?;
     Ok(())

@@ -44,8 +44,9 @@ pub(super) fn finish(
     files: &Files,
     record: &mut Record,
 ) -> Result<Finished, Error> {
-    let Chosen { mut candidate, searched, mut warnings, dense, metric: known } = chosen;
-    candidate.pruned = rewrite::tidy(&candidate.pruned, &session.channels, &candidate.proposal.cut)?;
+    let Chosen { candidate, searched, mut warnings, dense, metric: known } = chosen;
+    let pruned = rewrite::tidy(candidate.pruned, &session.channels, &candidate.proposal.cut)?;
+    let candidate = Candidate { pruned, ..candidate };
     let (plan, pruned) = (&candidate.proposal.plan, &candidate.pruned);
     let mut accuracy = evaluate(session, scored.calibration, pruned, dense)?.merge_into(record);
     let dense = accuracy.dense.take();

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::pipeline::Progress;
 use crate::pipeline::options::{Criteria, PruneOptions};
 use crate::pipeline::record::Record;
-use crate::pipeline::search::{Chosen, Planner, choose_plan_if_any};
+use crate::pipeline::search::{Chosen, Planner, beside_blocks};
 use crate::pipeline::session::{Session, Watch};
 use crate::pipeline::steps::{CandidateError, Proposal, calibrate, criterion, open_source, score};
 use crate::plan::{Budget, PlanError, Target};
@@ -77,10 +77,11 @@ fn plans(planner: &mut Planner<'_>, shares: &[f64]) -> Result<SweptPlans, Candid
     for &share in shares {
         let criteria = &planner.session.options.criteria;
         let criteria = Criteria { budget: Budget::Macs(Target::Share(share)), ..criteria.clone() };
-        let Some(proposal) = choose_plan_if_any(planner, &criteria)? else {
+        let Some(widths) = planner.plan_if_any(&criteria)? else {
             warnings.push(format!("x{share} leaves every channel, or rounding does: no model was written for it"));
             continue;
         };
+        let proposal = beside_blocks(planner, &criteria, widths)?;
         match plans.iter().find(|known| known.proposal.plan.same_cut(&proposal.plan)) {
             Some(known) => {
                 let known = known.share;

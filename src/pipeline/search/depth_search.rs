@@ -1,9 +1,9 @@
 //! Blocks and widths together: for sets of blocks that go, the widths that the rest of the budget asks for, and of those that
 //! promise least the one whose repaired network is nearest to the dense one on held-out inputs (`docs/method.md` 8.9).
 
-use super::Landed;
 use super::latency_search::{land_latency, ratio};
 use super::planner::{Candidate, Planner};
+use super::{Landed, nothing};
 use crate::bench::block_times;
 use crate::channels::Measure;
 use crate::error::Error;
@@ -12,7 +12,7 @@ use crate::pipeline::session::Session;
 use crate::pipeline::steps::{CandidateError, Proposal, can_try_blocks, removals};
 use crate::plan::search::depth::{Limit, Removal};
 use crate::plan::search::latency::Precision;
-use crate::plan::{Allocation, Budget, LatencyTarget, Limits, PlanError};
+use crate::plan::{Allocation, Budget, LatencyTarget, Limits};
 use crate::repair::Compensation;
 
 /// Sets of blocks for which widths are looked for, and plans that are repaired and compared.
@@ -109,16 +109,15 @@ fn nested_sets(
     let saved = by_cost(planner, measure);
     let blocks = planner.session.channels.blocks.len();
     let known = planner.removals.take().filter(|own| own.0 == measure);
-    let all = match (known, planner.strongest) {
-        (Some((_, known)), _) => known,
-        (None, strongest) => {
-            let (needed, most_loss) = match strongest {
-                Some(share) => (needed.max(1.0 - share), f64::INFINITY),
-                None => (needed, most_loss),
-            };
-            let limit = Limit { blocks, needed, most: usize::MAX, most_loss };
-            removals(planner.session, planner.scored, (limit, COUNTED_MACS), &saved)?.merge_into(&mut planner.record)
-        }
+    let all = if let Some((_, known)) = known {
+        known
+    } else {
+        let (needed, most_loss) = match planner.strongest {
+            Some(share) => (needed.max(1.0 - share), f64::INFINITY),
+            None => (needed, most_loss),
+        };
+        let limit = Limit { blocks, needed, most: usize::MAX, most_loss };
+        removals(planner.session, planner.scored, (limit, COUNTED_MACS), &saved)?.merge_into(&mut planner.record)
     };
     let end = all.iter().position(|own| own.saved >= needed).map_or(all.len(), |last| last + 1);
     let steps = all[..end].to_vec();
@@ -170,10 +169,6 @@ pub(super) fn best(planner: &mut Planner<'_>, proposals: Vec<Proposal>) -> Resul
     let proposal = candidate.proposal.clone();
     planner.keep(candidate);
     Ok(proposal)
-}
-
-fn nothing() -> Error {
-    PlanError::Nothing { why: "the bounds leave every channel, or rounding does".into() }.into()
 }
 
 /// The plan that takes the time asked for, with blocks where that loses less than widths alone.

@@ -86,29 +86,25 @@ pub(super) fn choose(session: &Session<'_>, scored: &Scored<'_>) -> Result<Told<
         whole::best_whole(&mut planner)?
     } else {
         let criteria = &session.options.criteria;
-        let proposal = if depth_search::tries_blocks(&planner) {
-            choose_plan_if_any(&mut planner, criteria)?.ok_or_else(nothing)?
-        } else {
-            planner.plan(criteria)?
-        };
+        let widths = planner.plan(criteria)?;
+        let proposal = beside_blocks(&mut planner, criteria, widths)?;
         planner.make(proposal)?
     };
     let warnings = candidate.proposal.warnings.clone();
     Ok(planner.told(Chosen { candidate, searched: None, warnings, dense: None, metric: None }))
 }
 
-/// The plan of a budget that it meets by itself: widths alone, or blocks and widths where those lose less; `None` where it
-/// leaves every channel.
-pub(super) fn choose_plan_if_any(
+/// The plan of a budget that it meets by itself: `widths` alone, or blocks and widths where those lose less.
+pub(super) fn beside_blocks(
     planner: &mut Planner<'_>,
     criteria: &Criteria,
-) -> Result<Option<Proposal>, CandidateError> {
-    let Some(widths) = planner.plan_if_any(criteria)? else { return Ok(None) };
+    widths: Proposal,
+) -> Result<Proposal, CandidateError> {
     if !depth_search::tries_blocks(planner) {
-        return Ok(Some(widths));
+        return Ok(widths);
     }
     let proposals = depth_search::proposals(planner, criteria, widths)?;
-    depth_search::best(planner, proposals).map(Some)
+    depth_search::best(planner, proposals)
 }
 
 /// Reaches one goal after the other; each narrows the limits of the next.

@@ -13,7 +13,7 @@ use crate::model::node::tensor_info;
 use crate::model::{DataType, Model};
 use crate::proto::onnx::GraphProto;
 use crate::repair::RepairError;
-use crate::surgery::{captured, extract, topological_order};
+use crate::surgery::{captured, extract, topological_order, variable};
 
 /// A model and what is alive in it at one place, batch by batch.
 pub(crate) struct ActivationCache {
@@ -89,15 +89,7 @@ impl ActivationCache {
     pub(crate) fn new(model: &Model, batches: Vec<Feed>, limit: u64) -> Self {
         let graph = model.graph();
         let order = topological_order(graph);
-        let stored: HashSet<&str> = graph.initializer.iter().map(crate::proto::onnx::TensorProto::name).collect();
-        let inputs = graph.input.iter().map(|input| input.name().to_owned());
-        let mut variable: HashSet<String> = inputs.filter(|name| !stored.contains(name.as_str())).collect();
-        for &index in &order {
-            let node = &graph.node[index];
-            if node.input.iter().cloned().chain(captured(node)).any(|name| variable.contains(&name)) {
-                variable.extend(node.output.iter().filter(|name| !name.is_empty()).cloned());
-            }
-        }
+        let variable = variable(graph, &order);
         let whole = |(name, value): (&String, &Arc<Tensor>)| (name.clone(), Held::Whole(Arc::clone(value)));
         let live = batches.iter().map(|batch| batch.iter().map(whole).collect()).collect();
         Self { order, variable, inputs: batches, done: 0, live, limit }

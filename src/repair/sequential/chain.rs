@@ -1,51 +1,24 @@
 //! What comes of a layer's output: an affine map per channel, a sum with a shortcut, an activation that hides errors.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use crate::model::{Model, TensorData};
 use crate::ops::constant::{ConstantId, Constants};
 use crate::ops::normalization::{BETA, GAMMA, Statistics};
-use crate::ops::scalar::Function;
+use crate::ops::scalar::bounds;
 use crate::proto::onnx::{GraphProto, NodeProto};
-use crate::surgery::captured;
+use crate::surgery::Uses;
 
 /// Who makes and who reads the values of a graph, and where its constants are.
 #[derive(Debug)]
 pub(super) struct Readers {
-    producers: HashMap<String, usize>,
-    /// Nodes that read a value; a graph output or a subgraph counts as one that nobody knows.
-    of: HashMap<String, Vec<Option<usize>>>,
+    pub(super) uses: Uses,
     pub(super) constants: Constants,
 }
 
 impl Readers {
     pub(super) fn of(graph: &GraphProto) -> Self {
-        let (mut producers, mut of) = (HashMap::new(), HashMap::<String, Vec<Option<usize>>>::new());
-        for (index, node) in graph.node.iter().enumerate() {
-            producers.extend(node.output.iter().map(|name| (name.clone(), index)));
-            for name in node.input.iter().filter(|name| !name.is_empty()) {
-                of.entry(name.clone()).or_default().push(Some(index));
-            }
-            for name in captured(node) {
-                of.entry(name).or_default().push(None);
-            }
-        }
-        for output in &graph.output {
-            of.entry(output.name().to_owned()).or_default().push(None);
-        }
-        Self { producers, of, constants: Constants::of(graph) }
-    }
-
-    pub(super) fn producer(&self, value: &str) -> Option<usize> {
-        self.producers.get(value).copied()
-    }
-
-    /// The node that alone reads a value.
-    fn only(&self, value: &str) -> Option<usize> {
-        match self.of.get(value).map(Vec::as_slice) {
-            Some(&[Some(node)]) => Some(node),
-            _ => None,
-        }
+        Self { uses: Uses::of(graph), constants: Constants::of(graph) }
     }
 }
 
@@ -84,7 +57,8 @@ impl Chain {
         gone: &BTreeSet<usize>,
     ) -> Self {
         let graph = model.graph();
-        let follows = |value: &str| readers.only(value).map(|index| &graph.node[index]);
+        let follows = |value: &str| readers.uses.only(value).map(|index| &graph.node[index]);
+        let hidden = |node: &NodeProto| bounds(model, &readers.constants, node);
         let (mut affine, mut scaled) = (None, output.to_owned());
         if let Some(node) = follows(output)
             && let Some(found) = normalised(model, readers, node).or_else(|| biased(model, readers, node, from_end))
@@ -96,12 +70,12 @@ impl Chain {
             affine,
             sum: None,
             shortcut: None,
-            bounds: [None, bounds(model, readers, follows(&scaled))],
+            bounds: [None, follows(&scaled).and_then(hidden)],
             passed_on: [None, None],
             scaled,
         };
         chain.pass_on(1, model, readers, gone);
-        let constant = |name: &String| readers.constants.find(name).is_some() || readers.producer(name).is_none();
+        let constant = |name: &String| readers.constants.find(name).is_some() || readers.uses.maker(name).is_none();
         if let Some(node) = follows(&chain.scaled).filter(|node| node.op_type() == "Add")
             && let [a, b] = &node.input[..]
             && let Some(sum) = node.output.first()
@@ -109,7 +83,7 @@ impl Chain {
             let other = if *a == chain.scaled { b } else { a };
             if !constant(other) && *other != chain.scaled {
                 chain.shortcut = Some(other.clone());
-                chain.bounds[0] = bounds(model, readers, follows(sum));
+                chain.bounds[0] = follows(sum).and_then(hidden);
                 chain.sum = Some(sum.clone());
                 chain.pass_on(0, model, readers, gone);
             }
@@ -122,18 +96,19 @@ impl Chain {
         let graph = model.graph();
         let start = if which == 0 { self.sum.clone() } else { Some(self.scaled.clone()) };
         let Some(mut end) = start else { return };
-        while let Some(index) = readers.only(&end) {
+        while let Some(index) = readers.uses.only(&end) {
             let node = &graph.node[index];
             let Some(output) = node.output.first() else { return };
             if gone.contains(&index) {
                 self.passed_on[which] = Some(output.clone());
-            } else if self.bounds[which].is_none() || bounds(model, readers, Some(node)) != self.bounds[which] {
+            } else if self.bounds[which].is_none() || bounds(model, &readers.constants, node) != self.bounds[which] {
                 break;
             }
             end.clone_from(output);
         }
         if let (Some(last), None) = (&self.passed_on[which], self.bounds[which]) {
-            self.bounds[which] = bounds(model, readers, readers.only(last).map(|index| &graph.node[index]));
+            self.bounds[which] =
+                readers.uses.only(last).and_then(|index| bounds(model, &readers.constants, &graph.node[index]));
         }
     }
 
@@ -179,11 +154,4 @@ fn biased(model: &Model, readers: &Readers, node: &NodeProto, from_end: usize) -
 fn per_channel(data: &TensorData, from_end: usize) -> bool {
     let channels = data.dims.len().checked_sub(from_end);
     channels.is_some_and(|axis| data.dims.iter().enumerate().all(|(at, &size)| at == axis || size == 1))
-}
-
-/// Range outside which the reader of a value hides differences.
-fn bounds(model: &Model, readers: &Readers, node: Option<&NodeProto>) -> Option<(f32, f32)> {
-    let node = node?;
-    let scalar = |input: usize| readers.constants.floats(model, node.input.get(input)?)?.first().copied();
-    Function::of(node, scalar)?.bounds()
 }

@@ -9,7 +9,7 @@ use crate::model::node::node_name;
 use crate::ops::constant::{Constants, differ};
 use crate::ops::linear::{BIAS, Bias, LinearMap, WEIGHT};
 use crate::ops::real::RealWeight;
-use crate::repair::passing::passing;
+use crate::repair::passing::{passing, zeros};
 use crate::surgery::{captured, topological_order};
 
 /// A layer whose weight is stored and read by nobody else.
@@ -108,6 +108,7 @@ fn touched(dense: &Model, pruned: &Model, gone: &BTreeSet<usize>) -> HashSet<Str
     let old = Constants::of(dense.graph());
     let graph = pruned.graph();
     let constants = Constants::of(graph);
+    let zeros = zeros(dense, pruned);
     let mut touched: HashSet<String> = constants
         .all()
         .filter(|(name, id)| differ([dense, pruned], [old.find(name), Some(*id)]))
@@ -116,9 +117,7 @@ fn touched(dense: &Model, pruned: &Model, gone: &BTreeSet<usize>) -> HashSet<Str
     for index in topological_order(graph) {
         let node = &graph.node[index];
         let reads = node.input.iter().cloned().chain(captured(node)).any(|name| touched.contains(&name));
-        // A branch that is replaced by zeros.
-        let zeros = node.op_type() == "Sub" && matches!(&node.input[..], [a, b] if a == b);
-        if reads || zeros || gone.contains(&index) {
+        if reads || zeros.contains(&index) || gone.contains(&index) {
             touched.extend(node.output.iter().filter(|name| !name.is_empty()).cloned());
         }
     }
@@ -130,7 +129,7 @@ fn ancestors(model: &Model, readers: &Readers, value: &str) -> BTreeSet<usize> {
     let mut found = BTreeSet::new();
     let mut open = vec![value.to_owned()];
     while let Some(name) = open.pop() {
-        let Some(node) = readers.producer(&name) else { continue };
+        let Some(node) = readers.uses.maker(&name) else { continue };
         if found.insert(node) {
             open.extend(model.graph().node[node].input.iter().cloned());
             open.extend(captured(&model.graph().node[node]));
