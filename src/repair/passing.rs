@@ -25,7 +25,7 @@ pub(super) fn zeros(dense: &Model, pruned: &Model) -> BTreeSet<usize> {
     nodes.filter(|(_, node)| zero(node) && !known.contains(first(node))).map(|(index, _)| index).collect()
 }
 
-/// Values of the pruned model that only nodes of [`passing`] read, at once or behind an activation with bounds: they stand for what
+/// Values of the pruned model that only such passing nodes read, at once or behind an activation with bounds: they stand for what
 /// is passed on, and not for the values of their names.
 pub fn passed_on(dense: &Model, pruned: &Model) -> BTreeSet<String> {
     let graph = pruned.graph();
