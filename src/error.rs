@@ -49,6 +49,9 @@ pub enum Error {
     /// A cut cannot be made.
     #[error(transparent)]
     Rewrite(#[from] crate::rewrite::RewriteError),
+    /// A model cannot be written in integers.
+    #[error(transparent)]
+    Quantize(#[from] crate::quantize::QuantizeError),
     /// A model is not what it should be.
     #[error(transparent)]
     Evaluate(EvaluateError),
@@ -110,6 +113,7 @@ impl Error {
             Self::Score(error) => Some(error),
             Self::Plan(error) => Some(error),
             Self::Rewrite(error) => Some(error),
+            Self::Quantize(error) => Some(error),
             Self::Evaluate(error) => Some(error),
             Self::Bench(error) => Some(error),
             Self::Check(error) => Some(error),

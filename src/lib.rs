@@ -54,6 +54,7 @@ pub mod ops;
 pub mod pipeline;
 pub mod plan;
 pub mod proto;
+pub mod quantize;
 pub mod repair;
 pub mod report;
 pub mod rewrite;

@@ -37,6 +37,7 @@ pub(super) fn run(cli: Cli) -> ExitStatus {
         Some(Command::Apply(flags)) => apply(&flags),
         Some(Command::Verify(flags)) => verify(&flags),
         Some(Command::Bench(flags)) => super::bench::run(&flags, &cancel),
+        Some(Command::Quantize(flags)) => super::quantize::run(&flags, &cancel),
         Some(Command::Operators(flags)) => super::operators::run(&flags),
         Some(Command::Setup(flags)) => setup(&flags),
         Some(Command::Completions(flags)) => generated::completions(&flags),

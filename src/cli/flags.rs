@@ -15,6 +15,7 @@ use super::other_flags::{Apply, Bench, Inspect, Score, Setup, Verify};
 use super::output_flags::OutputFlags;
 use super::parse;
 use super::preprocess_flags::PreprocessFlags;
+use super::quantize_flags::{IntegerFlags, Quantize};
 use crate::calibration::PreprocessOptions;
 use crate::pipeline::{Criteria, DataOptions, Depth, Effort, ModelOptions, PlanFile, PruneOptions, RoundTo};
 use crate::plan::Allocation;
@@ -66,6 +67,8 @@ pub(super) enum Command {
     Check(Box<Check>),
     /// Time a model, or two in turn
     Bench(Bench),
+    /// Write a model in 8-bit integers, without pruning
+    Quantize(Box<Quantize>),
     /// Show what is done with which operator: dependencies, cost, repair, derivatives
     Operators(Operators),
     /// Show which engines and providers work, and how to install what is missing
@@ -190,6 +193,11 @@ pub(super) struct Prune {
     /// Seed of every random choice
     #[arg(long, value_name = "S", default_value_t = 0, help_heading = "Budget")]
     seed: u64,
+    /// Write the pruned model in 8-bit integers, and plan and time it so
+    #[arg(long, value_enum, value_name = "int8", requires = "data", help_heading = "Integers")]
+    quantize: Option<QuantizeFlag>,
+    #[command(flatten)]
+    integers: IntegerFlags,
     #[command(flatten)]
     metric: MetricFlags,
     #[command(flatten)]
@@ -200,6 +208,11 @@ pub(super) struct Prune {
     engine: EngineFlags,
     #[command(flatten)]
     pub(super) results: OutputFlags,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum QuantizeFlag {
+    Int8,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -274,6 +287,7 @@ impl Prune {
             },
             refine: self.refine,
             memory: self.memory,
+            quantize: self.quantize.map(|QuantizeFlag::Int8| self.integers.options()),
             output: self.results.output.clone(),
             plan: match &self.results.plan {
                 None => PlanFile::Beside,
@@ -325,6 +339,7 @@ mod tests {
             "verify",
             "check",
             "bench",
+            "quantize",
             "operators",
             "setup",
             "completions",

@@ -18,6 +18,8 @@ mod output_flags;
 mod parse;
 mod preprocess_flags;
 mod progress;
+mod quantize;
+mod quantize_flags;
 mod settings;
 mod sweep;
 mod targets;

@@ -4,6 +4,7 @@ use crate::calibration::Resize;
 use crate::evaluate::BoxForm;
 use crate::pipeline::{Depth, LatencyTarget, NamedOutputs, RoundTo};
 use crate::plan::Target;
+use crate::quantize::RangeMethod;
 
 /// `0.5` (a share), `1.5G`, `300M`, `20k` or a plain number above 1.
 pub(super) fn target(text: &str) -> Result<Target, String> {
@@ -46,6 +47,19 @@ pub(super) fn latency(text: &str) -> Result<LatencyTarget, String> {
         Some(number) if ms => Ok(LatencyTarget::Ms(number)),
         Some(number) if number < 1.0 => Ok(LatencyTarget::Share(number)),
         _ => Err("a share below 1 such as 0.7 or a time such as 5ms is wanted".into()),
+    }
+}
+
+/// `minmax`, `mse` or `percentile:99.99`.
+pub(super) fn range_method(text: &str) -> Result<RangeMethod, String> {
+    match text.trim().split_once(':') {
+        None if text.trim() == "minmax" => Ok(RangeMethod::MinMax),
+        None if text.trim() == "mse" => Ok(RangeMethod::Mse),
+        Some(("percentile", share)) => {
+            let share = share.parse::<f64>().ok().filter(|share| *share > 50.0 && *share <= 100.0);
+            share.map(RangeMethod::Percentile).ok_or_else(|| "a percentile above 50, at most 100, is wanted".into())
+        }
+        _ => Err("minmax, mse or a percentile such as percentile:99.99 is wanted".into()),
     }
 }
 

@@ -15,4 +15,4 @@ pub(crate) mod scalar;
 mod table;
 pub(crate) mod window;
 
-pub use table::{Family, OPERATORS, Operator, Refit, markdown, operator};
+pub use table::{Family, Int8, OPERATORS, Operator, Refit, markdown, operator};

@@ -51,11 +51,16 @@ impl Quantisation {
         self.zero_points.get(index).or(self.zero_points.first()).copied().unwrap_or(0)
     }
 
+    /// Step at place `at`; one where none is stored.
+    pub(crate) fn scale(&self, dims: &[usize], at: usize) -> f32 {
+        self.scales.get(self.index(dims, at)).or(self.scales.first()).copied().unwrap_or(1.0)
+    }
+
     /// The numbers that the integers stand for; without a stored scale they count as multiples of one. `None` if the tensor
     /// holds no integers.
     pub(crate) fn real(&self, data: &TensorData) -> Option<Vec<f32>> {
         let value = |(at, value): (usize, i64)| {
-            let scale = self.scales.get(self.index(&data.dims, at)).or(self.scales.first()).copied().unwrap_or(1.0);
+            let scale = self.scale(&data.dims, at);
             #[allow(clippy::cast_precision_loss, reason = "8-bit weights")]
             let steps = value.saturating_sub(self.zero(&data.dims, at)) as f32;
             steps * scale
@@ -105,7 +110,7 @@ impl Quantisation {
     pub(crate) fn integers(&self, dims: &[usize], values: &[f32], dtype: DataType) -> Option<TensorData> {
         let (low, high) = range(dtype)?;
         let integer = |(at, value): (usize, &f32)| {
-            let scale = self.scales.get(self.index(dims, at)).or(self.scales.first()).copied().unwrap_or(1.0);
+            let scale = self.scale(dims, at);
             let steps = (value / scale).round_ties_even() as i64;
             steps.saturating_add(self.zero(dims, at)).clamp(low, high)
         };

@@ -108,6 +108,20 @@ impl RealWeight {
         Way::of(model, constants, name).is_some_and(|way| way.own)
     }
 
+    /// Step of every element, and the largest integer in use, of a weight that is stored in 8-bit integers about zero and
+    /// read as it is stored.
+    pub(crate) fn grid(&self, model: &Model) -> Option<(Vec<f32>, f32)> {
+        let &[Via::Dequantize(node)] = &self.via[..] else { return None };
+        let stored = content(model, self.id).ok()??;
+        let quantisation = self.quantisation(model, node)?;
+        let centred =
+            stored.dtype == DataType::Int8 && (0..stored.len()).all(|at| quantisation.zero(&self.dims, at) == 0);
+        let most = stored.to_i64()?.into_iter().map(i64::abs).max().filter(|_| centred)?;
+        #[allow(clippy::cast_precision_loss, reason = "8 bits")]
+        let most = most.min(127) as f32;
+        Some(((0..stored.len()).map(|at| quantisation.scale(&self.dims, at)).collect(), most))
+    }
+
     fn quantisation(&self, model: &Model, node: usize) -> Option<Quantisation> {
         Quantisation::of(model, &model.graph().node[node], 0, self.dims.len())
     }

@@ -99,6 +99,23 @@ pub enum Refit {
     LocalAndSequential,
 }
 
+/// How an operator is computed on 8-bit integers between `QuantizeLinear` and `DequantizeLinear`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Int8 {
+    /// In real numbers.
+    None,
+    /// As a product of integers.
+    Product,
+    /// On integers of which each has its own scale.
+    Combines,
+    /// The integers are moved or chosen from: one scale for input and output.
+    Moves,
+    /// As a bound of what is rounded before: it needs no operator.
+    Bounds,
+}
+
 /// What is known of an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Operator {
@@ -114,6 +131,8 @@ pub struct Operator {
     pub refit: Refit,
     /// Whether the global repair passes through it.
     pub derivative: bool,
+    /// How it is computed on 8-bit integers.
+    pub int8: Int8,
 }
 
 const MICROSOFT: &str = "com.microsoft";
@@ -122,7 +141,7 @@ const MICROSOFT: &str = "com.microsoft";
 const ML: &str = "ai.onnx.ml";
 
 const fn op(name: &'static str, family: Family) -> Operator {
-    Operator { name, domain: "", family, macs: false, refit: Refit::None, derivative: false }
+    Operator { name, domain: "", family, macs: false, refit: Refit::None, derivative: false, int8: Int8::None }
 }
 
 impl Operator {
@@ -143,6 +162,10 @@ impl Operator {
         Self { derivative: true, ..self }
     }
 
+    const fn int8(self, int8: Int8) -> Self {
+        Self { int8, ..self }
+    }
+
     const fn fused(self) -> Self {
         Self { domain: MICROSOFT, ..self }
     }
@@ -159,10 +182,10 @@ const fn scalar(name: &'static str) -> Operator {
 
 /// All operators, family by family.
 pub const OPERATORS: &[Operator] = &[
-    op("Conv", Family::Conv).refit(Refit::LocalAndSequential).derivative(),
+    op("Conv", Family::Conv).refit(Refit::LocalAndSequential).derivative().int8(Int8::Product),
     op("ConvTranspose", Family::ConvTranspose).refit(Refit::Sequential).derivative(),
-    op("Gemm", Family::Gemm).refit(Refit::LocalAndSequential).derivative(),
-    op("MatMul", Family::MatMul).refit(Refit::LocalAndSequential).derivative(),
+    op("Gemm", Family::Gemm).refit(Refit::LocalAndSequential).derivative().int8(Int8::Product),
+    op("MatMul", Family::MatMul).refit(Refit::LocalAndSequential).derivative().int8(Int8::Product),
     op("Einsum", Family::Einsum).derivative(),
     op("BatchNormalization", Family::BatchNormalization).derivative(),
     op("InstanceNormalization", Family::InstanceNormalization).derivative(),
@@ -182,7 +205,7 @@ pub const OPERATORS: &[Operator] = &[
     scalar("Atanh"),
     scalar("Ceil"),
     scalar("Celu").derivative(),
-    scalar("Clip").derivative(),
+    scalar("Clip").derivative().int8(Int8::Bounds),
     scalar("Cos").derivative(),
     scalar("Cosh"),
     scalar("Elu").derivative(),
@@ -194,17 +217,17 @@ pub const OPERATORS: &[Operator] = &[
     scalar("HardSwish").derivative(),
     scalar("IsInf"),
     scalar("IsNaN"),
-    scalar("LeakyRelu").derivative(),
+    scalar("LeakyRelu").derivative().int8(Int8::Combines),
     scalar("Log").derivative(),
     scalar("Mish").derivative(),
     scalar("Neg").derivative(),
     scalar("Not"),
     scalar("Reciprocal").derivative(),
-    scalar("Relu").derivative(),
+    scalar("Relu").derivative().int8(Int8::Bounds),
     scalar("Round"),
     scalar("Selu").derivative(),
     scalar("Shrink"),
-    scalar("Sigmoid").derivative(),
+    scalar("Sigmoid").derivative().int8(Int8::Combines),
     scalar("Sign"),
     scalar("Sin").derivative(),
     scalar("Sinh"),
@@ -219,7 +242,7 @@ pub const OPERATORS: &[Operator] = &[
     scalar("QLinearLeakyRelu").fused(),
     scalar("QLinearSigmoid").fused(),
     op("PRelu", Family::PRelu).derivative(),
-    op("Add", Family::Broadcast).derivative(),
+    op("Add", Family::Broadcast).derivative().int8(Int8::Combines),
     op("And", Family::Broadcast),
     op("BitShift", Family::Broadcast),
     op("Div", Family::Broadcast).derivative(),
@@ -232,38 +255,38 @@ pub const OPERATORS: &[Operator] = &[
     op("Mean", Family::Broadcast).derivative(),
     op("Min", Family::Broadcast).derivative(),
     op("Mod", Family::Broadcast),
-    op("Mul", Family::Broadcast).derivative(),
+    op("Mul", Family::Broadcast).derivative().int8(Int8::Combines),
     op("Or", Family::Broadcast),
     op("Pow", Family::Broadcast).derivative(),
     op("Sub", Family::Broadcast).derivative(),
     op("Sum", Family::Broadcast).derivative(),
     op("Where", Family::Broadcast).derivative(),
     op("Xor", Family::Broadcast),
-    op("Identity", Family::Identity).derivative(),
+    op("Identity", Family::Identity).derivative().int8(Int8::Moves),
     op("Dropout", Family::Identity).derivative(),
     op("Cast", Family::Identity).derivative(),
     op("CastLike", Family::Identity),
-    op("MaxPool", Family::Pool).derivative(),
-    op("AveragePool", Family::Pool).derivative(),
+    op("MaxPool", Family::Pool).derivative().int8(Int8::Moves),
+    op("AveragePool", Family::Pool).derivative().int8(Int8::Combines),
     op("LpPool", Family::Pool),
-    op("GlobalAveragePool", Family::Pool).derivative(),
+    op("GlobalAveragePool", Family::Pool).derivative().int8(Int8::Combines),
     op("GlobalMaxPool", Family::Pool).derivative(),
     op("GlobalLpPool", Family::Pool),
-    op("Concat", Family::Concat).derivative(),
-    op("Split", Family::Split).derivative(),
-    op("Slice", Family::Slice).derivative(),
-    op("Gather", Family::Gather).derivative(),
-    op("Pad", Family::Pad).derivative(),
-    op("Transpose", Family::Transpose).derivative(),
-    op("DepthToSpace", Family::DepthToSpace).derivative(),
-    op("SpaceToDepth", Family::DepthToSpace).derivative(),
-    op("Reshape", Family::Reshape).derivative(),
-    op("Flatten", Family::Flatten).derivative(),
-    op("Squeeze", Family::Squeeze).derivative(),
-    op("Unsqueeze", Family::Squeeze).derivative(),
+    op("Concat", Family::Concat).derivative().int8(Int8::Combines),
+    op("Split", Family::Split).derivative().int8(Int8::Moves),
+    op("Slice", Family::Slice).derivative().int8(Int8::Moves),
+    op("Gather", Family::Gather).derivative().int8(Int8::Moves),
+    op("Pad", Family::Pad).derivative().int8(Int8::Moves),
+    op("Transpose", Family::Transpose).derivative().int8(Int8::Moves),
+    op("DepthToSpace", Family::DepthToSpace).derivative().int8(Int8::Moves),
+    op("SpaceToDepth", Family::DepthToSpace).derivative().int8(Int8::Moves),
+    op("Reshape", Family::Reshape).derivative().int8(Int8::Moves),
+    op("Flatten", Family::Flatten).derivative().int8(Int8::Moves),
+    op("Squeeze", Family::Squeeze).derivative().int8(Int8::Moves),
+    op("Unsqueeze", Family::Squeeze).derivative().int8(Int8::Moves),
     op("Expand", Family::Expand).derivative(),
     op("Tile", Family::Tile).derivative(),
-    op("Resize", Family::Resize).derivative(),
+    op("Resize", Family::Resize).derivative().int8(Int8::Moves),
     op("Upsample", Family::Resize).derivative(),
     op("ReduceL1", Family::Reduce).derivative(),
     op("ReduceL2", Family::Reduce).derivative(),
@@ -277,7 +300,7 @@ pub const OPERATORS: &[Operator] = &[
     op("ReduceProd", Family::Reduce),
     op("ArgMax", Family::Reduce),
     op("ArgMin", Family::Reduce),
-    op("Softmax", Family::Softmax).derivative(),
+    op("Softmax", Family::Softmax).derivative().int8(Int8::Combines),
     op("LogSoftmax", Family::Softmax).derivative(),
     op("Hardmax", Family::Softmax),
     op("LRN", Family::Softmax),

@@ -8,6 +8,7 @@ use crate::engine::EngineOptions;
 use crate::error::Error;
 use crate::evaluate::{DataOptions, Metric, NamedOutputs};
 use crate::plan::{Allocation, Budget, Goals, RoundTo, Target};
+use crate::quantize::{Activations, RangeMethod};
 use crate::repair::Compensation;
 use crate::repair::global::RefineOptions;
 use crate::score::{Criterion, LassoOptions, Mixture, NAMES, by_name};
@@ -113,6 +114,17 @@ pub enum Depth {
     Blocks(usize),
 }
 
+/// How a model is written in integers.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct QuantizeOptions {
+    /// Integers of activations; as the engine wants them by default.
+    pub activations: Option<Activations>,
+    /// How ranges are chosen; by default what loses least on held-out inputs.
+    pub ranges: Option<RangeMethod>,
+    /// Names of nodes that stay in real numbers.
+    pub keep_float: Vec<String>,
+}
+
 /// A pruning run.
 #[derive(Debug, Clone, Default)]
 pub struct PruneOptions {
@@ -147,6 +159,8 @@ pub struct PruneOptions {
     pub plan: PlanFile,
     /// Replace existing files.
     pub force: bool,
+    /// Write the model in integers, and plan for that.
+    pub quantize: Option<QuantizeOptions>,
     /// Whether to compare the sliced with the masked model.
     pub skip_verification: bool,
     /// Whether to time both models.
@@ -162,6 +176,15 @@ impl PruneOptions {
             Some(path) => path.clone(),
             None if self.model.path.as_os_str() == "-" => PathBuf::from("model.pruned.onnx"),
             None => self.model.path.with_extension("pruned.onnx"),
+        }
+    }
+
+    /// The file of the model in integers: the one that was asked for, else `MODEL.int8.onnx` beside the model.
+    pub fn quantized_path(&self) -> PathBuf {
+        match &self.output {
+            Some(path) => path.clone(),
+            None if self.model.path.as_os_str() == "-" => PathBuf::from("model.int8.onnx"),
+            None => self.model.path.with_extension("int8.onnx"),
         }
     }
 

@@ -114,9 +114,6 @@ impl<'a> Session<'a> {
         record.notes.extend(opened.notes.into_iter().chain(said).chain(notes));
         record.warnings.extend(warnings);
         check_ignored(&model, &options.model.ignore)?;
-        if channels.groups.is_empty() {
-            return Err(PlanError::Nothing { why: protection_reasons(&channels) }.into());
-        }
         let left =
             |Broken { name, why, .. }: &Broken| format!("`{name}` was left alone, since its cut did not hold: {why}");
         record.warnings.extend(broken.iter().map(left));
@@ -144,6 +141,14 @@ impl<'a> Session<'a> {
             dense_metric: None,
         };
         Ok(Told::new(session, record))
+    }
+
+    /// Refuses a model of which nothing can be pruned.
+    pub(super) fn can_prune(&self) -> Result<(), Error> {
+        if self.channels.groups.is_empty() {
+            return Err(PlanError::Nothing { why: protection_reasons(&self.channels) }.into());
+        }
+        Ok(())
     }
 
     pub(super) fn interrupted(&self) -> Result<(), Error> {

@@ -1,7 +1,7 @@
 //! Widths by the engine's cost staircase: none is kept beside a step for nothing.
 
 use super::{Allocator, Budget, PlanError, Rounding};
-use crate::channels::{Group, Measure};
+use crate::channels::{Group, GroupId, Measure};
 use crate::number::count;
 
 /// A plan below this share of its budget is told of.
@@ -60,6 +60,13 @@ impl Allocator<'_> {
 }
 
 impl Rounding {
+    /// Groups too narrow to be cut in whole steps.
+    pub fn whole(&self, groups: &[Group]) -> Vec<GroupId> {
+        let narrow = |group: &&Group| group.width() * per_unit(group) < 2 * self.block;
+        let narrow = |own: &(usize, &Group)| narrow(&own.1);
+        groups.iter().enumerate().filter(narrow).map(|(at, _)| at).collect()
+    }
+
     /// Whether the engine's channel block says that keeping `width` pruning units of `group` takes as long as keeping all.
     pub fn saves_nothing(&self, group: &Group, width: usize) -> bool {
         let blocks = |width: usize| (width * per_unit(group)).div_ceil(self.block.max(1));

@@ -10,6 +10,8 @@ mod json;
 mod markdown;
 mod memory;
 mod protection;
+mod quantized;
+mod quantized_text;
 mod repair;
 #[cfg(test)]
 pub(crate) mod samples;
@@ -37,6 +39,7 @@ pub(crate) use markdown::{lost_most, metric_command, not_faster};
 pub use memory::peak_memory_bytes;
 
 pub use protection::protection_reasons;
+pub use quantized::{FloatProduct, QUANTIZE_SCHEMA_VERSION, QuantizeStep, QuantizeSummary, Quantized};
 pub use repair::{Repair, RepairStage, StageError};
 pub use schema::json_schema;
 pub use scored::{SCORES_SCHEMA_VERSION, Scored, ScoredGroup};

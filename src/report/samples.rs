@@ -72,6 +72,7 @@ pub(super) fn bare() -> Summary {
         calibration: None,
         verification: None,
         compensation: Repair::default(),
+        quantized: None,
         warnings: Vec::new(),
         notes: Vec::new(),
         seed: 0,

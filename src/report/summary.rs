@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Repair;
 use super::{Classwise, Searched};
+use super::{Quantized, Repair};
 use crate::bench::latency::{Comparison, LatencyChange};
 use crate::bench::profile::Profile;
 use crate::channels::{Block, Channels, Cut, Group, GroupId, Protected, Scope};
@@ -296,6 +296,9 @@ pub struct Summary {
     pub verification: Option<Verified>,
     /// What was done to the consumers of cut channels.
     pub compensation: Repair,
+    /// How it was written in integers, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantized: Option<Quantized>,
     /// What a person should know before anything else: what could not be done, and why.
     #[serde(default)]
     pub warnings: Vec<String>,

@@ -254,6 +254,9 @@ impl Terminal {
     }
 
     fn checks(self, out: &mut String, summary: &Summary) -> fmt::Result {
+        if let Some(quantized) = &summary.quantized {
+            quantized.write(out)?;
+        }
         if let Some(verified) = &summary.verification {
             let name = self.style.good(&format!("{:<14}", "verified"));
             let text = format!(

@@ -53,6 +53,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod types;
+mod upgrade;
 mod uses;
 mod values;
 
@@ -68,3 +69,4 @@ pub use graph::Graph;
 pub use index::{NodeId, Reader};
 pub use inline::{inline_branches, inline_functions};
 pub use pattern::{Match, Pattern};
+pub use upgrade::upgrade;

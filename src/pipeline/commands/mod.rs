@@ -6,6 +6,7 @@ mod check;
 mod finish;
 mod inspect;
 mod prune;
+mod quantize;
 mod score;
 mod study;
 mod sweep;
@@ -17,6 +18,7 @@ pub use inspect::{inspect, inspect_timed};
 pub use prune::prune;
 #[cfg(test)]
 pub(super) use prune::prune_watched;
+pub use quantize::quantize;
 pub use score::score;
 pub use study::{StudyBase, StudyEntry, StudyRow, study};
 pub use sweep::sweep;

@@ -72,6 +72,7 @@ pub(super) fn repeat<T>(
     loop {
         let mut opening = Record::default();
         let mut session = Session::open(options, model.clone(), &broken, watch)?.merge_into(&mut opening);
+        session.can_prune()?;
         // Before anything that takes long: a command that does not work is told at once.
         if dense.is_none() {
             dense = session.measure_dense(&model)?.merge_into(&mut loaded);

@@ -18,6 +18,7 @@ pub fn score(options: &PruneOptions, progress: &dyn Progress, cancel: &AtomicBoo
     let mut record = Record::default();
     progress.phase("load", None);
     let session = &Session::load(options, Watch::new(progress, cancel))?.merge_into(&mut record);
+    session.can_prune()?;
     let source = open_source(session, options.data.data.as_deref())?.merge_into(&mut record);
     let criterion = criterion(&options.criteria, source.is_some())?;
     let calibration = calibrate(session, source, criterion.needs())?.merge_into(&mut record);

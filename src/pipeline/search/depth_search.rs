@@ -1,7 +1,7 @@
 //! Blocks and widths together: for sets of blocks that go, the widths that the rest of the budget asks for, and of those that
 //! promise least the one whose repaired network is nearest to the dense one on held-out inputs (`docs/method.md` 8.9).
 
-use super::latency_search::{land_latency, ratio};
+use super::latency_search::{as_ratio, land_latency, ratio};
 use super::planner::{Candidate, Planner};
 use super::{Landed, nothing};
 use crate::bench::block_times;
@@ -12,7 +12,7 @@ use crate::pipeline::session::Session;
 use crate::pipeline::steps::{CandidateError, Proposal, can_try_blocks, removals};
 use crate::plan::search::depth::{Limit, Removal};
 use crate::plan::search::latency::Precision;
-use crate::plan::{Allocation, Budget, LatencyTarget, Limits};
+use crate::plan::{Allocation, Budget, LatencyTarget, Limits, PlanError};
 use crate::repair::Compensation;
 
 /// Sets of blocks for which widths are looked for, and plans that are repaired and compared.
@@ -176,18 +176,29 @@ pub(super) fn land(planner: &mut Planner<'_>, bound: Limits, target: LatencyTarg
     if !tries_blocks(planner) {
         return land_latency(planner, bound, target);
     }
-    let widths = land_latency(planner, bound, target)?;
-    let (wanted, met) = (widths.target, widths.met);
-    let most_loss = widths.proposal.loss.filter(|_| met).unwrap_or(f64::INFINITY);
     let session = planner.session;
     let feed = session.timing_feed();
+    let widths = match land_latency(planner, bound, target) {
+        Ok(own) => Some(own),
+        // Where no width can be cut, blocks may go.
+        Err(CandidateError::Failed(Error::Plan(PlanError::Nothing { .. }))) => None,
+        Err(error) => return Err(error),
+    };
+    let wanted = widths.as_ref().map_or_else(|| as_ratio(planner, target, &feed), |own| Ok(own.target))?;
+    let met = widths.as_ref().is_some_and(|own| own.met);
+    let loss = widths.as_ref().filter(|_| met).and_then(|own| own.proposal.loss);
+    let most_loss = loss.unwrap_or(f64::INFINITY);
     session.progress.phase("time", None);
+    // In integers a block saves its share of what the whole takes there.
+    let alone = planner.integers.as_ref().map_or(1.0, |own| own.1);
+    let base = planner.as_written(session.model.clone())?;
     let times = block_times(&session.model, &session.channels, |without| {
-        let pairing = session.pairing(&session.model, without, &feed);
-        Ok::<_, Error>(ratio(planner, &pairing, Precision::Short)?.median)
+        let without = planner.as_written(without.clone())?;
+        let found = ratio(planner, &session.pairing(&base, &without, &feed), Precision::Short)?.median;
+        Ok::<_, Error>(1.0 - alone * (1.0 - found))
     })?;
     let saved = |blocks: &[usize]| outermost(session, blocks).map(|block| times[block]).sum::<f64>();
-    let limit = Limit { blocks: times.len(), needed: 1.0 - wanted, most: usize::MAX, most_loss };
+    let limit = Limit { blocks: times.len(), needed: alone - wanted, most: usize::MAX, most_loss };
     let steps = removals(session, planner.scored, (limit, TIMED_MACS), &saved)?.merge_into(&mut planner.record);
     let mut landed: Vec<(f64, Landed, Vec<usize>)> = Vec::new();
     for step in some(steps.get(1..).unwrap_or_default(), MOST_LANDED) {
@@ -200,8 +211,11 @@ pub(super) fn land(planner: &mut Planner<'_>, bound: Limits, target: LatencyTarg
     landed.retain(|own| own.0 < most_loss);
     landed.sort_by(|a, b| a.0.total_cmp(&b.0));
     landed.truncate(MOST_MADE);
-    if met || landed.is_empty() {
+    if let Some(widths) = widths.filter(|_| met || landed.is_empty()) {
         landed.insert(0, (most_loss, widths, Vec::new()));
+    }
+    if landed.is_empty() {
+        return Err(nothing().into());
     }
     let proposals = landed.iter().map(|own| own.1.proposal.clone()).collect();
     planner.blocks.clear();

@@ -37,8 +37,8 @@ pub(super) fn give_back(
             return Ok::<_, Error>(false);
         }
         timings += 1;
-        let cut = rewrite::slice(&session.model, &session.channels, &proposal.cut)?;
-        let whole = rewrite::slice(&session.model, &session.channels, &trial.cut)?;
+        let sliced = |own: &Proposal| rewrite::slice(&session.model, &session.channels, &own.cut);
+        let (cut, whole) = (planner.as_written(sliced(&proposal)?)?, planner.as_written(sliced(&trial)?)?);
         Ok(ratio(planner, &session.pairing(&cut, &whole, feed), Precision::Long)?.high <= 1.0 + FREE)
     })?;
     if free.is_empty() {

@@ -94,7 +94,7 @@ pub(super) fn ratio(planner: &mut Planner<'_>, pairing: &Pairing<'_>, precision:
 }
 
 /// The target as a share of the dense model's time.
-fn as_ratio(planner: &mut Planner<'_>, target: LatencyTarget, feed: &Feed) -> Result<f64, Error> {
+pub(super) fn as_ratio(planner: &mut Planner<'_>, target: LatencyTarget, feed: &Feed) -> Result<f64, Error> {
     let ms = match target {
         LatencyTarget::Share(share) => return Ok(share),
         LatencyTarget::Ms(ms) => ms,
@@ -130,7 +130,7 @@ impl TimedPlans<'_, '_> {
             return Ok(Some(Timing { plan, ratio: self.timed[plan].ratio.median }));
         }
         let session = self.planner.session;
-        let pruned = rewrite::slice(&session.model, &session.channels, &proposal.cut)?;
+        let pruned = self.planner.as_written(rewrite::slice(&session.model, &session.channels, &proposal.cut)?)?;
         let mut ratio = self.ratio(&pruned, precision)?;
         if precision == Precision::Short && unsure(ratio.median, ratio.low, ratio.high) {
             ratio = self.ratio(&pruned, Precision::Long)?;
@@ -193,7 +193,7 @@ impl TimedPlans<'_, '_> {
         if self.exceeded(&proposal) {
             return Ok(f64::INFINITY);
         }
-        let pruned = rewrite::slice(&session.model, &session.channels, &proposal.cut)?;
+        let pruned = self.planner.as_written(rewrite::slice(&session.model, &session.channels, &proposal.cut)?)?;
         let ratio = self.ratio(&pruned, Precision::Long)?;
         self.timed.push(TimedPlan { proposal, limits, precision: Precision::Long, ratio });
         Ok(ratio.median)

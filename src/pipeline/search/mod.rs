@@ -8,6 +8,7 @@ mod accuracy_search;
 mod depth_search;
 mod drop_search;
 mod give_back;
+mod integers;
 mod latency_search;
 mod metric_search;
 mod planner;
@@ -77,6 +78,9 @@ struct Found {
 pub(super) fn choose(session: &Session<'_>, scored: &Scored<'_>) -> Result<Told<Chosen>, CandidateError> {
     let mut planner = Planner::new(session, scored);
     let goals = session.options.goals;
+    if let Some(chosen) = integers::integers_alone(&mut planner)? {
+        return Ok(planner.told(chosen));
+    }
     depth_search::fixed_blocks(&mut planner)?;
     if !goals.is_empty() {
         let chosen = reach(&mut planner, goals)?;

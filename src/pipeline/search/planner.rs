@@ -7,7 +7,9 @@ use crate::model::Model;
 use crate::pipeline::options::Criteria;
 use crate::pipeline::record::{Record, Told};
 use crate::pipeline::session::Session;
-use crate::pipeline::steps::{CandidateError, CutModel, Planned, Proposal, Repaired, Scored, cut, plan, refine, refit};
+use crate::pipeline::steps::{
+    CandidateError, CutModel, Planned, Proposal, Repaired, RoughIntegers, Scored, cut, plan, refine, refit,
+};
 use crate::plan::search::depth::Removal;
 use crate::plan::{Curve, Limits, PlanError};
 use crate::repair::global::Refined;
@@ -36,6 +38,9 @@ pub(crate) struct Planner<'s> {
     pub(super) removals: Option<(Measure, Vec<Removal<()>>)>,
     /// The strongest budget that plans are wanted for, if there will be several.
     pub(crate) strongest: Option<f64>,
+    /// How models are written in integers to be timed, if they are, and the time of the dense model so written as a share of
+    /// that in real numbers, once it was measured.
+    pub(super) integers: Option<(RoughIntegers, f64)>,
     /// Candidates that were made without refinement and may be wanted again.
     made: Vec<Candidate>,
 }
@@ -50,7 +55,16 @@ impl<'s> Planner<'s> {
             curves: None,
             removals: None,
             strongest: None,
+            integers: None,
             made: Vec::new(),
+        }
+    }
+
+    /// A sliced model as it is to be timed: in integers, where it will be written so.
+    pub(super) fn as_written(&self, model: Model) -> Result<Model, Error> {
+        match &self.integers {
+            Some((integers, _)) => integers.write(self.session, &model),
+            None => Ok(model),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::pipeline::record::Told;
 use crate::pipeline::session::Session;
 use crate::plan::{
     Allocation, Allocator, BLOCKS_SCHEMA_VERSION, Curve, PLAN_SCHEMA_VERSION, Plan, PlanError, PlannedBlock,
-    PlannedGroup, choose,
+    PlannedGroup, RoundTo, choose, integer_kernels,
 };
 use crate::score::GroupScores;
 
@@ -47,13 +47,20 @@ pub(crate) fn plan(
         let images = scored.calibration.is_some_and(|own| !own.observed.batches.is_empty());
         let allocation = session.allocation(criteria, images);
         let values = compared(scored, allocation)?;
-        let (cost, gone) = session.without_blocks(blocks);
+        let (cost, mut gone) = session.without_blocks(blocks);
+        let rounding = match (&session.options.quantize, criteria.round_to) {
+            (Some(_), RoundTo::Auto) => integer_kernels(session.engine.as_ref()),
+            _ => criteria.round_to.rounding(session.engine.as_ref()),
+        };
+        if session.options.quantize.is_some() {
+            gone.extend(rounding.whole(&session.channels.groups));
+        }
         let mut allocator = Allocator {
             groups: &session.channels.groups,
             cost: &cost,
             scores: &values,
             allocation,
-            rounding: criteria.round_to.rounding(session.engine.as_ref()),
+            rounding,
             residual_streams: criteria.residual_streams,
             floor: criteria.floor,
             gone: &gone,

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::model::{Model, TensorData};
 use crate::ops::constant::{ConstantId, Constants};
 use crate::ops::normalization::{BETA, GAMMA, Statistics};
+use crate::ops::quantised::range;
 use crate::ops::scalar::bounds;
 use crate::proto::onnx::{GraphProto, NodeProto};
 use crate::surgery::Uses;
@@ -57,8 +58,11 @@ impl Chain {
         gone: &BTreeSet<usize>,
     ) -> Self {
         let graph = model.graph();
-        let follows = |value: &str| readers.uses.only(value).map(|index| &graph.node[index]);
-        let hidden = |node: &NodeProto| bounds(model, &readers.constants, node);
+        let follows = |value: &str| behind_rounding(graph, &readers.uses, value);
+        let hidden = |value: &str| {
+            let node = readers.uses.only(value).map(|index| &graph.node[index])?;
+            bounds(model, &readers.constants, node).or_else(|| rounded_bounds(model, &readers.constants, node))
+        };
         let (mut affine, mut scaled) = (None, output.to_owned());
         if let Some(node) = follows(output)
             && let Some(found) = normalised(model, readers, node).or_else(|| biased(model, readers, node, from_end))
@@ -70,7 +74,7 @@ impl Chain {
             affine,
             sum: None,
             shortcut: None,
-            bounds: [None, follows(&scaled).and_then(hidden)],
+            bounds: [None, hidden(&scaled)],
             passed_on: [None, None],
             scaled,
         };
@@ -80,10 +84,11 @@ impl Chain {
             && let [a, b] = &node.input[..]
             && let Some(sum) = node.output.first()
         {
-            let other = if *a == chain.scaled { b } else { a };
-            if !constant(other) && *other != chain.scaled {
+            let own = |name: &String| readers.uses.only(&chain.scaled).is_some_and(|reader| reads(graph, reader, name));
+            let other = if *a == chain.scaled || own(a) { b } else { a };
+            if !constant(other) && *other != chain.scaled && !own(other) {
                 chain.shortcut = Some(other.clone());
-                chain.bounds[0] = follows(sum).and_then(hidden);
+                chain.bounds[0] = hidden(sum);
                 chain.sum = Some(sum.clone());
                 chain.pass_on(0, model, readers, gone);
             }
@@ -130,6 +135,38 @@ impl Chain {
     pub(super) fn forget_shortcut(&mut self) {
         (self.sum, self.shortcut) = (None, None);
     }
+}
+
+/// The node that alone reads a value, at once or behind `QuantizeLinear` and `DequantizeLinear`.
+fn behind_rounding<'g>(graph: &'g GraphProto, uses: &Uses, value: &str) -> Option<&'g NodeProto> {
+    let node = &graph.node[uses.only(value)?];
+    if node.op_type() != "QuantizeLinear" {
+        return Some(node);
+    }
+    let dequantize = &graph.node[uses.only(node.output.first()?)?];
+    let rounded = dequantize.output.first().filter(|_| dequantize.op_type() == "DequantizeLinear")?;
+    Some(&graph.node[uses.only(rounded)?])
+}
+
+/// Whether a value is what a `QuantizeLinear` at that index becomes behind its `DequantizeLinear`.
+fn reads(graph: &GraphProto, quantize: usize, value: &str) -> bool {
+    let node = &graph.node[quantize];
+    let made = |other: &NodeProto| other.output.first().is_some_and(|own| own == value);
+    let maker = graph.node.iter().find(|other| made(other));
+    node.op_type() == "QuantizeLinear" && maker.is_some_and(|maker| maker.input.first() == node.output.first())
+}
+
+/// Range outside which rounding to unsigned integers hides differences, where that stands for an activation: from zero on.
+fn rounded_bounds(model: &Model, constants: &Constants, node: &NodeProto) -> Option<(f32, f32)> {
+    let input = |at: usize| constants.data(model, node.input.get(at)?);
+    if node.op_type() != "QuantizeLinear" {
+        return None;
+    }
+    let (scale, zero) = (input(1)?.to_f32()?, input(2)?);
+    let (low, high) = range(zero.dtype)?;
+    let alone = scale.len() == 1 && zero.to_i64()?.iter().all(|&own| own == low);
+    #[allow(clippy::cast_precision_loss, reason = "8 bits")]
+    alone.then(|| (0.0, scale[0] * (high - low) as f32))
 }
 
 /// Batch normalisation with stored parameters.

@@ -7,6 +7,8 @@ use faer::linalg::solvers::{Llt, Solve as _};
 use faer::{Accum, Mat, MatRef, Par, Side};
 use rayon::prelude::*;
 
+use super::rounding;
+
 /// Strengths that are tried, relative to the mean variance of the columns.
 const RIDGES: [f64; 7] = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0];
 
@@ -45,6 +47,8 @@ pub(super) struct Problem<'a> {
     pub(super) bias: Vec<f64>,
     /// Whether the constants can be changed.
     pub(super) intercept: bool,
+    /// Steps of the outputs' weights and the largest integer, where they are stored in integers.
+    pub(super) grid: Option<(&'a [f64], f64)>,
     /// Range outside which errors do not count.
     pub(super) bounds: Option<(f32, f32)>,
 }
@@ -226,7 +230,7 @@ impl Problem<'_> {
         moments.add(&Moments::of(self.hold.x));
         let all = [&self.fit, &self.hold];
         let (weights, bias) = match ridge {
-            Some(ridge) => self.fitted(&all, &moments, ridge, ROUNDS)?,
+            Some(ridge) => self.on_grid(self.fitted(&all, &moments, ridge, ROUNDS)?, &moments, ridge),
             None => (self.weights.clone(), self.constants(&all, &moments)),
         };
         let finite = bias.iter().all(|v| v.is_finite()) && weights.col_iter().all(|c| c.iter().all(|v| v.is_finite()));
@@ -288,6 +292,18 @@ impl Problem<'_> {
         Some(found)
     }
 
+    /// Weights as integers give them, constants moved by what that does to the means.
+    fn on_grid(&self, (weights, bias): (Mat<f64>, Vec<f64>), moments: &Moments, ridge: f64) -> (Mat<f64>, Vec<f64>) {
+        let Some((steps, most)) = self.grid else { return (weights, bias) };
+        let means = moments.means(self.intercept);
+        let mut covariance = moments.covariance(&means);
+        strengthen(&mut covariance, ridge);
+        let rounded = rounding::in_order(&covariance, &weights, steps, most);
+        let lost = |o: usize| (0..means.len()).map(|i| (weights[(i, o)] - rounded[(i, o)]) * means[i]).sum::<f64>();
+        let bias = bias.iter().enumerate().map(|(o, own)| if self.intercept { own + lost(o) } else { *own }).collect();
+        (rounded, bias)
+    }
+
     /// Constants that make the means right.
     fn centred(&self, weights: &Mat<f64>, means: &[f64], averages: &[f64]) -> Vec<f64> {
         if !self.intercept {
@@ -311,14 +327,19 @@ impl Problem<'_> {
 }
 
 fn factor(covariance: &Mat<f64>, ridge: f64) -> Option<Llt<f64>> {
-    let d = covariance.nrows();
-    let mean = (0..d).map(|i| covariance[(i, i)]).sum::<f64>() / d.max(1) as f64;
-    let rho = ridge * mean.max(f64::MIN_POSITIVE);
     let mut square = covariance.clone();
+    strengthen(&mut square, ridge);
+    square.llt(Side::Lower).ok()
+}
+
+/// Adds a ridge, relative to the mean of the diagonal.
+fn strengthen(square: &mut Mat<f64>, ridge: f64) {
+    let d = square.nrows();
+    let mean = (0..d).map(|i| square[(i, i)]).sum::<f64>() / d.max(1) as f64;
+    let rho = ridge * mean.max(f64::MIN_POSITIVE);
     for i in 0..d {
         square[(i, i)] += rho;
     }
-    square.llt(Side::Lower).ok()
 }
 
 #[cfg(test)]
@@ -351,7 +372,8 @@ mod tests {
     fn attempt(fit: &Data, hold: &Data, bounds: Option<(f32, f32)>) -> Option<Solution> {
         let [fit, hold] =
             [fit, hold].map(|own| Rows { x: own.x.as_ref(), target: own.target.as_ref(), shortcut: None });
-        Problem { fit, hold, weights: Mat::zeros(6, 3), bias: vec![0.0; 3], intercept: true, bounds }.solve()
+        Problem { fit, hold, weights: Mat::zeros(6, 3), bias: vec![0.0; 3], intercept: true, grid: None, bounds }
+            .solve()
     }
 
     fn solve(fit: &Data, hold: &Data, bounds: Option<(f32, f32)>) -> Solution {
@@ -405,8 +427,15 @@ mod tests {
         let (fit, hold) = (data(0..8, noisy), data(300..420, noisy));
         let rows = [&fit, &hold].map(|own| Rows { x: own.x.as_ref(), target: own.target.as_ref(), shortcut: None });
         let weights = Mat::from_fn(6, 3, |i, o| f64::from(weight(i, o)));
-        let problem =
-            Problem { fit: rows[0], hold: rows[1], weights, bias: vec![0.0; 3], intercept: true, bounds: None };
+        let problem = Problem {
+            fit: rows[0],
+            hold: rows[1],
+            weights,
+            bias: vec![0.0; 3],
+            intercept: true,
+            grid: None,
+            bounds: None,
+        };
         let found = problem.solve().unwrap();
         assert!(found.ridge.is_none(), "{:?}", found.ridge);
         let drawn = (0..8).chain(0..120).map(|row| f64::from(noise(row, 77)));
@@ -424,7 +453,7 @@ mod tests {
             [&fit, &hold].map(|own| Rows { x: own.x.as_ref(), target: own.target.as_ref(), shortcut: None });
         let weights = Mat::from_fn(6, 3, |i, o| f64::from(weight(i, o)));
         let bias = vec![0.0, 0.25, 0.5];
-        assert!(Problem { fit, hold, weights, bias, intercept: true, bounds: None }.solve().is_none());
+        assert!(Problem { fit, hold, weights, bias, intercept: true, grid: None, bounds: None }.solve().is_none());
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(super) struct Matrix {
     own_bias: Vec<f64>,
     scale: Vec<f64>,
     shift: Vec<f64>,
+    /// Step of every output's weights, and the largest integer, of a weight that is stored in integers.
+    grid: Option<(Vec<f64>, f64)>,
     /// New constants, behind scale and shift.
     constants: Vec<f64>,
 }
@@ -52,7 +54,13 @@ impl Matrix {
         let constants = (0..outputs).map(|o| own_bias[o] * scale[o] + shift[o]).collect();
         let can_shift = layer.chain.affine.is_some() || matches!(layer.bias, Bias::Stored | Bias::Missing);
         let values = weight.values.clone();
-        Some(Self { layout, can_shift, values, weight, stored_bias, own_bias, scale, shift, constants })
+        let each = outputs / layout.groups;
+        let grid = weight.grid(model).map(|(steps, most)| {
+            let step =
+                |output: usize| f64::from(steps[layout.at(output / each, output % each, 0)]) * scale[output].abs();
+            ((0..outputs).map(step).collect(), f64::from(most))
+        });
+        Some(Self { layout, can_shift, values, weight, stored_bias, own_bias, scale, shift, grid, constants })
     }
 
     /// Weights `[d, O / groups]` and constants of a group, behind scale and shift.
@@ -62,6 +70,12 @@ impl Matrix {
             f64::from(self.values[self.layout.at(group, output, column)]) * self.scale[group * each + output]
         });
         (weights, self.constants[group * each..(group + 1) * each].to_vec())
+    }
+
+    /// Steps of a group's outputs and the largest integer, behind the scale.
+    pub(super) fn grid(&self, group: usize) -> Option<(&[f64], f64)> {
+        let each = self.layout.outputs / self.layout.groups;
+        self.grid.as_ref().map(|(steps, most)| (&steps[group * each..(group + 1) * each], *most))
     }
 
     /// Takes over new weights. Outputs that the scale all but switches off keep theirs.

@@ -11,6 +11,7 @@ mod fit;
 mod layers;
 mod matrix;
 mod patches;
+mod rounding;
 mod rows;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -142,7 +143,8 @@ impl Reconstruction<'_> {
             let (weights, bias) = matrix.problem(group);
             let (fit, hold) = rows.group(group, matrix.layout.groups);
             let intercept = matrix.can_shift;
-            Problem { fit, hold, weights, bias, intercept, bounds: layer.chain.bounds() }.solve()
+            Problem { fit, hold, weights, bias, intercept, grid: matrix.grid(group), bounds: layer.chain.bounds() }
+                .solve()
         };
         let solutions: Vec<Option<Solution>> = {
             use rayon::prelude::*;

@@ -1,0 +1,117 @@
+//! The flags of `onnx-prune quantize`, and those of integers.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::engine_flags::EngineFlags;
+use super::flags::{DataFlags, ModelFlags};
+use super::parse;
+use super::preprocess_flags::PreprocessFlags;
+use crate::calibration::PreprocessOptions;
+use crate::pipeline::{DataOptions, PruneOptions, QuantizeOptions};
+use crate::quantize::{Activations, RangeMethod};
+
+/// How a model is written in integers.
+#[derive(Debug, Args)]
+pub(super) struct IntegerFlags {
+    /// Integers of activations: u8 for x86, s8 for TensorRT and ARM [default: as the engine wants them]
+    #[arg(long, value_enum, help_heading = "Integers")]
+    activations: Option<ActivationsFlag>,
+    /// Ranges of activations: minmax, mse, percentile:99.99 [default: what loses least on held-out images]
+    #[arg(long, value_name = "METHOD", value_parser = parse::range_method, help_heading = "Integers")]
+    ranges: Option<RangeMethod>,
+    /// auto: layers that lose most stay in real numbers; none: no layer does; NODES: these do, a name or a pattern with * and ?
+    #[arg(long, value_name = "auto|none|NODES", value_delimiter = ',', help_heading = "Integers")]
+    keep_float: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ActivationsFlag {
+    U8,
+    S8,
+}
+
+impl IntegerFlags {
+    pub(super) fn options(&self) -> QuantizeOptions {
+        QuantizeOptions {
+            activations: self.activations.map(|own| match own {
+                ActivationsFlag::U8 => Activations::U8,
+                ActivationsFlag::S8 => Activations::S8,
+            }),
+            ranges: self.ranges,
+            keep_float: self.keep_float.clone(),
+        }
+    }
+}
+
+/// `onnx-prune quantize`.
+#[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "flags of a command line")]
+pub(super) struct Quantize {
+    /// The trained model, or - for standard input
+    #[arg(value_name = "MODEL")]
+    model: PathBuf,
+    #[command(flatten)]
+    data: DataFlags,
+    /// Labelled images held out from calibration, for the accuracy in the report
+    #[arg(long, value_name = "DIR", help_heading = "Input")]
+    eval: Option<PathBuf>,
+    /// Held-out images to use [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Input")]
+    eval_samples: Option<u32>,
+    #[command(flatten)]
+    flags: ModelFlags,
+    #[command(flatten)]
+    integers: IntegerFlags,
+    /// Memory that the run may take, about, such as 2G [default: aim at 4G, refuse nothing]
+    #[arg(long, value_name = "SIZE", value_parser = parse::memory, help_heading = "Integers")]
+    memory: Option<u64>,
+    /// Seed of every random choice
+    #[arg(long, value_name = "S", default_value_t = 0, help_heading = "Integers")]
+    seed: u64,
+    #[command(flatten)]
+    pub(super) preprocess: PreprocessFlags,
+    #[command(flatten)]
+    engine: EngineFlags,
+    /// The model in integers [default: MODEL.int8.onnx]
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    output: Option<PathBuf>,
+    /// Write the report as JSON
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(super) report: Option<PathBuf>,
+    /// Print the report as JSON
+    #[arg(long, help_heading = "Output")]
+    pub(super) json: bool,
+    /// Print nothing but errors
+    #[arg(short, long, conflicts_with = "json", help_heading = "Output")]
+    pub(super) quiet: bool,
+    /// Replace existing files
+    #[arg(long, help_heading = "Output")]
+    pub(super) force: bool,
+    /// Do not time the models
+    #[arg(long, help_heading = "Output")]
+    no_timing: bool,
+}
+
+impl Quantize {
+    /// The options of a run; `file` is what `--preprocess` held.
+    pub(super) fn options(&self, file: PreprocessOptions) -> PruneOptions {
+        PruneOptions {
+            model: self.flags.options(&self.model),
+            data: DataOptions {
+                eval: self.eval.clone(),
+                eval_samples: self.eval_samples.and_then(|count| usize::try_from(count).ok()),
+                ..self.data.options(self.preprocess.options().or(file))
+            },
+            engine: self.engine.options(),
+            quantize: Some(self.integers.options()),
+            memory: self.memory,
+            output: self.output.clone(),
+            force: self.force,
+            skip_timing: self.no_timing,
+            seed: self.seed,
+            ..PruneOptions::default()
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Writes a model in integers: ranges that lose least, layers that stay in real numbers, weights and biases fitted; each kept
+//! only where held-out inputs say so.
+
+mod rough;
+mod trials;
+
+pub(crate) use rough::RoughIntegers;
+
+use super::Calibration;
+use crate::engine::{CompileOptions, EngineError, Feed, feed, integer_operators};
+use crate::error::Error;
+use crate::evaluate::{IntegerProof, prove_integers};
+use crate::explain::Names;
+use crate::model::{Model, TensorData};
+use crate::pipeline::options::QuantizeOptions;
+use crate::pipeline::record::Told;
+use crate::pipeline::session::Session;
+use crate::quantize::{Histograms, QuantizeForm, Quantizer, Written};
+use crate::report::{FloatProduct, Quantized};
+use crate::surgery::fold_constants;
+use ndarray::ArrayD;
+use trials::Trials;
+
+/// Multiply-accumulates of the model on the inputs that ranges are taken from, about, and how many inputs there are at
+/// least.
+const OBSERVED_MACS: f64 = 4e11;
+const LEAST_IMAGES: usize = 64;
+
+/// Broken operators that are named.
+const MOST_NAMED: usize = 3;
+
+/// A model in integers, and what was done for it.
+pub(crate) struct IntegerModel {
+    pub(crate) model: Model,
+    pub(crate) report: Quantized,
+}
+
+/// Writes a model in integers. `model`: in real numbers, dense or pruned.
+pub(crate) fn quantize(
+    session: &Session<'_>,
+    model: &Model,
+    calibration: &Calibration,
+    options: &QuantizeOptions,
+) -> Result<Told<IntegerModel>, Error> {
+    session.progress.phase("quantize", None);
+    session.step("quantize", |record| {
+        let quantizer = quantizer(session, model)?;
+        let histograms = histograms(session, &quantizer, &calibration.observed.batches)?;
+        let mut form = form(session, &quantizer, options)?;
+        let mut trials = Trials::new(session, calibration, &quantizer);
+        let mut chosen = trials.ranges(&histograms, options.ranges, &form)?;
+        let mut proof = proof(session, calibration, &chosen.written.model)?;
+        if !proof.broken.is_empty() {
+            let names = Names(&proof.broken, MOST_NAMED);
+            record
+                .notes
+                .push(format!("in real numbers, since the engine computes something else in integers: {names}"));
+            form.float.extend(proof.broken.drain(..));
+            chosen = trials.written(chosen, &form)?;
+        }
+        chosen = trials.repaired(chosen)?;
+        if options.keep_float.is_empty() {
+            chosen = trials.float(chosen, &form)?;
+        }
+        let operators = integer_operators(session.engine.as_ref(), &chosen.written.model).transpose()?;
+        let Written { model, products, float, values } = chosen.written;
+        let report = Quantized {
+            activations: form.activations,
+            weight_bits: if form.largest == i8::MAX { 8 } else { 7 },
+            products: products.len(),
+            float: float.into_iter().map(|(name, why)| FloatProduct { name, why }).collect(),
+            values,
+            ranges: chosen.method.name(),
+            steps: trials.steps,
+            operators,
+            proof,
+            readied: quantizer.readied,
+        };
+        Ok(IntegerModel { model, report })
+    })
+}
+
+/// The model made ready.
+pub(crate) fn quantizer(session: &Session<'_>, model: &Model) -> Result<Quantizer, Error> {
+    let rank = |name: &str| session.channels.shape(name).map(<[usize]>::len);
+    let mut model = model.clone();
+    // What cannot be computed ahead stays computed.
+    let _ = fold_constants(&mut model, |part, outputs| -> Result<Vec<TensorData>, EngineError> {
+        let options = CompileOptions { outputs: outputs.to_vec(), ..CompileOptions::default() };
+        Ok(session.engine.compile(part, &options)?.run(&[])?.iter().map(TensorData::from).collect())
+    });
+    Ok(Quantizer::new(model, &rank)?)
+}
+
+/// The form for the engine of the run.
+///
+/// # Errors
+/// If a name or pattern of nodes that stay in real numbers matches none.
+fn form(session: &Session<'_>, quantizer: &Quantizer, options: &QuantizeOptions) -> Result<QuantizeForm, Error> {
+    let mut form = QuantizeForm::of(&session.engine.info().provider, options.activations);
+    let products = quantizer.products();
+    for wanted in options.keep_float.iter().filter(|wanted| *wanted != "none" && *wanted != "auto") {
+        let pattern = glob::Pattern::new(wanted).ok();
+        let matches = |name: &&String| *name == wanted || pattern.as_ref().is_some_and(|own| own.matches(name));
+        let found: Vec<&String> = products.iter().filter(matches).collect();
+        if found.is_empty() {
+            return Err(Error::Usage {
+                what: format!("`--keep-float {wanted}` matches no product of the model"),
+                help: format!("they have names such as {}", Names(&products, MOST_NAMED)),
+            });
+        }
+        form.float.extend(found.into_iter().cloned());
+    }
+    Ok(form)
+}
+
+/// What the values are on calibration inputs.
+fn histograms(session: &Session<'_>, quantizer: &Quantizer, batches: &[Feed]) -> Result<Histograms, Error> {
+    let mut histograms = Histograms::new(quantizer.values());
+    let options = CompileOptions { outputs: histograms.names().to_vec(), ..CompileOptions::default() };
+    let mut running = session.engine.compile(quantizer.model(), &options)?;
+    let images: usize = batches.iter().map(feed::samples).sum();
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of images, saturated")]
+    let most = (OBSERVED_MACS / (session.channels.macs(None) as f64).max(1.0)) as usize;
+    let every = images.div_ceil(most.max(LEAST_IMAGES)).max(1);
+    for batch in batches.iter().step_by(every) {
+        session.interrupted()?;
+        let values: Vec<ArrayD<f32>> = running.run(&feed::pairs(batch))?.iter().map(|own| own.to_f32()).collect();
+        histograms.add(&values);
+    }
+    Ok(histograms)
+}
+
+/// Whether the engine computes what the model says, on one of the calibration inputs.
+fn proof(session: &Session<'_>, calibration: &Calibration, model: &Model) -> Result<IntegerProof, Error> {
+    let Some(batch) = calibration.observed.batches.first().filter(|_| !session.options.skip_verification) else {
+        return Ok(IntegerProof::default());
+    };
+    let one = if calibration.source.fixed { batch.clone() } else { feed::rows(batch, &[0]) };
+    Ok(prove_integers(session.engine.as_ref(), model, &one, session.cancel)?)
+}
+
+/// Ranges of activations are those that data have.
+pub(crate) fn wants_data() -> Error {
+    Error::Usage {
+        what: "integers need the ranges of the activations, and there are no data to take them from".into(),
+        help: "give images or arrays with `--data`".into(),
+    }
+}

@@ -1,0 +1,205 @@
+//! Ways to write a model in integers, measured on held-out inputs.
+
+use std::collections::BTreeMap;
+
+use super::{Calibration, LEAST_IMAGES};
+use crate::bench::latency::TimingOptions;
+use crate::channels::{AnalyseOptions, Cut, analyse};
+use crate::error::Error;
+use crate::model::Model;
+use crate::pipeline::session::Session;
+use crate::pipeline::steps::accept::Trial;
+use crate::quantize::{Histograms, QuantizeForm, Quantizer, Range, RangeMethod, Written};
+use crate::repair::Reconstruction;
+use crate::report::{QuantizeStep, RepairStage};
+
+/// Methods that are tried where none is asked for.
+const METHODS: [RangeMethod; 4] =
+    [RangeMethod::MinMax, RangeMethod::Mse, RangeMethod::Percentile(99.999), RangeMethod::Percentile(99.99)];
+
+/// Multiply-accumulates of the model on the inputs that layers are fitted on, about.
+const REPAIRED_MACS: f64 = 3e10;
+
+/// Error of the outputs above which layers are looked for that lose most, and the share of it that must go for one to stay
+/// in real numbers.
+const LOSES: f64 = 1e-2;
+const WORTH: f64 = 0.25;
+
+/// Layers that stay in real numbers at most.
+const MOST_FLOAT: usize = 4;
+
+/// A way to write the model.
+pub(super) struct Chosen {
+    pub(super) method: RangeMethod,
+    ranges: BTreeMap<String, Range>,
+    pub(super) written: Written,
+    error: f64,
+}
+
+/// What ways are measured with.
+pub(super) struct Trials<'a> {
+    session: &'a Session<'a>,
+    calibration: &'a Calibration,
+    quantizer: &'a Quantizer,
+    pub(super) steps: Vec<QuantizeStep>,
+}
+
+impl<'a> Trials<'a> {
+    pub(super) fn new(session: &'a Session<'a>, calibration: &'a Calibration, quantizer: &'a Quantizer) -> Self {
+        Self { session, calibration, quantizer, steps: Vec::new() }
+    }
+
+    /// Error of a model's outputs on the held-out inputs; 0 without such inputs.
+    fn error(&self, model: &Model) -> Result<f64, Error> {
+        self.session.interrupted()?;
+        let Session { engine, cancel, .. } = self.session;
+        let Some(reference) = &self.calibration.reference else { return Ok(0.0) };
+        Ok(reference.errors(engine.as_ref(), model, cancel)?.mean())
+    }
+
+    fn step(&mut self, what: String, error: f64, kept: bool) {
+        self.steps.push(QuantizeStep { what, error, kept });
+    }
+
+    /// The method whose ranges lose least, or the one that is asked for.
+    pub(super) fn ranges(
+        &mut self,
+        histograms: &Histograms,
+        asked: Option<RangeMethod>,
+        form: &QuantizeForm,
+    ) -> Result<Chosen, Error> {
+        let methods = asked.map_or_else(|| METHODS.to_vec(), |own| vec![own]);
+        let mut best: Option<(usize, Chosen)> = None;
+        for (at, method) in methods.into_iter().enumerate() {
+            let ranges = histograms.ranges(method);
+            let written = self.quantizer.write(&ranges, form)?;
+            let error = self.error(&written.model)?;
+            self.step(format!("ranges by {}", method.name()), error, false);
+            if best.as_ref().is_none_or(|(_, best)| error < best.error) {
+                best = Some((at, Chosen { method, ranges, written, error }));
+            }
+        }
+        let (at, best) = best.ok_or(Error::Interrupted)?;
+        self.steps[at].kept = true;
+        Ok(best)
+    }
+
+    /// The same ranges in another form.
+    pub(super) fn written(&self, chosen: Chosen, form: &QuantizeForm) -> Result<Chosen, Error> {
+        let written = self.quantizer.write(&chosen.ranges, form)?;
+        let error = self.error(&written.model)?;
+        Ok(Chosen { written, error, ..chosen })
+    }
+
+    /// The model with weights, rounded in order, and biases fitted layer after layer on its own activations, as far as its
+    /// outputs come nearer (`docs/method.md` 9.5, 9.12).
+    pub(super) fn repaired(&mut self, chosen: Chosen) -> Result<Chosen, Error> {
+        let Session { engine, options, cancel, sizes, .. } = self.session;
+        let Calibration { observed, shares, reference, .. } = self.calibration;
+        if observed.batches.is_empty() {
+            return Ok(chosen);
+        }
+        let dense = self.quantizer.model();
+        let channels = analyse(dense, &AnalyseOptions { sizes: sizes.clone(), ..AnalyseOptions::default() });
+        let whole: Vec<Vec<usize>> = channels.groups.iter().map(|own| (0..own.width()).collect()).collect();
+        let cut = Cut::new(&channels, &whole);
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of images, saturated")]
+        let images = (REPAIRED_MACS / (channels.macs(None) as f64).max(1.0)) as usize;
+        let reconstruction = Reconstruction {
+            dense,
+            channels: &channels,
+            cut: &cut,
+            engine: engine.as_ref(),
+            batches: &observed.batches,
+            memory: shares.activations,
+            images: images.max(LEAST_IMAGES),
+            rows: shares.rows,
+            around: None,
+            seed: options.seed,
+            cancel,
+        };
+        let Chosen { written, mut error, .. } = chosen;
+        let mut model = written.model.clone();
+        reconstruction.refit(&mut model, &mut |_| {})?;
+        let mut trial = Trial::new(self.session, reference.as_ref(), written.model, Vec::new())?;
+        trial.take(RepairStage::Sequential, model)?;
+        let Trial { model, stages, .. } = trial;
+        if let Some(stage) = stages.last() {
+            let count = stage.layers - stage.rolled_back.len();
+            self.step(format!("{count} weights and biases fitted"), stage.after, stage.after < error);
+            error = stage.after;
+        }
+        Ok(Chosen { written: Written { model, ..written }, error, ..chosen })
+    }
+
+    /// The model with those layers in real numbers that lose most, where it loses much.
+    pub(super) fn float(&mut self, chosen: Chosen, form: &QuantizeForm) -> Result<Chosen, Error> {
+        if chosen.error <= LOSES || chosen.written.products.len() < 2 {
+            return Ok(chosen);
+        }
+        let mut form = form.clone();
+        let mut error = self.error(&self.quantizer.write(&chosen.ranges, &form)?.model)?;
+        let mut names = Vec::new();
+        while names.len() < MOST_FLOAT {
+            let Some((name, without)) = self.worst(&chosen, &form)? else { break };
+            if without > (1.0 - WORTH) * error {
+                break;
+            }
+            error = without;
+            form.float.insert(name.clone());
+            names.push(name);
+        }
+        if names.is_empty() {
+            return Ok(chosen);
+        }
+        let plain = Chosen {
+            method: chosen.method,
+            ranges: chosen.ranges.clone(),
+            written: self.quantizer.write(&chosen.ranges, &form)?,
+            error,
+        };
+        let found = self.repaired(plain)?;
+        let kept = found.error <= (1.0 - WORTH) * chosen.error;
+        let time = self.time_of(&chosen.written.model, &found.written.model)?;
+        let list: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+        self.step(format!("{} in float{time}", list.join(", ")), found.error, kept);
+        Ok(if kept { found } else { chosen })
+    }
+
+    /// The product whose loss is largest by halving, and the error with it in real numbers.
+    fn worst(&self, chosen: &Chosen, form: &QuantizeForm) -> Result<Option<(String, f64)>, Error> {
+        let mut open: Vec<String> =
+            chosen.written.products.iter().filter(|name| !form.float.contains(*name)).cloned().collect();
+        let mut last = f64::INFINITY;
+        while open.len() > 1 {
+            let (first, second) = open.split_at(open.len() / 2);
+            let mut best: Option<(f64, &[String])> = None;
+            for half in [first, second] {
+                let mut form = form.clone();
+                form.float.extend(half.iter().cloned());
+                let error = match self.quantizer.write(&chosen.ranges, &form) {
+                    Ok(written) => self.error(&written.model)?,
+                    Err(_) => continue,
+                };
+                if best.is_none_or(|(least, _)| error < least) {
+                    best = Some((error, half));
+                }
+            }
+            let Some((error, half)) = best else { return Ok(None) };
+            (last, open) = (error, half.to_vec());
+        }
+        Ok(open.pop().map(|name| (name, last)))
+    }
+
+    /// What one model takes of another's time, to be told.
+    fn time_of(&self, before: &Model, after: &Model) -> Result<String, Error> {
+        if self.session.options.skip_timing {
+            return Ok(String::new());
+        }
+        let feed = self.session.timing_feed();
+        let options = TimingOptions { least_ms: 400.0, most_ms: 2e3, width: 0.04, ..TimingOptions::default() };
+        let pairing = self.session.pairing(before, after, &feed);
+        let ratio = self.session.times.compare(&pairing, &options)?.found.ratio(self.session.options.seed).median;
+        Ok(format!(" (x{ratio:.2} of the time)"))
+    }
+}

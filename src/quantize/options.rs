@@ -1,0 +1,68 @@
+//! How a model is written in integers.
+
+use std::collections::BTreeSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Integers of activations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Activations {
+    /// 0 to 255, with a zero point: what ONNX Runtime and OpenVINO fuse on x86.
+    #[default]
+    U8,
+    /// -128 to 127 about zero: TensorRT, ARM.
+    S8,
+}
+
+impl Activations {
+    /// The name in flags and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::U8 => "u8",
+            Self::S8 => "s8",
+        }
+    }
+}
+
+/// The form that is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuantizeForm {
+    /// Integers of activations.
+    pub activations: Activations,
+    /// Largest integer of a weight: 127, or 63 where a processor adds two products in 16 bits.
+    pub largest: i8,
+    /// Whether images of three channels get a fourth of zeros, which kernels of four channels want.
+    pub pads_images: bool,
+    /// Names of nodes that stay in real numbers.
+    pub float: BTreeSet<String>,
+}
+
+impl QuantizeForm {
+    /// The form for an engine's provider on this machine.
+    pub fn of(provider: &str, activations: Option<Activations>) -> Self {
+        let cpu = provider == "cpu";
+        let x86 = cfg!(any(target_arch = "x86_64", target_arch = "x86"));
+        let own = if cpu && x86 { Activations::U8 } else { Activations::S8 };
+        let activations = activations.unwrap_or(own);
+        let saturates = cpu && x86 && activations == Activations::U8 && !multiplies_bytes();
+        Self {
+            activations,
+            largest: if saturates { 63 } else { 127 },
+            pads_images: cpu && x86 && activations == Activations::U8,
+            float: BTreeSet::new(),
+        }
+    }
+}
+
+/// Whether the processor sums products of bytes in 32 bits.
+#[cfg(target_arch = "x86_64")]
+fn multiplies_bytes() -> bool {
+    std::arch::is_x86_feature_detected!("avx512vnni") || std::arch::is_x86_feature_detected!("avxvnni")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn multiplies_bytes() -> bool {
+    false
+}

@@ -1,0 +1,94 @@
+//! The command `quantize` and the flag `--quantize`: exit codes, files, reports, refusals.
+
+use std::fs;
+use std::path::Path;
+
+use onnx_prune::model::{LoadOptions, Model, SaveOptions};
+use serde_json::Value;
+
+use crate::support::{Builder, onnx_prune, text};
+
+/// A network with two residual blocks, images for it, and a folder.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mut b = Builder::new(&[1, 3, 8, 8]).seeded(3);
+    let mut x = b.conv("x", 3, 32, 1);
+    for _ in 0..2 {
+        let branch = b.conv(&x, 32, 32, 1);
+        let branch = b.relu(&branch);
+        let branch = b.conv(&branch, 32, 32, 1);
+        let sum = b.node("Add", &[&x, &branch], &[]);
+        x = b.relu(&sum);
+    }
+    let last = b.conv(&x, 32, 2, 1);
+    b.model(&last).save(&folder.path().join("m.onnx"), &SaveOptions::default()).unwrap();
+    let numbers: Vec<f32> = (0..40 * 3 * 64).map(|at: usize| ((at * 7919 % 1009) as f32) / 504.5 - 1.0).collect();
+    let mut npy = b"\x93NUMPY\x01\x00".to_vec();
+    let head = "{'descr': '<f4', 'fortran_order': False, 'shape': (40, 3, 8, 8), }";
+    let head = format!("{head:<117}\n");
+    npy.extend((head.len() as u16).to_le_bytes());
+    npy.extend(head.as_bytes());
+    npy.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+    fs::write(folder.path().join("x.npy"), npy).unwrap();
+    folder
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn a_model_is_written_in_integers() {
+    let folder = folder();
+    let at = folder.path();
+    let output = onnx_prune(&["quantize", "m.onnx", "--data", "x.npy", "--no-timing", "--report", "r.json"], at);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let report = json(&at.join("r.json"));
+    assert_eq!(report["quantized"]["products"], 6);
+    assert!(report["bytes"]["after"].as_u64() < report["bytes"]["before"].as_u64());
+    let steps = report["quantized"]["steps"].as_array().unwrap();
+    let errors = |kept: bool| steps.iter().filter(move |own| own["kept"] == kept || !kept);
+    let last = errors(true).next_back().unwrap()["error"].as_f64().unwrap();
+    assert!(errors(false).all(|own| own["error"].as_f64().unwrap() >= last), "{steps:?}");
+    let model = Model::load(&at.join("m.int8.onnx"), &LoadOptions::default()).unwrap();
+    assert!(model.graph().node.iter().any(|node| node.op_type() == "QuantizeLinear"));
+    assert!(text(&output.stdout).contains("6 products on integers"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn a_pruned_model_is_written_in_integers() {
+    let folder = folder();
+    let at = folder.path();
+    let run = ["m.onnx", "--data", "x.npy", "--no-timing", "--quantize", "int8", "--refine", "0", "--report", "r.json"];
+    let output = onnx_prune(&run, at);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let report = json(&at.join("r.json"));
+    assert!(report["quantized"]["products"].as_u64().unwrap() >= 2);
+    // Widths go in steps of the kernels.
+    for group in report["groups"].as_array().unwrap() {
+        let kept = group["kept"].as_u64().unwrap();
+        assert!(kept % 8 == 0, "{group}");
+    }
+    let model = Model::load(&at.join("m.pruned.onnx"), &LoadOptions::default()).unwrap();
+    assert!(model.graph().node.iter().any(|node| node.op_type() == "DequantizeLinear"));
+}
+
+#[test]
+fn what_cannot_be_is_refused_in_a_line() {
+    let folder = folder();
+    let at = folder.path();
+    for (run, said) in [
+        (vec!["quantize", "m.onnx"], "no data to take them from"),
+        (vec!["quantize", "m.onnx", "--data", "x.npy", "--keep-float", "nothing"], "matches no product"),
+        (vec!["quantize", "m.onnx", "--data", "x.npy", "--ranges", "best"], "percentile"),
+        (vec!["quantize", "m.onnx", "--data", "x.npy", "-o", "m.onnx"], "m.onnx"),
+        (vec!["quantize", "none.onnx", "--data", "x.npy"], "none.onnx"),
+        (vec!["m.onnx", "--quantize", "int8"], "--data"),
+    ] {
+        let output = onnx_prune(&run, at);
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{run:?}: {error}");
+        assert!(error.contains(said), "{run:?}: {error}");
+        assert!(!at.join("m.int8.onnx").exists() && !at.join("m.pruned.onnx").exists());
+    }
+}
