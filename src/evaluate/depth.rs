@@ -99,6 +99,7 @@ impl<'a> BlockTrials<'a> {
             images: self.fitting.iter().map(feed::samples).sum(),
             rows: self.limits.rows,
             around: Some(Around { value: own.last_output().to_owned(), layers: LAYERS }),
+            quick: false,
             seed: self.seed,
             cancel: self.cancel,
         };

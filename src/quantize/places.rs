@@ -12,7 +12,7 @@ use crate::ops::constant::Constants;
 use crate::ops::linear::{BIAS, LinearMap, WEIGHT};
 use crate::ops::scalar::bounds;
 use crate::ops::{Int8, operator};
-use crate::proto::onnx::NodeProto;
+use crate::proto::onnx::{NodeProto, ValueInfoProto};
 use crate::surgery::{Uses, topological_order};
 
 /// A value that is rounded.
@@ -74,7 +74,7 @@ impl Choice<'_> {
         let uses = Uses::of(graph);
         let mut finder = Finder {
             choice: self,
-            outputs: graph.output.iter().map(|own| own.name()).collect(),
+            outputs: graph.output.iter().map(ValueInfoProto::name).collect(),
             uses: &uses,
             order: topological_order(graph),
             places: Places::default(),
@@ -118,7 +118,7 @@ impl Choice<'_> {
     }
 
     /// Inputs of a node that data flow in by.
-    pub(super) fn activations<'n>(&'n self, index: usize) -> impl Iterator<Item = &'n String> + 'n {
+    pub(super) fn activations(&self, index: usize) -> impl Iterator<Item = &String> + '_ {
         let node = self.node(index);
         let first = self.int8(index) == Int8::Moves || matches!(node.op_type(), "Conv" | "Gemm");
         let most = if first { 1 } else { usize::MAX };

@@ -31,9 +31,10 @@ pub(crate) fn nearest(steps: f32, most: i8) -> i8 {
 }
 
 impl IntegerWeight {
-    /// Every weight rounded to the nearest step. `most`: the largest integer.
-    pub(crate) fn rounded(layout: &MatrixLayout, weight: &[f32], most: i8) -> Self {
-        let scales = scales(layout, weight, most);
+    /// Every weight rounded to the nearest step. `most`: the largest integer; `least`: the smallest scale of every output.
+    pub(crate) fn rounded(layout: &MatrixLayout, weight: &[f32], most: i8, least: &[f32]) -> Self {
+        let mut scales = scales(layout, weight, most);
+        scales.iter_mut().zip(least).for_each(|(scale, least)| *scale = scale.max(*least));
         let rows = layout.rows(weight);
         let rows: Vec<f32> = rows
             .chunks(layout.columns)
@@ -50,6 +51,15 @@ impl IntegerWeight {
         let bytes: Vec<u8> = self.integers.iter().map(|value| value.to_le_bytes()[0]).collect();
         TensorData { dtype: DataType::Int8, dims: dims.to_vec(), bytes: bytes.into() }
     }
+}
+
+/// Steps that a bias may have: an engine adds products to it in 32 bits.
+const MOST_BIAS: f32 = (1 << 29) as f32;
+
+/// The smallest scales of the outputs' weights with which biases fit. Channels whose weights are all but zero would have smaller
+/// ones. `input`: scale of what the weights multiply.
+pub(crate) fn least_scales(bias: &[f32], input: f32) -> Vec<f32> {
+    bias.iter().map(|value| value.abs() / (MOST_BIAS * input)).collect()
 }
 
 /// Integers of a bias: steps of the product of the scales of input and weight.

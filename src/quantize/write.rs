@@ -12,7 +12,7 @@ use super::weights::{self, IntegerWeight};
 use crate::model::{DataType, Model, TensorData};
 use crate::ops::constant::Constants;
 use crate::ops::linear::{BIAS, LinearMap, WEIGHT};
-use crate::proto::onnx::{GraphProto, NodeProto};
+use crate::proto::onnx::{GraphProto, NodeProto, ValueInfoProto};
 use crate::surgery::{Graph, Names, SurgeryError, add_initializer, topological_order};
 
 /// What is written.
@@ -90,7 +90,7 @@ impl Writing<'_> {
             weights: HashMap::new(),
             integers: HashMap::new(),
         };
-        let outputs: BTreeSet<&str> = source.output.iter().map(|own| own.name()).collect();
+        let outputs: BTreeSet<&str> = source.output.iter().map(ValueInfoProto::name).collect();
         for place in &self.places.values {
             writer.name(place, outputs.contains(place.value.as_str()));
         }
@@ -132,8 +132,18 @@ struct Writer<'a> {
     real: HashMap<String, String>,
     /// Integers of rounded values, by what is read.
     integers: HashMap<String, String>,
-    /// Dequantised weights by name, axis, and channels.
-    weights: HashMap<(String, i64, usize), IntegerNames>,
+    /// Dequantised weights by name, axis, and scales.
+    weights: HashMap<(String, i64, Vec<u32>), IntegerNames>,
+}
+
+/// A weight that is to be in integers.
+struct Wanted<'w> {
+    name: &'w str,
+    data: &'w TensorData,
+    /// Whether a fourth channel of zeros is added.
+    padded: bool,
+    /// The smallest scale of every output.
+    least: Vec<f32>,
 }
 
 /// A weight in integers: the value that is read, and its scales.
@@ -270,15 +280,17 @@ impl Writer<'_> {
         let Some(data) = self.own.constants.data(self.own.model, &weight) else { return };
         let input = original.input.first().cloned().unwrap_or_default();
         let padded = self.own.form.padded.contains(&input);
-        let Some(integer) = self.weight(original, &weight, &data, padded) else { return };
-        node.input[WEIGHT] = integer.value;
-        let Some(bias) = original.input.get(BIAS).filter(|name| !name.is_empty()) else { return };
-        let Some(values) = self.own.constants.floats(self.own.model, bias) else { return };
         let place = self.own.places.values.iter().find(|place| place.read() == input);
-        let Some(grid) = place.map(|place| self.grid(place.class)) else { return };
+        let grid = place.map(|place| self.grid(place.class));
+        let bias = original.input.get(BIAS).filter(|name| !name.is_empty()).cloned();
+        let bias = bias.and_then(|name| Some((self.own.constants.floats(self.own.model, &name)?, name)));
+        let least = bias.as_ref().zip(grid).map(|((values, _), grid)| weights::least_scales(values, grid.scale));
+        let wanted = Wanted { name: &weight, data: &data, padded, least: least.unwrap_or_default() };
+        let Some(integer) = self.weight(original, &wanted) else { return };
+        node.input[WEIGHT] = integer.value;
+        let Some(((values, bias), grid)) = bias.zip(grid) else { return };
         let scales: Vec<f32> = integer.scales.iter().map(|scale| scale * grid.scale).collect();
         let integers = weights::bias(&values, &scales);
-        let bias = bias.clone();
         let data = self.add(&format!("{bias}_quantized"), integers);
         let count = scales.len();
         let scale = self.add(&format!("{bias}_scale"), TensorData::from_f32(vec![count], &scales));
@@ -290,8 +302,9 @@ impl Writer<'_> {
     }
 
     /// A weight in integers, once for all that read it in one way.
-    fn weight(&mut self, node: &NodeProto, name: &str, data: &TensorData, padded: bool) -> Option<IntegerNames> {
-        let data = if padded { fourth_of_weight(data)? } else { data.clone() };
+    fn weight(&mut self, node: &NodeProto, wanted: &Wanted<'_>) -> Option<IntegerNames> {
+        let Wanted { name, padded, .. } = *wanted;
+        let data = if padded { fourth_of_weight(wanted.data)? } else { wanted.data.clone() };
         let map = LinearMap::of(node, &data.dims)?;
         // Convolutions have a scale for every index of axis 0 alone: engines read no other right.
         let axis: i64 = match node.op_type() {
@@ -299,12 +312,13 @@ impl Writer<'_> {
             "Gemm" | "MatMul" => 1,
             _ => 0,
         };
-        let key = (name.to_owned(), axis, data.len());
+        let values = data.to_f32()?;
+        let own = IntegerWeight::rounded(&map.layout, &values, self.own.form.largest, &wanted.least);
+        let bits: Vec<u32> = own.scales.iter().map(|scale| scale.to_bits()).collect();
+        let key = (name.to_owned(), axis, bits);
         if let Some(known) = self.weights.get(&key) {
             return Some(known.clone());
         }
-        let values = data.to_f32()?;
-        let own = IntegerWeight::rounded(&map.layout, &values, self.own.form.largest);
         let count = own.scales.len();
         let integers = self.add(&format!("{name}_quantized"), own.tensor(&data.dims));
         let scale = self.add(&format!("{name}_scale"), TensorData::from_f32(vec![count], &own.scales));

@@ -62,6 +62,7 @@ fn walked(dense: &Model, channels: &Channels, cut: &Cut) -> (Model, Model, Vec<L
         images: usize::MAX,
         rows: 512 << 20,
         around: None,
+        quick: false,
         seed: 0,
         cancel: &cancel,
     };
@@ -233,6 +234,7 @@ fn little_memory_changes_nothing_but_the_time() {
             images: usize::MAX,
             rows: 512 << 20,
             around: None,
+            quick: false,
             seed: 0,
             cancel: &cancel,
         };

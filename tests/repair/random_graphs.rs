@@ -63,6 +63,7 @@ fn refit(engine: &dyn Engine, problem: &Problem) -> Result<Option<Vec<(LayerFit,
         images: usize::MAX,
         rows: 1 << 24,
         around: None,
+        quick: false,
         seed: 0,
         cancel: &AtomicBool::new(false),
     };

@@ -81,6 +81,7 @@ fn reconstruct(
         images: most_images,
         rows: calibration.shares.rows,
         around: None,
+        quick: false,
         seed: options.seed,
         cancel,
     };

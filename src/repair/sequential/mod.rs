@@ -13,6 +13,7 @@ mod matrix;
 mod patches;
 mod rounding;
 mod rows;
+mod sums;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -48,6 +49,8 @@ pub struct Reconstruction<'a> {
     pub rows: u64,
     /// Only the layers around a value, if only those.
     pub around: Option<Around>,
+    /// Whether one strength of the ridge is tried beside new constants alone, and not several.
+    pub quick: bool,
     /// Seed of the draw of positions.
     pub seed: u64,
     /// Ends the reconstruction.
@@ -143,8 +146,8 @@ impl Reconstruction<'_> {
             let (weights, bias) = matrix.problem(group);
             let (fit, hold) = rows.group(group, matrix.layout.groups);
             let intercept = matrix.can_shift;
-            Problem { fit, hold, weights, bias, intercept, grid: matrix.grid(group), bounds: layer.chain.bounds() }
-                .solve()
+            let (grid, bounds, quick) = (matrix.grid(group), layer.chain.bounds(), self.quick);
+            Problem { fit, hold, weights, bias, intercept, grid, bounds, quick }.solve()
         };
         let solutions: Vec<Option<Solution>> = {
             use rayon::prelude::*;

@@ -7,7 +7,7 @@ mod trials;
 pub(crate) use rough::RoughIntegers;
 
 use super::Calibration;
-use crate::engine::{CompileOptions, EngineError, Feed, feed, integer_operators};
+use crate::engine::{CompileOptions, EngineError, Feed, Tensor, feed, integer_operators};
 use crate::error::Error;
 use crate::evaluate::{IntegerProof, prove_integers};
 use crate::explain::Names;
@@ -125,7 +125,7 @@ fn histograms(session: &Session<'_>, quantizer: &Quantizer, batches: &[Feed]) ->
     let every = images.div_ceil(most.max(LEAST_IMAGES)).max(1);
     for batch in batches.iter().step_by(every) {
         session.interrupted()?;
-        let values: Vec<ArrayD<f32>> = running.run(&feed::pairs(batch))?.iter().map(|own| own.to_f32()).collect();
+        let values: Vec<ArrayD<f32>> = running.run(&feed::pairs(batch))?.iter().map(Tensor::to_f32).collect();
         histograms.add(&values);
     }
     Ok(histograms)

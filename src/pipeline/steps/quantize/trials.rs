@@ -20,6 +20,9 @@ const METHODS: [RangeMethod; 4] =
 /// Multiply-accumulates of the model on the inputs that layers are fitted on, about.
 const REPAIRED_MACS: f64 = 3e10;
 
+/// Bytes of the rows of one layer's problem: weights stay near what they are, so that a few times their number suffices.
+const REPAIRED_ROWS: u64 = 160 << 20;
+
 /// Error of the outputs above which layers are looked for that lose most, and the share of it that must go for one to stay
 /// in real numbers.
 const LOSES: f64 = 1e-2;
@@ -113,8 +116,9 @@ impl<'a> Trials<'a> {
             batches: &observed.batches,
             memory: shares.activations,
             images: images.max(LEAST_IMAGES),
-            rows: shares.rows,
+            rows: shares.rows.min(REPAIRED_ROWS),
             around: None,
+            quick: true,
             seed: options.seed,
             cancel,
         };
