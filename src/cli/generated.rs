@@ -11,7 +11,9 @@ use super::flags::Cli;
 use crate::check::{CHECK_SCHEMA_VERSION, Checked};
 use crate::error::Error;
 use crate::plan::{PLAN_SCHEMA_VERSION, Plan};
-use crate::report::{REPORT_SCHEMA_VERSION, SWEEP_SCHEMA_VERSION, Summary, Swept, json_schema};
+use crate::report::{
+    QUANTIZE_SCHEMA_VERSION, QuantizeSummary, REPORT_SCHEMA_VERSION, SWEEP_SCHEMA_VERSION, Summary, Swept, json_schema,
+};
 
 #[derive(Debug, Args)]
 pub(super) struct Completions {
@@ -42,6 +44,8 @@ enum SchemaOf {
     Sweep,
     /// plan.json
     Plan,
+    /// The report of quantize
+    Quantize,
     /// The report of check
     Check,
     /// onnx-prune.toml
@@ -54,6 +58,7 @@ impl SchemaOf {
             Self::Report => json_schema::<Summary>("report of onnx-prune", REPORT_SCHEMA_VERSION),
             Self::Sweep => json_schema::<Swept>("report of onnx-prune --sweep", SWEEP_SCHEMA_VERSION),
             Self::Plan => json_schema::<Plan>("plan of onnx-prune", PLAN_SCHEMA_VERSION),
+            Self::Quantize => json_schema::<QuantizeSummary>("report of onnx-prune quantize", QUANTIZE_SCHEMA_VERSION),
             Self::Check => json_schema::<Checked>("report of onnx-prune check", CHECK_SCHEMA_VERSION),
             Self::Settings => settings(),
         }

@@ -34,7 +34,9 @@ fn page() -> String {
          not listed, and one whose inputs are not constant where they must be, keeps the channels that reach it.\n\
          - *MACs counted*: it counts in a budget of multiply-accumulates.\n\
          - *weight refitted*: by least squares, as a consumer of a cut alone (local) and layer after layer (sequential).\n\
-         - *derivative*: the global repair, which adjusts all weights at once, passes through it.\n\n{}",
+         - *derivative*: the global repair, which adjusts all weights at once, passes through it.\n\
+         - *int8*: a product on integers, a node that combines integers of several scales, one that moves them, or a bound\n  \
+         that rounding stands for; the others stay in real numbers.\n\n{}",
         markdown()
     )
 }
@@ -45,8 +47,10 @@ fn json() -> Result<String, Error> {
 }
 
 fn text() -> String {
-    let mut out =
-        format!("{:<28}{:<28}{:<6}{:<20}derivative\n", "operator", "dependency rule", "MACs", "weight refitted");
+    let mut out = format!(
+        "{:<28}{:<28}{:<6}{:<20}{:<12}int8\n",
+        "operator", "dependency rule", "MACs", "weight refitted", "derivative"
+    );
     for own in OPERATORS {
         out += &line(own);
     }
@@ -62,7 +66,8 @@ fn line(own: &Operator) -> String {
     let yes = |is: bool| if is { "yes" } else { "-" };
     let name = if own.domain.is_empty() { own.name.to_owned() } else { format!("{} ({})", own.name, own.domain) };
     let family = format!("{:?}", own.family);
-    format!("{name:<28}{family:<28}{:<6}{refit:<20}{}\n", yes(own.macs), yes(own.derivative))
+    let int8 = if own.int8.name().is_empty() { "-" } else { own.int8.name() };
+    format!("{name:<28}{family:<28}{:<6}{refit:<20}{:<12}{int8}\n", yes(own.macs), yes(own.derivative))
 }
 
 #[cfg(test)]
@@ -82,6 +87,6 @@ mod tests {
     #[test]
     fn every_operator_has_a_line() {
         assert_eq!(text().lines().count(), OPERATORS.len() + 1);
-        assert!(text().lines().any(|line| line.starts_with("Conv ") && line.ends_with("yes")));
+        assert!(text().lines().any(|line| line.starts_with("Conv ") && line.ends_with("product")));
     }
 }

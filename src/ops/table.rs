@@ -116,6 +116,19 @@ pub enum Int8 {
     Bounds,
 }
 
+impl Int8 {
+    /// For tables; nothing of what stays in real numbers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Product => "product",
+            Self::Combines => "combines",
+            Self::Moves => "moves",
+            Self::Bounds => "bound",
+        }
+    }
+}
+
 /// What is known of an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Operator {
@@ -360,7 +373,7 @@ pub fn operator(node: &NodeProto) -> Option<&'static Operator> {
 /// The table as Markdown.
 pub fn markdown() -> String {
     let mut out = String::from(
-        "| operator | dependency rule | MACs counted | weight refitted | derivative |\n|---|---|---|---|---|\n",
+        "| operator | dependency rule | MACs counted | weight refitted | derivative | int8 |\n|---|---|---|---|---|---|\n",
     );
     for own in OPERATORS {
         let name = if own.domain.is_empty() { own.name.to_owned() } else { format!("{}.{}", own.domain, own.name) };
@@ -371,7 +384,9 @@ pub fn markdown() -> String {
         };
         let yes = |is: bool| if is { "yes" } else { "" };
         let family = own.family;
-        let _ = writeln!(out, "| {name} | {family:?} | {} | {refit} | {} |", yes(own.macs), yes(own.derivative));
+        let int8 = own.int8.name();
+        let _ =
+            writeln!(out, "| {name} | {family:?} | {} | {refit} | {} | {int8} |", yes(own.macs), yes(own.derivative));
     }
     out
 }

@@ -26,6 +26,7 @@ use crate::model::node::node_name;
 use crate::model::{DataType, Model};
 use crate::ops::constant::Constants;
 use crate::ops::linear::WEIGHT;
+use crate::proto::onnx::NodeProto;
 use crate::surgery::{Graph, Uses, upgrade};
 use places::{Choice, Class, Places};
 use write::{Form, Writing};
@@ -74,8 +75,11 @@ impl Quantizer {
         let places = own.places(&BTreeSet::new(), Activations::U8);
         if places.products.is_empty() {
             let why = places.left.first().map(|(index, why)| format!("`{}`: {why}", own.title(*index)));
+            let mut known = own.model.graph().node.iter().map(NodeProto::op_type);
+            let integer = known.find(|op| op.starts_with("QLinear") || op.ends_with("Integer"));
+            let integer = integer.map(|op| format!("its products are on integers already (`{op}`)"));
             return Err(QuantizeError::Nothing {
-                why: why.unwrap_or_else(|| "it has no convolution or matrix product".into()),
+                why: integer.or(why).unwrap_or_else(|| "it has no convolution or matrix product".into()),
             });
         }
         Ok(own)

@@ -10,7 +10,9 @@ use crate::model::{DataType, Model, TensorData};
 use crate::ops::constant::Constants;
 use crate::ops::linear::{BIAS, LinearMap, WEIGHT};
 use crate::ops::normalization::{BETA, GAMMA, Statistics};
+use crate::ops::quantised::range;
 use crate::ops::real::RealWeight;
+use crate::ops::{Int8, operator};
 use crate::surgery::{Graph, Node, NodeId, SurgeryError};
 
 /// What was done.
@@ -18,6 +20,8 @@ use crate::surgery::{Graph, Node, NodeId, SurgeryError};
 pub struct Readied {
     /// `BatchNormalization` that went into weights.
     pub normalizations: usize,
+    /// `BatchNormalization` that became a convolution of every channel alone.
+    pub convolutions: usize,
     /// `Pad` that went into windows.
     pub pads: usize,
     /// Means over all positions that became `GlobalAveragePool`.
@@ -37,11 +41,20 @@ pub(crate) fn ready(model: &mut Model, rank: &dyn Fn(&str) -> Option<usize>) -> 
         let Some(op) = graph.node(id).map(|node| node.op_type().to_owned()) else { continue };
         match op.as_str() {
             "QuantizeLinear" => done.rounded += usize::from(unrounded(&mut graph, id)),
-            "Identity" => drop(graph.bypass(id)),
-            "BatchNormalization" => done.normalizations += usize::from(normalization(&mut graph, id).is_some()),
+            "BatchNormalization" => match normalization(&mut graph, id) {
+                Some(()) => done.normalizations += 1,
+                None => done.convolutions += usize::from(depthwise(&mut graph, id, rank).is_some()),
+            },
+            "MaxPool" => trim(&mut graph, id),
             "Pad" => done.pads += usize::from(pad(&mut graph, id).is_some()),
             "ReduceMean" => done.means += usize::from(mean(&mut graph, id, rank).is_some()),
             _ => {}
+        }
+    }
+    for id in graph.walk() {
+        if graph.node(id).is_some_and(|node| node.op_type() == "Identity") {
+            // What ends in an output stays.
+            let _ = graph.bypass(id);
         }
     }
     graph.remove_unused();
@@ -76,27 +89,83 @@ fn stored(graph: &mut Graph<'_>, value: &str, data: &TensorData) -> Result<(), S
     })
 }
 
-/// Lets readers of a rounded value read it as it was.
+/// Lets readers of a rounded value read it as it was, within the bounds that rounding set it where one of them is zero: an
+/// activation may be hidden in it.
 fn unrounded(graph: &mut Graph<'_>, id: NodeId) -> bool {
-    let Some(output) = graph.node(id).and_then(|node| node.output.first()).cloned() else { return false };
-    let readers = graph.readers(&output);
+    let Some(node) = graph.node(id).cloned() else { return false };
+    let Some(output) = node.output.first() else { return false };
+    real_pads(graph, output);
+    let readers = graph.readers(output);
     let dequantized = |id: NodeId| graph.node(id).is_some_and(|node| node.op_type() == "DequantizeLinear");
     if readers.is_empty() || readers.iter().any(|reader| reader.input != Some(0) || !dequantized(reader.node)) {
         return false;
     }
-    let Some(input) = graph.node(id).and_then(|node| node.input.first()).cloned() else { return false };
-    let edit = graph.atomically(|graph| {
+    let Some(input) = node.input.first().cloned() else { return false };
+    // What only moves integers has been within their range before.
+    let maker = graph.producer(&input).and_then(|id| graph.node(id)).and_then(operator);
+    let hidden = hidden_bounds(graph, &node).filter(|_| maker.is_some_and(|own| own.int8 != Int8::Moves));
+    let edit = graph.atomically(|graph| -> Result<(), SurgeryError> {
+        let mut operands = vec![input.clone()];
+        if let Some(bounds) = hidden {
+            for (bound, name) in bounds.into_iter().zip(["least", "most"]) {
+                let name = graph.fresh_name(&format!("{output}_{name}"));
+                graph.add_initializer(&name, &TensorData::from_f32(Vec::new(), &[bound]))?;
+                operands.push(name);
+            }
+        }
         for reader in &readers {
-            graph.set_input(reader.node, 0, &input)?;
             graph.update(reader.node, |node| {
-                "Identity".clone_into(node.op_type.get_or_insert_default());
-                node.input.truncate(1);
-                node.attribute.clear();
+                let op = if hidden.is_some() { "Clip" } else { "Identity" };
+                *node =
+                    Node { input: operands.clone(), attribute: Vec::new(), op_type: Some(op.into()), ..node.clone() };
             })?;
         }
         graph.remove(id).map(drop)
     });
     edit.is_ok()
+}
+
+/// Lets every `Pad` of integers, which adds what stands for zero, stand behind a `DequantizeLinear` of its own and add zeros.
+fn real_pads(graph: &mut Graph<'_>, integers: &str) {
+    for reader in graph.readers(integers) {
+        let Some(pad) = graph.node(reader.node).filter(|node| node.op_type() == "Pad").cloned() else { continue };
+        let Some(padded) = pad.output.first() else { continue };
+        let behind = graph.readers(padded);
+        let &[only] = &behind[..] else { continue };
+        let Some(last) = graph.node(only.node).filter(|node| node.op_type() == "DequantizeLinear").cloned() else {
+            continue;
+        };
+        if pad.input.get(2) != last.input.get(2) && !same_constants(graph, [pad.input.get(2), last.input.get(2)]) {
+            continue;
+        }
+        let real = graph.fresh_name(&format!("{integers}_real"));
+        let mut before = Node { output: vec![real.clone()], name: None, ..last.clone() };
+        integers.clone_into(&mut before.input[0]);
+        let mut zeros = Node { output: last.output.clone(), ..pad.clone() };
+        zeros.input[0] = real;
+        zeros.input.truncate(2);
+        // A graph that refuses stays as it is.
+        let _ = graph.replace_nodes(&[reader.node, only.node], vec![before, zeros]);
+    }
+}
+
+/// Whether two stored tensors hold the same.
+fn same_constants(graph: &Graph<'_>, names: [Option<&String>; 2]) -> bool {
+    let [a, b] = names.map(|name| graph.constant(name?).ok());
+    a.is_some() && a == b
+}
+
+/// The range that a `QuantizeLinear` lets through, where it begins at zero.
+fn hidden_bounds(graph: &Graph<'_>, node: &Node) -> Option<[f32; 2]> {
+    let scale = graph.constant(node.input.get(1)?).ok()?.to_f32().filter(|own| own.len() == 1)?;
+    let zero = match node.input.get(2).filter(|name| !name.is_empty()) {
+        Some(name) => graph.constant(name).ok()?,
+        None => TensorData { dtype: DataType::Uint8, dims: Vec::new(), bytes: vec![0].into() },
+    };
+    let (low, high) = range(zero.dtype)?;
+    let own = zero.to_i64()?;
+    #[allow(clippy::cast_precision_loss, reason = "8 and 16 bits")]
+    (own == [low]).then(|| [0.0, scale[0] * (high - low) as f32])
 }
 
 /// Numbers of a stored value.
@@ -142,6 +211,41 @@ fn normalization(graph: &mut Graph<'_>, id: NodeId) -> Option<()> {
         graph.replace_nodes(&[maker, id], vec![folded]).map(drop)
     });
     edit.ok()
+}
+
+/// Writes a normalisation that no product comes before as a convolution of every channel alone: that runs on integers.
+#[allow(clippy::cast_possible_truncation, reason = "weights are stored in single precision")]
+fn depthwise(graph: &mut Graph<'_>, id: NodeId, rank: &dyn Fn(&str) -> Option<usize>) -> Option<()> {
+    let node = graph.node(id)?.clone();
+    let stored = |input: usize| floats(graph, node.input.get(input)?).map(|(_, values)| values);
+    let [scale, shift] = Statistics::of(&node, stored)?.fold(&stored(GAMMA)?, &stored(BETA)?)?;
+    let (input, output) = (node.input.first()?, node.output.first()?.clone());
+    let kernel = rank(input).filter(|rank| (3..=5).contains(rank))? - 2;
+    let channels = scale.len();
+    let single = |values: &[f64]| values.iter().map(|value| *value as f32).collect::<Vec<f32>>();
+    let dims: Vec<usize> = [channels, 1].into_iter().chain(std::iter::repeat_n(1, kernel)).collect();
+    let edit = graph.atomically(|graph| -> Result<(), SurgeryError> {
+        let weight = graph.fresh_name(&format!("{output}_weight"));
+        let bias = graph.fresh_name(&format!("{output}_bias"));
+        graph.add_initializer(&weight, &TensorData::from_f32(dims, &single(&scale)))?;
+        graph.add_initializer(&bias, &TensorData::from_f32(vec![channels], &single(&shift)))?;
+        let group = i64::try_from(channels).unwrap_or(1);
+        let conv = Node::new("Conv").input(input).input(&weight).input(&bias).output(&output).attr("group", group);
+        graph.replace(id, Node { name: node.name.clone(), ..conv.attr("kernel_shape", vec![1_i64; kernel]) })
+    });
+    edit.ok()
+}
+
+/// Takes names of outputs that are left out from the end of a node's list: engines stumble over them.
+fn trim(graph: &mut Graph<'_>, id: NodeId) {
+    if graph.node(id).is_some_and(|node| node.output.last().is_some_and(String::is_empty)) {
+        // A node that refuses stays as it is.
+        let _ = graph.update(id, |node| {
+            while node.output.last().is_some_and(String::is_empty) {
+                node.output.pop();
+            }
+        });
+    }
 }
 
 /// Puts zeros round an image into the windows of the convolutions that read it.

@@ -90,7 +90,10 @@ impl Writing<'_> {
             weights: HashMap::new(),
             integers: HashMap::new(),
         };
-        let outputs: BTreeSet<&str> = source.output.iter().map(ValueInfoProto::name).collect();
+        // An input that is an output as well stays as it is; nodes read it rounded.
+        let inputs: BTreeSet<&str> = source.input.iter().map(ValueInfoProto::name).collect();
+        let outputs: BTreeSet<&str> =
+            source.output.iter().map(ValueInfoProto::name).filter(|name| !inputs.contains(name)).collect();
         for place in &self.places.values {
             writer.name(place, outputs.contains(place.value.as_str()));
         }

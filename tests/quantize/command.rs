@@ -66,7 +66,7 @@ fn a_pruned_model_is_written_in_integers() {
     assert!(report["quantized"]["products"].as_u64().unwrap() >= 2);
     // Widths go in steps of the kernels.
     for group in report["groups"].as_array().unwrap() {
-        let kept = group["kept"].as_u64().unwrap();
+        let kept = group["width_after"].as_u64().unwrap();
         assert!(kept % 8 == 0, "{group}");
     }
     let model = Model::load(&at.join("m.pruned.onnx"), &LoadOptions::default()).unwrap();

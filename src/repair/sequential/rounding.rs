@@ -53,14 +53,14 @@ mod tests {
     #[test]
     fn what_one_loses_another_makes_up_for() {
         // Inputs that go together: errors of one sign add up, and may be balanced.
-        let moments = Mat::from_fn(8, 8, |i, j| 0.9 + if i == j { 0.1 } else { 0.0 });
-        let weights = Mat::from_fn(8, 3, |i, o| 0.37 * (i as f64 + 1.0) * (o as f64 - 1.2));
-        let steps = [1.0, 0.5, 0.25];
+        let moments = Mat::from_fn(16, 16, |i, j| 0.9 + if i == j { 0.1 } else { 0.0 });
+        let weights = Mat::from_fn(16, 24, |i, o| ((i * 37 + o * 53) % 101) as f64 / 20.0 - 2.5);
+        let steps: Vec<f64> = (0..24).map(|o| [1.0, 0.5, 0.25][o % 3]).collect();
         let rounded = in_order(&moments, &weights, &steps, 127.0);
-        let plain = Mat::from_fn(8, 3, |i, o| (weights[(i, o)] / steps[o]).round_ties_even() * steps[o]);
+        let plain = Mat::from_fn(16, 24, |i, o| (weights[(i, o)] / steps[o]).round_ties_even() * steps[o]);
         assert!(error(&moments, &weights, &rounded) < 0.5 * error(&moments, &weights, &plain));
         for (o, step) in steps.iter().enumerate() {
-            assert!((0..8).all(|i| (rounded[(i, o)] / step).fract() == 0.0));
+            assert!((0..16).all(|i| (rounded[(i, o)] / step).fract() == 0.0));
         }
     }
 

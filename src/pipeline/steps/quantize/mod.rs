@@ -62,6 +62,7 @@ pub(crate) fn quantize(
         if options.keep_float.is_empty() {
             chosen = trials.float(chosen, &form)?;
         }
+        record.warnings.extend(Trials::warning(&chosen));
         let operators = integer_operators(session.engine.as_ref(), &chosen.written.model).transpose()?;
         let Written { model, products, float, values } = chosen.written;
         let report = Quantized {

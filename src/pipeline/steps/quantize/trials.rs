@@ -28,6 +28,9 @@ const REPAIRED_ROWS: u64 = 160 << 20;
 const LOSES: f64 = 1e-2;
 const WORTH: f64 = 0.25;
 
+/// Error that is told first.
+const MUCH: f64 = 0.1;
+
 /// Layers that stay in real numbers at most.
 const MOST_FLOAT: usize = 4;
 
@@ -168,6 +171,17 @@ impl<'a> Trials<'a> {
         let list: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
         self.step(format!("{} in float{time}", list.join(", ")), found.error, kept);
         Ok(if kept { found } else { chosen })
+    }
+
+    /// What to say where integers lose much.
+    pub(super) fn warning(chosen: &Chosen) -> Option<String> {
+        (chosen.error > MUCH).then(|| {
+            format!(
+                "integers lose {:.2} of the variance of the outputs on held-out inputs: more calibration data, other \
+                 `--ranges` or `--keep-float` may help",
+                chosen.error
+            )
+        })
     }
 
     /// The product whose loss is largest by halving, and the error with it in real numbers.
