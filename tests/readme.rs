@@ -18,12 +18,13 @@ use std::path::Path;
 use support::{onnx_prune, text};
 
 /// Pages with commands, and how many each has at least: fewer would mean that they are not found any more.
-const PAGES: [(&str, usize); 7] = [
+const PAGES: [(&str, usize); 8] = [
     ("README.md", 2),
     ("docs/guide.md", 10),
     ("docs/budgets.md", 3),
     ("docs/check.md", 3),
     ("docs/criteria.md", 2),
+    ("docs/quantization.md", 1),
     ("docs/formats.md", 2),
     ("docs/settings.md", 2),
 ];
@@ -50,6 +51,7 @@ fn shortened(line: &str) -> Vec<String> {
     let mut words: Vec<String> = line.split_whitespace().map(ToOwned::to_owned).collect();
     let more: &[&str] = match words[0].as_str() {
         "check" if !line.contains("--time ") => &["--time", "0.5"],
+        "quantize" => &["--force", "--samples", "40"],
         model if model.ends_with(".onnx") => &["--effort", "fast", "--force", "--samples", "40"],
         _ => &[],
     };
@@ -134,6 +136,11 @@ fn every_command_about_budgets_runs() {
 #[test]
 fn every_command_about_the_check_runs() {
     run_all("docs/check.md");
+}
+
+#[test]
+fn every_command_about_integers_runs() {
+    run_all("docs/quantization.md");
 }
 
 #[test]

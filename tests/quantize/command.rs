@@ -6,7 +6,7 @@ use std::path::Path;
 use onnx_prune::model::{LoadOptions, Model, SaveOptions};
 use serde_json::Value;
 
-use crate::support::{Builder, onnx_prune, text};
+use crate::support::{Builder, onnx_prune, python, shared, text};
 
 /// A network with two residual blocks, images for it, and a folder.
 fn folder() -> tempfile::TempDir {
@@ -91,4 +91,32 @@ fn what_cannot_be_is_refused_in_a_line() {
         assert!(error.contains(said), "{run:?}: {error}");
         assert!(!at.join("m.int8.onnx").exists() && !at.join("m.pruned.onnx").exists());
     }
+}
+
+/// A real network: fused as a whole, as often right, and what the ONNX checker and ONNX Runtime in Python say of the file.
+#[test]
+fn a_real_network_stays_what_it_was() {
+    const TEST: &str = "a_real_network_stays_what_it_was";
+    let Some(shared) = shared(TEST) else { return };
+    let Some(python) = python(TEST, "onnx, onnxruntime, numpy") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let path = |part: &str| shared.join(part).display().to_string();
+    let model = path("models/cifar10_resnet20.onnx");
+    let (train, test) = (path("data/cifar10_sample/train"), path("data/cifar10_sample/test"));
+    let images = ["--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225", "--samples", "100", "--no-timing"];
+    let run = ["quantize", &model, "--data", &train, "--eval", &test, "-o", "q.onnx", "--report", "r.json"];
+    let output = onnx_prune(&[&run[..], &images].concat(), folder.path());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let report = json(&folder.path().join("r.json"));
+    let operators = &report["quantized"]["operators"];
+    assert_eq!((operators["real_products"].as_u64(), operators["conversions"].as_u64()), (Some(0), Some(1)));
+    assert_eq!(report["quantized"]["proof"]["broken"].as_array().unwrap().len(), 0);
+    assert!(report["agreement"].as_f64().unwrap() > 0.97, "{}", report["agreement"]);
+    let script = "import onnx, onnxruntime, numpy as np\n\
+                  onnx.checker.check_model('q.onnx', full_check=True)\n\
+                  s = onnxruntime.InferenceSession('q.onnx', providers=['CPUExecutionProvider'])\n\
+                  y = s.run(None, {s.get_inputs()[0].name: np.zeros((1, 3, 32, 32), np.float32)})[0]\n\
+                  assert y.shape == (1, 10) and np.isfinite(y).all()";
+    let checked = std::process::Command::new(python).args(["-c", script]).current_dir(folder.path()).output().unwrap();
+    assert!(checked.status.success(), "{}", text(&checked.stderr));
 }

@@ -45,7 +45,7 @@ fn a_residual_network_is_fused_from_end_to_end() {
     // Rounding stands for every `Relu`; one pair a value: input, three activations, sum, second convolution, pool, flat.
     assert_eq!(count(&made.model, "Relu"), 0);
     assert_eq!(count(&made.model, "QuantizeLinear"), made.values);
-    if !fuses(engine.as_ref()) {
+    if !fuses(engine.as_ref(), "a_residual_network_is_fused_from_end_to_end") {
         return;
     }
     let found = integer_operators(engine.as_ref(), &made.model).unwrap().unwrap();

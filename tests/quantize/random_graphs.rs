@@ -18,7 +18,7 @@ const MOST: f64 = 0.5;
 fn integers_are_what_the_file_says_and_outputs_stay_near() {
     let cases = cases("ONNX_PRUNE_INTEGERS", 300);
     let engine = engine();
-    if !fuses(engine.as_ref()) {
+    if !fuses(engine.as_ref(), "integers_are_what_the_file_says_and_outputs_stay_near") {
         return;
     }
     let (tried, operators) = (Cell::new(0_u32), Cell::new(0_usize));

@@ -174,6 +174,7 @@ fn wanted(session: &Session<'_>, needs: Needs, images: usize, classes: &Classes,
     };
     let moments = products.map(|own| Moments::new(&session.model, channels, moment_options(own)));
     let kept = options.compensation == Compensation::Sequential
+        || options.quantize.is_some()
         || session.allocation(&options.criteria, true) == Allocation::Sensitivity;
     Wanted::new(channels, needs, moments, kept.then_some(shares.images))
 }
