@@ -47,7 +47,7 @@ pub(crate) fn quantize(
         let quantizer = quantizer(session, model)?;
         let histograms = histograms(session, &quantizer, &calibration.observed.batches)?;
         let mut form = form(session, &quantizer, options)?;
-        let mut trials = Trials::new(session, calibration, &quantizer);
+        let mut trials = Trials::new(session, calibration, &quantizer)?;
         let mut chosen = trials.ranges(&histograms, options.ranges, &form)?;
         let mut proof = proof(session, calibration, &chosen.written.model)?;
         if !proof.broken.is_empty() {
@@ -62,7 +62,7 @@ pub(crate) fn quantize(
         if options.keep_float.is_empty() {
             chosen = trials.float(chosen, &form)?;
         }
-        record.warnings.extend(Trials::warning(&chosen));
+        record.warnings.extend(trials.warning(&chosen));
         let operators = integer_operators(session.engine.as_ref(), &chosen.written.model).transpose()?;
         let Written { model, products, float, values } = chosen.written;
         let report = Quantized {

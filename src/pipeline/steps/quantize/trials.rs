@@ -47,12 +47,20 @@ pub(super) struct Trials<'a> {
     session: &'a Session<'a>,
     calibration: &'a Calibration,
     quantizer: &'a Quantizer,
+    /// Error of the model in real numbers: what pruning lost.
+    base: f64,
     pub(super) steps: Vec<QuantizeStep>,
 }
 
 impl<'a> Trials<'a> {
-    pub(super) fn new(session: &'a Session<'a>, calibration: &'a Calibration, quantizer: &'a Quantizer) -> Self {
-        Self { session, calibration, quantizer, steps: Vec::new() }
+    pub(super) fn new(
+        session: &'a Session<'a>,
+        calibration: &'a Calibration,
+        quantizer: &'a Quantizer,
+    ) -> Result<Self, Error> {
+        let mut trials = Self { session, calibration, quantizer, base: 0.0, steps: Vec::new() };
+        trials.base = trials.error(quantizer.model())?;
+        Ok(trials)
     }
 
     /// Error of a model's outputs on the held-out inputs; 0 without such inputs.
@@ -141,7 +149,7 @@ impl<'a> Trials<'a> {
 
     /// The model with those layers in real numbers that lose most, where it loses much.
     pub(super) fn float(&mut self, chosen: Chosen, form: &QuantizeForm) -> Result<Chosen, Error> {
-        if chosen.error <= LOSES || chosen.written.products.len() < 2 {
+        if chosen.error - self.base <= LOSES || chosen.written.products.len() < 2 {
             return Ok(chosen);
         }
         let mut form = form.clone();
@@ -149,7 +157,7 @@ impl<'a> Trials<'a> {
         let mut names = Vec::new();
         while names.len() < MOST_FLOAT {
             let Some((name, without)) = self.worst(&chosen, &form)? else { break };
-            if without > (1.0 - WORTH) * error {
+            if without - self.base > (1.0 - WORTH) * (error - self.base) {
                 break;
             }
             error = without;
@@ -166,7 +174,7 @@ impl<'a> Trials<'a> {
             error,
         };
         let found = self.repaired(plain)?;
-        let kept = found.error <= (1.0 - WORTH) * chosen.error;
+        let kept = found.error - self.base <= (1.0 - WORTH) * (chosen.error - self.base);
         let time = self.time_of(&chosen.written.model, &found.written.model)?;
         let list: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
         self.step(format!("{} in float{time}", list.join(", ")), found.error, kept);
@@ -174,12 +182,12 @@ impl<'a> Trials<'a> {
     }
 
     /// What to say where integers lose much.
-    pub(super) fn warning(chosen: &Chosen) -> Option<String> {
-        (chosen.error > MUCH).then(|| {
+    pub(super) fn warning(&self, chosen: &Chosen) -> Option<String> {
+        (chosen.error - self.base > MUCH).then(|| {
             format!(
                 "integers lose {:.2} of the variance of the outputs on held-out inputs: more calibration data, other \
                  `--ranges` or `--keep-float` may help",
-                chosen.error
+                chosen.error - self.base
             )
         })
     }
