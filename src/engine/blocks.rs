@@ -50,12 +50,9 @@ pub fn channel_block(engine: &dyn Engine) -> ChannelBlock {
 }
 
 fn find(engine: &dyn Engine) -> Option<ChannelBlock> {
-    let folder = tempfile::tempdir().ok()?;
-    let path = folder.path().join("optimised.onnx");
     let mut blocked = Vec::new();
     for width in WIDTHS {
-        engine.optimised_model(&one_convolution(width), &path)?.ok()?;
-        let saved = Model::load(&path, &LoadOptions { allow_unknown_fields: true }).ok()?;
+        let saved = optimised(engine, &one_convolution(width))?.ok()?;
         let graph = saved.graph();
         let in_layout = graph.node.iter().any(|node| node.domain() == BLOCKED_DOMAIN);
         let padded = graph.initializer.iter().find(|tensor| tensor.dims.len() == 4).map(|tensor| tensor.dims[0]);
@@ -86,18 +83,26 @@ pub struct Blocked {
 /// # Errors
 /// If the engine refuses the model.
 pub fn blocked(engine: &dyn Engine, model: &Model) -> Option<Result<Blocked, EngineError>> {
-    let folder = tempfile::tempdir().ok()?;
-    let path = folder.path().join("optimised.onnx");
-    if let Err(error) = engine.optimised_model(model, &path)? {
-        return Some(Err(error));
-    }
-    let saved = Model::load(&path, &LoadOptions { allow_unknown_fields: true }).ok()?;
+    let saved = match optimised(engine, model)? {
+        Ok(saved) => saved,
+        Err(error) => return Some(Err(error)),
+    };
     let convolution = |node: &&NodeProto| node.op_type().ends_with("Conv");
     let of: BTreeMap<String, bool> = (saved.graph().node.iter().filter(convolution))
         .map(|node| (node.name().to_owned(), node.domain() == BLOCKED_DOMAIN))
         .collect();
     let count = Convolutions { blocked: of.values().filter(|&&blocked| blocked).count(), all: of.len() };
     Some(Ok(Blocked { count, of }))
+}
+
+/// The graph that the engine makes of a model; `None` where it does not show that.
+pub(super) fn optimised(engine: &dyn Engine, model: &Model) -> Option<Result<Model, EngineError>> {
+    let folder = tempfile::tempdir().ok()?;
+    let path = folder.path().join("optimised.onnx");
+    if let Err(error) = engine.optimised_model(model, &path)? {
+        return Some(Err(error));
+    }
+    Model::load(&path, &LoadOptions { allow_unknown_fields: true }).ok().map(Ok)
 }
 
 /// Domain of the operators in the blocked layout.

@@ -1,7 +1,8 @@
 //! How much of a model the engine computes on 8-bit integers, read from its own optimised graph.
 
+use super::blocks::optimised;
 use super::{Engine, EngineError};
-use crate::model::{LoadOptions, Model};
+use crate::model::Model;
 
 /// Operators of a model as the engine runs them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
@@ -21,12 +22,10 @@ pub struct IntegerOperators {
 /// # Errors
 /// If the engine refuses the model.
 pub fn integer_operators(engine: &dyn Engine, model: &Model) -> Option<Result<IntegerOperators, EngineError>> {
-    let folder = tempfile::tempdir().ok()?;
-    let path = folder.path().join("optimised.onnx");
-    if let Err(error) = engine.optimised_model(model, &path)? {
-        return Some(Err(error));
-    }
-    let saved = Model::load(&path, &LoadOptions { allow_unknown_fields: true }).ok()?;
+    let saved = match optimised(engine, model)? {
+        Ok(saved) => saved,
+        Err(error) => return Some(Err(error)),
+    };
     let mut count = IntegerOperators { all: saved.graph().node.len(), ..IntegerOperators::default() };
     for node in &saved.graph().node {
         match node.op_type() {
