@@ -40,7 +40,8 @@ impl IntegerFlags {
                 ActivationsFlag::S8 => Activations::S8,
             }),
             ranges: self.ranges,
-            keep_float: self.keep_float.clone(),
+            // What is asked for aloud is what is done anyway.
+            keep_float: self.keep_float.iter().filter(|own| *own != "auto").cloned().collect(),
         }
     }
 }

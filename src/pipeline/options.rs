@@ -121,7 +121,7 @@ pub struct QuantizeOptions {
     pub activations: Option<Activations>,
     /// How ranges are chosen; by default what loses least on held-out inputs.
     pub ranges: Option<RangeMethod>,
-    /// Names of nodes that stay in real numbers.
+    /// Names or patterns of nodes that stay in real numbers, or `none`; empty: those that lose most.
     pub keep_float: Vec<String>,
 }
 

@@ -100,7 +100,7 @@ pub(crate) fn quantizer(session: &Session<'_>, model: &Model) -> Result<Quantize
 fn form(session: &Session<'_>, quantizer: &Quantizer, options: &QuantizeOptions) -> Result<QuantizeForm, Error> {
     let mut form = QuantizeForm::of(&session.engine.info().provider, options.activations);
     let products = quantizer.products();
-    for wanted in options.keep_float.iter().filter(|wanted| *wanted != "none" && *wanted != "auto") {
+    for wanted in options.keep_float.iter().filter(|wanted| *wanted != "none") {
         let pattern = glob::Pattern::new(wanted).ok();
         let matches = |name: &&String| *name == wanted || pattern.as_ref().is_some_and(|own| own.matches(name));
         let found: Vec<&String> = products.iter().filter(matches).collect();
