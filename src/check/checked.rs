@@ -135,8 +135,8 @@ impl Checked {
     pub(crate) fn figures(&self) -> Figures<'_> {
         Figures {
             latency: self.latency_ms.as_ref(),
-            macs: self.macs,
-            params: self.params,
+            macs: Some(self.macs),
+            params: Some(self.params),
             bytes: self.bytes,
             blocks: self.blocks,
             accuracy: self.accuracy.as_ref(),

@@ -11,15 +11,30 @@ use crate::calibration::PreprocessOptions;
 use crate::error::Error;
 use crate::model::{replaceable, write_atomically};
 use crate::pipeline;
+use crate::report::{QuantizeSummary, quantize_html, quantize_markdown};
+
+/// A form of the report.
+type Form = fn(&QuantizeSummary) -> Result<String, std::fmt::Error>;
+
+fn json(summary: &QuantizeSummary) -> Result<String, std::fmt::Error> {
+    serde_json::to_string_pretty(summary).map(|text| text + "\n").map_err(|_| std::fmt::Error)
+}
 
 pub(super) fn run(flags: &Quantize, cancel: &AtomicBool) -> Result<(), Error> {
     let file = flags.preprocess.file.as_ref().map(|path| PreprocessOptions::from_file(path)).transpose()?;
     let options = flags.options(file.unwrap_or_default());
     let targets = Targets::default().input(&options.model.path);
-    let targets = targets.output(&options.quantized_path(), "the model in integers")?;
-    if let Some(path) = &flags.report {
-        targets.output(path, "the report")?;
-        replaceable(path, flags.force)?;
+    let mut targets = targets.output(&options.quantized_path(), "the model in integers")?;
+    let reports = [
+        (&flags.report, json as Form, "the report"),
+        (&flags.html, quantize_html, "the page"),
+        (&flags.markdown, quantize_markdown, "the Markdown file"),
+    ];
+    for (path, _, name) in &reports {
+        if let Some(path) = path {
+            targets = targets.output(path, name)?;
+            replaceable(path, flags.force)?;
+        }
     }
     super::memory::keep_blocks();
     let bar = Bar::new(flags.quiet || flags.json);
@@ -27,13 +42,14 @@ pub(super) fn run(flags: &Quantize, cancel: &AtomicBool) -> Result<(), Error> {
     bar.clear();
     let mut summary = result?;
     summary.command = std::env::args_os().map(|own| own.to_string_lossy().into_owned()).collect();
-    let json = || serde_json::to_string_pretty(&summary).map_err(|error| unprintable(error.to_string()));
-    if let Some(path) = &flags.report {
-        let text = json()? + "\n";
-        write_atomically(path, |file| file.write_all(text.as_bytes()))?;
+    for (path, form, _) in reports {
+        if let Some(path) = path {
+            let text = form(&summary).map_err(|error| unprintable(error.to_string()))?;
+            write_atomically(path, |file| file.write_all(text.as_bytes()))?;
+        }
     }
     if flags.json {
-        return print(&(json()? + "\n"));
+        return print(&json(&summary).map_err(|error| unprintable(error.to_string()))?);
     }
     if flags.quiet {
         return Ok(());

@@ -81,6 +81,12 @@ pub(super) struct Quantize {
     /// Write the report as JSON
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(super) report: Option<PathBuf>,
+    /// Write the report as one HTML page
+    #[arg(long, value_name = "FILE.html", help_heading = "Output")]
+    pub(super) html: Option<PathBuf>,
+    /// Write the report as Markdown, for a comment on a merge request
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(super) markdown: Option<PathBuf>,
     /// Print the report as JSON
     #[arg(long, help_heading = "Output")]
     pub(super) json: bool,

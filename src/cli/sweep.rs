@@ -66,8 +66,8 @@ fn check(flags: &Prune, options: &PruneOptions, shares: &[f64]) -> Result<Result
     };
     let results = Results { table: beside("sweep.csv"), picture: beside("sweep.svg") };
     let mut targets = Targets::default().input(&options.model.path);
-    for &share in shares {
-        targets = targets.output(&options.swept_path(share), "a model of the sweep")?;
+    for path in options.swept_paths(shares) {
+        targets = targets.output(&path, "a model of the sweep")?;
     }
     let mut more = vec![(&results.table, "the table"), (&results.picture, "the picture")];
     more.extend(flags.results.report.as_ref().map(|path| (path, "the report")));

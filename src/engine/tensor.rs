@@ -1,5 +1,7 @@
 //! Values that go in and come out of an engine.
 
+use std::borrow::Cow;
+
 use ndarray::{ArrayD, Axis, concatenate};
 
 use crate::model::{DataType, TensorData};
@@ -175,10 +177,15 @@ impl Tensor {
     }
 
     /// The values as `f32`, converted if need be.
-    #[allow(clippy::cast_possible_truncation, reason = "asked for in single precision")]
     pub fn to_f32(&self) -> ArrayD<f32> {
-        match self {
-            Self::F32(array) => array.clone(),
+        self.as_f32().into_owned()
+    }
+
+    /// The values as `f32`, copied only where they are converted.
+    #[allow(clippy::cast_possible_truncation, reason = "asked for in single precision")]
+    pub fn as_f32(&self) -> Cow<'_, ArrayD<f32>> {
+        Cow::Owned(match self {
+            Self::F32(array) => return Cow::Borrowed(array),
             Self::F64(array) => array.mapv(|value| value as f32),
             Self::F16(array) => array.mapv(half::f16::to_f32),
             Self::I64(array) => array.mapv(|value| value as f32),
@@ -186,7 +193,7 @@ impl Tensor {
             Self::U8(array) => array.mapv(f32::from),
             Self::I8(array) => array.mapv(f32::from),
             Self::Bool(array) => array.mapv(|value| if value { 1.0 } else { 0.0 }),
-        }
+        })
     }
 }
 

@@ -191,13 +191,31 @@ impl PruneOptions {
     /// The file of the model that a sweep keeps a share of the multiply-accumulates of: `STEM.x0.70.onnx`, where `STEM`
     /// is the output's or else the model's.
     pub fn swept_path(&self, share: f64) -> PathBuf {
-        let stem = match &self.output {
+        let text = format!("{share:.3}");
+        self.swept_stem().with_extension(format!("x{}.onnx", text.strip_suffix('0').unwrap_or(&text)))
+    }
+
+    /// The file of the same model in integers: `STEM.x0.70.int8.onnx`; `STEM.int8.onnx` of the dense one, for `None`.
+    pub fn swept_quantized_path(&self, share: Option<f64>) -> PathBuf {
+        share.map_or_else(|| self.swept_stem(), |share| self.swept_path(share)).with_extension("int8.onnx")
+    }
+
+    /// The files of all models of a sweep.
+    pub fn swept_paths(&self, shares: &[f64]) -> Vec<PathBuf> {
+        let mut paths: Vec<PathBuf> = shares.iter().map(|&share| self.swept_path(share)).collect();
+        if self.quantize.is_some() {
+            paths.push(self.swept_quantized_path(None));
+            paths.extend(shares.iter().map(|&share| self.swept_quantized_path(Some(share))));
+        }
+        paths
+    }
+
+    fn swept_stem(&self) -> PathBuf {
+        match &self.output {
             Some(path) => path.clone(),
             None if self.model.path.as_os_str() == "-" => PathBuf::from("model.onnx"),
             None => self.model.path.clone(),
-        };
-        let text = format!("{share:.3}");
-        stem.with_extension(format!("x{}.onnx", text.strip_suffix('0').unwrap_or(&text)))
+        }
     }
 
     /// The file of the plan, if one is written.

@@ -1,5 +1,6 @@
 //! What values were on calibration inputs.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use ndarray::ArrayD;
@@ -30,10 +31,10 @@ impl Histograms {
     }
 
     /// Counts the values of one run.
-    pub fn add(&mut self, values: &[ArrayD<f32>]) {
-        self.all.par_iter_mut().zip(values).for_each(|(own, value)| match value.as_slice() {
-            Some(numbers) => own.add(numbers.iter().copied()),
-            None => own.add(value.iter().copied()),
+    pub fn add(&mut self, values: &[impl Borrow<ArrayD<f32>> + Sync]) {
+        self.all.par_iter_mut().zip(values).for_each(|(own, value)| {
+            let value = value.borrow().as_standard_layout();
+            own.add(value.as_slice().unwrap_or_default());
         });
     }
 

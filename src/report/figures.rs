@@ -1,7 +1,7 @@
 //! The figures that decide, alike in every form: of a pruning run and of a check.
 
 use super::text::{plural, thousands};
-use super::{AccuracyChange, Change, LatencyChange, Summary, bytes, count};
+use super::{AccuracyChange, Change, LatencyChange, QuantizeSummary, Summary, bytes, count};
 use crate::evaluate::{DetectionFigures, MetricChange};
 use crate::number::{signed, significant};
 
@@ -9,8 +9,8 @@ use crate::number::{signed, significant};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Figures<'a> {
     pub(crate) latency: Option<&'a LatencyChange>,
-    pub(crate) macs: Change,
-    pub(crate) params: Change,
+    pub(crate) macs: Option<Change>,
+    pub(crate) params: Option<Change>,
     pub(crate) bytes: Change,
     /// Blocks before and after, where some were left out.
     pub(crate) blocks: Option<Change>,
@@ -29,8 +29,10 @@ type Size = (&'static str, Change, fn(f64) -> String);
 impl Figures<'_> {
     /// What needs no run.
     pub(crate) fn sizes(&self) -> Vec<Size> {
-        let mut sizes: Vec<Size> =
-            vec![("MACs", self.macs, count), ("parameters", self.params, count), ("file", self.bytes, bytes)];
+        let mut sizes: Vec<Size> = Vec::new();
+        sizes.extend(self.macs.map(|macs| -> Size { ("MACs", macs, count) }));
+        sizes.extend(self.params.map(|params| -> Size { ("parameters", params, count) }));
+        sizes.push(("file", self.bytes, bytes));
         sizes.extend(self.blocks.map(|blocks| -> Size { ("blocks", blocks, count) }));
         sizes
     }
@@ -77,6 +79,22 @@ pub(crate) fn metric_change(own: &MetricChange) -> String {
     format!("{}{way}", signed(own.after - own.before))
 }
 
+impl QuantizeSummary {
+    pub(crate) fn figures(&self) -> Figures<'_> {
+        Figures {
+            latency: self.latency_ms.as_ref(),
+            macs: None,
+            params: None,
+            bytes: self.bytes,
+            blocks: None,
+            accuracy: self.accuracy.as_ref(),
+            agreement: self.agreement,
+            detections: self.detections.as_ref(),
+            metric: None,
+        }
+    }
+}
+
 impl Summary {
     /// How many blocks there were and are, where some were left out.
     fn blocks_left(&self) -> Option<Change> {
@@ -88,8 +106,8 @@ impl Summary {
     pub(crate) fn figures(&self) -> Figures<'_> {
         Figures {
             latency: self.latency_ms.as_ref(),
-            macs: self.macs,
-            params: self.params,
+            macs: Some(self.macs),
+            params: Some(self.params),
             bytes: self.bytes,
             blocks: self.blocks_left(),
             accuracy: self.accuracy.as_ref(),

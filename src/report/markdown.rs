@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use super::text::markdown;
-use super::{AccuracyChange, Format, Summary};
+use super::{AccuracyChange, Figures, FileInfo, Format, QuantizeSummary, Quantized, Summary};
 use crate::bench::profile::Profile;
 use crate::evaluate::MetricChange;
 
@@ -24,16 +24,50 @@ impl Format for Markdown {
     }
 }
 
-fn write(summary: &Summary) -> Result<String, fmt::Error> {
+/// The report of `onnx-prune quantize` as Markdown.
+///
+/// # Errors
+/// If the text cannot be written.
+pub fn quantize_markdown(summary: &QuantizeSummary) -> Result<String, fmt::Error> {
     let mut out = String::new();
-    writeln!(out, "### onnx-prune of {}\n", markdown(&summary.model.path.display().to_string()))?;
+    head(&mut out, &summary.model, &summary.figures(), &summary.warnings)?;
+    integers(&mut out, Some(&summary.quantized))?;
+    lost_most(&mut out, summary.accuracy.as_ref())?;
+    let (engine, version) = (summary.engine.describe(), &summary.tool_version);
+    writeln!(out, "\n<sub>{engine}; int8; seed {}; onnx-prune {version}</sub>", summary.seed)?;
+    Ok(out)
+}
+
+/// Title, figures, warnings.
+fn head(out: &mut String, model: &FileInfo, figures: &Figures<'_>, warnings: &[String]) -> fmt::Result {
+    writeln!(out, "### onnx-prune of {}\n", markdown(&model.path.display().to_string()))?;
     writeln!(out, "| | before | after | |\n|---|---:|---:|---|")?;
-    for (name, before, after, change) in summary.figures().rows() {
+    for (name, before, after, change) in figures.rows() {
         writeln!(out, "| {name} | {before} | {after} | {change} |")?;
     }
-    for warning in &summary.warnings {
+    for warning in warnings {
         writeln!(out, "\n> **Warning:** {}", markdown(warning))?;
     }
+    Ok(())
+}
+
+/// How the model is written in integers.
+fn integers(out: &mut String, quantized: Option<&Quantized>) -> fmt::Result {
+    let Some(own) = quantized else { return Ok(()) };
+    writeln!(out, "\n<details><summary>Integers</summary>\n")?;
+    for (name, text) in own.entries() {
+        writeln!(out, "- {name}: {}", markdown(&text))?;
+    }
+    for step in own.steps.iter().filter(|step| step.kept) {
+        writeln!(out, "- error of the outputs {:.2e}: {}", step.error, markdown(&step.what))?;
+    }
+    writeln!(out, "\n</details>")
+}
+
+fn write(summary: &Summary) -> Result<String, fmt::Error> {
+    let mut out = String::new();
+    head(&mut out, &summary.model, &summary.figures(), &summary.warnings)?;
+    integers(&mut out, summary.quantized.as_ref())?;
     metric_command(&mut out, summary.metric.as_ref())?;
     lost_most(&mut out, summary.accuracy.as_ref())?;
     not_faster(&mut out, summary.profile.as_ref())?;
@@ -90,10 +124,15 @@ pub(crate) fn not_faster(out: &mut String, profile: Option<&Profile>) -> fmt::Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::samples::full;
+    use crate::report::samples::{full, quantize_summary};
 
     #[test]
     fn a_comment() {
         insta::assert_snapshot!(Markdown.render(&full()).unwrap());
+    }
+
+    #[test]
+    fn a_comment_on_integers() {
+        insta::assert_snapshot!(quantize_markdown(&quantize_summary()).unwrap());
     }
 }

@@ -31,10 +31,10 @@ pub use dependencies::{Dot, Drawing, Svg};
 pub(crate) use figures::{Figures, detections, metric_change};
 pub use format::{Format, Style};
 pub(crate) use html::{Cell, Page, again, cards, class_by_class, first_result, percentiles, where_time_goes};
-pub use html::{Html, sweep_html};
+pub use html::{Html, quantize_html, sweep_html};
 pub use inspection::{InspectedBlock, InspectedGroup, InspectedOperator, Inspection, Members};
 pub use json::Json;
-pub use markdown::Markdown;
+pub use markdown::{Markdown, quantize_markdown};
 pub(crate) use markdown::{lost_most, metric_command, not_faster};
 pub use memory::peak_memory_bytes;
 

@@ -80,6 +80,18 @@ impl QuantizeSummary {
 impl Quantized {
     /// The lines of a report.
     pub(super) fn write(&self, out: &mut String) -> fmt::Result {
+        for (name, text) in self.entries() {
+            lines(out, &format!("  {name:<15}"), &text, 17)?;
+        }
+        let steps = self
+            .steps
+            .iter()
+            .map(|own| format!("{:.2e} {}{}", own.error, own.what, if own.kept { " (taken)" } else { "" }));
+        lines(out, "  output error   ", &steps.collect::<Vec<_>>().join("; "), 17)
+    }
+
+    /// What was done and what the engine makes of it: names and texts.
+    pub(super) fn entries(&self) -> Vec<(&'static str, String)> {
         let form = format!(
             "{} products on integers, {} values rounded; activations {}, weights s{} for each output",
             self.products,
@@ -87,30 +99,26 @@ impl Quantized {
             self.activations.name(),
             self.weight_bits
         );
-        lines(out, "  integers       ", &form, 17)?;
+        let mut entries = vec![("integers", form)];
         if !self.float.is_empty() {
             let names: Vec<String> = self.float.iter().map(|own| format!("`{}` ({})", own.name, own.why)).collect();
-            lines(out, "  in float       ", &Names(&names, MOST_NAMED).to_string(), 17)?;
+            entries.push(("in float", Names(&names, MOST_NAMED).to_string()));
         }
-        if let Some(own) = &self.operators {
+        entries.extend(self.operators.as_ref().map(|own| {
             let told = format!(
                 "{} of {} operators on integers, {} conversions, {} products in float",
                 own.integers, own.all, own.conversions, own.real_products
             );
-            lines(out, "  engine         ", &told, 17)?;
-        }
+            ("engine", told)
+        }));
         if self.proof.operators > 0 {
             let told = format!(
                 "{} operators compute what the file says, to {} step of their integers",
                 self.proof.operators - self.proof.broken.len(),
                 self.proof.steps
             );
-            lines(out, "  verified       ", &told, 17)?;
+            entries.push(("verified", told));
         }
-        let steps = self
-            .steps
-            .iter()
-            .map(|own| format!("{:.2e} {}{}", own.error, own.what, if own.kept { " (taken)" } else { "" }));
-        lines(out, "  output error   ", &steps.collect::<Vec<_>>().join("; "), 17)
+        entries
     }
 }

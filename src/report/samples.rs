@@ -4,14 +4,18 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::{
-    AccuracyChange, Calibrated, Change, FileInfo, GroupChange, LatencyChange, ProtectedChannels, Repair, RepairStage,
-    Searched, StageError, Summary, Tried, Verified,
+    AccuracyChange, Calibrated, Change, FileInfo, FloatProduct, GroupChange, LatencyChange, ProtectedChannels,
+    QUANTIZE_SCHEMA_VERSION, QuantizeStep, QuantizeSummary, Quantized, Repair, RepairStage, Searched, StageError,
+    Summary, Tried, Verified,
 };
 use crate::bench::latency::Interval;
 use crate::channels::Scope;
-use crate::engine::EngineInfo;
-use crate::evaluate::{Accuracy, Agreement, BoxForm, DetectionFigures, MetricChange, OutputFigures, Paired};
+use crate::engine::{EngineInfo, IntegerOperators};
+use crate::evaluate::{
+    Accuracy, Agreement, BoxForm, DetectionFigures, IntegerProof, MetricChange, OutputFigures, Paired,
+};
 use crate::plan::{Allocation, Rounding};
+use crate::quantize::{Activations, Readied};
 use crate::repair::{Method, Refit};
 
 pub(super) fn file(path: &str) -> FileInfo {
@@ -222,5 +226,48 @@ pub(super) fn full() -> Summary {
             .into(),
         peak_memory_bytes: Some(103_000_000),
         ..bare()
+    }
+}
+
+/// A model in integers.
+pub(super) fn quantized() -> Quantized {
+    let step = |what: &str, error: f64, kept: bool| QuantizeStep { what: what.into(), error, kept };
+    Quantized {
+        activations: Activations::U8,
+        weight_bits: 8,
+        products: 20,
+        float: vec![FloatProduct { name: "/head/Gemm".into(), why: "asked for".into() }],
+        values: 31,
+        ranges: "mse".into(),
+        steps: vec![step("ranges by minmax", 4.1e-3, false), step("ranges by mse", 3.2e-3, true)],
+        operators: Some(IntegerOperators { all: 27, integers: 24, conversions: 2, real_products: 1 }),
+        proof: IntegerProof { operators: 24, steps: 1, ..IntegerProof::default() },
+        readied: Readied::default(),
+    }
+}
+
+/// The report of `onnx-prune quantize`.
+pub(super) fn quantize_summary() -> QuantizeSummary {
+    let Summary { tool_version, model, output, engine, bytes, latency_ms, accuracy, agreement, .. } = full();
+    QuantizeSummary {
+        schema_version: QUANTIZE_SCHEMA_VERSION,
+        tool_version,
+        model,
+        output,
+        engine,
+        bytes,
+        latency_ms,
+        accuracy,
+        agreement,
+        outputs: Vec::new(),
+        detections: None,
+        quantized: quantized(),
+        calibration: full().calibration.unwrap(),
+        warnings: vec!["integers lose <much>".into()],
+        notes: vec!["a note".into()],
+        seed: 0,
+        command: vec!["onnx-prune".into(), "quantize".into()],
+        timings_s: BTreeMap::from([("quantize".into(), 2.5)]),
+        peak_memory_bytes: Some(1 << 28),
     }
 }

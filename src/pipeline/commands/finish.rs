@@ -2,20 +2,17 @@
 
 use crate::error::Error;
 use crate::evaluate::{DetectionFigures, MetricChange, OutputFigures, Predictions};
-use crate::model::Model;
-use crate::pipeline::record::{Record, Told};
+use crate::pipeline::record::Record;
 use crate::pipeline::search::{Candidate, Chosen, slower};
 use crate::pipeline::session::{FileDigest, Session};
 use crate::pipeline::steps::{
-    Evaluated, IntegerModel, Scored, TimedModels, class_report, detections, evaluate, metric, output_figures, quantize,
-    save, time, wants_data,
+    Evaluated, Scored, TimedModels, class_report, detections, evaluate, metric, output_figures, save, time,
 };
 use crate::pipeline::writing::Files;
 use crate::report::{
-    BlockChange, Change, Classwise, FileInfo, GroupChange, ProtectedChannels, Quantized, REPORT_SCHEMA_VERSION,
-    Searched, Summary, peak_memory_bytes,
+    BlockChange, Change, Classwise, FileInfo, GroupChange, ProtectedChannels, REPORT_SCHEMA_VERSION, Searched, Summary,
+    peak_memory_bytes,
 };
-use crate::rewrite;
 
 /// A pruned model's report.
 pub(super) struct Finished {
@@ -27,9 +24,6 @@ pub(super) struct Finished {
 /// Everything that the report says of the pruned model.
 struct Outcome {
     candidate: Candidate,
-    /// Numbers in the pruned model's weights.
-    params: u64,
-    quantized: Option<Quantized>,
     searched: Option<Searched>,
     accuracy: Evaluated,
     metric: Option<MetricChange>,
@@ -50,13 +44,7 @@ pub(super) fn finish(
     record: &mut Record,
 ) -> Result<Finished, Error> {
     let Chosen { candidate, searched, mut warnings, dense, metric: known } = chosen;
-    let pruned = rewrite::tidy(candidate.pruned, &session.channels, &candidate.proposal.cut)?;
-    let candidate = Candidate { pruned, ..candidate };
-    let params = candidate.pruned.weight_count();
-    let integers = in_integers(session, scored, &candidate.pruned)?.map(|told| told.merge_into(record));
-    let (written, quantized) = integers.map(|own| (own.model, own.report)).unzip();
-    let plan = &candidate.proposal.plan;
-    let pruned = written.as_ref().unwrap_or(&candidate.pruned);
+    let (plan, pruned) = (&candidate.proposal.plan, candidate.written());
     let mut accuracy = evaluate(session, scored.calibration, pruned, dense)?.merge_into(record);
     let dense = accuracy.dense.take();
     let metric = metric(session, pruned, known)?.merge_into(record);
@@ -70,52 +58,17 @@ pub(super) fn finish(
     let change = timed.as_ref().map(|own| own.timed.change);
     warnings.extend(target.zip(change).and_then(|(target, found)| slower(target, &found)));
     let output = FileInfo { path: files.model.clone(), sha256 };
-    let outcome = Outcome {
-        candidate,
-        params,
-        quantized,
-        searched,
-        accuracy,
-        metric,
-        figures,
-        detections,
-        classwise,
-        output,
-        bytes,
-        timed,
-    };
+    let outcome =
+        Outcome { candidate, searched, accuracy, metric, figures, detections, classwise, output, bytes, timed };
     let summary = summary(session, scored, outcome, record);
     let warnings = summary.warnings.iter().cloned().chain(warnings).collect();
     Ok(Finished { summary: Summary { warnings, ..summary }, dense })
 }
 
-/// The pruned model in integers, where it is asked for.
-fn in_integers(
-    session: &Session<'_>,
-    scored: &Scored<'_>,
-    pruned: &Model,
-) -> Result<Option<Told<IntegerModel>>, Error> {
-    let Some(options) = &session.options.quantize else { return Ok(None) };
-    let calibration = scored.calibration.ok_or_else(wants_data)?;
-    quantize(session, pruned, calibration, options).map(Some)
-}
-
 fn summary(session: &Session<'_>, scored: &Scored<'_>, outcome: Outcome, record: &Record) -> Summary {
-    let Outcome {
-        candidate,
-        params,
-        quantized,
-        searched,
-        accuracy,
-        metric,
-        figures,
-        detections,
-        classwise,
-        output,
-        bytes,
-        timed,
-    } = outcome;
-    let Candidate { proposal, verification, repair, .. } = candidate;
+    let Outcome { candidate, searched, accuracy, metric, figures, detections, classwise, output, bytes, timed } =
+        outcome;
+    let Candidate { proposal, pruned, verification, repair, integers } = candidate;
     let Session { model, channels, options, .. } = session;
     let plan = proposal.plan;
     let (timed, profile) = timed.map(|own| (own.timed, own.profile)).unzip();
@@ -126,7 +79,7 @@ fn summary(session: &Session<'_>, scored: &Scored<'_>, outcome: Outcome, record:
         output,
         engine: session.engine.info().clone(),
         macs: Change { before: channels.macs(None), after: channels.macs(Some(&proposal.cut)) },
-        params: Change { before: model.weight_count(), after: params },
+        params: Change { before: model.weight_count(), after: pruned.weight_count() },
         bytes: Change { before: session.file.bytes, after: bytes },
         latency_ms: timed.as_ref().map(|own| own.change),
         prepare_ms: timed.as_ref().map(|own| own.prepare_ms),
@@ -149,7 +102,7 @@ fn summary(session: &Session<'_>, scored: &Scored<'_>, outcome: Outcome, record:
         calibration: scored.calibration.map(|own| own.describe(&options.data)),
         verification,
         compensation: repair,
-        quantized,
+        quantized: integers.map(|own| own.report),
         warnings: record.warnings.clone(),
         notes: record.notes.clone(),
         seed: options.seed,

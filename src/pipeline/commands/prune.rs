@@ -30,14 +30,6 @@ pub(crate) fn prune_watched(options: &PruneOptions, watch: Watch<'_>) -> Result<
     options.files().check(options)?;
     check_images(options)?;
     options.goals.in_range(options.metric.is_some())?;
-    if options.quantize.is_some() && (options.goals.size.is_some() || options.goals.max_drop.is_some()) {
-        return Err(Error::Usage {
-            what:
-                "bounds on the file and on the loss are met in real numbers, and the model is to be written in integers"
-                    .into(),
-            help: "give `--quantize` with `--target-latency` or a counted budget".into(),
-        });
-    }
     let by_accuracy = options.goals.max_drop.filter(|_| options.metric.is_none());
     let parted = by_accuracy.map(|points| set_aside(&options.data, points)).transpose()?.flatten();
     match parted {

@@ -5,17 +5,20 @@ use std::sync::atomic::AtomicBool;
 use super::finish::finish;
 use super::prune::repeat;
 use crate::error::Error;
+use crate::evaluate::Predictions;
 use crate::pipeline::Progress;
 use crate::pipeline::options::{Criteria, PruneOptions};
 use crate::pipeline::record::Record;
-use crate::pipeline::search::{Chosen, Planner, beside_blocks};
+use crate::pipeline::search::{Candidate, Chosen, Planner, beside_blocks, uncut};
 use crate::pipeline::session::{Session, Watch};
-use crate::pipeline::steps::{CandidateError, Proposal, calibrate, criterion, open_source, score};
+use crate::pipeline::steps::{CandidateError, Proposal, Scored, calibrate, criterion, open_source, score};
+use crate::pipeline::writing::{self, Files};
 use crate::plan::{Budget, PlanError, Target};
 use crate::report::{SWEEP_SCHEMA_VERSION, Swept, SweptModel};
 
 /// Prunes to each of `shares` of the multiply-accumulates, from the mildest cut to the strongest, and writes the models
-/// and their plans ([`PruneOptions::swept_path`]). The images are run through the dense model once, channels are scored
+/// and their plans ([`PruneOptions::swept_path`]); with [`PruneOptions::quantize`] all in integers too, and the dense model
+/// ([`PruneOptions::swept_quantized_path`]). The images are run through the dense model once, channels are scored
 /// once; the budget and the goals of the options do not count. All cuts are proven before the first file is written.
 ///
 /// # Errors
@@ -28,6 +31,9 @@ pub fn sweep(
 ) -> Result<Swept, Error> {
     for &share in shares {
         options.swept_files(share).check(options)?;
+    }
+    for path in options.swept_paths(shares) {
+        writing::check(&options.model.path, &path, options.force)?;
     }
     repeat(options, None, Watch::new(progress, cancel), |session, record| attempt(session, shares, record))
 }
@@ -45,18 +51,49 @@ fn attempt(session: &Session<'_>, shares: &[f64], mut record: Record) -> Result<
     for own in &plans {
         planner.cut(&own.proposal)?;
     }
-    let mut dense = None;
-    let mut models = Vec::new();
+    let mut writer = Writer { session, scored: &scored, record, dense: None, models: Vec::new() };
+    if options.quantize.is_some() {
+        let alone = uncut(&mut planner)?;
+        writer.write(&mut planner, 1.0, alone, &Files { model: options.swept_quantized_path(None), plan: None })?;
+    }
     for SweptPlan { share, proposal } in plans {
         let candidate = planner.make(proposal)?;
-        record.merge(std::mem::take(&mut planner.record));
-        let warnings = candidate.proposal.warnings.clone();
-        let chosen = Chosen { candidate, searched: None, warnings, dense, metric: None };
-        let finished = finish(session, &scored, chosen, &options.swept_files(share), &mut record)?;
-        models.push(SweptModel { share, summary: finished.summary });
-        dense = finished.dense;
+        let integers = candidate.integers.is_some().then(|| candidate.clone());
+        writer.write(&mut planner, share, Candidate { integers: None, ..candidate }, &options.swept_files(share))?;
+        if let Some(candidate) = integers {
+            let model = options.swept_quantized_path(Some(share));
+            writer.write(&mut planner, share, candidate, &Files { model, plan: None })?;
+        }
     }
-    Ok(Swept { schema_version: SWEEP_SCHEMA_VERSION, models, warnings })
+    Ok(Swept { schema_version: SWEEP_SCHEMA_VERSION, models: writer.models, warnings })
+}
+
+/// Evaluates and writes one candidate after the other.
+struct Writer<'a> {
+    session: &'a Session<'a>,
+    scored: &'a Scored<'a>,
+    record: Record,
+    /// The dense model's predictions on the held-out images, once they are known.
+    dense: Option<Predictions>,
+    models: Vec<SweptModel>,
+}
+
+impl Writer<'_> {
+    fn write(
+        &mut self,
+        planner: &mut Planner<'_>,
+        share: f64,
+        candidate: Candidate,
+        files: &Files,
+    ) -> Result<(), Error> {
+        self.record.merge(std::mem::take(&mut planner.record));
+        let warnings = candidate.proposal.warnings.clone();
+        let chosen = Chosen { candidate, searched: None, warnings, dense: self.dense.take(), metric: None };
+        let finished = finish(self.session, self.scored, chosen, files, &mut self.record)?;
+        self.models.push(SweptModel { share, summary: finished.summary });
+        self.dense = finished.dense;
+        Ok(())
+    }
 }
 
 /// A plan with the share that it was made for.

@@ -190,7 +190,7 @@ pub(super) fn land(planner: &mut Planner<'_>, bound: Limits, target: LatencyTarg
     let most_loss = loss.unwrap_or(f64::INFINITY);
     session.progress.phase("time", None);
     // In integers a block saves its share of what the whole takes there.
-    let alone = planner.integers.as_ref().map_or(1.0, |own| own.1);
+    let alone = planner.integers.as_ref().map_or(1.0, |own| own.time);
     let base = planner.as_written(session.model.clone())?;
     let times = block_times(&session.model, &session.channels, |without| {
         let without = planner.as_written(without.clone())?;

@@ -1,5 +1,6 @@
 //! Candidates from the mildest cut to the strongest, while what they lose stays within a bound.
 
+use super::integers::uncut;
 use super::planner::{Candidate, Planner};
 use super::{Bound, Findings, tried};
 use crate::error::Error;
@@ -36,7 +37,20 @@ pub(super) fn mildest_first(
     let least = if limits.none() { LEAST_SHARE } else { limits.macs.min(limits.params) };
     let mut findings = Findings::default();
     let mut before = None;
-    let (candidate, all) = strongest_accepted(&shares(least), |share| {
+    // The dense model in integers is milder than every cut, and all that is wanted where it is enough.
+    let mut shares = shares(least);
+    if let Some(integers) = &planner.integers {
+        shares.insert(0, 1.0);
+        shares.truncate(if integers.enough { 1 } else { shares.len() });
+    }
+    let (candidate, all) = strongest_accepted(&shares, |share| {
+        if share >= 1.0 {
+            let candidate = uncut(planner)?;
+            let Verdict { accepted, loss, metric } = test(planner, candidate.written())?;
+            let alone = tried(session, &candidate.proposal, accepted);
+            findings.tried.push(Tried { budget: "integers alone".into(), loss, metric, ..alone });
+            return Ok(if accepted { Test::Accepted(candidate) } else { Test::Refused });
+        }
         let proposal = match last {
             Some(last) if share <= least => Some(last.clone()),
             _ => milder(planner, bound, share)?,
@@ -46,7 +60,7 @@ pub(super) fn mildest_first(
         };
         before = Some(proposal.plan.groups.clone());
         let candidate = planner.make(proposal)?;
-        let Verdict { accepted, loss, metric } = test(planner, &candidate.pruned)?;
+        let Verdict { accepted, loss, metric } = test(planner, candidate.written())?;
         findings.tried.push(Tried { loss, metric, ..tried(session, &candidate.proposal, accepted) });
         Ok::<_, CandidateError>(if accepted { Test::Accepted(candidate) } else { Test::Refused })
     })?;

@@ -1,66 +1,98 @@
-//! Models in integers as searches time them, and whether integers alone are enough.
+//! Models in integers as searches time and weigh them, and whether integers alone are enough.
 
+use super::Chosen;
 use super::latency_search::{as_ratio, ratio};
-use super::{Chosen, Planner};
+use super::planner::{Candidate, Planner};
+use super::size_search::most_bytes;
 use crate::channels::Cut;
 use crate::error::Error;
+use crate::pipeline::session::Session;
 use crate::pipeline::steps::{CandidateError, Proposal, RoughIntegers, wants_data};
 use crate::plan::search::latency::Precision;
 use crate::plan::{Allocation, PLAN_SCHEMA_VERSION, Plan, PlannedGroup};
-use crate::report::Repair;
+use crate::report::{Repair, bytes};
 
-use super::planner::Candidate;
+/// Models in integers.
+pub(super) struct Integers {
+    /// How they are written to be timed and weighed.
+    pub(super) rough: RoughIntegers,
+    /// Time of the dense model so written as a share of that in real numbers; 1 where no time is asked for.
+    pub(super) time: f64,
+    /// Bytes of its file.
+    pub(super) bytes: u64,
+    /// Whether it is as fast and as small as asked for, where that is.
+    pub(super) enough: bool,
+}
 
-/// Prepares models in integers to be timed, where they are asked for; the dense model so written, if it is as fast as is
-/// asked for.
-pub(super) fn integers_alone(planner: &mut Planner<'_>) -> Result<Option<Chosen>, CandidateError> {
+/// Prepares models in integers, where they are asked for.
+pub(super) fn prepare(planner: &mut Planner<'_>) -> Result<(), Error> {
     let session = planner.session;
-    let Some(options) = &session.options.quantize else { return Ok(None) };
+    let Some(options) = &session.options.quantize else { return Ok(()) };
     let batches = planner.scored.calibration.map(|own| &own.observed.batches[..]).unwrap_or_default();
     if batches.is_empty() {
-        return Err(wants_data().into());
+        return Err(wants_data());
     }
     let rough = RoughIntegers::of(session, batches, options)?;
-    let Some(target) = session.options.goals.latency else {
-        planner.integers = Some((rough, 1.0));
-        return Ok(None);
-    };
-    let feed = session.timing_feed();
     let written = rough.write(session, &session.model)?;
-    let alone = ratio(planner, &session.pairing(&session.model, &written, &feed), Precision::Long)?.median;
-    planner.integers = Some((rough, alone));
-    let wanted = as_ratio(planner, target, &feed)?;
-    if alone > wanted {
-        planner.record.notes.push(format!("integers alone take x{alone:.2} of the time"));
+    let goals = session.options.goals;
+    let (mut enough, mut time, mut said) = (goals.latency.is_some() || goals.size.is_some(), 1.0, Vec::new());
+    let size = written.saved_bytes()?;
+    if let Some(target) = goals.latency {
+        let feed = session.timing_feed();
+        time = ratio(planner, &session.pairing(&session.model, &written, &feed), Precision::Long)?.median;
+        let wanted = as_ratio(planner, target, &feed)?;
+        enough &= time <= wanted;
+        said.push(format!("take x{time:.2} of the time, x{wanted:.2} was asked for"));
+    }
+    if let Some(target) = goals.size {
+        let most = most_bytes(session, target)?;
+        enough &= size <= most;
+        said.push(format!("make a file of {}, {} was asked for", bytes(size as f64), bytes(most as f64)));
+    }
+    if !said.is_empty() {
+        let end = if enough { ": nothing was pruned" } else { "" };
+        planner.record.notes.push(format!("integers alone {}{end}", said.join(" and ")));
+    }
+    planner.integers = Some(Integers { rough, time, bytes: size, enough });
+    Ok(())
+}
+
+/// The dense model in integers, if that is as fast and as small as asked for and no loss has to be bounded.
+pub(super) fn alone(planner: &mut Planner<'_>) -> Result<Option<Chosen>, CandidateError> {
+    let enough = planner.integers.as_ref().is_some_and(|own| own.enough);
+    if !enough || planner.session.options.goals.max_drop.is_some() {
         return Ok(None);
     }
-    planner.record.notes.push(format!(
-        "integers alone take x{alone:.2} of the time, no more than the x{wanted:.2} asked for: nothing was pruned"
-    ));
-    let proposal = uncut(planner)?;
-    let candidate =
-        Candidate { proposal, pruned: session.model.clone(), verification: None, repair: Repair::default() };
+    let candidate = uncut(planner)?;
     Ok(Some(Chosen { candidate, searched: None, warnings: Vec::new(), dense: None, metric: None }))
 }
 
-/// The plan that leaves everything.
-fn uncut(planner: &Planner<'_>) -> Result<Proposal, Error> {
+/// The dense model in integers.
+pub(crate) fn uncut(planner: &mut Planner<'_>) -> Result<Candidate, Error> {
     let session = planner.session;
-    let criteria = &session.options.criteria;
-    let groups = session.channels.groups.iter().map(|group| PlannedGroup::new(group, (0..group.width()).collect()));
+    let integers = planner.in_integers(&session.model)?;
+    let (pruned, repair) = (session.model.clone(), Repair::default());
+    Ok(Candidate { proposal: whole(planner)?, pruned, verification: None, repair, integers })
+}
+
+/// The plan that leaves everything.
+fn whole(planner: &Planner<'_>) -> Result<Proposal, Error> {
+    let Session { channels, options, engine, file, ignore, .. } = planner.session;
+    let criteria = &options.criteria;
+    let groups = channels.groups.iter().map(|group| PlannedGroup::new(group, (0..group.width()).collect()));
     let plan = Plan {
         schema_version: PLAN_SCHEMA_VERSION,
         tool_version: env!("CARGO_PKG_VERSION").into(),
-        model_sha256: session.file.sha256.clone(),
+        model_sha256: file.sha256.clone(),
         criterion: planner.scored.criterion.name().into(),
         budget: criteria.budget,
         allocation: Allocation::Uniform,
-        rounding: criteria.round_to.rounding(session.engine.as_ref()),
-        seed: session.options.seed,
-        ignore: session.ignore.clone(),
+        rounding: criteria.round_to.rounding(engine.as_ref()),
+        seed: options.seed,
+        ignore: ignore.clone(),
         groups: groups.collect(),
         blocks: Vec::new(),
     };
-    let cut: Cut = plan.cut(&session.channels)?;
+    let cut: Cut = plan.cut(channels)?;
     Ok(Proposal { plan, cut, warnings: Vec::new(), loss: None })
 }

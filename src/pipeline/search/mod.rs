@@ -15,6 +15,7 @@ mod planner;
 mod size_search;
 mod whole;
 
+pub(super) use integers::uncut;
 use latency_search::Landed;
 pub(super) use latency_search::slower;
 pub(super) use planner::{Candidate, Planner};
@@ -78,7 +79,8 @@ struct Found {
 pub(super) fn choose(session: &Session<'_>, scored: &Scored<'_>) -> Result<Told<Chosen>, CandidateError> {
     let mut planner = Planner::new(session, scored);
     let goals = session.options.goals;
-    if let Some(chosen) = integers::integers_alone(&mut planner)? {
+    integers::prepare(&mut planner)?;
+    if let Some(chosen) = integers::alone(&mut planner)? {
         return Ok(planner.told(chosen));
     }
     depth_search::fixed_blocks(&mut planner)?;
@@ -118,6 +120,10 @@ fn reach(planner: &mut Planner<'_>, goals: Goals) -> Result<Chosen, CandidateErr
     let limits = Limits::of(&options.criteria.budget, full(Measure::Macs), full(Measure::Params))?;
     let mut bound = Bound { limits, whole_steps: false };
     let mut findings = Findings::default();
+    let goal = goals.describe(options.metric.is_some() && planner.session.dense_metric.is_some());
+    // What integers alone reach is not to be searched for.
+    let enough = planner.integers.as_ref().is_some_and(|own| own.enough);
+    let goals = if enough { Goals { max_drop: goals.max_drop, ..Goals::default() } } else { goals };
     let most = goals.size.map(|target| size_search::most_bytes(planner.session, target)).transpose()?;
     if let Some(most) = most {
         let sized = size_search::fit_size(planner, bound.limits, most)?;
@@ -142,7 +148,6 @@ fn reach(planner: &mut Planner<'_>, goals: Goals) -> Result<Chosen, CandidateErr
     if goals.max_drop.is_some() && findings.warnings.is_empty() {
         findings.warnings.extend(size_search::too_large(&candidate, most)?);
     }
-    let goal = goals.describe(own_metric.is_some());
     let searched = Some(Searched { goal, candidates: findings.tried });
     Ok(Chosen { candidate, searched, warnings: findings.warnings, dense, metric })
 }

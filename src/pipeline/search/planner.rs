@@ -1,5 +1,6 @@
 //! From a budget to a candidate: plan, cut and verify, repair.
 
+use super::integers::Integers;
 use crate::channels::{CostModel, Cut, Measure};
 use crate::error::Error;
 use crate::evaluate::Reference;
@@ -8,20 +9,32 @@ use crate::pipeline::options::Criteria;
 use crate::pipeline::record::{Record, Told};
 use crate::pipeline::session::Session;
 use crate::pipeline::steps::{
-    CandidateError, CutModel, Planned, Proposal, Repaired, RoughIntegers, Scored, cut, plan, refine, refit,
+    CandidateError, CutModel, IntegerModel, Planned, Proposal, Repaired, Scored, cut, plan, quantize, refine, refit,
+    wants_data,
 };
 use crate::plan::search::depth::Removal;
 use crate::plan::{Curve, Limits, PlanError};
 use crate::repair::global::Refined;
 use crate::repair::{Compensation, Refit};
 use crate::report::{Repair, StageError, Verified};
+use crate::rewrite::tidy;
 
 /// A pruned model, verified and repaired.
+#[derive(Clone)]
 pub(crate) struct Candidate {
     pub(crate) proposal: Proposal,
     pub(crate) pruned: Model,
     pub(crate) verification: Option<Verified>,
     pub(crate) repair: Repair,
+    /// The same in integers, if it is to be written so and is repaired.
+    pub(crate) integers: Option<IntegerModel>,
+}
+
+impl Candidate {
+    /// The model as it is written.
+    pub(crate) fn written(&self) -> &Model {
+        self.integers.as_ref().map_or(&self.pruned, |own| &own.model)
+    }
 }
 
 /// Makes plans and candidates from one set of scores, and keeps what the steps told.
@@ -38,9 +51,8 @@ pub(crate) struct Planner<'s> {
     pub(super) removals: Option<(Measure, Vec<Removal<()>>)>,
     /// The strongest budget that plans are wanted for, if there will be several.
     pub(crate) strongest: Option<f64>,
-    /// How models are written in integers to be timed, if they are, and the time of the dense model so written as a share of
-    /// that in real numbers, once it was measured.
-    pub(super) integers: Option<(RoughIntegers, f64)>,
+    /// Models in integers, if they are written so.
+    pub(super) integers: Option<Integers>,
     /// Candidates that were made without refinement and may be wanted again.
     made: Vec<Candidate>,
 }
@@ -60,10 +72,10 @@ impl<'s> Planner<'s> {
         }
     }
 
-    /// A sliced model as it is to be timed: in integers, where it will be written so.
+    /// A sliced model as it is to be timed and weighed: in integers, where it will be written so.
     pub(super) fn as_written(&self, model: Model) -> Result<Model, Error> {
         match &self.integers {
-            Some((integers, _)) => integers.write(self.session, &model),
+            Some(own) => own.rough.write(self.session, &model),
             None => Ok(model),
         }
     }
@@ -107,13 +119,13 @@ impl<'s> Planner<'s> {
         Ok(cut(self.session, proposal, self.scored.calibration.map(|own| &own.source))?.merge_into(&mut self.record))
     }
 
-    /// Cuts, and repairs as far as the options say.
+    /// Cuts, repairs as far as the options say, and writes in integers where they say so.
     pub(crate) fn make(&mut self, proposal: Proposal) -> Result<Candidate, CandidateError> {
         let coarse = self.make_coarse(proposal)?;
-        Ok(self.finish_repair(coarse)?)
+        Ok(self.complete(coarse)?)
     }
 
-    /// As [`Planner::make`], without refinement.
+    /// As [`Planner::make`], without refinement and in real numbers.
     pub(super) fn make_coarse(&mut self, proposal: Proposal) -> Result<Candidate, CandidateError> {
         if let Some(at) = self.made.iter().position(|own| own.proposal.plan == proposal.plan) {
             return Ok(self.made.swap_remove(at));
@@ -122,7 +134,7 @@ impl<'s> Planner<'s> {
         let Repaired { model, report, stages } = self.refit(model, &proposal.cut, self.session.options.compensation)?;
         let judged_on = self.scored.calibration.and_then(|own| own.reference.as_ref()).map_or(0, Reference::len);
         let repair = Repair { refit: report, refined: None, stages, judged_on };
-        Ok(Candidate { proposal, pruned: model, verification: verified, repair })
+        Ok(Candidate { proposal, pruned: model, verification: verified, repair, integers: None })
     }
 
     /// Keeps a candidate for [`Planner::make`].
@@ -130,15 +142,24 @@ impl<'s> Planner<'s> {
         self.made.push(candidate);
     }
 
-    /// Refines what was refitted.
-    pub(super) fn finish_repair(&mut self, candidate: Candidate) -> Result<Candidate, Error> {
-        if self.session.options.compensation != Compensation::Sequential {
-            return Ok(candidate);
+    /// Refines what was refitted, leaves nothing of blocks that are gone, and writes it in integers if it is to be.
+    pub(super) fn complete(&mut self, candidate: Candidate) -> Result<Candidate, Error> {
+        let Candidate { proposal, mut pruned, verification, mut repair, .. } = candidate;
+        if self.session.options.compensation == Compensation::Sequential {
+            let refined = self.refine(pruned, &proposal.cut, repair.stages)?;
+            pruned = refined.model;
+            repair = Repair { refined: refined.report, stages: refined.stages, ..repair };
         }
-        let Candidate { proposal, pruned, verification, repair } = candidate;
-        let Repaired { model, report, stages } = self.refine(pruned, &proposal.cut, repair.stages)?;
-        let repair = Repair { refined: report, stages, ..repair };
-        Ok(Candidate { proposal, pruned: model, verification, repair })
+        let pruned = tidy(pruned, &self.session.channels, &proposal.cut)?;
+        let integers = self.in_integers(&pruned)?;
+        Ok(Candidate { proposal, pruned, verification, repair, integers })
+    }
+
+    /// A repaired model in integers, where that is asked for.
+    pub(super) fn in_integers(&mut self, pruned: &Model) -> Result<Option<IntegerModel>, Error> {
+        let Some(options) = &self.session.options.quantize else { return Ok(None) };
+        let calibration = self.scored.calibration.ok_or_else(wants_data)?;
+        Ok(Some(quantize(self.session, pruned, calibration, options)?.merge_into(&mut self.record)))
     }
 
     /// Refits the consumers of what was cut.

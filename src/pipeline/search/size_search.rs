@@ -39,9 +39,11 @@ pub(super) fn fit_size(planner: &mut Planner<'_>, unbounded: Limits, most: u64) 
     let session = planner.session;
     let at = |share: f64| Limits { params: unbounded.params.min(share), ..unbounded };
     let mut findings = Findings::default();
-    let found = fit(most, session.file.bytes, |share| {
-        let Some(proposal) = planner.plan_within(at(share), false)? else { return Ok::<_, Error>(session.file.bytes) };
-        let size = rewrite::slice(&session.model, &session.channels, &proposal.cut)?.saved_bytes()?;
+    let dense = planner.integers.as_ref().map_or(session.file.bytes, |own| own.bytes);
+    let found = fit(most, dense, |share| {
+        let Some(proposal) = planner.plan_within(at(share), false)? else { return Ok::<_, Error>(dense) };
+        let sliced = rewrite::slice(&session.model, &session.channels, &proposal.cut)?;
+        let size = planner.as_written(sliced)?.saved_bytes()?;
         findings.tried.push(Tried { bytes: Some(size), ..tried(session, &proposal, size <= most) });
         Ok(size)
     })?;
@@ -71,7 +73,7 @@ pub(super) fn make_within(
     let mut bound = bound;
     let mut found = make_last(planner, bound, proposal)?;
     for _ in 0..REPEATS {
-        let size = found.candidate.pruned.saved_bytes()?;
+        let size = found.candidate.written().saved_bytes()?;
         // The floors may have kept every file above the bound.
         let smallest = before.iter().chain(&found.findings.tried).filter_map(|own| own.bytes).min();
         if size <= most || smallest.is_some_and(|smallest| smallest > most) {
@@ -91,7 +93,7 @@ pub(super) fn make_within(
 
 /// What to say where the file is larger than asked for.
 pub(super) fn too_large(candidate: &Candidate, most: Option<u64>) -> Result<Option<String>, Error> {
-    let size = candidate.pruned.saved_bytes()?;
+    let size = candidate.written().saved_bytes()?;
     Ok(most.filter(|&most| size > most).map(|most| {
         let (size, most) = (bytes(size as f64), bytes(most as f64));
         format!("the file has {size} with the repair, {most} were asked for")

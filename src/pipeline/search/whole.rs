@@ -61,7 +61,7 @@ pub(super) fn best_whole(planner: &mut Planner<'_>) -> Result<Candidate, Candida
             losses.join(", ")
         ));
     }
-    Ok(planner.finish_repair(candidate)?)
+    Ok(planner.complete(candidate)?)
 }
 
 /// Different plans within the budget, the usual one first.

@@ -249,14 +249,6 @@ impl Segment {
     }
 }
 
-/// In single precision, without a copy where it is so already.
-pub(crate) fn single(value: &Tensor) -> std::borrow::Cow<'_, ArrayD<f32>> {
-    match value {
-        Tensor::F32(array) => std::borrow::Cow::Borrowed(array),
-        other => std::borrow::Cow::Owned(other.to_f32()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ use faer::{Accum, Mat, MatRef, Par, Side};
 use rayon::prelude::*;
 
 use super::rounding;
-use super::sums::{BLOCK, Moments, cross};
+use super::sums::{BLOCK, Moments, add_columns, cross, numbers};
 
 /// Strengths that are tried, relative to the mean variance of the columns.
 const RIDGES: [f64; 7] = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0];
@@ -69,53 +69,64 @@ fn predict(x: MatRef<'_, f32>, weights: &Mat<f64>, bias: &[f64]) -> Mat<f32> {
     let mut out = Mat::<f32>::zeros(bias.len(), x.ncols());
     out.par_col_chunks_mut(BLOCK).zip(x.par_col_chunks(BLOCK)).for_each(|(mut out, rows)| {
         matmul(out.as_mut(), Accum::Replace, single.transpose(), rows, 1.0, Par::Seq);
-        for column in out.col_iter_mut() {
-            column.iter_mut().zip(&bias).for_each(|(value, bias)| *value += bias);
+        for column in out.col_iter_mut().filter_map(faer::ColMut::try_as_col_major_mut) {
+            column.as_slice_mut().iter_mut().zip(&bias).for_each(|(value, bias)| *value += bias);
         }
     });
     out
 }
 
 impl Rows<'_> {
-    fn shortcut(&self, output: usize, row: usize) -> f32 {
-        self.shortcut.map_or(0.0, |shortcut| shortcut[(output, row)])
+    /// The shortcut of one row; empty without one.
+    fn shortcut(&self, row: usize) -> &[f32] {
+        self.shortcut.as_ref().map(|shortcut| numbers(shortcut.col(row))).unwrap_or_default()
     }
 
     /// Target without the shortcut.
     fn own(&self) -> Mat<f32> {
-        let of = |o, row| self.target[(o, row)] - self.shortcut(o, row);
-        Mat::from_fn(self.target.nrows(), self.target.ncols(), of)
+        let own = self.target.to_owned();
+        match self.shortcut {
+            Some(shortcut) => own - shortcut,
+            None => own,
+        }
     }
 
     /// The target without the shortcut, moved to the prediction wherever an activation hides the difference.
-    fn majorised(&self, predicted: &Mat<f32>, [low, high]: [f32; 2]) -> Mat<f32> {
-        Mat::from_fn(self.target.nrows(), self.target.ncols(), |o, row| {
-            let (wanted, shortcut) = (self.target[(o, row)], self.shortcut(o, row));
-            let found = predicted[(o, row)] + shortcut;
-            let aim = if wanted <= low {
-                found.min(low)
-            } else if wanted >= high {
-                found.max(high)
-            } else {
-                wanted
-            };
-            aim - shortcut
-        })
+    fn majorised(&self, mut predicted: Mat<f32>, [low, high]: [f32; 2]) -> Mat<f32> {
+        predicted.par_col_iter_mut().enumerate().for_each(|(row, column)| {
+            let Some(column) = column.try_as_col_major_mut() else { return };
+            let shortcut = self.shortcut(row);
+            let both = column.as_slice_mut().iter_mut().zip(numbers(self.target.col(row)));
+            for (at, (value, &wanted)) in both.enumerate() {
+                let by = shortcut.get(at).copied().unwrap_or(0.0);
+                let found = *value + by;
+                let aim = if wanted <= low {
+                    found.min(low)
+                } else if wanted >= high {
+                    found.max(high)
+                } else {
+                    wanted
+                };
+                *value = aim - by;
+            }
+        });
+        predicted
     }
 
     /// Squared error behind the activation, summed over rows and outputs.
     fn error(&self, weights: &Mat<f64>, bias: &[f64], bounds: Option<(f32, f32)>) -> f64 {
         let predicted = predict(self.x, weights, bias);
         let (low, high) = bounds.unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
-        (0..self.target.ncols())
-            .map(|row| {
-                let error = |o: usize| {
-                    let found = predicted[(o, row)] + self.shortcut(o, row);
-                    f64::from(found.max(low).min(high) - self.target[(o, row)].max(low).min(high)).powi(2)
-                };
-                (0..self.target.nrows()).map(error).sum::<f64>()
-            })
-            .sum()
+        let of_row = |row: usize| {
+            let shortcut = self.shortcut(row);
+            let both = numbers(predicted.col(row)).iter().zip(numbers(self.target.col(row)));
+            let error = |(at, (found, wanted)): (usize, (&f32, &f32))| {
+                let found = found + shortcut.get(at).copied().unwrap_or(0.0);
+                f64::from(found.max(low).min(high) - wanted.max(low).min(high)).powi(2)
+            };
+            both.enumerate().map(error).sum::<f64>()
+        };
+        (0..self.target.ncols()).map(of_row).sum()
     }
 }
 
@@ -197,7 +208,7 @@ impl Problem<'_> {
         let mut found = solved(&|rows| rows.own());
         if let Some(bounds) = self.bounds {
             for _ in 0..rounds {
-                found = solved(&|rows| rows.majorised(&predict(rows.x, &found.0, &found.1), [bounds.0, bounds.1]));
+                found = solved(&|rows| rows.majorised(predict(rows.x, &found.0, &found.1), [bounds.0, bounds.1]));
             }
         }
         Some(found)
@@ -228,9 +239,7 @@ impl Problem<'_> {
     fn constants(&self, rows: &[&Rows<'_>], moments: &Moments) -> Vec<f64> {
         let mut sums = vec![0.0; self.bias.len()];
         for own in rows.iter().map(|rows| rows.own()) {
-            for row in own.col_iter() {
-                sums.iter_mut().zip(row.iter()).for_each(|(sum, value)| *sum += f64::from(*value));
-            }
+            add_columns(&mut sums, own.as_ref());
         }
         let averages: Vec<f64> = sums.iter().map(|sum| sum / moments.n.max(1.0)).collect();
         self.centred(&self.weights, &moments.means(self.intercept), &averages)

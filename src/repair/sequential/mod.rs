@@ -49,7 +49,8 @@ pub struct Reconstruction<'a> {
     pub rows: u64,
     /// Only the layers around a value, if only those.
     pub around: Option<Around>,
-    /// Whether one strength of the ridge is tried beside new constants alone, and not several.
+    /// Whether weights stay near what they are: one strength of the ridge is tried beside new constants alone, and not
+    /// several, on a part of the rows.
     pub quick: bool,
     /// Seed of the draw of positions.
     pub seed: u64,
@@ -199,7 +200,7 @@ impl Reconstruction<'_> {
         let outputs = self.channels.shape(&layer.output).unwrap_or_default();
         let channels = outputs.get(layer.axis(outputs.len().max(1))).copied().unwrap_or(1);
         let positions = outputs.iter().product::<usize>() / channels.max(1);
-        self.images.max(rows::images_for(layer.map.layout.columns, positions))
+        self.images.max(rows::images_for(layer.map.layout.columns, positions, self.quick))
     }
 
     /// What the layer reads in the pruned model, and what it is to give. `batches`: number of the first image of each,
@@ -233,7 +234,7 @@ impl Reconstruction<'_> {
                 let Some(shape) = shape else { return Ok(None) };
                 let groups = layer.map.layout.groups;
                 let columns = shape.columns() / groups;
-                let limits = RowLimits { images, memory: self.rows };
+                let limits = RowLimits { images, memory: self.rows, quick: self.quick };
                 let shortcut = layer.chain.shortcut.is_some();
                 rows = Some(Collected::new(shape, columns, limits, shortcut, self.seed));
             }

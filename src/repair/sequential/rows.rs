@@ -3,7 +3,6 @@
 use faer::MatRef;
 use rayon::prelude::*;
 
-use super::cache::single;
 use super::fit::Rows;
 use super::layers::Layer;
 use super::matrix::Matrix;
@@ -15,6 +14,10 @@ use crate::repair::draws::positions;
 const ROWS_PER_COLUMN: usize = 128;
 const LEAST_ROWS: usize = 8_000;
 const MOST_ROWS: usize = 40_000;
+
+/// The same where weights stay near what they are.
+const QUICK_ROWS_PER_COLUMN: usize = 32;
+const QUICK_MOST_ROWS: usize = 10_000;
 
 /// Positions per image at least, where there are so many.
 const LEAST_POSITIONS: usize = 8;
@@ -63,20 +66,22 @@ impl Shape {
     }
 }
 
-fn rows_for(columns: usize) -> usize {
-    (columns * ROWS_PER_COLUMN).clamp(LEAST_ROWS, MOST_ROWS)
+fn rows_for(columns: usize, quick: bool) -> usize {
+    let (each, most) = if quick { (QUICK_ROWS_PER_COLUMN, QUICK_MOST_ROWS) } else { (ROWS_PER_COLUMN, MOST_ROWS) };
+    (columns * each).clamp(LEAST_ROWS, most)
 }
 
 /// Images that have the rows for so many weights per output.
-pub(super) fn images_for(columns: usize, positions: usize) -> usize {
-    rows_for(columns).div_ceil(positions.clamp(1, MOST_POSITIONS))
+pub(super) fn images_for(columns: usize, positions: usize, quick: bool) -> usize {
+    rows_for(columns, quick).div_ceil(positions.clamp(1, MOST_POSITIONS))
 }
 
-/// Images that rows come from, and bytes that rows may take.
+/// Images that rows come from, bytes that rows may take, and whether a part of the usual number suffices.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RowLimits {
     pub(super) images: usize,
     pub(super) memory: u64,
+    pub(super) quick: bool,
 }
 
 #[derive(Default)]
@@ -101,14 +106,14 @@ impl Collected {
     pub(super) fn new(shape: Shape, columns: usize, limits: RowLimits, shortcut: bool, seed: u64) -> Self {
         let bytes = 4 * (shape.columns() + 3 * shape.outputs) as u64;
         let most = usize::try_from(limits.memory / bytes.max(1)).unwrap_or(usize::MAX);
-        let rows = rows_for(columns).min(most);
+        let rows = rows_for(columns, limits.quick).min(most);
         let wanted = LEAST_POSITIONS.max(rows / limits.images.max(1)).min(shape.reads.positions);
         Self { shape, wanted, shortcut, seed, fit: Part::default(), hold: Part::default() }
     }
 
     /// Adds a batch whose first image has the number `first`; false if a value has an unexpected size.
     pub(super) fn add(&mut self, first: usize, x: &Tensor, target: &Tensor, shortcut: Option<&Tensor>) -> bool {
-        let (x, target, shortcut) = (single(x), single(target), shortcut.map(single));
+        let (x, target, shortcut) = (x.as_f32(), target.as_f32(), shortcut.map(Tensor::as_f32));
         let images = x.shape()[0];
         let shape = &self.shape;
         let positions_of = shape.reads.positions;

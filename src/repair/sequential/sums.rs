@@ -2,7 +2,7 @@
 
 use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
-use faer::{Accum, Mat, MatRef, Par};
+use faer::{Accum, ColRef, Mat, MatRef, Par};
 use rayon::prelude::*;
 
 /// Rows that are multiplied in single precision before the sum goes on in double.
@@ -36,9 +36,7 @@ impl Moments {
         let mut block = Mat::<f32>::zeros(d, d);
         for start in (from..to).step_by(BLOCK) {
             let rows = x.subcols(start, BLOCK.min(to - start));
-            for row in rows.col_iter() {
-                sum.iter_mut().zip(row.iter()).for_each(|(sum, value)| *sum += f64::from(*value));
-            }
+            add_columns(&mut sum, rows);
             let (lower, full) = (BlockStructure::TriangularLower, BlockStructure::Rectangular);
             let seq = Par::Seq;
             triangular::matmul(block.as_mut(), lower, Accum::Replace, rows, full, rows.transpose(), full, 1.0, seq);
@@ -65,8 +63,21 @@ impl Moments {
 
 fn add(sum: &mut Mat<f64>, block: MatRef<'_, f32>) {
     for (column, more) in sum.col_iter_mut().zip(block.col_iter()) {
-        column.iter_mut().zip(more.iter()).for_each(|(sum, more)| *sum += f64::from(*more));
+        let Some(column) = column.try_as_col_major_mut() else { continue };
+        column.as_slice_mut().iter_mut().zip(numbers(more)).for_each(|(sum, more)| *sum += f64::from(*more));
     }
+}
+
+/// Adds the columns of a matrix, one after the other.
+pub(super) fn add_columns(sum: &mut [f64], columns: MatRef<'_, f32>) {
+    for column in columns.col_iter() {
+        sum.iter_mut().zip(numbers(column)).for_each(|(sum, value)| *sum += f64::from(*value));
+    }
+}
+
+/// A column of a matrix that is stored column by column.
+pub(super) fn numbers(column: ColRef<'_, f32>) -> &[f32] {
+    column.try_as_col_major().map(ColRef::as_slice).unwrap_or_default()
 }
 
 /// Ranges of rows that are summed side by side.
@@ -88,9 +99,7 @@ pub(super) fn cross(x: MatRef<'_, f32>, z: MatRef<'_, f32>) -> (Mat<f64>, Vec<f6
                 let (rows, targets) = (x.subcols(start, length), z.subcols(start, length));
                 matmul(block.as_mut(), Accum::Replace, rows, targets.transpose(), 1.0, Par::Seq);
                 add(&mut product, block.as_ref());
-                for row in targets.col_iter() {
-                    sum.iter_mut().zip(row.iter()).for_each(|(sum, value)| *sum += f64::from(*value));
-                }
+                add_columns(&mut sum, targets);
             }
             (product, sum)
         })

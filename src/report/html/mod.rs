@@ -2,6 +2,7 @@
 
 mod classes;
 mod headline;
+mod integers;
 mod layers;
 mod page;
 mod quality;
@@ -9,6 +10,7 @@ mod run;
 mod sweep;
 
 pub(crate) use headline::{cards, percentiles};
+pub use integers::quantize_html;
 pub(crate) use layers::where_time_goes;
 pub(crate) use page::{Cell, Page};
 pub(crate) use quality::class_by_class;
@@ -35,6 +37,7 @@ fn write(summary: &Summary) -> Result<String, std::fmt::Error> {
     let mut page = Page::new(&format!("onnx-prune: {}", summary.model.path.display()))?;
     headline::write(&mut page, summary)?;
     quality::write(&mut page, summary)?;
+    integers::write(&mut page, summary.quantized.as_ref())?;
     layers::write(&mut page, summary)?;
     classes::write(&mut page, summary)?;
     run::write(&mut page, summary)?;
@@ -44,7 +47,7 @@ fn write(summary: &Summary) -> Result<String, std::fmt::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::samples::{bare, full};
+    use crate::report::samples::{bare, full, quantize_summary, quantized};
 
     /// Every tag that is opened is closed, in order.
     fn balanced(page: &str) {
@@ -70,9 +73,19 @@ mod tests {
     }
 
     #[test]
+    fn integers_have_a_section_and_a_page() {
+        let page = quantize_html(&quantize_summary()).unwrap();
+        balanced(&page);
+        assert!(page.contains("ranges by mse") && page.contains("integers lose &lt;much&gt;"));
+        let page = Html.render(&Summary { quantized: Some(quantized()), ..full() }).unwrap();
+        balanced(&page);
+        assert!(page.contains("24 of 27 operators on integers"));
+    }
+
+    #[test]
     fn sections_without_data_are_left_out() {
         let page = Html.render(&bare()).unwrap();
-        for title in ["Class by class", "How the classes are related", "What was tried", "Warnings"] {
+        for title in ["Class by class", "Integers", "How the classes are related", "What was tried", "Warnings"] {
             assert!(!page.contains(title), "{title}");
         }
         let page = Html.render(&full()).unwrap();

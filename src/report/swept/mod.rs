@@ -29,13 +29,18 @@ pub struct Swept {
 /// One model of a sweep.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct SweptModel {
-    /// Share of the multiply-accumulates that was asked for.
+    /// Share of the multiply-accumulates that was asked for; 1: the dense model in integers.
     pub share: f64,
     /// The run's report.
     pub summary: Summary,
 }
 
 impl SweptModel {
+    /// Whether the model is written in integers.
+    fn in_integers(&self) -> bool {
+        self.summary.quantized.is_some()
+    }
+
     /// What the model costs: its share of the dense model's latency, of the multiply-accumulates where nothing was timed.
     fn cost(&self) -> f64 {
         self.summary.latency_ms.map_or(self.summary.macs.ratio(), |latency| latency.ratio)

@@ -10,6 +10,7 @@ const STYLE: &str = "svg{font:12px sans-serif;background:#fff;color:#1c1b1f}text
 .faint{opacity:.65}.title{font-weight:600;font-size:14px}.axis{stroke:currentColor;opacity:.55}\
 .grid{stroke:currentColor;opacity:.13}.front{stroke:#0072b2;fill:none;stroke-width:1.5}\
 .bar{stroke:#0072b2;opacity:.55}.on{fill:#0072b2;stroke:#0072b2}.off{fill:none;stroke:#0072b2;stroke-width:1.5}\
+.bar8{stroke:#009e73;opacity:.55}.on8{fill:#009e73;stroke:#009e73}.off8{fill:none;stroke:#009e73;stroke-width:1.5}\
 .dense{fill:#d55e00}.spread{stroke:#d55e00;opacity:.55}\
 @media(prefers-color-scheme:dark){svg{background:#141218;color:#e6e1e5}}";
 
@@ -26,6 +27,19 @@ struct Point {
     y: [f64; 3],
     label: String,
     front: bool,
+    integers: bool,
+}
+
+impl Point {
+    /// Classes of its interval and of itself.
+    fn classes(&self) -> [&'static str; 2] {
+        match (self.integers, self.front) {
+            (false, true) => ["bar", "on"],
+            (false, false) => ["bar", "off"],
+            (true, true) => ["bar8", "on8"],
+            (true, false) => ["bar8", "off8"],
+        }
+    }
 }
 
 /// Scalable vector graphics, readable on light and dark pages; `None` without images, when there is nothing to draw
@@ -55,9 +69,12 @@ pub fn sweep_svg(swept: &Swept) -> Result<Option<String>, Error> {
         front.iter().map(|point| format!("{:.1} {:.1}", axes.x.at(point.x[1]), axes.y.at(point.y[1]))).collect();
     writeln!(out, "<path class=\"front\" d=\"M{}\"/>", path.join("L"))?;
     for point in &points {
-        draw(&mut out, &axes, point, "bar", if point.front { "on" } else { "off" })?;
+        draw(&mut out, &axes, point, point.classes())?;
     }
-    draw(&mut out, &axes, &dense, "spread", "dense")?;
+    draw(&mut out, &axes, &dense, ["spread", "dense"])?;
+    if points.iter().any(|point| point.integers) {
+        key(&mut out)?;
+    }
     let marked: Vec<&Point> = all().collect();
     names(&mut out, &axes, &marked)?;
     writeln!(out, "</svg>")?;
@@ -70,14 +87,17 @@ fn point(swept: &Swept, model: &SweptModel) -> Option<Point> {
     let y =
         summary.accuracy.as_ref().map_or([worth; 3], |own| [own.after_interval.low, worth, own.after_interval.high]);
     let x = summary.latency_ms.map_or([cost; 3], |own| [own.ratio_low, cost, own.ratio_high]);
-    Some(Point { x, y, label: format!("x{}", digits(model.share)), front: swept.on_front(model) })
+    let integers = model.in_integers();
+    let alone = integers && model.share >= 1.0;
+    let label = if alone { "dense".into() } else { format!("x{}", digits(model.share)) };
+    Some(Point { x, y, label, front: swept.on_front(model), integers })
 }
 
 fn dense(first: &SweptModel) -> Point {
     let worth = first.summary.accuracy.as_ref();
     let y =
         worth.map_or([first.dense_worth(); 3], |own| [own.before_interval.low, own.before, own.before_interval.high]);
-    Point { x: [1.0; 3], y, label: "dense".into(), front: true }
+    Point { x: [1.0; 3], y, label: "dense".into(), front: true, integers: false }
 }
 
 /// Title, axes and grid.
@@ -126,7 +146,16 @@ fn frame(out: &mut String, first: &SweptModel, x: &Axis, y: &Axis) -> Result<(),
     writeln!(out, "<text text-anchor=\"middle\" transform=\"translate(16 {at}) rotate(-90)\">{worth}</text>")
 }
 
-fn draw(out: &mut String, axes: &Axes, point: &Point, bar: &str, dot: &str) -> Result<(), Error> {
+/// Which colour is which.
+fn key(out: &mut String) -> Result<(), Error> {
+    for (class, name, at) in [("on", "real numbers", WIDTH - 196.0), ("on8", "int8", WIDTH - 88.0)] {
+        writeln!(out, "<circle class=\"{class}\" cx=\"{at}\" cy=\"18\" r=\"4\"/>")?;
+        writeln!(out, "<text x=\"{}\" y=\"22\">{name}</text>", at + 9.0)?;
+    }
+    Ok(())
+}
+
+fn draw(out: &mut String, axes: &Axes, point: &Point, [bar, dot]: [&str; 2]) -> Result<(), Error> {
     let [left, cx, right] = point.x.map(|value| axes.x.at(value));
     let [low, cy, high] = point.y.map(|value| axes.y.at(value));
     writeln!(out, "<path class=\"{bar}\" d=\"M{left:.1} {cy:.1}H{right:.1}M{cx:.1} {low:.1}V{high:.1}\"/>")?;

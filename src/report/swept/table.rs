@@ -27,20 +27,14 @@ pub fn sweep_table(swept: &Swept, style: Style) -> Result<String, Error> {
         (false, true) => "metric",
         (false, false) => "agreement",
     };
-    let head = format!(
-        "\n  {:<7}{:>10}{:>7}{:>9}{:>9}  {:<14}{worth:>9}{:>7}",
-        "",
-        "MACs",
-        "kept",
-        "file",
-        "latency",
-        "95 %",
-        if judged || metric { "change" } else { "" }
-    );
+    let change = if judged || metric { "change" } else { "" };
+    let first_columns = columns(swept, "", "MACs", "kept");
+    let head = format!("\n  {first_columns}{:>9}{:>9}  {:<14}{worth:>9}{change:>7}", "file", "latency", "95 %");
     writeln!(out, "{}", style.faint(&head))?;
     let dense = if judged || metric { shown(first, first.dense_worth()) } else { String::new() };
     let (before, size) = (count(macs.before as f64), bytes(size.before as f64));
-    let row = format!("  {:<7}{before:>10}{:>7}{size:>9}{:>9}  {:<14}{dense:>9}", "dense", "1.00", "1.00", "");
+    let first_columns = columns(swept, "dense", &before, "1.00");
+    let row = format!("  {first_columns}{size:>9}{:>9}  {:<14}{dense:>9}", "1.00", "");
     writeln!(out, "{}", row.trim_end())?;
     for model in &swept.models {
         writeln!(out, "{}", line(swept, model).trim_end())?;
@@ -61,6 +55,25 @@ pub fn sweep_table(swept: &Swept, style: Style) -> Result<String, Error> {
     Ok(out)
 }
 
+/// Name, multiply-accumulates and the share of them that is kept; where models in integers want a longer name, that tells the
+/// share.
+fn columns(swept: &Swept, name: &str, macs: &str, kept: &str) -> String {
+    if swept.models.iter().any(SweptModel::in_integers) {
+        format!("{name:<12}{macs:>10}")
+    } else {
+        format!("{name:<7}{macs:>10}{kept:>7}")
+    }
+}
+
+/// The share that was asked for, and whether the model is in integers.
+fn name(model: &SweptModel) -> String {
+    match (model.in_integers(), model.share) {
+        (false, share) => format!("x{}", digits(share)),
+        (true, 1.0) => "int8".into(),
+        (true, share) => format!("x{} int8", digits(share)),
+    }
+}
+
 /// What a model is worth, in its unit.
 fn shown(model: &SweptModel, worth: f64) -> String {
     if model.metric().is_some() { significant(worth) } else { format!("{worth:.2} %") }
@@ -77,7 +90,7 @@ fn metrics(out: &mut String, swept: &Swept, style: Style) -> Result<(), Error> {
     }
     let after = |own: &SweptModel| {
         let metric = own.summary.metric.as_ref().map(|own| significant(own.after));
-        metric.map(|metric| format!("x{} {metric}", digits(own.share)))
+        metric.map(|metric| format!("{} {metric}", name(own)))
     };
     let dense = format!("dense {}", significant(first.before));
     let all: Vec<String> = std::iter::once(dense).chain(swept.models.iter().filter_map(after)).collect();
@@ -99,13 +112,10 @@ fn line(swept: &Swept, model: &SweptModel) -> String {
         (None, None) => String::new(),
     };
     let front = if swept.on_front(model) { " *" } else { "" };
-    format!(
-        "  {:<7}{:>10}{:>7.2}{:>9}{ratio:>9}  {interval:<14}{worth:>9}{change:>7}{front}",
-        format!("x{}", digits(model.share)),
-        count(macs.after as f64),
-        macs.ratio(),
-        bytes(size.after as f64)
-    )
+    let kept = format!("{:.2}", macs.ratio());
+    let first_columns = columns(swept, &name(model), &count(macs.after as f64), &kept);
+    let size = bytes(size.after as f64);
+    format!("  {first_columns}{size:>9}{ratio:>9}  {interval:<14}{worth:>9}{change:>7}{front}")
 }
 
 /// Two digits, three where two do not suffice.
@@ -119,7 +129,7 @@ pub(super) fn digits(share: f64) -> String {
 /// # Errors
 /// What cannot be written, in words.
 pub fn sweep_csv(swept: &Swept) -> Result<String, String> {
-    const HEAD: [&str; 19] = [
+    const HEAD: [&str; 20] = [
         "share",
         "file",
         "macs",
@@ -139,6 +149,7 @@ pub fn sweep_csv(swept: &Swept) -> Result<String, String> {
         "agreement",
         "front",
         "metric",
+        "form",
     ];
     let mut writer = csv::Writer::from_writer(Vec::new());
     let mut rows = vec![HEAD.map(String::from)];
@@ -155,7 +166,7 @@ fn number(value: Option<f64>) -> String {
     value.map_or_else(String::new, |value| ((value * 1e6).round() / 1e6).to_string())
 }
 
-fn dense(summary: &Summary) -> [String; 19] {
+fn dense(summary: &Summary) -> [String; 20] {
     let Summary { model, macs, params, bytes, latency_ms, accuracy, metric, .. } = summary;
     let own = |read: fn(&AccuracyChange) -> f64| number(accuracy.as_ref().map(read));
     let one = || "1".to_owned();
@@ -179,10 +190,11 @@ fn dense(summary: &Summary) -> [String; 19] {
         one(),
         String::new(),
         metric.as_ref().map_or_else(String::new, |own| own.before.to_string()),
+        "float".into(),
     ]
 }
 
-fn row(swept: &Swept, model: &SweptModel) -> [String; 19] {
+fn row(swept: &Swept, model: &SweptModel) -> [String; 20] {
     let Summary { output, macs, params, bytes, latency_ms, accuracy, agreement, metric, .. } = &model.summary;
     let own = |read: fn(&AccuracyChange) -> f64| number(accuracy.as_ref().map(read));
     let time = |read: fn(&LatencyChange) -> f64| number(latency_ms.as_ref().map(read));
@@ -206,5 +218,6 @@ fn row(swept: &Swept, model: &SweptModel) -> [String; 19] {
         number(*agreement),
         swept.on_front(model).to_string(),
         metric.as_ref().map_or_else(String::new, |own| own.after.to_string()),
+        if model.in_integers() { "int8" } else { "float" }.into(),
     ]
 }

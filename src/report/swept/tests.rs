@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::evaluate::{Accuracy, MetricChange};
-use crate::report::samples::full;
+use crate::report::samples::{full, quantized};
 use crate::report::{AccuracyChange, Change, FileInfo, LatencyChange, Style, Summary, sweep_html};
 
 /// Shares with the latency and the images of 1,000 that are right; the model at x0.5 is dominated.
@@ -50,6 +50,29 @@ fn the_picture_holds_every_model() {
     assert_eq!(text.matches("<circle").count(), 5);
     assert!(text.starts_with("<svg") && text.ends_with("</svg>\n") && !text.contains("NaN"));
     insta::assert_snapshot!("picture", text);
+}
+
+#[test]
+fn integers_stand_beside_real_numbers() {
+    let mut own = swept();
+    let faster = |model: &SweptModel, share: f64| {
+        let mut model = model.clone();
+        model.share = share;
+        model.summary.quantized = Some(quantized());
+        let latency = model.summary.latency_ms.as_mut().unwrap();
+        (latency.ratio, latency.ratio_low, latency.ratio_high) =
+            (0.4 * latency.ratio, 0.4 * latency.ratio_low, 0.4 * latency.ratio_high);
+        model
+    };
+    let integers: Vec<SweptModel> = own.models.iter().map(|model| faster(model, model.share)).collect();
+    own.models.insert(0, faster(&own.models[0], 1.0));
+    own.models.extend(integers);
+    let shown = sweep_table(&own, Style::Plain).unwrap();
+    assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+    insta::assert_snapshot!("integers_table", shown);
+    let picture = sweep_svg(&own).unwrap().unwrap();
+    assert!(picture.contains(">int8</text>") && picture.contains("class=\"on8\""));
+    assert_eq!(sweep_csv(&own).unwrap().lines().filter(|line| line.ends_with(",int8")).count(), 5);
 }
 
 #[test]

@@ -18,7 +18,6 @@ use crate::pipeline::session::Session;
 use crate::quantize::{Histograms, QuantizeForm, Quantizer, Written};
 use crate::report::{FloatProduct, Quantized};
 use crate::surgery::fold_constants;
-use ndarray::ArrayD;
 use trials::Trials;
 
 /// Multiply-accumulates of the model on the inputs that ranges are taken from, about, and how many inputs there are at
@@ -30,6 +29,7 @@ const LEAST_IMAGES: usize = 64;
 const MOST_NAMED: usize = 3;
 
 /// A model in integers, and what was done for it.
+#[derive(Clone)]
 pub(crate) struct IntegerModel {
     pub(crate) model: Model,
     pub(crate) report: Quantized,
@@ -126,8 +126,8 @@ fn histograms(session: &Session<'_>, quantizer: &Quantizer, batches: &[Feed]) ->
     let every = images.div_ceil(most.max(LEAST_IMAGES)).max(1);
     for batch in batches.iter().step_by(every) {
         session.interrupted()?;
-        let values: Vec<ArrayD<f32>> = running.run(&feed::pairs(batch))?.iter().map(Tensor::to_f32).collect();
-        histograms.add(&values);
+        let values = running.run(&feed::pairs(batch))?;
+        histograms.add(&values.iter().map(Tensor::as_f32).collect::<Vec<_>>());
     }
     Ok(histograms)
 }
