@@ -41,8 +41,25 @@ fn json(path: &Path) -> Value {
 fn a_model_is_written_in_integers() {
     let folder = folder();
     let at = folder.path();
-    let output = onnx_prune(&["quantize", "m.onnx", "--data", "x.npy", "--no-timing", "--report", "r.json"], at);
+    let output = onnx_prune(
+        &[
+            "quantize",
+            "m.onnx",
+            "--data",
+            "x.npy",
+            "--no-timing",
+            "--report",
+            "r.json",
+            "--html",
+            "p.html",
+            "--markdown",
+            "c.md",
+        ],
+        at,
+    );
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(fs::read_to_string(at.join("p.html")).unwrap().contains("6 products on integers"));
+    assert!(fs::read_to_string(at.join("c.md")).unwrap().contains("6 products on integers"));
     let report = json(&at.join("r.json"));
     assert_eq!(report["quantized"]["products"], 6);
     assert!(report["bytes"]["after"].as_u64() < report["bytes"]["before"].as_u64());
@@ -71,6 +88,90 @@ fn a_pruned_model_is_written_in_integers() {
     }
     let model = Model::load(&at.join("m.pruned.onnx"), &LoadOptions::default()).unwrap();
     assert!(model.graph().node.iter().any(|node| node.op_type() == "DequantizeLinear"));
+}
+
+#[test]
+fn a_file_is_as_small_as_asked_for_in_integers() {
+    let folder = folder();
+    let at = folder.path();
+    let dense = fs::metadata(at.join("m.onnx")).unwrap().len();
+    for (share, pruned) in [(0.5, false), (0.18, true)] {
+        let size = share.to_string();
+        let run = ["m.onnx", "--data", "x.npy", "--no-timing", "--quantize", "int8", "--refine", "0", "--force"];
+        let output = onnx_prune(&[&run[..], &["--target-size", &size, "--report", "r.json"]].concat(), at);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        let report = json(&at.join("r.json"));
+        let bytes = fs::metadata(at.join("m.pruned.onnx")).unwrap().len();
+        assert!(bytes as f64 <= share * dense as f64, "{bytes} of {dense}");
+        let macs = &report["macs"];
+        assert_eq!(macs["after"].as_u64() < macs["before"].as_u64(), pruned, "{macs}");
+        let notes = report["notes"].to_string();
+        assert_eq!(notes.contains("nothing was pruned"), !pruned, "{notes}");
+    }
+}
+
+#[test]
+fn a_sweep_has_both_forms() {
+    let folder = folder();
+    let at = folder.path();
+    let run = [
+        "m.onnx",
+        "--data",
+        "x.npy",
+        "--no-timing",
+        "--quantize",
+        "int8",
+        "--effort",
+        "fast",
+        "--sweep",
+        "0.8..0.6:0.2",
+    ];
+    let output = onnx_prune(&[&run[..], &["--html", "p.html"]].concat(), at);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let table = fs::read_to_string(at.join("m.sweep.csv")).unwrap();
+    let forms: Vec<&str> = table.lines().skip(1).filter_map(|line| line.rsplit(',').next()).collect();
+    assert_eq!(forms, ["float", "int8", "float", "int8", "float", "int8"]);
+    let quantised = |file: &str| {
+        let model = Model::load(&at.join(file), &LoadOptions::default()).unwrap();
+        model.graph().node.iter().any(|node| node.op_type() == "QuantizeLinear")
+    };
+    assert!(quantised("m.int8.onnx") && quantised("m.x0.80.int8.onnx") && quantised("m.x0.60.int8.onnx"));
+    assert!(!quantised("m.x0.80.onnx") && !quantised("m.x0.60.onnx"));
+    assert!(at.join("m.x0.60.plan.json").exists() && !at.join("m.x0.60.int8.plan.json").exists());
+    assert!(text(&output.stdout).contains("x0.80 int8"));
+    // A file that is there is not replaced, whichever it is.
+    fs::remove_file(at.join("m.sweep.csv")).unwrap();
+    for file in ["m.x0.80.onnx", "m.x0.60.onnx", "m.x0.80.plan.json", "m.x0.60.plan.json", "p.html"] {
+        fs::remove_file(at.join(file)).unwrap();
+    }
+    let output = onnx_prune(&run, at);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("int8.onnx"), "{}", text(&output.stderr));
+}
+
+/// A bound on the loss is met by the model that is written, and integers alone come first.
+#[test]
+fn the_loss_is_that_of_integers() {
+    const TEST: &str = "the_loss_is_that_of_integers";
+    let Some(shared) = shared(TEST) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let path = |part: &str| shared.join(part).display().to_string();
+    let (train, test) = (path("data/cifar10_sample/train"), path("data/cifar10_sample/test"));
+    let model = path("models/cifar10_resnet20.onnx");
+    let images = ["--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225", "--samples", "100", "--no-timing"];
+    let run = [&model, "--data", &train, "--eval", &test, "-o", "p.onnx", "--report", "r.json", "--max-drop", "20"];
+    let more = ["--quantize", "int8", "--effort", "fast", "--target-macs", "0.85"];
+    let output = onnx_prune(&[&run[..], &images, &more].concat(), folder.path());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let report = json(&folder.path().join("r.json"));
+    let tried = report["searched"]["candidates"].as_array().unwrap();
+    assert_eq!(tried[0]["budget"], "integers alone");
+    assert!(tried.len() > 1 && tried.iter().any(|own| own["accepted"] == true), "{tried:?}");
+    assert!(report["quantized"]["products"].as_u64().unwrap() == 20);
+    let accepted = tried.iter().rfind(|own| own["accepted"] == true).unwrap();
+    let (lost, change) = (accepted["loss"]["points"].as_f64().unwrap(), &report["accuracy"]);
+    let told = change["before"].as_f64().unwrap() - change["after"].as_f64().unwrap();
+    assert!((lost - told).abs() < 0.01, "{lost} {told}");
 }
 
 #[test]
