@@ -15,7 +15,7 @@ use super::other_flags::{Apply, Bench, Inspect, Score, Setup, Verify};
 use super::output_flags::OutputFlags;
 use super::parse;
 use super::preprocess_flags::PreprocessFlags;
-use super::quantize_flags::{IntegerFlags, Quantize};
+use super::quantize_flags::{IntegerFlags, PrecisionFlag, Quantize};
 use crate::calibration::PreprocessOptions;
 use crate::pipeline::{Criteria, DataOptions, Depth, Effort, ModelOptions, PlanFile, PruneOptions, RoundTo};
 use crate::plan::Allocation;
@@ -193,9 +193,9 @@ pub(super) struct Prune {
     /// Seed of every random choice
     #[arg(long, value_name = "S", default_value_t = 0, help_heading = "Budget")]
     seed: u64,
-    /// Write the pruned model in 8-bit integers, and plan and time it so
-    #[arg(long, value_enum, value_name = "int8", requires = "data", help_heading = "Integers")]
-    quantize: Option<QuantizeFlag>,
+    /// Write the pruned model in 8-bit integers or in half precision, and plan and time it so
+    #[arg(long, value_enum, requires = "data", help_heading = "Integers")]
+    quantize: Option<PrecisionFlag>,
     #[command(flatten)]
     integers: IntegerFlags,
     #[command(flatten)]
@@ -208,11 +208,6 @@ pub(super) struct Prune {
     engine: EngineFlags,
     #[command(flatten)]
     pub(super) results: OutputFlags,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum QuantizeFlag {
-    Int8,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -287,7 +282,7 @@ impl Prune {
             },
             refine: self.refine,
             memory: self.memory,
-            quantize: self.quantize.map(|QuantizeFlag::Int8| self.integers.options()),
+            quantize: self.quantize.map(|precision| self.integers.options(precision)),
             output: self.results.output.clone(),
             plan: match &self.results.plan {
                 None => PlanFile::Beside,

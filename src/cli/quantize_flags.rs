@@ -10,7 +10,7 @@ use super::parse;
 use super::preprocess_flags::PreprocessFlags;
 use crate::calibration::PreprocessOptions;
 use crate::pipeline::{DataOptions, PruneOptions, QuantizeOptions};
-use crate::quantize::{Activations, RangeMethod};
+use crate::quantize::{Activations, Precision, RangeMethod};
 
 /// How a model is written in integers.
 #[derive(Debug, Args)]
@@ -26,6 +26,13 @@ pub(super) struct IntegerFlags {
     keep_float: Vec<String>,
 }
 
+/// What a model is written in.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum PrecisionFlag {
+    Int8,
+    Fp16,
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum ActivationsFlag {
     U8,
@@ -33,8 +40,12 @@ enum ActivationsFlag {
 }
 
 impl IntegerFlags {
-    pub(super) fn options(&self) -> QuantizeOptions {
+    pub(super) fn options(&self, precision: PrecisionFlag) -> QuantizeOptions {
         QuantizeOptions {
+            precision: match precision {
+                PrecisionFlag::Int8 => Precision::Int8,
+                PrecisionFlag::Fp16 => Precision::Fp16,
+            },
             activations: self.activations.map(|own| match own {
                 ActivationsFlag::U8 => Activations::U8,
                 ActivationsFlag::S8 => Activations::S8,
@@ -63,6 +74,9 @@ pub(super) struct Quantize {
     eval_samples: Option<u32>,
     #[command(flatten)]
     flags: ModelFlags,
+    /// What the model is written in
+    #[arg(long, value_enum, default_value = "int8", help_heading = "Integers")]
+    precision: PrecisionFlag,
     #[command(flatten)]
     integers: IntegerFlags,
     /// Memory that the run may take, about, such as 2G [default: aim at 4G, refuse nothing]
@@ -75,7 +89,7 @@ pub(super) struct Quantize {
     pub(super) preprocess: PreprocessFlags,
     #[command(flatten)]
     engine: EngineFlags,
-    /// The model in integers [default: MODEL.int8.onnx]
+    /// The model in integers or half precision [default: MODEL.int8.onnx, MODEL.fp16.onnx]
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     output: Option<PathBuf>,
     /// Write the report as JSON
@@ -112,7 +126,7 @@ impl Quantize {
                 ..self.data.options(self.preprocess.options().or(file))
             },
             engine: self.engine.options(),
-            quantize: Some(self.integers.options()),
+            quantize: Some(self.integers.options(self.precision)),
             memory: self.memory,
             output: self.output.clone(),
             force: self.force,

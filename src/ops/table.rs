@@ -163,6 +163,31 @@ impl Operator {
         self.refit != Refit::None || matches!(self.family, Family::BatchNormalization | Family::Einsum)
     }
 
+    /// Whether it takes and gives numbers of 16 bits: the specification's types, of operators that do not make numbers of a
+    /// type of their own.
+    pub fn in_half(&self) -> bool {
+        let own_type = matches!(
+            self.family,
+            Family::Quantize
+                | Family::DynamicQuantize
+                | Family::ConvInteger
+                | Family::QLinearConv
+                | Family::MatMulInteger
+                | Family::QLinearMatMul
+                | Family::ConstantOfShape
+                | Family::Like
+                | Family::Range
+                | Family::OneHot
+        );
+        self.domain.is_empty() && !own_type && !matches!(self.name, "Cast" | "CastLike" | "CumSum")
+    }
+
+    /// Inputs that are in single precision whatever the others are.
+    pub fn single_inputs(&self) -> &'static [usize] {
+        // Region and scales.
+        if self.family == Family::Resize { &[1, 2] } else { &[] }
+    }
+
     const fn macs(self) -> Self {
         Self { macs: true, ..self }
     }
@@ -373,7 +398,7 @@ pub fn operator(node: &NodeProto) -> Option<&'static Operator> {
 /// The table as Markdown.
 pub fn markdown() -> String {
     let mut out = String::from(
-        "| operator | dependency rule | MACs counted | weight refitted | derivative | int8 |\n|---|---|---|---|---|---|\n",
+        "| operator | dependency rule | MACs counted | weight refitted | derivative | int8 | fp16 |\n|---|---|---|---|---|---|---|\n",
     );
     for own in OPERATORS {
         let name = if own.domain.is_empty() { own.name.to_owned() } else { format!("{}.{}", own.domain, own.name) };
@@ -384,9 +409,9 @@ pub fn markdown() -> String {
         };
         let yes = |is: bool| if is { "yes" } else { "" };
         let family = own.family;
+        let (macs, derivative, half) = (yes(own.macs), yes(own.derivative), yes(own.in_half()));
         let int8 = own.int8.name();
-        let _ =
-            writeln!(out, "| {name} | {family:?} | {} | {refit} | {} | {int8} |", yes(own.macs), yes(own.derivative));
+        let _ = writeln!(out, "| {name} | {family:?} | {macs} | {refit} | {derivative} | {int8} | {half} |");
     }
     out
 }

@@ -8,7 +8,7 @@ use crate::engine::EngineOptions;
 use crate::error::Error;
 use crate::evaluate::{DataOptions, Metric, NamedOutputs};
 use crate::plan::{Allocation, Budget, Goals, RoundTo, Target};
-use crate::quantize::{Activations, RangeMethod};
+use crate::quantize::{Activations, Precision, RangeMethod};
 use crate::repair::Compensation;
 use crate::repair::global::RefineOptions;
 use crate::score::{Criterion, LassoOptions, Mixture, NAMES, by_name};
@@ -114,9 +114,11 @@ pub enum Depth {
     Blocks(usize),
 }
 
-/// How a model is written in integers.
+/// How a model is written in integers or in half precision.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct QuantizeOptions {
+    /// Which of both.
+    pub precision: Precision,
     /// Integers of activations; as the engine wants them by default.
     pub activations: Option<Activations>,
     /// How ranges are chosen; by default what loses least on held-out inputs.
@@ -179,13 +181,15 @@ impl PruneOptions {
         }
     }
 
-    /// The file of the model in integers: the one that was asked for, else `MODEL.int8.onnx` beside the model.
+    /// The file of the model in integers or in half precision: the one that was asked for, else `MODEL.int8.onnx` or
+    /// `MODEL.fp16.onnx` beside the model.
     pub fn quantized_path(&self) -> PathBuf {
-        match &self.output {
-            Some(path) => path.clone(),
-            None if self.model.path.as_os_str() == "-" => PathBuf::from("model.int8.onnx"),
-            None => self.model.path.with_extension("int8.onnx"),
-        }
+        self.output.clone().unwrap_or_else(|| self.swept_quantized_path(None))
+    }
+
+    /// How a quantised model's file ends.
+    fn quantized_extension(&self) -> String {
+        format!("{}.onnx", self.quantize.as_ref().map(|own| own.precision).unwrap_or_default().name())
     }
 
     /// The file of the model that a sweep keeps a share of the multiply-accumulates of: `STEM.x0.70.onnx`, where `STEM`
@@ -195,9 +199,11 @@ impl PruneOptions {
         self.swept_stem().with_extension(format!("x{}.onnx", text.strip_suffix('0').unwrap_or(&text)))
     }
 
-    /// The file of the same model in integers: `STEM.x0.70.int8.onnx`; `STEM.int8.onnx` of the dense one, for `None`.
+    /// The file of the same model in integers or half precision: `STEM.x0.70.int8.onnx`; `STEM.int8.onnx` of the dense one, for `None`.
     pub fn swept_quantized_path(&self, share: Option<f64>) -> PathBuf {
-        share.map_or_else(|| self.swept_stem(), |share| self.swept_path(share)).with_extension("int8.onnx")
+        share
+            .map_or_else(|| self.swept_stem(), |share| self.swept_path(share))
+            .with_extension(self.quantized_extension())
     }
 
     /// The files of all models of a sweep.

@@ -13,6 +13,12 @@ pub enum QuantizeError {
         /// The first reason.
         why: String,
     },
+    /// Nothing in the model can be in half precision.
+    #[error("nothing in the model can be in half precision: {why}")]
+    Single {
+        /// The first reason.
+        why: String,
+    },
     /// The graph cannot be edited.
     #[error("{0}")]
     Graph(#[from] SurgeryError),
@@ -21,7 +27,7 @@ pub enum QuantizeError {
 impl Explain for QuantizeError {
     fn help(&self) -> Option<String> {
         match self {
-            Self::Nothing { .. } => {
+            Self::Nothing { .. } | Self::Single { .. } => {
                 Some("give a model with convolutions or matrix products of stored weights in single precision".into())
             }
             Self::Graph(error) => error.help(),

@@ -3,9 +3,10 @@
 //! The model is written in QDQ form (`QuantizeLinear`, `DequantizeLinear` round operators in real numbers), which every
 //! engine reads and fuses in its own way. [`Quantizer`] makes the graph ready and finds the places, [`Histograms`] gathers
 //! what values were on calibration inputs, [`Quantizer::write`] gives the model. What was measured about forms that fuse and
-//! forms that do not is in `docs/quantization.md`.
+//! forms that do not is in `docs/quantization.md`. [`halve`] writes 16 bits in place of integers.
 
 mod error;
+mod half;
 mod observed;
 mod options;
 mod places;
@@ -15,8 +16,9 @@ mod weights;
 mod write;
 
 pub use error::QuantizeError;
+pub use half::{Halved, LARGEST, half_values, halve};
 pub use observed::Histograms;
-pub use options::{Activations, QuantizeForm};
+pub use options::{Activations, Precision, QuantizeForm};
 pub use ranges::{Range, RangeMethod};
 pub use ready::Readied;
 

@@ -5,6 +5,27 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// What weights and activations are written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// 8-bit integers.
+    #[default]
+    Int8,
+    /// Half precision: floating-point numbers of 16 bits.
+    Fp16,
+}
+
+impl Precision {
+    /// The name in flags, reports and files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Int8 => "int8",
+            Self::Fp16 => "fp16",
+        }
+    }
+}
+
 /// Integers of activations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -33,8 +33,8 @@ pub fn quantize_markdown(summary: &QuantizeSummary) -> Result<String, fmt::Error
     head(&mut out, &summary.model, &summary.figures(), &summary.warnings)?;
     integers(&mut out, Some(&summary.quantized))?;
     lost_most(&mut out, summary.accuracy.as_ref())?;
-    let (engine, version) = (summary.engine.describe(), &summary.tool_version);
-    writeln!(out, "\n<sub>{engine}; int8; seed {}; onnx-prune {version}</sub>", summary.seed)?;
+    let (engine, version, precision) = (summary.engine.describe(), &summary.tool_version, summary.quantized.precision);
+    writeln!(out, "\n<sub>{engine}; {}; seed {}; onnx-prune {version}</sub>", precision.name(), summary.seed)?;
     Ok(out)
 }
 
@@ -54,7 +54,7 @@ fn head(out: &mut String, model: &FileInfo, figures: &Figures<'_>, warnings: &[S
 /// How the model is written in integers.
 fn integers(out: &mut String, quantized: Option<&Quantized>) -> fmt::Result {
     let Some(own) = quantized else { return Ok(()) };
-    writeln!(out, "\n<details><summary>Integers</summary>\n")?;
+    writeln!(out, "\n<details><summary>{}</summary>\n", own.title())?;
     for (name, text) in own.entries() {
         writeln!(out, "- {name}: {}", markdown(&text))?;
     }

@@ -9,23 +9,25 @@ use super::{AccuracyChange, Calibrated, Change, FileInfo};
 use crate::bench::latency::LatencyChange;
 use crate::engine::{EngineInfo, IntegerOperators};
 use crate::evaluate::{DetectionFigures, IntegerProof, OutputFigures};
-use crate::quantize::{Activations, Readied};
+use crate::quantize::{Activations, Precision, Readied};
 
-/// A model in integers.
+/// A model in integers or in half precision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Quantized {
+    /// Which of both.
+    pub precision: Precision,
     /// Integers of activations.
-    pub activations: Activations,
-    /// Bits of weights: 8, or 7 where a processor would add two products in 16 bits.
+    pub activations: Option<Activations>,
+    /// Bits of weights: 16, 8, or 7 where a processor would add two products in 16 bits.
     pub weight_bits: u8,
-    /// Nodes with products on integers.
+    /// Nodes with products on integers or in half precision.
     pub products: usize,
-    /// Nodes with products in real numbers.
+    /// Nodes with products that stay as they were.
     pub float: Vec<FloatProduct>,
     /// Values that are rounded.
     pub values: usize,
-    /// How the ranges of values were chosen.
-    pub ranges: String,
+    /// How the ranges of values were chosen, of integers.
+    pub ranges: Option<String>,
     /// What was measured on the way, in order.
     pub steps: Vec<QuantizeStep>,
     /// Operators as the engine runs them, where it shows that.
@@ -36,7 +38,7 @@ pub struct Quantized {
     pub readied: Readied,
 }
 
-/// A node with a product that stays in real numbers.
+/// A node with a product that stays as it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FloatProduct {
     /// Name of the node.

@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use super::text::wrap;
 use super::{Calibrated, QuantizeSummary, Quantized, Style, bytes, detections, lines};
 use crate::explain::Names;
+use crate::quantize::Precision;
 
 /// Products in real numbers that are named.
 const MOST_NAMED: usize = 3;
@@ -16,7 +17,7 @@ impl QuantizeSummary {
     /// If writing fails.
     pub fn render(&self, style: Style) -> Result<String, fmt::Error> {
         let mut out = String::new();
-        let mut parts = vec!["int8".to_owned()];
+        let mut parts = vec![self.quantized.precision.name().to_owned()];
         if let Some(latency) = &self.latency_ms {
             parts.push(format!("latency x{:.2} [{:.2}, {:.2}]", latency.ratio, latency.ratio_low, latency.ratio_high));
         }
@@ -90,16 +91,26 @@ impl Quantized {
         lines(out, "  output error   ", &steps.collect::<Vec<_>>().join("; "), 17)
     }
 
+    /// The name of its section.
+    pub(super) fn title(&self) -> &'static str {
+        match self.precision {
+            Precision::Int8 => "Integers",
+            Precision::Fp16 => "Half precision",
+        }
+    }
+
     /// What was done and what the engine makes of it: names and texts.
     pub(super) fn entries(&self) -> Vec<(&'static str, String)> {
-        let form = format!(
-            "{} products on integers, {} values rounded; activations {}, weights s{} for each output",
-            self.products,
-            self.values,
-            self.activations.name(),
-            self.weight_bits
-        );
-        let mut entries = vec![("integers", form)];
+        let (products, values) = (self.products, self.values);
+        let form = match self.activations {
+            Some(own) => format!(
+                "{products} products on integers, {values} values rounded; activations {}, weights s{} for each output",
+                own.name(),
+                self.weight_bits
+            ),
+            None => format!("{products} products and {values} values in half precision"),
+        };
+        let mut entries = vec![(if self.activations.is_some() { "integers" } else { "half" }, form)];
         if !self.float.is_empty() {
             let names: Vec<String> = self.float.iter().map(|own| format!("`{}` ({})", own.name, own.why)).collect();
             entries.push(("in float", Names(&names, MOST_NAMED).to_string()));

@@ -15,7 +15,7 @@ use crate::evaluate::{
     Accuracy, Agreement, BoxForm, DetectionFigures, IntegerProof, MetricChange, OutputFigures, Paired,
 };
 use crate::plan::{Allocation, Rounding};
-use crate::quantize::{Activations, Readied};
+use crate::quantize::{Activations, Precision, Readied};
 use crate::repair::{Method, Refit};
 
 pub(super) fn file(path: &str) -> FileInfo {
@@ -233,12 +233,13 @@ pub(super) fn full() -> Summary {
 pub(super) fn quantized() -> Quantized {
     let step = |what: &str, error: f64, kept: bool| QuantizeStep { what: what.into(), error, kept };
     Quantized {
-        activations: Activations::U8,
+        precision: Precision::Int8,
+        activations: Some(Activations::U8),
         weight_bits: 8,
         products: 20,
         float: vec![FloatProduct { name: "/head/Gemm".into(), why: "asked for".into() }],
         values: 31,
-        ranges: "mse".into(),
+        ranges: Some("mse".into()),
         steps: vec![step("ranges by minmax", 4.1e-3, false), step("ranges by mse", 3.2e-3, true)],
         operators: Some(IntegerOperators { all: 27, integers: 24, conversions: 2, real_products: 1 }),
         proof: IntegerProof { operators: 24, steps: 1, ..IntegerProof::default() },

@@ -165,7 +165,7 @@ fn the_loss_is_that_of_integers() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let report = json(&folder.path().join("r.json"));
     let tried = report["searched"]["candidates"].as_array().unwrap();
-    assert_eq!(tried[0]["budget"], "integers alone");
+    assert_eq!(tried[0]["budget"], "int8 alone");
     assert!(tried.len() > 1 && tried.iter().any(|own| own["accepted"] == true), "{tried:?}");
     assert!(report["quantized"]["products"].as_u64().unwrap() == 20);
     let accepted = tried.iter().rfind(|own| own["accepted"] == true).unwrap();

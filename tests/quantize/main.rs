@@ -16,6 +16,7 @@ mod support;
 mod bound;
 mod command;
 mod form;
+mod half;
 mod random_graphs;
 
 use std::collections::BTreeMap;

@@ -10,7 +10,7 @@ use crate::pipeline::options::PruneOptions;
 use crate::pipeline::record::Record;
 use crate::pipeline::session::{FileDigest, Session, Watch};
 use crate::pipeline::steps::{
-    IntegerModel, calibrate, detections, evaluate, open_source, output_figures, quantize as write_integers, time,
+    QuantizedModel, calibrate, detections, evaluate, open_source, output_figures, quantize as write_integers, time,
     wants_data,
 };
 use crate::pipeline::writing::{self, check_images};
@@ -39,7 +39,7 @@ pub fn quantize(
     let source = open_source(session, options.data.data.as_deref())?.merge_into(&mut record);
     let calibration = calibrate(session, source, Needs::default())?.merge_into(&mut record);
     let Some(calibration) = calibration.as_ref() else { return Err(wants_data()) };
-    let IntegerModel { model, report } =
+    let QuantizedModel { model, report } =
         write_integers(session, &session.model, calibration, &own)?.merge_into(&mut record);
     let evaluated = evaluate(session, Some(calibration), &model, None)?.merge_into(&mut record);
     let outputs = output_figures(session, Some(calibration), &model)?.merge_into(&mut record);

@@ -39,6 +39,7 @@ pub(super) fn mildest_first(
     let mut before = None;
     // The dense model in integers is milder than every cut, and all that is wanted where it is enough.
     let mut shares = shares(least);
+    let form = planner.integers.as_ref().map(|own| own.name);
     if let Some(integers) = &planner.integers {
         shares.insert(0, 1.0);
         shares.truncate(if integers.enough { 1 } else { shares.len() });
@@ -48,7 +49,7 @@ pub(super) fn mildest_first(
             let candidate = uncut(planner)?;
             let Verdict { accepted, loss, metric } = test(planner, candidate.written())?;
             let alone = tried(session, &candidate.proposal, accepted);
-            findings.tried.push(Tried { budget: "integers alone".into(), loss, metric, ..alone });
+            findings.tried.push(Tried { budget: format!("{} alone", form.unwrap_or("dense")), loss, metric, ..alone });
             return Ok(if accepted { Test::Accepted(candidate) } else { Test::Refused });
         }
         let proposal = match last {

@@ -1,4 +1,4 @@
-//! Models in integers as searches time and weigh them, and whether integers alone are enough.
+//! Models in integers or half precision as searches time and weigh them, and whether that alone is enough.
 
 use super::Chosen;
 use super::latency_search::{as_ratio, ratio};
@@ -7,15 +7,17 @@ use super::size_search::most_bytes;
 use crate::channels::Cut;
 use crate::error::Error;
 use crate::pipeline::session::Session;
-use crate::pipeline::steps::{CandidateError, Proposal, RoughIntegers, wants_data};
+use crate::pipeline::steps::{CandidateError, Proposal, Rough, wants_data};
 use crate::plan::search::latency::Precision;
 use crate::plan::{Allocation, PLAN_SCHEMA_VERSION, Plan, PlannedGroup};
 use crate::report::{Repair, bytes};
 
-/// Models in integers.
+/// Models in integers, or in half precision.
 pub(super) struct Integers {
+    /// `int8` or `fp16`.
+    pub(super) name: &'static str,
     /// How they are written to be timed and weighed.
-    pub(super) rough: RoughIntegers,
+    pub(super) rough: Rough,
     /// Time of the dense model so written as a share of that in real numbers; 1 where no time is asked for.
     pub(super) time: f64,
     /// Bytes of its file.
@@ -32,9 +34,9 @@ pub(super) fn prepare(planner: &mut Planner<'_>) -> Result<(), Error> {
     if batches.is_empty() {
         return Err(wants_data());
     }
-    let rough = RoughIntegers::of(session, batches, options)?;
+    let rough = Rough::of(session, batches, options)?;
     let written = rough.write(session, &session.model)?;
-    let goals = session.options.goals;
+    let (goals, name) = (session.options.goals, options.precision.name());
     let (mut enough, mut time, mut said) = (goals.latency.is_some() || goals.size.is_some(), 1.0, Vec::new());
     let size = written.saved_bytes()?;
     if let Some(target) = goals.latency {
@@ -42,18 +44,18 @@ pub(super) fn prepare(planner: &mut Planner<'_>) -> Result<(), Error> {
         time = ratio(planner, &session.pairing(&session.model, &written, &feed), Precision::Long)?.median;
         let wanted = as_ratio(planner, target, &feed)?;
         enough &= time <= wanted;
-        said.push(format!("take x{time:.2} of the time, x{wanted:.2} was asked for"));
+        said.push(format!("takes x{time:.2} of the time, x{wanted:.2} was asked for"));
     }
     if let Some(target) = goals.size {
         let most = most_bytes(session, target)?;
         enough &= size <= most;
-        said.push(format!("make a file of {}, {} was asked for", bytes(size as f64), bytes(most as f64)));
+        said.push(format!("makes a file of {}, {} was asked for", bytes(size as f64), bytes(most as f64)));
     }
     if !said.is_empty() {
         let end = if enough { ": nothing was pruned" } else { "" };
-        planner.record.notes.push(format!("integers alone {}{end}", said.join(" and ")));
+        planner.record.notes.push(format!("{name} alone {}{end}", said.join(" and ")));
     }
-    planner.integers = Some(Integers { rough, time, bytes: size, enough });
+    planner.integers = Some(Integers { name, rough, time, bytes: size, enough });
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use crate::pipeline::options::Criteria;
 use crate::pipeline::record::{Record, Told};
 use crate::pipeline::session::Session;
 use crate::pipeline::steps::{
-    CandidateError, CutModel, IntegerModel, Planned, Proposal, Repaired, Scored, cut, plan, quantize, refine, refit,
+    CandidateError, CutModel, Planned, Proposal, QuantizedModel, Repaired, Scored, cut, plan, quantize, refine, refit,
     wants_data,
 };
 use crate::plan::search::depth::Removal;
@@ -27,7 +27,7 @@ pub(crate) struct Candidate {
     pub(crate) verification: Option<Verified>,
     pub(crate) repair: Repair,
     /// The same in integers, if it is to be written so and is repaired.
-    pub(crate) integers: Option<IntegerModel>,
+    pub(crate) integers: Option<QuantizedModel>,
 }
 
 impl Candidate {
@@ -156,7 +156,7 @@ impl<'s> Planner<'s> {
     }
 
     /// A repaired model in integers, where that is asked for.
-    pub(super) fn in_integers(&mut self, pruned: &Model) -> Result<Option<IntegerModel>, Error> {
+    pub(super) fn in_integers(&mut self, pruned: &Model) -> Result<Option<QuantizedModel>, Error> {
         let Some(options) = &self.session.options.quantize else { return Ok(None) };
         let calibration = self.scored.calibration.ok_or_else(wants_data)?;
         Ok(Some(quantize(self.session, pruned, calibration, options)?.merge_into(&mut self.record)))

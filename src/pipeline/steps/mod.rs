@@ -21,7 +21,7 @@ pub(super) use depth::{can_try_blocks, removals};
 pub(super) use evaluate::{Evaluated, detections, evaluate, output_figures};
 pub(super) use metric::metric;
 pub(super) use plan::{Planned, Proposal, plan};
-pub(super) use quantize::{IntegerModel, RoughIntegers, quantize, wants_data};
+pub(super) use quantize::{QuantizedModel, Rough, quantize, wants_data};
 pub(super) use repair::{Repaired, refine, refit};
 pub(super) use save::save;
 pub(super) use score::{Scored, criterion, score};

@@ -15,6 +15,7 @@ use crate::plan::{
     Allocation, Allocator, BLOCKS_SCHEMA_VERSION, Curve, PLAN_SCHEMA_VERSION, Plan, PlanError, PlannedBlock,
     PlannedGroup, RoundTo, choose, integer_kernels,
 };
+use crate::quantize::Precision;
 use crate::score::GroupScores;
 
 /// A plan with what a person should know about it.
@@ -48,11 +49,12 @@ pub(crate) fn plan(
         let allocation = session.allocation(criteria, images);
         let values = compared(scored, allocation)?;
         let (cost, mut gone) = session.without_blocks(blocks);
-        let rounding = match (&session.options.quantize, criteria.round_to) {
-            (Some(_), RoundTo::Auto) => integer_kernels(session.engine.as_ref()),
+        let integers = session.options.quantize.as_ref().is_some_and(|own| own.precision == Precision::Int8);
+        let rounding = match (integers, criteria.round_to) {
+            (true, RoundTo::Auto) => integer_kernels(session.engine.as_ref()),
             _ => criteria.round_to.rounding(session.engine.as_ref()),
         };
-        if session.options.quantize.is_some() {
+        if integers {
             gone.extend(rounding.whole(&session.channels.groups));
         }
         let mut allocator = Allocator {

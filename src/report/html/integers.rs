@@ -11,7 +11,7 @@ use crate::report::{QuantizeStep, QuantizeSummary, Quantized, bytes};
 /// How the model was written in integers.
 pub(super) fn write(page: &mut Page, quantized: Option<&Quantized>) -> fmt::Result {
     let Some(own) = quantized else { return Ok(()) };
-    page.title("Integers")?;
+    page.title(own.title())?;
     page.list(&own.entries())?;
     if own.steps.is_empty() {
         return Ok(());

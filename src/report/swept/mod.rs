@@ -29,16 +29,16 @@ pub struct Swept {
 /// One model of a sweep.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct SweptModel {
-    /// Share of the multiply-accumulates that was asked for; 1: the dense model in integers.
+    /// Share of the multiply-accumulates that was asked for; 1: the dense model in integers or half precision.
     pub share: f64,
     /// The run's report.
     pub summary: Summary,
 }
 
 impl SweptModel {
-    /// Whether the model is written in integers.
-    fn in_integers(&self) -> bool {
-        self.summary.quantized.is_some()
+    /// What the model is written in, if not as it was.
+    fn precision(&self) -> Option<&'static str> {
+        self.summary.quantized.as_ref().map(|own| own.precision.name())
     }
 
     /// What the model costs: its share of the dense model's latency, of the multiply-accumulates where nothing was timed.

@@ -27,13 +27,14 @@ struct Point {
     y: [f64; 3],
     label: String,
     front: bool,
-    integers: bool,
+    /// What it is written in, if not as it was.
+    precision: Option<&'static str>,
 }
 
 impl Point {
     /// Classes of its interval and of itself.
     fn classes(&self) -> [&'static str; 2] {
-        match (self.integers, self.front) {
+        match (self.precision.is_some(), self.front) {
             (false, true) => ["bar", "on"],
             (false, false) => ["bar", "off"],
             (true, true) => ["bar8", "on8"],
@@ -72,8 +73,8 @@ pub fn sweep_svg(swept: &Swept) -> Result<Option<String>, Error> {
         draw(&mut out, &axes, point, point.classes())?;
     }
     draw(&mut out, &axes, &dense, ["spread", "dense"])?;
-    if points.iter().any(|point| point.integers) {
-        key(&mut out)?;
+    if let Some(precision) = points.iter().find_map(|point| point.precision) {
+        key(&mut out, precision)?;
     }
     let marked: Vec<&Point> = all().collect();
     names(&mut out, &axes, &marked)?;
@@ -87,17 +88,17 @@ fn point(swept: &Swept, model: &SweptModel) -> Option<Point> {
     let y =
         summary.accuracy.as_ref().map_or([worth; 3], |own| [own.after_interval.low, worth, own.after_interval.high]);
     let x = summary.latency_ms.map_or([cost; 3], |own| [own.ratio_low, cost, own.ratio_high]);
-    let integers = model.in_integers();
-    let alone = integers && model.share >= 1.0;
+    let precision = model.precision();
+    let alone = precision.is_some() && model.share >= 1.0;
     let label = if alone { "dense".into() } else { format!("x{}", digits(model.share)) };
-    Some(Point { x, y, label, front: swept.on_front(model), integers })
+    Some(Point { x, y, label, front: swept.on_front(model), precision })
 }
 
 fn dense(first: &SweptModel) -> Point {
     let worth = first.summary.accuracy.as_ref();
     let y =
         worth.map_or([first.dense_worth(); 3], |own| [own.before_interval.low, own.before, own.before_interval.high]);
-    Point { x: [1.0; 3], y, label: "dense".into(), front: true, integers: false }
+    Point { x: [1.0; 3], y, label: "dense".into(), front: true, precision: None }
 }
 
 /// Title, axes and grid.
@@ -147,8 +148,8 @@ fn frame(out: &mut String, first: &SweptModel, x: &Axis, y: &Axis) -> Result<(),
 }
 
 /// Which colour is which.
-fn key(out: &mut String) -> Result<(), Error> {
-    for (class, name, at) in [("on", "real numbers", WIDTH - 196.0), ("on8", "int8", WIDTH - 88.0)] {
+fn key(out: &mut String, precision: &str) -> Result<(), Error> {
+    for (class, name, at) in [("on", "as it was", WIDTH - 180.0), ("on8", precision, WIDTH - 88.0)] {
         writeln!(out, "<circle class=\"{class}\" cx=\"{at}\" cy=\"18\" r=\"4\"/>")?;
         writeln!(out, "<text x=\"{}\" y=\"22\">{name}</text>", at + 9.0)?;
     }

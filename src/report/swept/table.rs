@@ -58,19 +58,19 @@ pub fn sweep_table(swept: &Swept, style: Style) -> Result<String, Error> {
 /// Name, multiply-accumulates and the share of them that is kept; where models in integers want a longer name, that tells the
 /// share.
 fn columns(swept: &Swept, name: &str, macs: &str, kept: &str) -> String {
-    if swept.models.iter().any(SweptModel::in_integers) {
+    if swept.models.iter().any(|own| own.precision().is_some()) {
         format!("{name:<12}{macs:>10}")
     } else {
         format!("{name:<7}{macs:>10}{kept:>7}")
     }
 }
 
-/// The share that was asked for, and whether the model is in integers.
+/// The share that was asked for, and what the model is written in.
 fn name(model: &SweptModel) -> String {
-    match (model.in_integers(), model.share) {
-        (false, share) => format!("x{}", digits(share)),
-        (true, 1.0) => "int8".into(),
-        (true, share) => format!("x{} int8", digits(share)),
+    match (model.precision(), model.share) {
+        (None, share) => format!("x{}", digits(share)),
+        (Some(precision), 1.0) => precision.into(),
+        (Some(precision), share) => format!("x{} {precision}", digits(share)),
     }
 }
 
@@ -218,6 +218,6 @@ fn row(swept: &Swept, model: &SweptModel) -> [String; 20] {
         number(*agreement),
         swept.on_front(model).to_string(),
         metric.as_ref().map_or_else(String::new, |own| own.after.to_string()),
-        if model.in_integers() { "int8" } else { "float" }.into(),
+        model.precision().unwrap_or("float").into(),
     ]
 }

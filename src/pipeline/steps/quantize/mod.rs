@@ -1,10 +1,13 @@
 //! Writes a model in integers: ranges that lose least, layers that stay in real numbers, weights and biases fitted; each kept
-//! only where held-out inputs say so.
+//! only where held-out inputs say so. Or in half precision.
 
+mod half;
 mod rough;
 mod trials;
 
-pub(crate) use rough::RoughIntegers;
+pub(crate) use rough::Rough;
+
+use std::collections::BTreeSet;
 
 use super::Calibration;
 use crate::engine::{CompileOptions, EngineError, Feed, Tensor, feed, integer_operators};
@@ -15,7 +18,7 @@ use crate::model::{Model, TensorData};
 use crate::pipeline::options::QuantizeOptions;
 use crate::pipeline::record::Told;
 use crate::pipeline::session::Session;
-use crate::quantize::{Histograms, QuantizeForm, Quantizer, Written};
+use crate::quantize::{Histograms, Precision, QuantizeForm, Quantizer, Written};
 use crate::report::{FloatProduct, Quantized};
 use crate::surgery::fold_constants;
 use trials::Trials;
@@ -28,24 +31,27 @@ const LEAST_IMAGES: usize = 64;
 /// Broken operators that are named.
 const MOST_NAMED: usize = 3;
 
-/// A model in integers, and what was done for it.
+/// A model in integers or in half precision, and what was done for it.
 #[derive(Clone)]
-pub(crate) struct IntegerModel {
+pub(crate) struct QuantizedModel {
     pub(crate) model: Model,
     pub(crate) report: Quantized,
 }
 
-/// Writes a model in integers. `model`: in real numbers, dense or pruned.
+/// Writes a model in integers or in half precision. `model`: in single precision, dense or pruned.
 pub(crate) fn quantize(
     session: &Session<'_>,
     model: &Model,
     calibration: &Calibration,
     options: &QuantizeOptions,
-) -> Result<Told<IntegerModel>, Error> {
+) -> Result<Told<QuantizedModel>, Error> {
     session.progress.phase("quantize", None);
+    if options.precision == Precision::Fp16 {
+        return session.step("quantize", |record| half::half(session, model, calibration, options, record));
+    }
     session.step("quantize", |record| {
         let quantizer = quantizer(session, model)?;
-        let histograms = histograms(session, &quantizer, &calibration.observed.batches)?;
+        let histograms = histograms(session, quantizer.model(), quantizer.values(), &calibration.observed.batches)?;
         let mut form = form(session, &quantizer, options)?;
         let mut trials = Trials::new(session, calibration, &quantizer)?;
         let mut chosen = trials.ranges(&histograms, options.ranges, &form)?;
@@ -66,31 +72,37 @@ pub(crate) fn quantize(
         let operators = integer_operators(session.engine.as_ref(), &chosen.written.model).transpose()?;
         let Written { model, products, float, values } = chosen.written;
         let report = Quantized {
-            activations: form.activations,
+            precision: Precision::Int8,
+            activations: Some(form.activations),
             weight_bits: if form.largest == i8::MAX { 8 } else { 7 },
             products: products.len(),
             float: float.into_iter().map(|(name, why)| FloatProduct { name, why }).collect(),
             values,
-            ranges: chosen.method.name(),
+            ranges: Some(chosen.method.name()),
             steps: trials.steps,
             operators,
             proof,
             readied: quantizer.readied,
         };
-        Ok(IntegerModel { model, report })
+        Ok(QuantizedModel { model, report })
     })
 }
 
 /// The model made ready.
 pub(crate) fn quantizer(session: &Session<'_>, model: &Model) -> Result<Quantizer, Error> {
     let rank = |name: &str| session.channels.shape(name).map(<[usize]>::len);
+    Ok(Quantizer::new(folded(session, model), &rank)?)
+}
+
+/// The model with its constants computed.
+fn folded(session: &Session<'_>, model: &Model) -> Model {
     let mut model = model.clone();
     // What cannot be computed ahead stays computed.
     let _ = fold_constants(&mut model, |part, outputs| -> Result<Vec<TensorData>, EngineError> {
         let options = CompileOptions { outputs: outputs.to_vec(), ..CompileOptions::default() };
         Ok(session.engine.compile(part, &options)?.run(&[])?.iter().map(TensorData::from).collect())
     });
-    Ok(Quantizer::new(model, &rank)?)
+    model
 }
 
 /// The form for the engine of the run.
@@ -98,8 +110,16 @@ pub(crate) fn quantizer(session: &Session<'_>, model: &Model) -> Result<Quantize
 /// # Errors
 /// If a name or pattern of nodes that stay in real numbers matches none.
 fn form(session: &Session<'_>, quantizer: &Quantizer, options: &QuantizeOptions) -> Result<QuantizeForm, Error> {
-    let mut form = QuantizeForm::of(&session.engine.info().provider, options.activations);
-    let products = quantizer.products();
+    let form = QuantizeForm::of(&session.engine.info().provider, options.activations);
+    Ok(QuantizeForm { float: kept_float(options, &quantizer.products())?, ..form })
+}
+
+/// Names of the nodes that are to stay as they are.
+///
+/// # Errors
+/// If a name or pattern matches none.
+fn kept_float(options: &QuantizeOptions, products: &[String]) -> Result<BTreeSet<String>, Error> {
+    let mut kept = BTreeSet::new();
     for wanted in options.keep_float.iter().filter(|wanted| *wanted != "none") {
         let pattern = glob::Pattern::new(wanted).ok();
         let matches = |name: &&String| *name == wanted || pattern.as_ref().is_some_and(|own| own.matches(name));
@@ -107,19 +127,24 @@ fn form(session: &Session<'_>, quantizer: &Quantizer, options: &QuantizeOptions)
         if found.is_empty() {
             return Err(Error::Usage {
                 what: format!("`--keep-float {wanted}` matches no product of the model"),
-                help: format!("they have names such as {}", Names(&products, MOST_NAMED)),
+                help: format!("they have names such as {}", Names(products, MOST_NAMED)),
             });
         }
-        form.float.extend(found.into_iter().cloned());
+        kept.extend(found.into_iter().cloned());
     }
-    Ok(form)
+    Ok(kept)
 }
 
 /// What the values are on calibration inputs.
-fn histograms(session: &Session<'_>, quantizer: &Quantizer, batches: &[Feed]) -> Result<Histograms, Error> {
-    let mut histograms = Histograms::new(quantizer.values());
+fn histograms(
+    session: &Session<'_>,
+    model: &Model,
+    values: Vec<String>,
+    batches: &[Feed],
+) -> Result<Histograms, Error> {
+    let mut histograms = Histograms::new(values);
     let options = CompileOptions { outputs: histograms.names().to_vec(), ..CompileOptions::default() };
-    let mut running = session.engine.compile(quantizer.model(), &options)?;
+    let mut running = session.engine.compile(model, &options)?;
     let images: usize = batches.iter().map(feed::samples).sum();
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of images, saturated")]
     let most = (OBSERVED_MACS / (session.channels.macs(None) as f64).max(1.0)) as usize;
@@ -144,7 +169,7 @@ fn proof(session: &Session<'_>, calibration: &Calibration, model: &Model) -> Res
 /// Ranges of activations are those that data have.
 pub(crate) fn wants_data() -> Error {
     Error::Usage {
-        what: "integers need the ranges of the activations, and there are no data to take them from".into(),
+        what: "fewer bits need the ranges of the activations, and there are no data to take them from".into(),
         help: "give images or arrays with `--data`".into(),
     }
 }

@@ -1,31 +1,38 @@
-//! Models in integers as searches time them.
+//! Models in integers or half precision as searches time and weigh them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{histograms, quantizer};
+use super::{folded, histograms, quantizer};
 use crate::engine::Feed;
 use crate::error::Error;
 use crate::model::Model;
 use crate::pipeline::options::QuantizeOptions;
 use crate::pipeline::session::Session;
-use crate::quantize::{QuantizeForm, Range, RangeMethod};
+use crate::quantize::{Precision, QuantizeForm, Range, RangeMethod, halve};
 
-/// How models are written in integers to be timed: scales need not be final for that.
-pub(crate) struct RoughIntegers {
-    ranges: BTreeMap<String, Range>,
-    form: QuantizeForm,
+/// How models are written to be timed: scales need not be final for that.
+pub(crate) enum Rough {
+    Integers { ranges: BTreeMap<String, Range>, form: QuantizeForm },
+    Half,
 }
 
-impl RoughIntegers {
+impl Rough {
     /// Ranges of the dense model's values.
     pub(crate) fn of(session: &Session<'_>, batches: &[Feed], options: &QuantizeOptions) -> Result<Self, Error> {
+        if options.precision == Precision::Fp16 {
+            return Ok(Self::Half);
+        }
         let quantizer = quantizer(session, &session.model)?;
-        let ranges = histograms(session, &quantizer, &batches[..batches.len().min(1)])?.ranges(RangeMethod::MinMax);
-        Ok(Self { ranges, form: super::form(session, &quantizer, options)? })
+        let some = &batches[..batches.len().min(1)];
+        let ranges = histograms(session, quantizer.model(), quantizer.values(), some)?.ranges(RangeMethod::MinMax);
+        Ok(Self::Integers { ranges, form: super::form(session, &quantizer, options)? })
     }
 
-    /// A sliced model in integers.
+    /// A sliced model so written.
     pub(crate) fn write(&self, session: &Session<'_>, model: &Model) -> Result<Model, Error> {
-        Ok(quantizer(session, model)?.write(&self.ranges, &self.form)?.model)
+        Ok(match self {
+            Self::Integers { ranges, form } => quantizer(session, model)?.write(ranges, form)?.model,
+            Self::Half => halve(&folded(session, model), &BTreeSet::new(), &BTreeSet::new())?.model,
+        })
     }
 }

@@ -29,7 +29,7 @@ const LOSES: f64 = 1e-2;
 const WORTH: f64 = 0.25;
 
 /// Error that is told first.
-const MUCH: f64 = 0.1;
+pub(super) const MUCH: f64 = 0.1;
 
 /// Layers that stay in real numbers at most.
 const MOST_FLOAT: usize = 4;
