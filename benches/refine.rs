@@ -29,7 +29,7 @@ fn main() {
     let standard = RefineOptions::default();
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small counts")]
     let options = RefineOptions {
-        rounds: number(0, standard.rounds as f64) as usize,
+        rounds: Some(number(0, 6.0) as usize),
         draws: number(1, standard.draws as f64) as usize,
         images_per_draw: number(2, standard.images_per_draw as f64) as usize,
         seconds: number(3, standard.seconds),

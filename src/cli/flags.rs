@@ -113,9 +113,9 @@ pub(super) struct DataFlags {
     /// Map of class folders to outputs: json, csv, or a list whose line i names output i
     #[arg(long, value_name = "FILE", help_heading = "Input")]
     classes: Option<PathBuf>,
-    /// Calibration images to use [default: 500, or all there are]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Input")]
-    samples: Option<u32>,
+    /// Calibration images to use, or all [default: 500, or all there are]
+    #[arg(long, value_name = "N|all", value_parser = parse::samples, help_heading = "Input")]
+    samples: Option<usize>,
     /// Stop at the first image that cannot be read
     #[arg(long, help_heading = "Input")]
     strict: bool,
@@ -128,7 +128,7 @@ impl DataFlags {
             eval: None,
             classes: self.classes.clone(),
             preprocess,
-            samples: self.samples.and_then(|count| usize::try_from(count).ok()),
+            samples: self.samples,
             eval_samples: None,
             eval_skip: 0,
             strict: self.strict,
@@ -170,7 +170,7 @@ pub(super) struct Prune {
     #[arg(long, value_enum, default_value = "default", help_heading = "Budget")]
     effort: EffortFlag,
     /// Time for adjusting all weights at once towards the dense model's outputs, the last part of
-    /// the repair; 0 leaves it out [default: as --effort says]
+    /// the repair, which is used to its end while it helps; 0 leaves it out [default: as --effort says]
     #[arg(long, value_name = "SECONDS", value_parser = parse::seconds, help_heading = "Budget")]
     refine: Option<f64>,
     /// Steps of widths: auto asks the engine for its channel block

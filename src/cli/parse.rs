@@ -239,6 +239,15 @@ pub(super) fn positive(text: &str) -> Result<f32, String> {
     finite(text).ok().filter(|&number| number > 0.0).ok_or_else(|| "a finite number above 0 is wanted".into())
 }
 
+/// A number of images, or all.
+pub(super) fn samples(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if count > 0 => Ok(count),
+        _ if text == "all" => Ok(usize::MAX),
+        _ => Err(format!("`{text}` is no number of images from 1, nor `all`")),
+    }
+}
+
 /// A time in seconds, or 0.
 pub(super) fn seconds(text: &str) -> Result<f64, String> {
     let value: f64 = text.parse().map_err(|_| format!("`{text}` is not a number of seconds"))?;

@@ -16,10 +16,9 @@ impl Observed {
         self.batches.iter().map(feed::bytes).sum()
     }
 
-    /// Every so many of the kept batches, so that they take `most` bytes, where the only input is single precision.
-    pub fn thinned(&self, most: u64) -> Vec<ArrayD<f32>> {
-        let every = usize::try_from(self.kept_bytes().div_ceil(most.max(1))).unwrap_or(usize::MAX).max(1);
-        self.batches.iter().step_by(every).filter_map(only_floats).collect()
+    /// The kept batches where the only input is single precision.
+    pub fn floats(&self) -> Vec<&ArrayD<f32>> {
+        self.batches.iter().filter_map(only_floats).collect()
     }
 
     /// The kept images and their mirror images (`docs/method.md` 9.8), where those are small; `columns`: the axis that
@@ -33,9 +32,9 @@ impl Observed {
     }
 }
 
-fn only_floats(batch: &Feed) -> Option<ArrayD<f32>> {
+fn only_floats(batch: &Feed) -> Option<&ArrayD<f32>> {
     match batch.values().next()?.as_ref() {
-        Tensor::F32(values) if batch.len() == 1 => Some(values.clone()),
+        Tensor::F32(values) if batch.len() == 1 => Some(values),
         _ => None,
     }
 }

@@ -239,12 +239,12 @@ impl PruneOptions {
         let own = match self.effort {
             Effort::Fast => return None,
             Effort::Default => own,
-            Effort::Max => RefineOptions { rounds: 4 * own.rounds, seconds: 600.0, ..own },
+            Effort::Max => RefineOptions { rounds: own.rounds.map(|rounds| 4 * rounds), seconds: 600.0, ..own },
         };
         let seconds = self.refine.unwrap_or(own.seconds);
-        // Who asks for it gets it, however small the draws are.
-        let least_draw = if self.refine.is_some() { 1 } else { own.least_draw };
-        (seconds > 0.0).then_some(RefineOptions { least_draw, seconds, ..own })
+        // Who asks for it gets it, however small the draws are, and uses the time that is given.
+        let own = if self.refine.is_some() { RefineOptions { least_draw: 1, rounds: None, ..own } } else { own };
+        (seconds > 0.0).then_some(RefineOptions { seconds, ..own })
     }
 
     /// The files that are written.

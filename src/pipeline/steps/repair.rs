@@ -16,9 +16,6 @@ use crate::report::{RepairStage, StageError};
 /// Multiply-accumulates of the dense model on the images of the sequential reconstruction, about.
 const RECONSTRUCTED_MACS: f64 = 1.5e12;
 
-/// Bytes of images that refinement draws from.
-const REFINED_IMAGES: u64 = 256 << 20;
-
 /// A model after a part of the repair, and what that did.
 pub(crate) struct Repaired<T> {
     pub(crate) model: Model,
@@ -117,7 +114,7 @@ pub(crate) fn refine(
         let options = RefineOptions { memory: memory.min(options.memory), ..options };
         session.progress.phase("refine", None);
         let mut trial = Trial::new(session, calibration.reference.as_ref(), model, stages)?;
-        let images = observed.thinned(REFINED_IMAGES);
+        let images = observed.floats();
         let teacher = Teacher {
             model: &session.model,
             kept: left(session, cut),

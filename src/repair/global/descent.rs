@@ -138,10 +138,15 @@ impl<'a> Descent<'a> {
         &self.best.0
     }
 
-    /// One round; whether it was kept. `go_on` is asked before every step.
-    pub(super) fn round(&mut self, draws: &mut Draws<'_>, go_on: &dyn Fn() -> bool) -> Result<bool, RepairError> {
-        let progress = self.rounds as f64 / self.options.rounds.max(1) as f64;
-        let fading = 0.5 * (1.0 + (progress * std::f64::consts::PI).cos());
+    /// One round; whether it was kept. `progress`: the share of all rounds that is behind. `go_on` is asked before every
+    /// step.
+    pub(super) fn round(
+        &mut self,
+        draws: &mut Draws<'_>,
+        progress: f64,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<bool, RepairError> {
+        let fading = 0.5 * (1.0 + (progress.clamp(0.0, 1.0) * std::f64::consts::PI).cos());
         let share = self.share * (LAST_SHARE + (1.0 - LAST_SHARE) * fading);
         let mut mean = Mean::new(self.at.len());
         let begin = Instant::now();

@@ -1,5 +1,7 @@
 //! Images of a round: draws, mirrors and small shifts. Targets come from the dense model, so any such image serves.
 
+use std::borrow::Borrow;
+
 use ndarray::{ArrayD, Axis};
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
@@ -29,13 +31,14 @@ impl Pick {
 
 /// Images in batches `[N, ...]`, counted through.
 pub(super) struct Images<'a> {
-    batches: &'a [ArrayD<f32>],
+    batches: Vec<&'a ArrayD<f32>>,
     /// Batch and row of every image.
     places: Vec<(usize, usize)>,
 }
 
 impl<'a> Images<'a> {
-    pub(super) fn new(batches: &'a [ArrayD<f32>]) -> Self {
+    pub(super) fn new(batches: &'a [impl Borrow<ArrayD<f32>>]) -> Self {
+        let batches: Vec<&ArrayD<f32>> = batches.iter().map(Borrow::borrow).collect();
         let shape = batches.first().map(|batch| batch.shape().get(1..).unwrap_or_default());
         let places = batches
             .iter()

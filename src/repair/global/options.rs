@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 /// How long and on what to refine.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RefineOptions {
-    /// Rounds at most. Steps shrink towards the last one, and after each held-out images decide.
-    pub rounds: usize,
+    /// Rounds at most; `None`: as many as the time holds. Steps shrink towards the last one, and after each held-out images
+    /// decide.
+    pub rounds: Option<usize>,
     /// Draws of images, and steps, in a round.
     pub draws: usize,
     /// Images of a draw; fewer where `memory` does not hold what is compared of them.
@@ -26,7 +27,15 @@ pub struct RefineOptions {
 
 impl Default for RefineOptions {
     fn default() -> Self {
-        Self { rounds: 6, draws: 25, images_per_draw: 64, least_draw: 16, memory: 1 << 29, seconds: 120.0, seed: 0 }
+        Self {
+            rounds: Some(6),
+            draws: 25,
+            images_per_draw: 64,
+            least_draw: 16,
+            memory: 1 << 29,
+            seconds: 120.0,
+            seed: 0,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The rounds: steps on fresh draws, kept if held-out images say so.
 
+use std::borrow::Borrow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,9 @@ const NOTHING: f64 = 1e-9;
 /// Rounds one after the other that did not help before it ends.
 const PATIENCE: usize = 3;
 
+/// The same where the time alone ends it: each of them halves the steps.
+const LONG_PATIENCE: usize = 6;
+
 /// Adjusts the weights of `pruned` so that it computes more nearly what the dense model computes on `images`, batches
 /// `[N, ...]` of the single input of both. Labels are not used. What cannot be adjusted is left alone and named.
 ///
@@ -41,7 +45,7 @@ pub fn refine(
     teacher: &Teacher<'_>,
     pruned: &mut Model,
     engine: &dyn Engine,
-    images: &[ArrayD<f32>],
+    images: &[impl Borrow<ArrayD<f32>>],
     options: &RefineOptions,
     cancel: &AtomicBool,
 ) -> Result<Refined, RepairError> {
@@ -79,17 +83,21 @@ pub fn refine(
         return Ok(refined);
     }
     let mut failures = 0;
-    for _ in 0..options.rounds {
+    while options.rounds.is_none_or(|most| refined.rounds < most) {
         if let Some(why) = stop() {
             refined.stopped_by = why;
             break;
         }
-        let kept = descent.round(&mut draws, &|| stop().is_none())?;
+        let progress = match options.rounds {
+            Some(most) => refined.rounds as f64 / most.max(1) as f64,
+            None => begin.elapsed().as_secs_f64() / options.seconds,
+        };
+        let kept = descent.round(&mut draws, progress, &|| stop().is_none())?;
         refined.rounds += 1;
         refined.kept += usize::from(kept);
         refined.errors.push(descent.best());
         failures = if kept { 0 } else { failures + 1 };
-        if failures == PATIENCE {
+        if failures == if options.rounds.is_some() { PATIENCE } else { LONG_PATIENCE } {
             refined.stopped_by = Stop::NoGain;
             break;
         }

@@ -100,7 +100,7 @@ fn refined(dense: &Model, pruned: &mut Model) -> Refined {
 }
 
 fn taught(teacher: &Teacher<'_>, pruned: &mut Model) -> Refined {
-    let options = RefineOptions { rounds: 4, draws: 6, images_per_draw: 32, ..RefineOptions::default() };
+    let options = RefineOptions { rounds: Some(4), draws: 6, images_per_draw: 32, ..RefineOptions::default() };
     refine(teacher, pruned, engine().as_ref(), &some_images(), &options, &AtomicBool::new(false)).unwrap()
 }
 
