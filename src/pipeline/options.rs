@@ -208,12 +208,7 @@ impl PruneOptions {
 
     /// The files of all models of a sweep.
     pub fn swept_paths(&self, shares: &[f64]) -> Vec<PathBuf> {
-        let mut paths: Vec<PathBuf> = shares.iter().map(|&share| self.swept_path(share)).collect();
-        if self.quantize.is_some() {
-            paths.push(self.swept_quantized_path(None));
-            paths.extend(shares.iter().map(|&share| self.swept_quantized_path(Some(share))));
-        }
-        paths
+        self.all_swept_files(shares).into_iter().map(|files| files.model).collect()
     }
 
     fn swept_stem(&self) -> PathBuf {
@@ -250,6 +245,21 @@ impl PruneOptions {
     /// The files that are written.
     pub(super) fn files(&self) -> Files {
         Files { model: self.output_path(), plan: self.plan_path() }
+    }
+
+    /// The files of every model of a sweep.
+    pub(super) fn all_swept_files(&self, shares: &[f64]) -> Vec<Files> {
+        let mut files: Vec<Files> = shares.iter().map(|&share| self.swept_files(share)).collect();
+        if self.quantize.is_some() {
+            let quantized = std::iter::once(None).chain(shares.iter().copied().map(Some));
+            files.extend(quantized.map(|share| self.swept_quantized_files(share)));
+        }
+        files
+    }
+
+    /// The files of a model of a sweep in integers or half precision: its plan is that of the other form.
+    pub(super) fn swept_quantized_files(&self, share: Option<f64>) -> Files {
+        Files { model: self.swept_quantized_path(share), plan: None }
     }
 
     /// The files of the model that a sweep keeps a share of the multiply-accumulates of.

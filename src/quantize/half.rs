@@ -4,13 +4,13 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::QuantizeError;
+use super::{QuantizeError, of_type, with_nodes};
 use crate::model::node::node_name;
 use crate::model::{DataType, Model, TensorData, TensorType};
 use crate::ops::constant::Constants;
 use crate::ops::{Operator, operator};
 use crate::proto::onnx::{NodeProto, ValueInfoProto};
-use crate::surgery::{Graph, Names, add_initializer, captured, topological_order};
+use crate::surgery::{Names, SurgeryError, captured, topological_order};
 
 /// Numbers beyond this are left in single precision: half of the largest number of 16 bits, so that other inputs have room.
 pub const LARGEST: f32 = 32_752.0;
@@ -28,86 +28,103 @@ pub struct Halved {
     pub values: usize,
 }
 
-/// Writes a model in half precision. `large`: values with numbers beyond [`LARGEST`]; `kept`: names of nodes that stay in
-/// single precision.
-///
-/// # Errors
-/// If nothing in the model can be in half precision, or the graph cannot be edited.
-pub fn halve(model: &Model, large: &BTreeSet<String>, kept: &BTreeSet<String>) -> Result<Halved, QuantizeError> {
-    let singles = singles(model)?;
-    let constants = Constants::of(model.graph());
-    let place = Place { model, constants: &constants, singles: &singles, large, kept };
-    let graph = model.graph();
-    let reasons: Vec<Option<&'static str>> = graph.node.iter().map(|node| place.why_single(node)).collect();
-    let halves = |index: &usize| reasons[*index].is_none();
-    let computes = |index: &usize| operator(&graph.node[*index]).is_some_and(|own| own.macs || own.has_weights());
-    let products: Vec<String> = (0..graph.node.len())
-        .filter(|index| halves(index) && computes(index))
-        .map(|index| node_name(&graph.node[index]))
-        .collect();
-    if products.is_empty() {
-        let first = (0..graph.node.len()).find(computes);
-        let why = first.and_then(|index| Some(format!("`{}`: {}", node_name(&graph.node[index]), reasons[index]?)));
-        let why = why.unwrap_or_else(|| "it has no convolution or matrix product".into());
-        return Err(QuantizeError::Single { why });
-    }
-    let float = (0..graph.node.len()).filter(computes);
-    let float = float.filter_map(|index| Some((node_name(&graph.node[index]), reasons[index]?.to_owned()))).collect();
-    let made: HashSet<&str> = (0..graph.node.len())
-        .filter(halves)
-        .flat_map(|index| graph.node[index].output.iter().map(String::as_str))
-        .collect();
-    let mut writer = Writer {
-        place,
-        made,
-        names: Names::of(graph),
-        forms: HashMap::new(),
-        nodes: Vec::with_capacity(graph.node.len()),
-        stored: Vec::new(),
-    };
-    for index in topological_order(graph) {
-        writer.node(&graph.node[index], reasons[index].is_none());
-    }
-    for output in &graph.output {
-        writer.single(output.name());
-    }
-    let Writer { nodes, forms, stored, .. } = writer;
-    let values = forms.keys().filter(|(name, half)| *half && constants.find(name).is_none()).count();
-    let mut halved = model.clone();
-    declare(&mut halved, &forms);
-    halved.graph_mut().node = nodes;
-    for (name, data) in &stored {
-        add_initializer(&mut halved, name, data);
-    }
-    let mut edited = Graph::of(&mut halved)?;
-    edited.remove_unused();
-    edited.finish();
-    Ok(Halved { model: halved, products, float, values })
+/// A model in single precision, to be written in half precision.
+#[derive(Debug)]
+pub struct Halver {
+    model: Model,
+    constants: Constants,
+    /// Values that are known to be of single precision.
+    singles: HashSet<String>,
 }
 
-/// Values that may be of 16 bits, constants aside.
-///
-/// # Errors
-/// If the graph cannot be read.
-pub fn half_values(model: &Model) -> Result<Vec<String>, QuantizeError> {
-    let (singles, graph) = (singles(model)?, model.graph());
-    let stored = Constants::of(graph);
-    let nodes = graph.node.iter().filter(|node| operator(node).is_some_and(Operator::in_half));
-    let made = nodes.flat_map(|node| node.output.iter().chain(&node.input));
-    let names: BTreeSet<&String> = made.filter(|name| singles.contains(*name) && stored.find(name).is_none()).collect();
-    Ok(names.into_iter().cloned().collect())
-}
+impl Halver {
+    /// Looks a model over.
+    ///
+    /// # Errors
+    /// If its graph cannot be read.
+    pub fn new(mut model: Model) -> Result<Self, QuantizeError> {
+        let mut singles = of_type(&mut model, |known| known == Some(DataType::Float))?;
+        let stored = model.graph().initializer.iter().filter(|own| own.data_type() == DataType::Float as i32);
+        singles.extend(stored.map(|own| own.name().to_owned()));
+        let constants = Constants::of(model.graph());
+        Ok(Self { model, constants, singles })
+    }
 
-/// Values that are known to be of single precision.
-fn singles(model: &Model) -> Result<HashSet<String>, QuantizeError> {
-    let mut copy = model.clone();
-    let graph = model.graph();
-    let names = graph.input.iter().map(|own| own.name().to_owned());
-    let names = names.chain(graph.initializer.iter().map(|own| own.name().to_owned()));
-    let names: Vec<String> = names.chain(graph.node.iter().flat_map(|node| node.output.iter().cloned())).collect();
-    let graph = Graph::of(&mut copy)?;
-    let single = |name: &String| !name.is_empty() && graph.element_type(name) == Some(DataType::Float);
-    Ok(names.into_iter().filter(single).collect())
+    /// The model in single precision.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Values that may be of 16 bits, constants aside.
+    pub fn values(&self) -> Vec<String> {
+        let nodes = self.model.graph().node.iter().filter(|node| operator(node).is_some_and(Operator::in_half));
+        let values = nodes.flat_map(|node| node.output.iter().chain(&node.input));
+        let stored = |name: &String| self.constants.find(name).is_some();
+        let names: BTreeSet<&String> = values.filter(|name| self.singles.contains(*name) && !stored(name)).collect();
+        names.into_iter().cloned().collect()
+    }
+
+    /// Names of the nodes with weights or products that can be in half precision.
+    pub fn products(&self) -> Vec<String> {
+        let none = BTreeSet::new();
+        let place = Place { own: self, large: &none, kept: &none };
+        self.computing().filter(|node| place.why_single(node).is_none()).map(node_name).collect()
+    }
+
+    /// Writes the model. `large`: values with numbers beyond [`LARGEST`]; `kept`: names of nodes that stay in single
+    /// precision.
+    ///
+    /// # Errors
+    /// If nothing in the model can be in half precision, or the graph cannot be edited.
+    pub fn write(&self, large: &BTreeSet<String>, kept: &BTreeSet<String>) -> Result<Halved, QuantizeError> {
+        let place = Place { own: self, large, kept };
+        let (mut products, mut float) = (Vec::new(), Vec::new());
+        for node in self.computing() {
+            match place.why_single(node) {
+                None => products.push(node_name(node)),
+                Some(why) => float.push((node_name(node), why.to_owned())),
+            }
+        }
+        if products.is_empty() {
+            let first = float.first().map(|(name, why)| format!("`{name}`: {why}"));
+            let why = first.unwrap_or_else(|| "it has no convolution or matrix product".into());
+            return Err(QuantizeError::Single { why });
+        }
+        let (model, values) = self.rewritten(place)?;
+        Ok(Halved { model, products, float, values })
+    }
+
+    /// Nodes with weights or products.
+    fn computing(&self) -> impl Iterator<Item = &NodeProto> {
+        let computes = |node: &&NodeProto| operator(node).is_some_and(|own| own.macs || own.has_weights());
+        self.model.graph().node.iter().filter(computes)
+    }
+
+    /// The model in half precision, and the number of its values of 16 bits.
+    fn rewritten(&self, place: Place<'_>) -> Result<(Model, usize), SurgeryError> {
+        let graph = self.model.graph();
+        let halves: Vec<bool> = graph.node.iter().map(|node| place.why_single(node).is_none()).collect();
+        let made = graph.node.iter().zip(&halves).filter(|(_, half)| **half).flat_map(|(node, _)| &node.output);
+        let mut writer = Writer {
+            own: self,
+            made: made.map(String::as_str).collect(),
+            names: Names::of(graph),
+            forms: HashMap::new(),
+            nodes: Vec::with_capacity(graph.node.len()),
+            stored: Vec::new(),
+        };
+        for index in topological_order(graph) {
+            writer.node(&graph.node[index], halves[index]);
+        }
+        for output in &graph.output {
+            writer.single(output.name());
+        }
+        let Writer { nodes, forms, stored, .. } = writer;
+        let values = forms.keys().filter(|(name, half)| *half && self.constants.find(name).is_none()).count();
+        let mut model = self.model.clone();
+        declare(&mut model, &forms);
+        Ok((with_nodes(model, nodes, &stored)?, values))
+    }
 }
 
 /// Values have other names in half precision; what is declared of them moves along.
@@ -126,10 +143,9 @@ fn declare(model: &mut Model, forms: &HashMap<(String, bool), String>) {
 }
 
 /// Where half precision is possible.
+#[derive(Clone, Copy)]
 struct Place<'a> {
-    model: &'a Model,
-    constants: &'a Constants,
-    singles: &'a HashSet<String>,
+    own: &'a Halver,
     large: &'a BTreeSet<String>,
     kept: &'a BTreeSet<String>,
 }
@@ -142,7 +158,7 @@ impl Place<'_> {
         };
         let read = read_in_half(node, own);
         let all = || read.iter().copied().chain(node.output.iter().filter(|name| !name.is_empty()));
-        if !all().any(|name| self.singles.contains(name)) {
+        if !all().any(|name| self.own.singles.contains(name)) {
             return Some("it is not of single precision");
         }
         if self.kept.contains(&node_name(node)) {
@@ -151,9 +167,9 @@ impl Place<'_> {
         if all().any(|name| self.large.contains(name)) {
             return Some("its numbers come near the largest of 16 bits");
         }
-        let stored = |name: &&String| self.singles.contains(*name) && self.constants.find(name).is_some();
+        let stored = |name: &&String| self.own.singles.contains(*name) && self.own.constants.find(name).is_some();
         let fits = |name: &String| {
-            let numbers = self.constants.floats(self.model, name);
+            let numbers = self.own.constants.floats(&self.own.model, name);
             numbers.is_some_and(|numbers| numbers.iter().all(|number| number.abs() <= LARGEST || number.is_infinite()))
         };
         (!read.into_iter().filter(stored).all(fits)).then_some("its weights come near the largest number of 16 bits")
@@ -168,7 +184,7 @@ fn read_in_half<'n>(node: &'n NodeProto, own: &Operator) -> Vec<&'n String> {
 
 /// A model that is being written.
 struct Writer<'a> {
-    place: Place<'a>,
+    own: &'a Halver,
     /// Values that nodes in half precision make.
     made: HashSet<&'a str>,
     names: Names,
@@ -188,7 +204,7 @@ impl Writer<'_> {
         for (at, name) in node.input.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
             written.input[at] = if half && !singles.contains(&at) { self.half(name) } else { self.single(name) };
         }
-        for name in written.output.iter_mut().filter(|name| half && self.place.singles.contains(*name)) {
+        for name in written.output.iter_mut().filter(|name| half && self.own.singles.contains(*name)) {
             let own = self.names.fresh(&format!("{name}_half"));
             self.forms.insert((name.clone(), true), own.clone());
             *name = own;
@@ -198,7 +214,7 @@ impl Writer<'_> {
 
     /// The name of a value in single precision, cast where it is not there yet.
     fn single(&mut self, name: &str) -> String {
-        let made = self.made.contains(name) && self.place.singles.contains(name);
+        let made = self.made.contains(name) && self.own.singles.contains(name);
         let key = (name.to_owned(), false);
         if made
             && !self.forms.contains_key(&key)
@@ -213,14 +229,14 @@ impl Writer<'_> {
     /// The name of a value in half precision, stored or cast where it is not there yet; that of one of another type as it is.
     fn half(&mut self, name: &str) -> String {
         let key = (name.to_owned(), true);
-        if !self.place.singles.contains(name) {
+        if !self.own.singles.contains(name) {
             return name.to_owned();
         }
         if let Some(known) = self.forms.get(&key) {
             return known.clone();
         }
         let own = self.names.fresh(&format!("{name}_half"));
-        match self.place.constants.data(self.place.model, name).and_then(|data| in_half(&data)) {
+        match self.own.constants.data(&self.own.model, name).and_then(|data| in_half(&data)) {
             Some(data) => self.stored.push((own.clone(), data)),
             None => self.cast(name, &own, DataType::Float16),
         }

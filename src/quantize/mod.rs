@@ -3,7 +3,7 @@
 //! The model is written in QDQ form (`QuantizeLinear`, `DequantizeLinear` round operators in real numbers), which every
 //! engine reads and fuses in its own way. [`Quantizer`] makes the graph ready and finds the places, [`Histograms`] gathers
 //! what values were on calibration inputs, [`Quantizer::write`] gives the model. What was measured about forms that fuse and
-//! forms that do not is in `docs/quantization.md`. [`halve`] writes 16 bits in place of integers.
+//! forms that do not is in `docs/quantization.md`. [`Halver`] writes 16 bits in place of integers.
 
 mod error;
 mod half;
@@ -16,7 +16,7 @@ mod weights;
 mod write;
 
 pub use error::QuantizeError;
-pub use half::{Halved, LARGEST, half_values, halve};
+pub use half::{Halved, Halver, LARGEST};
 pub use observed::Histograms;
 pub use options::{Activations, Precision, QuantizeForm};
 pub use ranges::{Range, RangeMethod};
@@ -25,11 +25,11 @@ pub use ready::Readied;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::model::node::node_name;
-use crate::model::{DataType, Model};
+use crate::model::{DataType, Model, TensorData};
 use crate::ops::constant::Constants;
 use crate::ops::linear::WEIGHT;
 use crate::proto::onnx::NodeProto;
-use crate::surgery::{Graph, Uses, upgrade};
+use crate::surgery::{Graph, SurgeryError, Uses, add_initializer, upgrade};
 use places::{Choice, Class, Places};
 use write::{Form, Writing};
 
@@ -71,7 +71,7 @@ impl Quantizer {
     pub fn new(mut model: Model, rank: &dyn Fn(&str) -> Option<usize>) -> Result<Self, QuantizeError> {
         upgrade(&mut model, LEAST_OPSET)?;
         let readied = ready::ready(&mut model, rank)?;
-        let real = singles(&mut model)?;
+        let real = of_type(&mut model, |known| known.is_none_or(|own| own == DataType::Float))?;
         let constants = Constants::of(model.graph());
         let own = Self { model, constants, real, readied };
         let places = own.places(&BTreeSet::new(), Activations::U8);
@@ -171,14 +171,26 @@ impl Quantizer {
     }
 }
 
-/// Values of single precision.
-fn singles(model: &mut Model) -> Result<HashSet<String>, QuantizeError> {
+/// Inputs and values that nodes make whose element type, where it is known, is `wanted`.
+fn of_type(model: &mut Model, wanted: impl Fn(Option<DataType>) -> bool) -> Result<HashSet<String>, QuantizeError> {
     let names: Vec<String> = {
         let graph = model.graph();
         let inputs = graph.input.iter().map(|own| own.name().to_owned());
         inputs.chain(graph.node.iter().flat_map(|node| node.output.iter().cloned())).collect()
     };
     let graph = Graph::of(model)?;
-    let single = |name: &String| graph.element_type(name).is_none_or(|own| own == DataType::Float);
-    Ok(names.into_iter().filter(|name| !name.is_empty()).filter(single).collect())
+    let found = names.into_iter().filter(|name| !name.is_empty() && wanted(graph.element_type(name)));
+    Ok(found.collect())
+}
+
+/// A model with other nodes and more stored tensors, without what is not used any more.
+fn with_nodes(mut model: Model, nodes: Vec<NodeProto>, stored: &[(String, TensorData)]) -> Result<Model, SurgeryError> {
+    model.graph_mut().node = nodes;
+    for (name, data) in stored {
+        add_initializer(&mut model, name, data);
+    }
+    let mut graph = Graph::of(&mut model)?;
+    graph.remove_unused();
+    graph.finish();
+    Ok(model)
 }

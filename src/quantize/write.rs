@@ -9,11 +9,12 @@ use super::options::Activations;
 use super::places::{Place, Places};
 use super::ranges::Range;
 use super::weights::{self, IntegerWeight};
+use super::with_nodes;
 use crate::model::{DataType, Model, TensorData};
 use crate::ops::constant::Constants;
 use crate::ops::linear::{BIAS, LinearMap, WEIGHT};
 use crate::proto::onnx::{GraphProto, NodeProto, ValueInfoProto};
-use crate::surgery::{Graph, Names, SurgeryError, add_initializer, topological_order};
+use crate::surgery::{Names, SurgeryError, topological_order};
 
 /// What is written.
 #[derive(Debug, Clone)]
@@ -110,15 +111,7 @@ impl Writing<'_> {
             }
         }
         let Writer { nodes, added, .. } = writer;
-        let mut model = self.model.clone();
-        model.graph_mut().node = nodes;
-        for (name, data) in &added {
-            add_initializer(&mut model, name, data);
-        }
-        let mut graph = Graph::of(&mut model)?;
-        graph.remove_unused();
-        graph.finish();
-        Ok(model)
+        with_nodes(self.model.clone(), nodes, &added)
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use onnx_prune::engine::CompileOptions;
 use onnx_prune::model::{DataType, Model, TensorData};
-use onnx_prune::quantize::{LARGEST, QuantizeError, half_values, halve};
+use onnx_prune::quantize::{Halved, Halver, LARGEST, QuantizeError};
 use onnx_prune::surgery::Graph;
 use proptest::prelude::*;
 
@@ -15,6 +15,10 @@ use crate::{engine, inputs, outputs};
 
 fn none() -> BTreeSet<String> {
     BTreeSet::new()
+}
+
+fn halve(model: &Model, large: &BTreeSet<String>, kept: &BTreeSet<String>) -> Result<Halved, QuantizeError> {
+    Halver::new(model.clone())?.write(large, kept)
 }
 
 /// Names of nodes that take numbers of 16 bits.
@@ -82,7 +86,7 @@ fn nodes_and_large_numbers_stay_as_they_are() {
     assert_eq!(halved(&made.model), ["Relu", "Resize", "Conv", "Softmax"]);
     // A value that both forms read has both.
     let relu = &model.graph().node[1].output[0];
-    assert!(half_values(&model).unwrap().contains(relu));
+    assert!(Halver::new(model.clone()).unwrap().values().contains(relu));
     let made = halve(&model, &BTreeSet::from([relu.clone()]), &none()).unwrap();
     assert_eq!(halved(&made.model), ["Conv", "Conv", "Softmax"]);
     assert!(apart(&model, &made.model, 3) < 2e-3);

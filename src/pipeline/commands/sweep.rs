@@ -12,7 +12,7 @@ use crate::pipeline::record::Record;
 use crate::pipeline::search::{Candidate, Chosen, Planner, beside_blocks, uncut};
 use crate::pipeline::session::{Session, Watch};
 use crate::pipeline::steps::{CandidateError, Proposal, Scored, calibrate, criterion, open_source, score};
-use crate::pipeline::writing::{self, Files};
+use crate::pipeline::writing::Files;
 use crate::plan::{Budget, PlanError, Target};
 use crate::report::{SWEEP_SCHEMA_VERSION, Swept, SweptModel};
 
@@ -29,11 +29,8 @@ pub fn sweep(
     progress: &dyn Progress,
     cancel: &AtomicBool,
 ) -> Result<Swept, Error> {
-    for &share in shares {
-        options.swept_files(share).check(options)?;
-    }
-    for path in options.swept_paths(shares) {
-        writing::check(&options.model.path, &path, options.force)?;
+    for files in options.all_swept_files(shares) {
+        files.check(options)?;
     }
     repeat(options, None, Watch::new(progress, cancel), |session, record| attempt(session, shares, record))
 }
@@ -54,15 +51,14 @@ fn attempt(session: &Session<'_>, shares: &[f64], mut record: Record) -> Result<
     let mut writer = Writer { session, scored: &scored, record, dense: None, models: Vec::new() };
     if options.quantize.is_some() {
         let alone = uncut(&mut planner)?;
-        writer.write(&mut planner, 1.0, alone, &Files { model: options.swept_quantized_path(None), plan: None })?;
+        writer.write(&mut planner, 1.0, alone, &options.swept_quantized_files(None))?;
     }
     for SweptPlan { share, proposal } in plans {
         let candidate = planner.make(proposal)?;
         let integers = candidate.integers.is_some().then(|| candidate.clone());
         writer.write(&mut planner, share, Candidate { integers: None, ..candidate }, &options.swept_files(share))?;
         if let Some(candidate) = integers {
-            let model = options.swept_quantized_path(Some(share));
-            writer.write(&mut planner, share, candidate, &Files { model, plan: None })?;
+            writer.write(&mut planner, share, candidate, &options.swept_quantized_files(Some(share)))?;
         }
     }
     Ok(Swept { schema_version: SWEEP_SCHEMA_VERSION, models: writer.models, warnings })

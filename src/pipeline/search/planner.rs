@@ -51,6 +51,8 @@ pub(crate) struct Planner<'s> {
     pub(super) removals: Option<(Measure, Vec<Removal<()>>)>,
     /// The strongest budget that plans are wanted for, if there will be several.
     pub(crate) strongest: Option<f64>,
+    /// Milliseconds of the dense model, once a target in milliseconds wanted them.
+    pub(super) dense_ms: Option<f64>,
     /// Models in integers, if they are written so.
     pub(super) integers: Option<Integers>,
     /// Candidates that were made without refinement and may be wanted again.
@@ -67,6 +69,7 @@ impl<'s> Planner<'s> {
             curves: None,
             removals: None,
             strongest: None,
+            dense_ms: None,
             integers: None,
             made: Vec::new(),
         }

@@ -12,6 +12,16 @@ use crate::report::{RepairStage, StageError};
 /// Runs that look for layers whose change helps, where a stage as a whole does not.
 const MOST_TRIALS: usize = 10;
 
+/// Mean error of a model's outputs on the held-out inputs; `None` without such inputs.
+pub(super) fn output_error(
+    session: &Session<'_>,
+    reference: Option<&Reference>,
+    model: &Model,
+) -> Result<Option<f64>, Error> {
+    let errors = reference.map(|own| own.errors(session.engine.as_ref(), model, session.cancel)).transpose()?;
+    Ok(errors.map(|own| own.mean()))
+}
+
 /// A model under repair, and how far its outputs are from the dense model's.
 pub(super) struct Trial<'a> {
     session: &'a Session<'a>,
@@ -37,11 +47,8 @@ impl<'a> Trial<'a> {
         Ok(trial)
     }
 
-    /// Mean error of a model's outputs on the held-out inputs; `None` without such inputs.
     fn error_of(&self, model: &Model) -> Result<Option<f64>, Error> {
-        let Session { engine, cancel, .. } = self.session;
-        let errors = self.reference.map(|own| own.errors(engine.as_ref(), model, cancel)).transpose()?;
-        Ok(errors.map(|own| own.mean()))
+        output_error(self.session, self.reference, model)
     }
 
     /// Takes what a stage made of the model: as a whole if the outputs come nearer, else those of its layers with which

@@ -5,20 +5,26 @@ use std::fmt;
 use super::page::{Cell, Page};
 use crate::number::significant;
 use crate::report::text::{plural, thousands};
-use crate::report::{Figures, LatencyChange, Summary, detections, metric_change};
+use crate::report::{Figures, FileInfo, LatencyChange, detections, metric_change};
 
-pub(super) fn write(page: &mut Page, summary: &Summary) -> fmt::Result {
+/// Title with both files, warnings, figures, times.
+pub(super) fn write(
+    page: &mut Page,
+    [model, output]: [&FileInfo; 2],
+    warnings: &[String],
+    figures: &Figures<'_>,
+) -> fmt::Result {
     use fmt::Write as _;
-    let name = |path: &std::path::Path| crate::report::text::escaped(&path.display().to_string());
-    writeln!(page.0, "<h1>{} &rarr; {}</h1>", name(&summary.model.path), name(&summary.output.path))?;
-    if !summary.warnings.is_empty() {
+    let name = |file: &FileInfo| crate::report::text::escaped(&file.path.display().to_string());
+    writeln!(page.0, "<h1>{} &rarr; {}</h1>", name(model), name(output))?;
+    if !warnings.is_empty() {
         page.title("Warnings")?;
     }
-    for warning in &summary.warnings {
+    for warning in warnings {
         page.paragraph("warning", warning)?;
     }
-    cards(page, &summary.figures())?;
-    percentiles(page, summary.latency_ms.as_ref())
+    cards(page, figures)?;
+    percentiles(page, figures.latency)
 }
 
 /// The figures that decide, and what the colours of the bars below mean.

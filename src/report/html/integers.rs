@@ -1,11 +1,11 @@
 //! A model in integers: what was done, and the page of `onnx-prune quantize`.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use super::page::{Cell, Page};
 use super::run::again;
-use super::{cards, class_by_class, percentiles};
-use crate::report::text::{escaped, plural};
+use super::{class_by_class, headline};
+use crate::report::text::plural;
 use crate::report::{QuantizeStep, QuantizeSummary, Quantized, bytes};
 
 /// How the model was written in integers.
@@ -34,18 +34,8 @@ pub(super) fn write(page: &mut Page, quantized: Option<&Quantized>) -> fmt::Resu
 /// # Errors
 /// If the text cannot be written.
 pub fn quantize_html(summary: &QuantizeSummary) -> Result<String, fmt::Error> {
-    let name = summary.model.path.display().to_string();
-    let mut page = Page::new(&format!("onnx-prune quantize: {name}"))?;
-    let after = escaped(&summary.output.path.display().to_string());
-    writeln!(page.0, "<h1>{} &rarr; {after}</h1>", escaped(&name))?;
-    if !summary.warnings.is_empty() {
-        page.title("Warnings")?;
-    }
-    for warning in &summary.warnings {
-        page.paragraph("warning", warning)?;
-    }
-    cards(&mut page, &summary.figures())?;
-    percentiles(&mut page, summary.latency_ms.as_ref())?;
+    let mut page = Page::new(&format!("onnx-prune quantize: {}", summary.model.path.display()))?;
+    headline::write(&mut page, [&summary.model, &summary.output], &summary.warnings, &summary.figures())?;
     write(&mut page, Some(&summary.quantized))?;
     class_by_class(&mut page, summary.accuracy.as_ref())?;
     page.title("How it was done")?;

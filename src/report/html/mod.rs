@@ -35,7 +35,7 @@ impl Format for Html {
 
 fn write(summary: &Summary) -> Result<String, std::fmt::Error> {
     let mut page = Page::new(&format!("onnx-prune: {}", summary.model.path.display()))?;
-    headline::write(&mut page, summary)?;
+    headline::write(&mut page, [&summary.model, &summary.output], &summary.warnings, &summary.figures())?;
     quality::write(&mut page, summary)?;
     integers::write(&mut page, summary.quantized.as_ref())?;
     layers::write(&mut page, summary)?;

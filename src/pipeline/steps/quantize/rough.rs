@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::model::Model;
 use crate::pipeline::options::QuantizeOptions;
 use crate::pipeline::session::Session;
-use crate::quantize::{Precision, QuantizeForm, Range, RangeMethod, halve};
+use crate::quantize::{Halver, Precision, QuantizeForm, Range, RangeMethod};
 
 /// How models are written to be timed: scales need not be final for that.
 pub(crate) enum Rough {
@@ -32,7 +32,7 @@ impl Rough {
     pub(crate) fn write(&self, session: &Session<'_>, model: &Model) -> Result<Model, Error> {
         Ok(match self {
             Self::Integers { ranges, form } => quantizer(session, model)?.write(ranges, form)?.model,
-            Self::Half => halve(&folded(session, model), &BTreeSet::new(), &BTreeSet::new())?.model,
+            Self::Half => Halver::new(folded(session, model))?.write(&BTreeSet::new(), &BTreeSet::new())?.model,
         })
     }
 }

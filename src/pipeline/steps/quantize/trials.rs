@@ -8,7 +8,7 @@ use crate::channels::{AnalyseOptions, Cut, analyse};
 use crate::error::Error;
 use crate::model::Model;
 use crate::pipeline::session::Session;
-use crate::pipeline::steps::accept::Trial;
+use crate::pipeline::steps::accept::{Trial, output_error};
 use crate::quantize::{Histograms, QuantizeForm, Quantizer, Range, RangeMethod, Written};
 use crate::repair::Reconstruction;
 use crate::report::{QuantizeStep, RepairStage};
@@ -66,9 +66,7 @@ impl<'a> Trials<'a> {
     /// Error of a model's outputs on the held-out inputs; 0 without such inputs.
     fn error(&self, model: &Model) -> Result<f64, Error> {
         self.session.interrupted()?;
-        let Session { engine, cancel, .. } = self.session;
-        let Some(reference) = &self.calibration.reference else { return Ok(0.0) };
-        Ok(reference.errors(engine.as_ref(), model, cancel)?.mean())
+        Ok(output_error(self.session, self.calibration.reference.as_ref(), model)?.unwrap_or(0.0))
     }
 
     fn step(&mut self, what: String, error: f64, kept: bool) {
