@@ -94,7 +94,7 @@ impl Sensitivity<'_> {
         order.sort_unstable();
         for (place, group) in order {
             let all = cache.batches();
-            cache.advance(model, self.engine, nodes[place], BatchRange { least: all, most: all })?;
+            cache.advance(model, self.engine, cache.place(nodes[place]), BatchRange { least: all, most: all })?;
             let reference = Reference { cache: &cache, names: &names, outputs: &outputs };
             for width in widths(channels.groups[group].width(), self.least[group].unwrap_or(1), points) {
                 if self.cancel.load(Ordering::Relaxed) {

@@ -111,7 +111,19 @@ impl ActivationCache {
         read.into_iter().filter(|name| made.contains(name.as_str()) && self.variable.contains(name)).collect()
     }
 
-    /// Keeps what is alive before `node` in place of what was kept: of as many batches as fit, in half precision where that
+    /// Place of a node in the order; 0 where it has none.
+    pub(crate) fn place(&self, node: usize) -> usize {
+        self.order.iter().position(|&index| index == node).unwrap_or(0)
+    }
+
+    /// The place behind the node that makes a value, if the value is alive there.
+    pub(super) fn behind(&self, model: &Model, value: &String) -> Option<usize> {
+        let graph = model.graph();
+        let place = self.order.iter().position(|&index| graph.node[index].output.contains(value))? + 1;
+        self.alive(graph, place).contains(value).then_some(place)
+    }
+
+    /// Keeps what is alive at `place` in place of what was kept: of as many batches as fit, in half precision where that
     /// lets more of them fit, up to `most`. Where not even `least` fit, all stays as it was of that many. Returns the
     /// number of batches that are held.
     ///
@@ -121,12 +133,13 @@ impl ActivationCache {
         &mut self,
         model: &Model,
         engine: &dyn Engine,
-        node: usize,
+        place: usize,
         batches: BatchRange,
     ) -> Result<usize, RepairError> {
         let BatchRange { least, most } = BatchRange { most: batches.most.min(self.inputs.len()), ..batches };
-        let place = self.order.iter().position(|&index| index == node).filter(|&place| place > self.done);
-        let Some(place) = place.filter(|_| most > 0) else { return Ok(self.live.len().min(most)) };
+        if place <= self.done || most == 0 {
+            return Ok(self.live.len().min(most));
+        }
         let names = self.alive(model.graph(), place);
         let mut segment = self.segment(model, engine, &names)?;
         let first = self.run(&mut segment, 0)?;

@@ -15,8 +15,9 @@ const RIDGES: [f64; 7] = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0];
 /// Where the search begins.
 const MIDDLE: usize = 3;
 
-/// Rounds of majorise-minimise against an activation.
+/// Rounds of majorise-minimise against an activation, and where weights stay near what they are: those are a beginning.
 const ROUNDS: usize = 4;
+const QUICK_ROUNDS: usize = 2;
 
 /// Rows of a problem. Columns of the matrices are rows of the problem: their values lie side by side.
 #[derive(Clone, Copy)]
@@ -147,7 +148,10 @@ impl Problem<'_> {
         moments.add(&Moments::of(self.hold.x));
         let all = [&self.fit, &self.hold];
         let (weights, bias) = match ridge {
-            Some(ridge) => self.on_grid(self.fitted(&all, &moments, ridge, ROUNDS)?, &moments, ridge),
+            Some(ridge) => {
+                let rounds = if self.quick { QUICK_ROUNDS } else { ROUNDS };
+                self.on_grid(self.fitted(&all, &moments, ridge, rounds)?, &moments, ridge)
+            }
             None => (self.weights.clone(), self.constants(&all, &moments)),
         };
         let finite = bias.iter().all(|v| v.is_finite()) && weights.col_iter().all(|c| c.iter().all(|v| v.is_finite()));
@@ -205,11 +209,10 @@ impl Problem<'_> {
             let weights = &self.weights + factor.solve(&right);
             (weights.clone(), self.centred(&weights, &means, &averages))
         };
-        let mut found = solved(&|rows| rows.own());
-        if let Some(bounds) = self.bounds {
-            for _ in 0..rounds {
-                found = solved(&|rows| rows.majorised(predict(rows.x, &found.0, &found.1), [bounds.0, bounds.1]));
-            }
+        let Some((low, high)) = self.bounds else { return Some(solved(&|rows| rows.own())) };
+        let mut found = if self.quick { (self.weights.clone(), self.bias.clone()) } else { solved(&|rows| rows.own()) };
+        for _ in 0..rounds {
+            found = solved(&|rows| rows.majorised(predict(rows.x, &found.0, &found.1), [low, high]));
         }
         Some(found)
     }

@@ -110,12 +110,14 @@ impl Reconstruction<'_> {
             dense: ActivationCache::new(self.dense, images.clone(), self.memory / 2),
             pruned: ActivationCache::new(pruned, images, self.memory / 2),
         };
+        let places = self.dense_places(&layers, &caches.dense);
         let mut done = Reconstructed::default();
-        for layer in &layers {
+        for (layer, place) in layers.iter().zip(places) {
             if self.cancel.load(Ordering::Relaxed) {
                 return Err(RepairError::Interrupted);
             }
-            match self.layer(pruned, layer, &batches, &mut caches) {
+            let Some(place) = place else { continue };
+            match self.layer(pruned, (layer, place), &batches, &mut caches) {
                 Ok(fit) => done.layers.extend(fit),
                 Err(RepairError::Engine(error)) => done.left.push((layer.name.clone(), error.to_string())),
                 Err(error) => return Err(error),
@@ -125,17 +127,34 @@ impl Reconstruction<'_> {
         Ok(done)
     }
 
+    /// Up to where the dense model is to be run for each layer: behind what the layer is to give, so that it is computed
+    /// once, or before the layer's node where a later layer begins before that. `None` where the dense model has no such
+    /// layer.
+    fn dense_places(&self, layers: &[Layer], dense: &ActivationCache) -> Vec<Option<usize>> {
+        let nodes = &self.dense.graph().node;
+        let own = |layer: &Layer| nodes.iter().position(|node| node.output.contains(&layer.output));
+        let before: Vec<Option<usize>> = layers.iter().map(|layer| own(layer).map(|node| dense.place(node))).collect();
+        let mut limit = usize::MAX;
+        let mut places = Vec::with_capacity(layers.len());
+        for (layer, before) in layers.iter().zip(&before).rev() {
+            let behind = dense.behind(self.dense, &layer.chain.target().to_owned()).filter(|&place| place <= limit);
+            places.push(before.map(|before| behind.unwrap_or(before)));
+            limit = before.unwrap_or(limit).min(limit);
+        }
+        places.reverse();
+        places
+    }
+
+    /// `place`: up to where the dense model is run.
     fn layer(
         &self,
         pruned: &mut Model,
-        layer: &Layer,
+        (layer, place): (&Layer, usize),
         batches: &Batches,
         caches: &mut Caches,
     ) -> Result<Option<LayerFit>, RepairError> {
-        let made = |node: &crate::proto::onnx::NodeProto| node.output.contains(&layer.output);
-        let Some(twin) = self.dense.graph().node.iter().position(made) else { return Ok(None) };
         let most = batches.holding(self.wanted_images(layer));
-        let ends = [twin, layer.node];
+        let ends = [place, caches.pruned.place(layer.node)];
         let held = self.advance(pruned, ends, BatchRange { least: batches.least, most }, caches)?;
         let looked_at: Vec<(usize, usize)> = batches.first(held);
         let Some(rows) = self.collect(pruned, layer, &looked_at, caches)? else { return Ok(None) };
@@ -175,7 +194,7 @@ impl Reconstruction<'_> {
     }
 
     /// Both caches up to a layer, side by side where memory holds all batches; the number of batches that both hold.
-    /// `ends`: the layer's node in the dense and in the pruned model.
+    /// `ends`: places in the order of the dense and of the pruned model.
     fn advance(
         &self,
         pruned: &Model,

@@ -16,8 +16,9 @@ const LEAST_ROWS: usize = 8_000;
 const MOST_ROWS: usize = 40_000;
 
 /// The same where weights stay near what they are.
-const QUICK_ROWS_PER_COLUMN: usize = 32;
-const QUICK_MOST_ROWS: usize = 10_000;
+const QUICK_ROWS_PER_COLUMN: usize = 16;
+const QUICK_LEAST_ROWS: usize = 2_000;
+const QUICK_MOST_ROWS: usize = 5_000;
 
 /// Positions per image at least, where there are so many.
 const LEAST_POSITIONS: usize = 8;
@@ -67,8 +68,10 @@ impl Shape {
 }
 
 fn rows_for(columns: usize, quick: bool) -> usize {
-    let (each, most) = if quick { (QUICK_ROWS_PER_COLUMN, QUICK_MOST_ROWS) } else { (ROWS_PER_COLUMN, MOST_ROWS) };
-    (columns * each).clamp(LEAST_ROWS, most)
+    if quick {
+        return (columns * QUICK_ROWS_PER_COLUMN).clamp(QUICK_LEAST_ROWS, QUICK_MOST_ROWS);
+    }
+    (columns * ROWS_PER_COLUMN).clamp(LEAST_ROWS, MOST_ROWS)
 }
 
 /// Images that have the rows for so many weights per output.

@@ -82,7 +82,7 @@ pub(super) fn numbers(column: ColRef<'_, f32>) -> &[f32] {
 
 /// Ranges of rows that are summed side by side.
 fn parts(rows: usize) -> Vec<(usize, usize)> {
-    let count = if rows > PARTS * BLOCK { PARTS } else { 1 };
+    let count = rows.div_ceil(BLOCK).clamp(1, PARTS);
     let size = rows.div_ceil(count);
     (0..count).map(|part| (part * size, ((part + 1) * size).min(rows))).collect()
 }
