@@ -121,21 +121,40 @@ impl Error {
         }
     }
 
+    /// What a person is told.
+    pub fn parts(&self) -> ErrorParts {
+        let what = self.to_string();
+        if let Self::Usage { help, .. } = self {
+            return ErrorParts { what, help: Some(help.clone()), ..ErrorParts::default() };
+        }
+        let part = |of: fn(&dyn Explain) -> Option<String>| self.explain().and_then(of);
+        let [location, why, help] = [part(|own| own.location()), part(|own| own.why()), part(|own| own.help())];
+        ErrorParts { what, location, why, help }
+    }
+
     /// The error as the command line prints it: up to four lines, the first without a prefix.
     pub fn render(&self) -> String {
-        let mut text = self.to_string();
-        if let Self::Usage { help, .. } = self {
-            let _ = write!(text, "\n  help:  {help}");
-        }
-        if let Some(explain) = self.explain() {
-            for (label, part) in [("where", explain.location()), ("why", explain.why()), ("help", explain.help())] {
-                if let Some(part) = part {
-                    let _ = write!(text, "\n  {:<7}{part}", format!("{label}:"));
-                }
+        let ErrorParts { what: mut text, location, why, help } = self.parts();
+        for (label, part) in [("where:", location), ("why:", why), ("help:", help)] {
+            if let Some(part) = part {
+                let _ = write!(text, "\n  {label:<7}{part}");
             }
         }
         text
     }
+}
+
+/// The parts of an [`Error`] for a person.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ErrorParts {
+    /// What is wrong.
+    pub what: String,
+    /// The file, node, value or flag that it is about.
+    pub location: Option<String>,
+    /// The cause, with numbers and their units.
+    pub why: Option<String>,
+    /// What can be done about it.
+    pub help: Option<String>,
 }
 
 impl From<EvaluateError> for Error {

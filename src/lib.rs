@@ -62,5 +62,5 @@ pub mod score;
 pub mod statistics;
 pub mod surgery;
 
-pub use error::{Error, ErrorKind};
+pub use error::{Error, ErrorKind, ErrorParts};
 pub use explain::Explain;

@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
-use super::commands::{print, unprintable};
+use super::commands::unprintable;
+use super::console::Console;
 use super::other_flags::Bench;
 use super::targets::Targets;
 use crate::error::Error;
@@ -13,7 +14,7 @@ use crate::model::write_atomically;
 use crate::pipeline::{self, BenchOptions, Benched};
 use crate::report::{LatencyChange, times_csv};
 
-pub(super) fn run(flags: &Bench, cancel: &AtomicBool) -> Result<(), Error> {
+pub(super) fn run(flags: &Bench, console: &Console<'_>) -> Result<(), Error> {
     if let Some(path) = &flags.times {
         let targets = Targets::default().input(&flags.a).input(flags.b.as_ref().unwrap_or(&flags.a));
         targets.output(path, "the table of times")?;
@@ -27,8 +28,8 @@ pub(super) fn run(flags: &Bench, cancel: &AtomicBool) -> Result<(), Error> {
         concurrency: usize::from(flags.streams),
         seed: flags.seed,
     };
-    let found = pipeline::bench(&options, cancel)?;
-    if cancel.load(Ordering::Relaxed) {
+    let found = pipeline::bench(&options, console.cancel)?;
+    if console.cancel.load(Ordering::Relaxed) {
         return Err(Error::Interrupted);
     }
     if let Some(path) = &flags.times {
@@ -45,9 +46,9 @@ pub(super) fn run(flags: &Bench, cancel: &AtomicBool) -> Result<(), Error> {
             "disturbed": found.disturbed,
         });
         let text = serde_json::to_string_pretty(&value).map_err(|error| unprintable(error.to_string()))?;
-        return print(&(text + "\n"));
+        return console.print(&(text + "\n"));
     }
-    print(&told(flags, &found).map_err(|error| unprintable(error.to_string()))?)
+    console.print(&told(flags, &found).map_err(|error| unprintable(error.to_string()))?)
 }
 
 fn told(flags: &Bench, found: &Benched) -> Result<String, std::fmt::Error> {

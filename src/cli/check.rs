@@ -2,12 +2,11 @@
 
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 
 use super::check_flags::Check;
-use super::commands::{print, style, unprintable};
+use super::commands::unprintable;
+use super::console::Console;
 use super::exit::ExitStatus;
-use super::progress::Bar;
 use super::targets::Targets;
 use crate::calibration::PreprocessOptions;
 use crate::check::{
@@ -23,7 +22,7 @@ use crate::pipeline;
 const STEP_SUMMARY: &str = "GITHUB_STEP_SUMMARY";
 
 /// Checks, writes every form that was asked for, and says by the exit code whether all bounds hold.
-pub(super) fn run(flags: &Check, cancel: &AtomicBool) -> Result<ExitStatus, Error> {
+pub(super) fn run(flags: &Check, console: &Console<'_>) -> Result<ExitStatus, Error> {
     let file = flags.preprocess.file.as_ref().map(|path| PreprocessOptions::from_file(path)).transpose()?;
     let options = flags.options(file.unwrap_or_default());
     let wanted: Vec<(&Path, &dyn CheckFormat, &'static str)> = [
@@ -47,22 +46,22 @@ pub(super) fn run(flags: &Check, cancel: &AtomicBool) -> Result<ExitStatus, Erro
         targets = targets.output(path, name)?;
         replaceable(path, flags.force)?;
     }
-    let bar = Bar::new(flags.quiet || flags.json || flags.github);
-    let result = pipeline::check(&options, &bar, cancel);
+    let bar = console.progress(flags.quiet || flags.json || flags.github);
+    let result = pipeline::check(&options, &bar, console.cancel);
     bar.clear();
     let mut checked = result?;
-    checked.command = std::env::args_os().map(|own| own.to_string_lossy().into_owned()).collect();
+    checked.command.clone_from(&console.command);
     for (path, format, _) in wanted {
         let text = format.render(&checked).map_err(unprintable)?;
         write_atomically(path, |file| file.write_all(text.as_bytes()))?;
     }
     if flags.github {
-        print(&GithubAnnotations.render(&checked).map_err(unprintable)?)?;
+        console.print(&GithubAnnotations.render(&checked).map_err(unprintable)?)?;
         add_to_summary(&CheckMarkdown.render(&checked).map_err(unprintable)?)?;
     } else if flags.json {
-        print(&CheckJson.render(&checked).map_err(unprintable)?)?;
+        console.print(&CheckJson.render(&checked).map_err(unprintable)?)?;
     } else if !flags.quiet {
-        print(&CheckTerminal { style: style() }.render(&checked).map_err(unprintable)?)?;
+        console.print(&CheckTerminal { style: console.style() }.render(&checked).map_err(unprintable)?)?;
     }
     Ok(if checked.outcome == Outcome::Failed { ExitStatus::Failed } else { ExitStatus::Done })
 }

@@ -1,67 +1,51 @@
 //! Each command: options in, results printed.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::console::{Console, complain};
 use super::exit::ExitStatus;
 use super::flags::{Cli, Command, Prune};
 use super::generated;
 use super::other_flags::{Apply, Inspect, Score, Setup, Verify};
 use super::output_flags::OutputFlags;
-use super::progress::Bar;
 use super::targets::Targets;
 use crate::calibration::PreprocessOptions;
 use crate::engine::{SetupReport, setup_report};
 use crate::error::Error;
-use crate::model::{ModelError, replaceable, write_atomically};
+use crate::model::{replaceable, write_atomically};
 use crate::pipeline::{self, ApplyOptions, PruneOptions, VerifyOptions};
-use crate::report::{
-    Dot, Drawing, Format, Html, Json, Markdown, Members, Style, Svg, Terminal, Times, classes_svg, printable,
-};
+use crate::report::{Dot, Drawing, Format, Html, Json, Markdown, Members, Svg, Terminal, Times, classes_svg};
+
+/// Runs the parsed command line on a terminal.
+pub(super) fn run(cli: &Cli) -> ExitStatus {
+    let outcome = interruptible().and_then(|cancel| dispatch(cli, &Console::terminal(&cancel)));
+    outcome.unwrap_or_else(|error| {
+        complain(&error);
+        ExitStatus::from(&error)
+    })
+}
 
 /// Runs the parsed command line.
-pub(super) fn run(cli: Cli) -> ExitStatus {
-    let cancel = match interruptible() {
-        Ok(cancel) => cancel,
-        Err(error) => return complain(&error),
-    };
-    let outcome = match cli.command {
-        Some(Command::Check(flags)) => {
-            return super::check::run(&flags, &cancel).unwrap_or_else(|error| complain(&error));
-        }
-        None => prune(&cli.prune, &cancel),
-        Some(Command::Inspect(flags)) => inspect(&flags, &cancel),
-        Some(Command::Score(flags)) => score(&flags, &cancel),
-        Some(Command::Apply(flags)) => apply(&flags),
-        Some(Command::Verify(flags)) => verify(&flags),
-        Some(Command::Bench(flags)) => super::bench::run(&flags, &cancel),
-        Some(Command::Quantize(flags)) => super::quantize::run(&flags, &cancel),
-        Some(Command::Operators(flags)) => super::operators::run(&flags),
-        Some(Command::Setup(flags)) => setup(&flags),
-        Some(Command::Completions(flags)) => generated::completions(&flags),
-        Some(Command::Man(flags)) => generated::man(&flags),
-        Some(Command::Schema(flags)) => generated::schema(&flags),
-    };
-    match outcome {
-        Ok(()) => ExitStatus::Done,
-        Err(error) => complain(&error),
-    }
-}
-
-/// Prints an error. Its parts may quote a model: nothing in them may steer the terminal.
-#[allow(clippy::print_stderr, reason = "errors go to stderr")]
-pub(super) fn complain(error: &Error) -> ExitStatus {
-    let lines: Vec<String> = error.render().lines().map(printable).collect();
-    eprintln!("error: {}", lines.join("\n"));
-    ExitStatus::from(error)
-}
-
-/// Says something beside the results.
-#[allow(clippy::print_stderr, reason = "remarks go to stderr")]
-pub(super) fn remark(line: &str) {
-    eprintln!("{}", printable(line));
+pub(super) fn dispatch(cli: &Cli, console: &Console<'_>) -> Result<ExitStatus, Error> {
+    match &cli.command {
+        Some(Command::Check(flags)) => return super::check::run(flags, console),
+        None => prune(&cli.prune, console),
+        Some(Command::Inspect(flags)) => inspect(flags, console),
+        Some(Command::Score(flags)) => score(flags, console),
+        Some(Command::Apply(flags)) => apply(flags, console),
+        Some(Command::Verify(flags)) => verify(flags, console),
+        Some(Command::Bench(flags)) => super::bench::run(flags, console),
+        Some(Command::Quantize(flags)) => super::quantize::run(flags, console),
+        Some(Command::Operators(flags)) => super::operators::run(flags, console),
+        Some(Command::Setup(flags)) => setup(flags, console),
+        Some(Command::Completions(flags)) => generated::completions(flags, console),
+        Some(Command::Man(flags)) => generated::man(flags, console),
+        Some(Command::Schema(flags)) => generated::schema(flags, console),
+    }?;
+    Ok(ExitStatus::Done)
 }
 
 /// The first Ctrl-C asks the run to stop and clean up; the second ends it at once.
@@ -81,21 +65,22 @@ fn interruptible() -> Result<Arc<AtomicBool>, Error> {
     Ok(cancel)
 }
 
-fn prune(flags: &Prune, cancel: &AtomicBool) -> Result<(), Error> {
+fn prune(flags: &Prune, console: &Console<'_>) -> Result<(), Error> {
     let file = flags.preprocess_file().map(|path| PreprocessOptions::from_file(path)).transpose()?;
-    let options = flags.options(file.unwrap_or_default());
+    let mut options = flags.options(file.unwrap_or_default());
+    options.metric = console.metric().or(options.metric);
     if options.data.data.is_some() {
         super::memory::keep_blocks();
     }
     if let Some(shares) = &flags.budget.sweep {
-        return super::sweep::run(flags, &options, &shares.0, cancel);
+        return super::sweep::run(flags, &options, &shares.0, console);
     }
     check_targets(flags, &options)?;
-    let bar = Bar::new(flags.results.quiet || flags.results.json);
-    let result = pipeline::prune(&options, &bar, cancel);
+    let bar = console.progress(flags.results.quiet || flags.results.json);
+    let result = pipeline::prune(&options, &bar, console.cancel);
     bar.clear();
     let mut summary = result?;
-    summary.command = std::env::args_os().map(|own| own.to_string_lossy().into_owned()).collect();
+    summary.command.clone_from(&console.command);
     let json = Json.render(&summary).map_err(unprintable)?;
     for (path, format, _) in reports(&flags.results) {
         let text = format.render(&summary).map_err(unprintable)?;
@@ -106,13 +91,13 @@ fn prune(flags: &Prune, cancel: &AtomicBool) -> Result<(), Error> {
         write_atomically(path, |file| file.write_all(text.as_bytes()))?;
     }
     if flags.results.json {
-        return print(&json);
+        return console.print(&json);
     }
     if flags.results.quiet {
         return Ok(());
     }
-    let terminal = Terminal { style: style() };
-    print(&terminal.render(&summary).map_err(unprintable)?)
+    let terminal = Terminal { style: console.style() };
+    console.print(&terminal.render(&summary).map_err(unprintable)?)
 }
 
 /// Fails before the work if a result would be lost or would replace something else.
@@ -144,7 +129,7 @@ fn reports(flags: &OutputFlags) -> Vec<(&PathBuf, &'static dyn Format, &'static 
     .collect()
 }
 
-fn inspect(flags: &Inspect, cancel: &AtomicBool) -> Result<(), Error> {
+fn inspect(flags: &Inspect, console: &Console<'_>) -> Result<(), Error> {
     let drawings: [(&Option<PathBuf>, &dyn Drawing, &'static str); 2] =
         [(&flags.dot, &Dot, "the Graphviz file"), (&flags.svg, &Svg, "the picture")];
     let mut targets = Targets::default().input(&flags.model);
@@ -156,7 +141,7 @@ fn inspect(flags: &Inspect, cancel: &AtomicBool) -> Result<(), Error> {
     }
     let options = flags.flags.options(&flags.model);
     let found = if flags.time {
-        pipeline::inspect_timed(&options, &flags.engine.options(), cancel)?
+        pipeline::inspect_timed(&options, &flags.engine.options(), console.cancel)?
     } else {
         pipeline::inspect(&options)?
     };
@@ -168,13 +153,13 @@ fn inspect(flags: &Inspect, cancel: &AtomicBool) -> Result<(), Error> {
     }
     if flags.json {
         let text = serde_json::to_string_pretty(&found).map_err(|error| unprintable(error.to_string()))?;
-        return print(&(text + "\n"));
+        return console.print(&(text + "\n"));
     }
     let members = if flags.members { Members::Shown } else { Members::Counted };
-    print(&found.render(style(), members).map_err(|error| unprintable(error.to_string()))?)
+    console.print(&found.render(console.style(), members).map_err(|error| unprintable(error.to_string()))?)
 }
 
-fn score(flags: &Score, cancel: &AtomicBool) -> Result<(), Error> {
+fn score(flags: &Score, console: &Console<'_>) -> Result<(), Error> {
     let file = flags.preprocess.file.as_ref().map(|path| PreprocessOptions::from_file(path)).transpose()?;
     let options = flags.options(file.unwrap_or_default());
     let mut targets = Targets::default().input(&options.model.path);
@@ -184,8 +169,8 @@ fn score(flags: &Score, cancel: &AtomicBool) -> Result<(), Error> {
             replaceable(path, flags.force)?;
         }
     }
-    let bar = Bar::new(flags.quiet || flags.output.is_none());
-    let result = pipeline::score(&options, &bar, cancel);
+    let bar = console.progress(flags.quiet || flags.output.is_none());
+    let result = pipeline::score(&options, &bar, console.cancel);
     bar.clear();
     let scored = result?;
     if let (Some(path), Some(classwise)) = (&flags.classes_svg, &scored.classwise) {
@@ -194,7 +179,7 @@ fn score(flags: &Score, cancel: &AtomicBool) -> Result<(), Error> {
     }
     let json = || scored.to_json().map_err(unprintable);
     match &flags.output {
-        None => print(&json()?),
+        None => console.print(&json()?),
         Some(path) if path.extension().is_some_and(|extension| extension == "npz") => {
             let bytes = scored.to_npz().map_err(unprintable)?;
             Ok(write_atomically(path, |file| file.write_all(&bytes))?)
@@ -206,7 +191,7 @@ fn score(flags: &Score, cancel: &AtomicBool) -> Result<(), Error> {
     }
 }
 
-fn apply(flags: &Apply) -> Result<(), Error> {
+fn apply(flags: &Apply, console: &Console<'_>) -> Result<(), Error> {
     let inputs = Targets::default().input(&flags.model).input(&flags.plan);
     inputs.output(&flags.output, "the result")?;
     pipeline::apply(&ApplyOptions {
@@ -216,10 +201,10 @@ fn apply(flags: &Apply) -> Result<(), Error> {
         masked: flags.masked,
         force: flags.force,
     })?;
-    print(&format!("{}\n", flags.output.display()))
+    console.print(&format!("{}\n", flags.output.display()))
 }
 
-fn verify(flags: &Verify) -> Result<(), Error> {
+fn verify(flags: &Verify, console: &Console<'_>) -> Result<(), Error> {
     let agreement = pipeline::verify(&VerifyOptions {
         a: flags.flags.options(&flags.a),
         b: flags.flags.options(&flags.b),
@@ -227,19 +212,19 @@ fn verify(flags: &Verify) -> Result<(), Error> {
         runs: flags.runs,
         seed: flags.seed,
     })?;
-    print(&format!(
+    console.print(&format!(
         "equal: largest difference {:.1e} of the output's scale, {:.0e} allowed\n",
         agreement.max_error, agreement.tolerance
     ))
 }
 
-fn setup(flags: &Setup) -> Result<(), Error> {
+fn setup(flags: &Setup, console: &Console<'_>) -> Result<(), Error> {
     let report = setup_report(&flags.engine.options());
     if flags.json {
         let text = serde_json::to_string_pretty(&report).map_err(|error| unprintable(error.to_string()))?;
-        return print(&(text + "\n"));
+        return console.print(&(text + "\n"));
     }
-    print(&describe(&report))
+    console.print(&describe(&report))
 }
 
 fn describe(report: &SetupReport) -> String {
@@ -262,22 +247,7 @@ fn describe(report: &SetupReport) -> String {
     lines.join("\n") + "\n"
 }
 
-pub(super) fn style() -> Style {
-    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    if io::stdout().is_terminal() && !plain { Style::Colour } else { Style::Plain }
-}
-
 #[allow(clippy::needless_pass_by_value, reason = "used as `map_err(unprintable)`")]
 pub(super) fn unprintable(why: String) -> Error {
     Error::Usage { what: format!("cannot write the report: {why}"), help: "please report this".into() }
-}
-
-/// Prints a result. A reader that has gone away is no error.
-pub(super) fn print(text: &str) -> Result<(), Error> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(ModelError::Write { path: "standard output".into(), why: error.to_string() }.into())
-        }
-        _ => Ok(()),
-    }
 }

@@ -6,7 +6,8 @@ use clap::{Args, CommandFactory as _, ValueEnum};
 use clap_complete::Shell;
 use serde_json::{Map, Value, json};
 
-use super::commands::{print, unprintable};
+use super::commands::unprintable;
+use super::console::Console;
 use super::flags::Cli;
 use crate::check::{CHECK_SCHEMA_VERSION, Checked};
 use crate::error::Error;
@@ -65,13 +66,13 @@ impl SchemaOf {
     }
 }
 
-pub(super) fn completions(flags: &Completions) -> Result<(), Error> {
+pub(super) fn completions(flags: &Completions, console: &Console<'_>) -> Result<(), Error> {
     let mut bytes = Vec::new();
     clap_complete::generate(flags.shell, &mut Cli::command(), "onnx-prune", &mut bytes);
-    print(&String::from_utf8_lossy(&bytes))
+    console.print(&String::from_utf8_lossy(&bytes))
 }
 
-pub(super) fn man(flags: &Man) -> Result<(), Error> {
+pub(super) fn man(flags: &Man, console: &Console<'_>) -> Result<(), Error> {
     let mut all = Cli::command();
     all.build();
     let named = flags.command.as_deref();
@@ -86,7 +87,7 @@ pub(super) fn man(flags: &Man) -> Result<(), Error> {
             });
         }
     };
-    print(&page(command).map_err(|error| unprintable(error.to_string()))?)
+    console.print(&page(command).map_err(|error| unprintable(error.to_string()))?)
 }
 
 /// A manual page in roff.
@@ -97,9 +98,9 @@ fn page(command: clap::Command) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-pub(super) fn schema(flags: &Schema) -> Result<(), Error> {
+pub(super) fn schema(flags: &Schema, console: &Console<'_>) -> Result<(), Error> {
     let text = serde_json::to_string_pretty(&flags.what.schema()).map_err(|error| unprintable(error.to_string()))?;
-    print(&(text + "\n"))
+    console.print(&(text + "\n"))
 }
 
 /// JSON schema of `onnx-prune.toml`: a table for each command, a key for each flag.

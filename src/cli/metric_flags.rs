@@ -24,6 +24,6 @@ pub(super) struct MetricFlags {
 impl MetricFlags {
     pub(super) fn options(&self) -> Option<Metric> {
         let lower_is_better = self.metric_lower_is_better;
-        self.metric.clone().map(|command| Metric { command, lower_is_better })
+        self.metric.clone().map(|command| Metric { command, lower_is_better, function: None })
     }
 }

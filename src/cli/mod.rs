@@ -5,7 +5,9 @@ mod budget_flags;
 mod check;
 mod check_flags;
 mod commands;
+mod console;
 mod criterion_flags;
+mod embedded;
 mod engine_flags;
 mod exit;
 mod flags;
@@ -26,6 +28,8 @@ mod targets;
 mod timing_flags;
 mod usage;
 
+pub use console::Host;
+pub use embedded::{Called, call};
 pub use exit::ExitStatus;
 
 use std::ffi::OsString;
@@ -40,14 +44,17 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitStatus {
         Ok((arguments, file)) => {
             let quiet = arguments.iter().any(|own| own == "-q" || own == "--quiet");
             if let Some(file) = file.filter(|_| !quiet) {
-                commands::remark(&format!("settings: {}", file.display()));
+                console::remark(&format!("settings: {}", file.display()));
             }
             arguments
         }
-        Err(error) => return commands::complain(&error),
+        Err(error) => {
+            console::complain(&error);
+            return ExitStatus::from(&error);
+        }
     };
     match flags::Cli::try_parse_from(&arguments) {
-        Ok(cli) => commands::run(cli),
+        Ok(cli) => commands::run(&cli),
         Err(error) => usage::report(&error, &arguments),
     }
 }

@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use super::commands::{print, unprintable};
+use super::commands::unprintable;
+use super::console::Console;
 use crate::error::Error;
 use crate::ops::{OPERATORS, Operator, Refit, markdown};
 
@@ -17,13 +18,13 @@ pub(super) struct Operators {
     markdown: bool,
 }
 
-pub(super) fn run(flags: &Operators) -> Result<(), Error> {
+pub(super) fn run(flags: &Operators, console: &Console<'_>) -> Result<(), Error> {
     let shown = match (flags.json, flags.markdown) {
         (true, _) => json()?,
         (_, true) => page(),
         _ => text(),
     };
-    print(&shown)
+    console.print(&shown)
 }
 
 /// The page `docs/operators.md`.

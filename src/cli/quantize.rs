@@ -1,10 +1,9 @@
 //! `onnx-prune quantize`.
 
 use std::io::Write as _;
-use std::sync::atomic::AtomicBool;
 
-use super::commands::{print, style, unprintable};
-use super::progress::Bar;
+use super::commands::unprintable;
+use super::console::Console;
 use super::quantize_flags::Quantize;
 use super::targets::Targets;
 use crate::calibration::PreprocessOptions;
@@ -20,7 +19,7 @@ fn json(summary: &QuantizeSummary) -> Result<String, std::fmt::Error> {
     serde_json::to_string_pretty(summary).map(|text| text + "\n").map_err(|_| std::fmt::Error)
 }
 
-pub(super) fn run(flags: &Quantize, cancel: &AtomicBool) -> Result<(), Error> {
+pub(super) fn run(flags: &Quantize, console: &Console<'_>) -> Result<(), Error> {
     let file = flags.preprocess.file.as_ref().map(|path| PreprocessOptions::from_file(path)).transpose()?;
     let options = flags.options(file.unwrap_or_default());
     let targets = Targets::default().input(&options.model.path);
@@ -37,11 +36,11 @@ pub(super) fn run(flags: &Quantize, cancel: &AtomicBool) -> Result<(), Error> {
         }
     }
     super::memory::keep_blocks();
-    let bar = Bar::new(flags.quiet || flags.json);
-    let result = pipeline::quantize(&options, &bar, cancel);
+    let bar = console.progress(flags.quiet || flags.json);
+    let result = pipeline::quantize(&options, &bar, console.cancel);
     bar.clear();
     let mut summary = result?;
-    summary.command = std::env::args_os().map(|own| own.to_string_lossy().into_owned()).collect();
+    summary.command.clone_from(&console.command);
     for (path, form, _) in reports {
         if let Some(path) = path {
             let text = form(&summary).map_err(|error| unprintable(error.to_string()))?;
@@ -49,10 +48,10 @@ pub(super) fn run(flags: &Quantize, cancel: &AtomicBool) -> Result<(), Error> {
         }
     }
     if flags.json {
-        return print(&json(&summary).map_err(|error| unprintable(error.to_string()))?);
+        return console.print(&json(&summary).map_err(|error| unprintable(error.to_string()))?);
     }
     if flags.quiet {
         return Ok(());
     }
-    print(&summary.render(style()).map_err(|error| unprintable(error.to_string()))?)
+    console.print(&summary.render(console.style()).map_err(|error| unprintable(error.to_string()))?)
 }

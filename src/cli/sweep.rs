@@ -2,11 +2,10 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 
-use super::commands::{print, style, unprintable};
+use super::commands::unprintable;
+use super::console::Console;
 use super::flags::Prune;
-use super::progress::Bar;
 use super::targets::Targets;
 use crate::error::Error;
 use crate::model::replaceable;
@@ -20,10 +19,10 @@ struct Results {
     picture: PathBuf,
 }
 
-pub(super) fn run(flags: &Prune, options: &PruneOptions, shares: &[f64], cancel: &AtomicBool) -> Result<(), Error> {
+pub(super) fn run(flags: &Prune, options: &PruneOptions, shares: &[f64], console: &Console<'_>) -> Result<(), Error> {
     let results = check(flags, options, shares)?;
-    let bar = Bar::new(flags.results.quiet || flags.results.json);
-    let found = pipeline::sweep(options, shares, &bar, cancel);
+    let bar = console.progress(flags.results.quiet || flags.results.json);
+    let found = pipeline::sweep(options, shares, &bar, console.cancel);
     bar.clear();
     let swept = found?;
     write(&results.table, &sweep_csv(&swept).map_err(unprintable)?)?;
@@ -39,12 +38,12 @@ pub(super) fn run(flags: &Prune, options: &PruneOptions, shares: &[f64], cancel:
         write(path, &(json()? + "\n"))?;
     }
     if flags.results.json {
-        return print(&(json()? + "\n"));
+        return console.print(&(json()? + "\n"));
     }
     if flags.results.quiet {
         return Ok(());
     }
-    print(&sweep_table(&swept, style()).map_err(|error| unprintable(error.to_string()))?)
+    console.print(&sweep_table(&swept, console.style()).map_err(|error| unprintable(error.to_string()))?)
 }
 
 /// Fails before the work if a result would be lost or would replace something else.

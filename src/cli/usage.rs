@@ -7,14 +7,15 @@ use std::path::Path;
 use clap::CommandFactory as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use super::console::complain;
 use super::exit::ExitStatus;
 use super::flags::Cli;
+use crate::error::Error;
 
 /// Prints help, the version, or what is wrong.
-#[allow(clippy::print_stderr, reason = "errors go to stderr")]
 pub(super) fn report(error: &clap::Error, arguments: &[OsString]) -> ExitStatus {
-    if let Some(text) = second_word(error, arguments) {
-        eprintln!("error: {text}");
+    if let Some(error) = second_word(error, arguments) {
+        complain(&error);
         return ExitStatus::Bad;
     }
     match error.print() {
@@ -25,8 +26,19 @@ pub(super) fn report(error: &clap::Error, arguments: &[OsString]) -> ExitStatus 
     }
 }
 
+/// What is wrong, as an error of the library.
+pub(super) fn error(error: &clap::Error, arguments: &[OsString]) -> Error {
+    second_word(error, arguments).unwrap_or_else(|| {
+        let text = error.to_string();
+        let (what, rest) = text.split_once("\n\n").unwrap_or((&text, ""));
+        let what = what.trim_start_matches("error: ").split_whitespace().collect::<Vec<_>>().join(" ");
+        let tip = rest.lines().find_map(|line| line.trim().strip_prefix("tip: "));
+        Error::Usage { what, help: tip.unwrap_or("`onnx-prune --help` shows the flags").into() }
+    })
+}
+
 /// clap takes any second word for a command that came too late; it is a mistyped command or a second model.
-fn second_word(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
+fn second_word(error: &clap::Error, arguments: &[OsString]) -> Option<Error> {
     let (ErrorKind::ArgumentConflict, ContextValue::String(second)) =
         (error.kind(), error.get(ContextKind::InvalidSubcommand)?)
     else {
@@ -40,9 +52,9 @@ fn second_word(error: &clap::Error, arguments: &[OsString]) -> Option<String> {
     let mistyped = !first.starts_with('-') && Path::new(first).components().count() == 1 && !first.contains('.');
     if mistyped && !Path::new(first).exists() {
         let names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
-        return Some(format!("`{first}` is no command and no file\n  help:  commands are {}", names.join(", ")));
+        let help = format!("commands are {}", names.join(", "));
+        return Some(Error::Usage { what: format!("`{first}` is no command and no file"), help });
     }
-    Some(format!(
-        "unexpected `{second}`\n  help:  one model is pruned at a time; `onnx-prune --help` shows the commands"
-    ))
+    let help = "one model is pruned at a time; `onnx-prune --help` shows the commands".into();
+    Some(Error::Usage { what: format!("unexpected `{second}`"), help })
 }

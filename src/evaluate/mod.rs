@@ -43,7 +43,7 @@ pub use held_out::{SetAside, set_aside};
 pub use inputs::{random_feeds, random_inputs};
 pub use integer_proof::{IntegerProof, prove_integers};
 pub use memory::Shares;
-pub use metric::{Measured, Metric, MetricChange};
+pub use metric::{Measured, Metric, MetricChange, MetricFunction};
 pub use observation::{Observed, Wanted};
 pub use output_error::{OutputError, OutputErrors, Reference};
 pub use output_figures::OutputFigures;

@@ -18,7 +18,7 @@ mod writing;
 
 pub use crate::bench::latency::Timing;
 pub use crate::check::Bounds;
-pub use crate::evaluate::{DataOptions, Metric, NamedOutputs};
+pub use crate::evaluate::{DataOptions, Metric, MetricFunction, NamedOutputs};
 pub use crate::plan::{Goals, LatencyTarget, RoundTo};
 pub use commands::{
     ApplyOptions, BenchOptions, Benched, CheckOptions, StudyBase, StudyEntry, StudyRow, VerifyOptions, apply, bench,

@@ -3,8 +3,10 @@
 mod command;
 mod number;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,13 +15,28 @@ use super::EvaluateError;
 use crate::model::{Model, ModelError, SaveOptions};
 
 /// A command that measures what a model is worth.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Metric {
     /// A line for the shell (`sh -c`, on Windows `cmd /C`). `{model}` stands for the path of the model's file; without it
-    /// the path is the last argument.
+    /// the path is the last argument. Of a function: its name.
     pub command: String,
     /// Whether a smaller number is a better one.
     pub lower_is_better: bool,
+    /// A function in place of the command.
+    pub function: Option<MetricFunction>,
+}
+
+/// What the model of a file is worth, or why that cannot be said.
+type OfFile = dyn Fn(&Path) -> Result<f64, String> + Send + Sync;
+
+/// A function that measures what the model of a file is worth.
+#[derive(Clone)]
+pub struct MetricFunction(pub Arc<OfFile>);
+
+impl fmt::Debug for MetricFunction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MetricFunction")
+    }
 }
 
 /// Which model is measured, for messages.
@@ -72,7 +89,7 @@ impl Metric {
     /// The metric of a model's file. The path is made absolute, so that the command may change its folder.
     ///
     /// # Errors
-    /// [`EvaluateError::Metric`] if the command cannot be started, does not end with status 0, or prints no finite number;
+    /// [`EvaluateError::Metric`] if the function fails, or the command cannot be started, does not end with status 0, or prints no finite number;
     /// on interruption, after the command and what it started have been ended.
     pub fn of_file(&self, path: &Path, which: Measured, cancel: &AtomicBool) -> Result<f64, EvaluateError> {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -82,6 +99,14 @@ impl Metric {
             what,
             said,
         };
+        if let Some(MetricFunction(function)) = &self.function {
+            let found = function(&path);
+            if cancel.load(Ordering::Relaxed) {
+                return Err(EvaluateError::Interrupted);
+            }
+            let finite = |value: f64| if value.is_finite() { Ok(value) } else { Err(format!("gave {value}")) };
+            return found.and_then(finite).map_err(|why| failed(why, None));
+        }
         let ended = command::run(&command::line(&self.command, &path), cancel).map_err(|error| match error {
             command::Stopped::Interrupted => EvaluateError::Interrupted,
             command::Stopped::Failed(why) => failed(format!("cannot be started: {why}"), None),

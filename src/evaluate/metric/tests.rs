@@ -8,7 +8,7 @@ use super::*;
 use crate::explain::Explain as _;
 
 fn metric(command: &str) -> Metric {
-    Metric { command: command.into(), lower_is_better: false }
+    Metric { command: command.into(), lower_is_better: false, function: None }
 }
 
 fn run(command: &str) -> Result<f64, String> {

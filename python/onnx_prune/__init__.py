@@ -1,0 +1,32 @@
+"""Structured pruning of ONNX models without training.
+
+The functions are the commands of ``onnx-prune``; keyword arguments are its flags with underscores for hyphens
+(``target_macs=0.7`` is ``--target-macs 0.7``). Same options and seed, same bytes.
+
+>>> import onnx_prune
+>>> result = onnx_prune.prune("model.onnx", "calib/", target_macs=0.7)   # doctest: +SKIP
+>>> result.report.macs.after / result.report.macs.before                  # doctest: +SKIP
+>>> result.save("smaller.onnx")                                           # doctest: +SKIP
+"""
+
+from ._api import Result, apply, bench, check, inspect, prune, quantize, score, setup, sweep, verify
+from ._errors import CheckFailed, Error, InputError
+from ._native import __version__
+
+__all__ = [
+    "CheckFailed",
+    "Error",
+    "InputError",
+    "Result",
+    "__version__",
+    "apply",
+    "bench",
+    "check",
+    "inspect",
+    "prune",
+    "quantize",
+    "score",
+    "setup",
+    "sweep",
+    "verify",
+]
