@@ -14,7 +14,7 @@ use std::time::Duration;
 use onnx_prune::cli::{Called, ExitStatus, Host, call};
 use onnx_prune::evaluate::input_specs;
 use onnx_prune::model::{LoadOptions, Model};
-use onnx_prune::pipeline::{Metric, MetricFunction, Progress};
+use onnx_prune::pipeline::{Metric, MetricFunction, ModelOptions, Progress, kept_tensors};
 use onnx_prune::{Error, ErrorKind, ErrorParts};
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
@@ -172,6 +172,22 @@ fn inputs(py: Python<'_>, model: PathBuf) -> PyResult<Vec<(String, usize)>> {
     Ok(input_specs(&loaded).into_iter().map(|spec| (spec.name, spec.shape.len())).collect())
 }
 
+/// What a plan leaves of a stored tensor: the first output of the node that reads it, the number of the input, its name, and
+/// the indices that stay, axis by axis.
+type Kept = (String, usize, String, Vec<Vec<usize>>);
+
+/// What a plan leaves of the stored tensors of the model it was made for.
+///
+/// # Errors
+/// `NativeError` if the plan is for another model or a file cannot be read.
+#[pyfunction]
+#[allow(clippy::needless_pass_by_value, reason = "arguments of functions of the module are owned")]
+fn kept(py: Python<'_>, model: PathBuf, plan: PathBuf) -> PyResult<Vec<Kept>> {
+    let options = ModelOptions { path: model, ..ModelOptions::default() };
+    let found = py.detach(|| kept_tensors(&options, &plan)).map_err(|error| failure(&error))?;
+    Ok(found.into_iter().map(|(output, own)| (output, own.input, own.name, own.kept)).collect())
+}
+
 /// Runs the command line itself, on the terminal: `arguments` with the program's name. Gives its exit status.
 #[pyfunction]
 fn main(py: Python<'_>, arguments: Vec<OsString>) -> u8 {
@@ -184,5 +200,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("NativeError", module.py().get_type::<NativeError>())?;
     module.add_function(wrap_pyfunction!(run, module)?)?;
     module.add_function(wrap_pyfunction!(inputs, module)?)?;
+    module.add_function(wrap_pyfunction!(kept, module)?)?;
     module.add_function(wrap_pyfunction!(main, module)?)
 }

@@ -50,7 +50,7 @@ mod tests {
     fn called(arguments: &[&str]) -> Result<Called, Error> {
         let cancel = AtomicBool::new(false);
         let host = Host { progress: &Silent, cancel: &cancel, metric: None };
-        call(["onnx-prune", "--config", "none"].iter().chain(arguments).map(OsString::from), &host)
+        call(["onnx-prune"].iter().chain(arguments).chain(&["--config", "none"]).map(OsString::from), &host)
     }
 
     #[test]
@@ -67,6 +67,6 @@ mod tests {
         assert_eq!(parts.what, "unexpected argument '--target-mac' found");
         assert_eq!(parts.help.as_deref(), Some("a similar argument exists: '--target-macs'"));
         let missing = called(&["no.onnx", "--criterion", "l2"]).unwrap_err().parts();
-        assert!(missing.what.contains("no.onnx") && missing.help.is_some(), "{missing:?}");
+        assert!(missing.what.contains("no.onnx") && missing.why.is_some(), "{missing:?}");
     }
 }

@@ -22,7 +22,7 @@ pub use crate::evaluate::{DataOptions, Metric, MetricFunction, NamedOutputs};
 pub use crate::plan::{Goals, LatencyTarget, RoundTo};
 pub use commands::{
     ApplyOptions, BenchOptions, Benched, CheckOptions, StudyBase, StudyEntry, StudyRow, VerifyOptions, apply, bench,
-    check, inspect, inspect_timed, prune, quantize, score, study, sweep, verify,
+    check, inspect, inspect_timed, kept_tensors, prune, quantize, score, study, sweep, verify,
 };
 pub use options::{Criteria, Depth, Effort, ModelOptions, PlanFile, PruneOptions, QuantizeOptions};
 pub use progress::{Progress, Silent};

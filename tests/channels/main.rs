@@ -10,6 +10,7 @@
 )]
 
 mod blocks;
+mod kept;
 mod operators;
 mod random_graphs;
 mod shapes;

@@ -1,11 +1,12 @@
 //! `onnx-prune apply` and `onnx-prune verify`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use crate::channels::{Channels, Cut, KeptTensor};
 use crate::engine::{EngineOptions, open};
 use crate::error::Error;
 use crate::evaluate::{Agreement, EvaluateError, compare, random_feeds, runnable};
-use crate::model::SaveOptions;
+use crate::model::{Model, SaveOptions};
 use crate::pipeline::reading::{analyse_options, analysed_as_in_a_run, load};
 use crate::pipeline::{ModelOptions, writing};
 use crate::plan::{Plan, PlanError};
@@ -32,14 +33,7 @@ pub struct ApplyOptions {
 /// If the plan is for another model or a file cannot be read or written.
 pub fn apply(options: &ApplyOptions) -> Result<(), Error> {
     writing::check(&options.model.path, &options.output, options.force)?;
-    let plan = Plan::load(&options.plan)?;
-    let mut model = load(&options.model)?;
-    if model.sha256() != plan.model_sha256 {
-        let why = format!("the plan is for the file with SHA-256 {}, this is {}", plan.model_sha256, model.sha256());
-        return Err(PlanError::Mismatch { why }.into());
-    }
-    let channels = analysed_as_in_a_run(&mut model, &analyse_options(&options.model.sizes, &plan.ignore)?);
-    let cut = plan.cut(&channels)?;
+    let Planned { model, channels, cut } = planned(&options.model, &options.plan)?;
     let result = if options.masked {
         rewrite::mask(&model, &channels, &cut)?
     } else {
@@ -47,6 +41,35 @@ pub fn apply(options: &ApplyOptions) -> Result<(), Error> {
     };
     result.save(&options.output, &SaveOptions { force: options.force, ..SaveOptions::default() })?;
     Ok(())
+}
+
+/// What a plan leaves of the stored tensors of the model it was made for, with the first output of each node that reads one.
+///
+/// # Errors
+/// If the plan is for another model or a file cannot be read.
+pub fn kept_tensors(model: &ModelOptions, plan: &Path) -> Result<Vec<(String, KeptTensor)>, Error> {
+    let Planned { model, channels, cut } = planned(model, plan)?;
+    let output = |node: usize| model.graph().node[node].output.first().cloned().unwrap_or_default();
+    Ok(channels.kept_tensors(&model, &cut).into_iter().map(|own| (output(own.node), own)).collect())
+}
+
+/// A model and what a plan takes from it.
+struct Planned {
+    model: Model,
+    channels: Channels,
+    cut: Cut,
+}
+
+fn planned(options: &ModelOptions, plan: &Path) -> Result<Planned, Error> {
+    let plan = Plan::load(plan)?;
+    let mut model = load(options)?;
+    if model.sha256() != plan.model_sha256 {
+        let why = format!("the plan is for the file with SHA-256 {}, this is {}", plan.model_sha256, model.sha256());
+        return Err(PlanError::Mismatch { why }.into());
+    }
+    let channels = analysed_as_in_a_run(&mut model, &analyse_options(&options.sizes, &plan.ignore)?);
+    let cut = plan.cut(&channels)?;
+    Ok(Planned { model, channels, cut })
 }
 
 /// `onnx-prune verify`.

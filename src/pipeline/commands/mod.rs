@@ -11,7 +11,7 @@ mod score;
 mod study;
 mod sweep;
 
-pub use apply::{ApplyOptions, VerifyOptions, apply, verify};
+pub use apply::{ApplyOptions, VerifyOptions, apply, kept_tensors, verify};
 pub use bench::{BenchOptions, Benched, bench};
 pub use check::{CheckOptions, check};
 pub use inspect::{inspect, inspect_timed};
