@@ -21,34 +21,9 @@ HEAD = '''"""The reports as dataclasses. Written by ``generate.py`` from the JSO
 from __future__ import annotations
 
 import dataclasses
-import typing
 from typing import Any, Dict, List, Optional
 
-
-def _value(kind: Any, value: Any) -> Any:
-    """A JSON value as what the annotation says."""
-    if value is None:
-        return None
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin is typing.Union:
-        return _value(next(own for own in arguments if own is not type(None)), value)
-    if origin is list:
-        return [_value(arguments[0], own) for own in value]
-    if origin is dict:
-        return {name: _value(arguments[1], own) for name, own in value.items()}
-    if isinstance(kind, type) and issubclass(kind, _Part):
-        return kind.from_json(value)
-    return value
-
-
-class _Part:
-    """A part of a report."""
-
-    @classmethod
-    def from_json(cls, value: Dict[str, Any]) -> Any:
-        """From a parsed JSON object; keys of later versions are left out."""
-        kinds = typing.get_type_hints(cls)
-        return cls(**{name: _value(kind, value.get(_KEYS.get(name, name))) for name, kind in kinds.items()})
+from ._part import Part
 '''
 
 
@@ -87,7 +62,7 @@ def kind(schema: dict, definitions: dict) -> str:
 
 
 def part(name: str, schema: dict, definitions: dict) -> str:
-    lines = ["", "", "@dataclasses.dataclass(frozen=True)", f"class {name}(_Part):"]
+    lines = ["", "", "@dataclasses.dataclass(frozen=True)", f"class {name}(Part):"]
     lines.append(f'    """{" ".join(schema.get("description", name).split())}"""')
     for key, own in schema["properties"].items():
         lines += ["", f"    {name_of(key)}: {kind(own, definitions)}"]
@@ -99,19 +74,16 @@ def part(name: str, schema: dict, definitions: dict) -> str:
 
 def text() -> str:
     parts: dict[str, str] = {}
-    renamed = set()
     for file, root in ROOTS.items():
         schema = json.loads((SCHEMAS / f"{file}.schema.json").read_text())
         definitions = schema.get("$defs", {})
         for name, own in [*definitions.items(), (root, schema)]:
             if "properties" not in own:
                 continue
-            renamed |= {key for key in own["properties"] if keyword.iskeyword(key)}
             made = part(name, own, definitions)
             if parts.setdefault(name, made) != made:
                 raise SystemExit(f"{name} differs between two schemas")
-    keys = ", ".join(f'"{name_of(key)}": "{key}"' for key in sorted(renamed))
-    return HEAD + f"\n\n_KEYS: Dict[str, str] = {{{keys}}}\n" + "".join(parts[name] for name in sorted(parts))
+    return HEAD + "".join(parts[name] for name in sorted(parts))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Seque
 
 from . import _native
 from ._data import Input, place
-from ._errors import InputError, raised
+from ._errors import InputError, explained
 from ._report import Checked, QuantizeSummary, Summary, Swept
 from ._runtime import offer
 
@@ -104,12 +104,8 @@ def _run(
     lower_is_better: bool = False,
 ) -> str:
     offer()
-    failed = None
-    try:
+    with explained():
         return _native.run(list(arguments), progress, metric, lower_is_better)[1]
-    except _native.NativeError as error:
-        failed = raised(*error.args)
-    raise failed
 
 
 class _Work:
@@ -138,16 +134,14 @@ class _Work:
             return []
         if isinstance(data, (str, os.PathLike)):
             return [f"--{name}", os.fspath(data)]
-        inputs = [Input(*own) for own in _native_inputs(model)]
+        with explained():
+            inputs = [Input(*own) for own in _native.inputs(model)]
         return [f"--{name}", place(data, inputs, self.path / name, samples)]
 
-
-def _native_inputs(model: str) -> List[Any]:
-    try:
-        return _native.inputs(model)
-    except _native.NativeError as error:
-        failed = raised(*error.args)
-    raise failed
+    def both(self, data: Any, eval: Any, model: str, options: Mapping[str, Any]) -> List[str]:
+        """Calibration data, and labelled data, of which all are taken unless options say otherwise."""
+        first = self.data(data, model, "data", options.get("samples"))
+        return first + self.data(eval, model, "eval", options.get("eval_samples", "all"))
 
 
 def _config(options: Mapping[str, Any]) -> List[str]:
@@ -187,8 +181,7 @@ def prune(
     path = work.model(model)
     target = Path(output) if output is not None else work.path / "pruned.onnx"
     arguments = [path, *_config(options)]
-    arguments += work.data(data, path, "data", options.get("samples"))
-    arguments += work.data(eval, path, "eval", options.get("eval_samples", "all"))
+    arguments += work.both(data, eval, path, options)
     if isinstance(metric, str):
         arguments += ["--metric", metric]
         arguments += ["--metric-lower-is-better"] if metric_lower_is_better else []
@@ -212,8 +205,7 @@ def quantize(
     path = work.model(model)
     target = Path(output) if output is not None else work.path / "quantized.onnx"
     arguments = ["quantize", path, *_config(options)]
-    arguments += work.data(data, path, "data", options.get("samples"))
-    arguments += work.data(eval, path, "eval", options.get("eval_samples", "all"))
+    arguments += work.both(data, eval, path, options)
     arguments += ["--output", str(target), "--json", *_flags(options)]
     report = QuantizeSummary.from_json(json.loads(_run(arguments, progress)))
     return Result(target, report, work.folder if output is None else None)
@@ -233,8 +225,7 @@ def sweep(
     work = _Work()
     path = work.model(model)
     arguments = [path, *_config(options), "--sweep", ",".join(str(share) for share in shares)]
-    arguments += work.data(data, path, "data", options.get("samples"))
-    arguments += work.data(eval, path, "eval", options.get("eval_samples", "all"))
+    arguments += work.both(data, eval, path, options)
     arguments += ["--output", os.fspath(output), "--json", *_flags(options)]
     return Swept.from_json(json.loads(_run(arguments, progress)))
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Optional
+import contextlib
+from typing import Iterator, Optional
+
+from . import _native
 
 
 class Error(Exception):
@@ -31,8 +34,13 @@ class CheckFailed(Error):
     """A verification failed (exit status 1 of the command)."""
 
 
-def raised(kind: str, what: str, where: Optional[str], why: Optional[str], help: Optional[str]) -> BaseException:
-    """The exception for what the native module raised."""
-    if kind == "interrupted":
-        return KeyboardInterrupt(what)
-    return (CheckFailed if kind == "check" else InputError)(what, where, why, help)
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """Raises what the native module raises as one of these."""
+    try:
+        yield
+    except _native.NativeError as error:
+        kind, what, where, why, help = error.args
+        if kind == "interrupted":
+            raise KeyboardInterrupt(what) from None
+        raise (CheckFailed if kind == "check" else InputError)(what, where, why, help) from None

@@ -3,41 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import typing
 from typing import Any, Dict, List, Optional
 
-
-def _value(kind: Any, value: Any) -> Any:
-    """A JSON value as what the annotation says."""
-    if value is None:
-        return None
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin is typing.Union:
-        return _value(next(own for own in arguments if own is not type(None)), value)
-    if origin is list:
-        return [_value(arguments[0], own) for own in value]
-    if origin is dict:
-        return {name: _value(arguments[1], own) for name, own in value.items()}
-    if isinstance(kind, type) and issubclass(kind, _Part):
-        return kind.from_json(value)
-    return value
-
-
-class _Part:
-    """A part of a report."""
-
-    @classmethod
-    def from_json(cls, value: Dict[str, Any]) -> Any:
-        """From a parsed JSON object; keys of later versions are left out."""
-        kinds = typing.get_type_hints(cls)
-        return cls(**{name: _value(kind, value.get(_KEYS.get(name, name))) for name, kind in kinds.items()})
-
-
-_KEYS: Dict[str, str] = {}
+from ._part import Part
 
 
 @dataclasses.dataclass(frozen=True)
-class Accuracy(_Part):
+class Accuracy(Part):
     """Top-1 of a model, with its uncertainty."""
 
     correct: int
@@ -57,7 +29,7 @@ class Accuracy(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class AccuracyChange(_Part):
+class AccuracyChange(Part):
     """Top-1 on labelled images."""
 
     after: float
@@ -83,7 +55,7 @@ class AccuracyChange(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class BlockChange(_Part):
+class BlockChange(Part):
     """A block that could be left out."""
 
     gone: bool
@@ -100,7 +72,7 @@ class BlockChange(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class Calibrated(_Part):
+class Calibrated(Part):
     """What was calibrated on."""
 
     classes: int
@@ -123,7 +95,7 @@ class Calibrated(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class Change(_Part):
+class Change(Part):
     """A number before and after pruning."""
 
     after: int
@@ -134,7 +106,7 @@ class Change(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class Checked(_Part):
+class Checked(Part):
     """A check of a new model against a base."""
 
     accuracy: Optional[AccuracyChange]
@@ -207,7 +179,7 @@ class Checked(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class ClassAccuracy(_Part):
+class ClassAccuracy(Part):
     """How a model does on one class."""
 
     images: int
@@ -221,7 +193,7 @@ class ClassAccuracy(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class ClassChange(_Part):
+class ClassChange(Part):
     """One class before and after."""
 
     after: ClassAccuracy
@@ -241,7 +213,7 @@ class ClassChange(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class ClassEdge(_Part):
+class ClassEdge(Part):
     """An edge of the class graph."""
 
     first: int
@@ -255,7 +227,7 @@ class ClassEdge(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class ClassMerge(_Part):
+class ClassMerge(Part):
     """A merge of the class tree."""
 
     first: int
@@ -269,7 +241,7 @@ class ClassMerge(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class Classwise(_Part):
+class Classwise(Part):
     """Classes, their relatedness, and the groups as the classes see them."""
 
     classes: List[FollowedClass]
@@ -289,7 +261,7 @@ class Classwise(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class Convolutions(_Part):
+class Convolutions(Part):
     """Convolutions of a model as the engine runs them."""
 
     all: int
@@ -300,7 +272,7 @@ class Convolutions(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class DetectionFigures(_Part):
+class DetectionFigures(Part):
     """Detections of two models on the same inputs."""
 
     added: int
@@ -335,7 +307,7 @@ class DetectionFigures(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class EngineInfo(_Part):
+class EngineInfo(Part):
     """What an engine is; goes into every report."""
 
     library: Optional[str]
@@ -355,7 +327,7 @@ class EngineInfo(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class FileInfo(_Part):
+class FileInfo(Part):
     """A model file."""
 
     path: str
@@ -366,7 +338,7 @@ class FileInfo(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class FloatProduct(_Part):
+class FloatProduct(Part):
     """A node with a product that stays as it was."""
 
     name: str
@@ -377,7 +349,7 @@ class FloatProduct(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class FollowedClass(_Part):
+class FollowedClass(Part):
     """A class, or several that were joined."""
 
     images: int
@@ -394,7 +366,7 @@ class FollowedClass(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class Gate(_Part):
+class Gate(Part):
     """A bound with what was found."""
 
     interval: Optional[List[Any]]
@@ -420,7 +392,7 @@ class Gate(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class GroupChange(_Part):
+class GroupChange(Part):
     """One group of coupled channels."""
 
     members: int
@@ -443,7 +415,7 @@ class GroupChange(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class GroupClasses(_Part):
+class GroupClasses(Part):
     """A group as the classes see it."""
 
     lost: List[float]
@@ -457,7 +429,7 @@ class GroupClasses(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class IntegerOperators(_Part):
+class IntegerOperators(Part):
     """Operators of a model as the engine runs them."""
 
     all: int
@@ -474,7 +446,7 @@ class IntegerOperators(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class IntegerProof(_Part):
+class IntegerProof(Part):
     """What the comparison found."""
 
     broken: List[str]
@@ -488,7 +460,7 @@ class IntegerProof(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class Interval(_Part):
+class Interval(Part):
     """A ratio with its 95 % confidence interval."""
 
     high: float
@@ -502,7 +474,7 @@ class Interval(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class LatencyChange(_Part):
+class LatencyChange(Part):
     """Time of one run."""
 
     after: float
@@ -540,7 +512,7 @@ class LatencyChange(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class Layer(_Part):
+class Layer(Part):
     """One layer of both models."""
 
     after: Optional[LayerCost]
@@ -560,7 +532,7 @@ class Layer(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class LayerCost(_Part):
+class LayerCost(Part):
     """Time, work and traffic of a layer in one run of the model."""
 
     blocked: Optional[bool]
@@ -580,7 +552,7 @@ class LayerCost(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class LayerFit(_Part):
+class LayerFit(Part):
     """What became of a layer."""
 
     activation: bool
@@ -606,7 +578,7 @@ class LayerFit(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class Loss(_Part):
+class Loss(Part):
     """Loss of accuracy on labelled images."""
 
     confidence: float
@@ -629,7 +601,7 @@ class Loss(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class Machine(_Part):
+class Machine(Part):
     """Everything on which a time depends beside the models."""
 
     cores: int
@@ -643,7 +615,7 @@ class Machine(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class MetricChange(_Part):
+class MetricChange(Part):
     """What a metric says of two models."""
 
     after: float
@@ -660,7 +632,7 @@ class MetricChange(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class MetricLoss(_Part):
+class MetricLoss(Part):
     """A metric of the user's own: one number, without an interval."""
 
     loss: float
@@ -671,7 +643,7 @@ class MetricLoss(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class OutputFigures(_Part):
+class OutputFigures(Part):
     """One output of the pruned model beside the dense model's, on inputs that nothing was fitted on."""
 
     agreement: Optional[float]
@@ -694,7 +666,7 @@ class OutputFigures(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class Profile(_Part):
+class Profile(Part):
     """Where the time of two models goes."""
 
     convolutions: Optional[List[Convolutions]]
@@ -705,7 +677,7 @@ class Profile(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class ProtectedChannels(_Part):
+class ProtectedChannels(Part):
     """Channels that stay whole."""
 
     channels: int
@@ -725,7 +697,7 @@ class ProtectedChannels(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class QuantizeStep(_Part):
+class QuantizeStep(Part):
     """Error of the outputs with one way of writing the model, on inputs that nothing was fitted on: mean over the outputs of the squared error relative to the variance of those of the model in real numbers."""
 
     error: float
@@ -739,7 +711,7 @@ class QuantizeStep(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class QuantizeSummary(_Part):
+class QuantizeSummary(Part):
     """Everything that `onnx-prune quantize` found out."""
 
     accuracy: Optional[AccuracyChange]
@@ -800,7 +772,7 @@ class QuantizeSummary(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class Quantized(_Part):
+class Quantized(Part):
     """A model in integers or in half precision."""
 
     activations: Optional[str]
@@ -838,7 +810,7 @@ class Quantized(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class Readied(_Part):
+class Readied(Part):
     """What was done."""
 
     convolutions: int
@@ -858,7 +830,7 @@ class Readied(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class Refined(_Part):
+class Refined(Part):
     """What refinement did."""
 
     compared: List[str]
@@ -890,7 +862,7 @@ class Refined(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class Repair(_Part):
+class Repair(Part):
     """Compensation and refinement of a pruned model."""
 
     consumers: List[List[Any]]
@@ -910,7 +882,7 @@ class Repair(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class Rounding(_Part):
+class Rounding(Part):
     """Channel counts that the engine runs without waste. ONNX Runtime's CPU convolutions cost as much as the next multiple of a block (16 with AVX-512, 8 with AVX2) as long as the count is a multiple of `multiple`; other counts leave the blocked layout."""
 
     block: int
@@ -921,7 +893,7 @@ class Rounding(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class Searched(_Part):
+class Searched(Part):
     """A search for the plan that meets a bound on what has to be measured."""
 
     candidates: List[Tried]
@@ -932,7 +904,7 @@ class Searched(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class StageError(_Part):
+class StageError(Part):
     """What a stage did to the outputs: mean over them of the squared error relative to the variance of the dense model's."""
 
     after: float
@@ -955,7 +927,7 @@ class StageError(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class Summary(_Part):
+class Summary(Part):
     """A pruning run."""
 
     accuracy: Optional[AccuracyChange]
@@ -1064,7 +1036,7 @@ class Summary(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class Swept(_Part):
+class Swept(Part):
     """A sweep."""
 
     models: List[SweptModel]
@@ -1077,7 +1049,7 @@ class Swept(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class SweptModel(_Part):
+class SweptModel(Part):
     """One model of a sweep."""
 
     share: float
@@ -1088,7 +1060,7 @@ class SweptModel(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class Tried(_Part):
+class Tried(Part):
     """One candidate."""
 
     accepted: bool
@@ -1114,7 +1086,7 @@ class Tried(_Part):
 
 
 @dataclasses.dataclass(frozen=True)
-class Verified(_Part):
+class Verified(Part):
     """Masked = sliced."""
 
     max_error: float

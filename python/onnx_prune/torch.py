@@ -19,7 +19,8 @@ from torch import nn
 
 from . import _native
 from ._api import ModelLike, Result, _Work
-from ._errors import InputError, raised
+from ._api import apply as apply_plan
+from ._errors import InputError, explained
 
 __all__ = ["apply"]
 
@@ -77,11 +78,11 @@ def apply(
     for name, layer in layers:
         if isinstance(layer, _BATCH_NORMS + _NORMS):
             continue
-        node, scale = _counterpart(name, layer, nodes, taken)
+        node, axis, scale = _counterpart(name, layer, nodes, taken)
         taken[node.output] = node
         if scale is not None:
-            scales.append((scale, _kept_outputs(layer, node)))
-        _cut_layer(layer, node)
+            scales.append((scale, node.kept[1][axis]))
+        _cut_layer(layer, node, axis)
     for name, layer in layers:
         if isinstance(layer, _BATCH_NORMS + _NORMS):
             _cut_norm(name, layer, nodes, taken, scales)
@@ -111,17 +112,10 @@ def _nodes(model: str, plan: Path, folder: Path) -> List[_Node]:
     import onnx
     from onnx import numpy_helper
 
-    from ._api import apply as apply_plan
-
     if any(block for block in json.loads(plan.read_text()).get("blocks", [])):
         raise InputError("the plan removes whole blocks", help="prune with depth=\"off\" to cut a module by the plan")
-    failed: Optional[BaseException] = None
-    try:
+    with explained():
         found = _native.kept(model, str(plan))
-    except _native.NativeError as error:
-        failed = raised(*error.args)
-    if failed is not None:
-        raise failed
     smaller = onnx.load(apply_plan(model, plan, folder / "smaller.onnx"))
     groups = {
         node.output[0]: next((own.i for own in node.attribute if own.name == "group"), 1) for node in smaller.graph.node
@@ -142,8 +136,8 @@ def _nodes(model: str, plan: Path, folder: Path) -> List[_Node]:
         if 1 not in own or operator not in (*_OPERATORS, "BatchNormalization", "LayerNormalization", "PRelu"):
             continue
         values = {number: numpy_helper.to_array(stored[name]).astype(np.float64) for number, (name, _) in own.items()}
-        kept = {number: axes for number, (_, axes) in own.items()}
-        nodes.append(_Node(operator, output, values, kept, own[1][0], groups.get(output, 1)))
+        left = {number: axes for number, (_, axes) in own.items()}
+        nodes.append(_Node(operator, output, values, left, own[1][0], groups.get(output, 1)))
     return nodes
 
 
@@ -160,22 +154,12 @@ def _same(a: np.ndarray, b: np.ndarray) -> bool:
     return a.shape == b.shape and bool(np.abs(a - b).max(initial=0.0) <= TOLERANCE * max(np.abs(b).max(initial=0.0), 1e-12))
 
 
-def _weight_as_stored(layer: nn.Module, node: _Node) -> np.ndarray:
-    """The layer's weight as the node's is stored."""
+def _forms(layer: nn.Module) -> List[Tuple[np.ndarray, int]]:
+    """The layer's weight in the forms that it may be stored in, each with the axis of its outputs."""
     weight = _numbers(layer.weight)
-    if not isinstance(layer, nn.Linear):
-        return weight
-    transposed = node.operator == "MatMul" or node.values[1].shape != weight.shape
-    return weight.T if transposed else weight
-
-
-def _output_axis(layer: nn.Module, node: _Node) -> int:
     if isinstance(layer, nn.Linear):
-        square = layer.weight.shape[0] == layer.weight.shape[1]
-        stored = not square and node.values[1].shape == tuple(layer.weight.shape)
-        plain = stored or (square and node.operator == "Gemm" and _same(_numbers(layer.weight), node.values[1]))
-        return 0 if plain else 1
-    return 1 if isinstance(layer, _TRANSPOSED) else 0
+        return [(weight, 0), (weight.T, 1)]
+    return [(weight, 1 if isinstance(layer, _TRANSPOSED) else 0)]
 
 
 def _scaled(stored: np.ndarray, own: np.ndarray, axis: int) -> Optional[np.ndarray]:
@@ -190,18 +174,17 @@ def _scaled(stored: np.ndarray, own: np.ndarray, axis: int) -> Optional[np.ndarr
 
 def _counterpart(
     name: str, layer: nn.Module, nodes: Sequence[_Node], taken: Mapping[str, _Node]
-) -> Tuple[_Node, Optional[np.ndarray]]:
-    """The node with the layer's weight, and the scales that were folded into it."""
+) -> Tuple[_Node, int, Optional[np.ndarray]]:
+    """The node with the layer's weight, the axis of its outputs there, and the scales that were folded into it."""
     free = [node for node in nodes if node.output not in taken and isinstance(layer, _OPERATORS.get(node.operator, ()))]
-    for node in free:
-        if _same(_weight_as_stored(layer, node), node.values[1]):
-            return node, None
-        if isinstance(layer, nn.Linear) and _same(_numbers(layer.weight), node.values[1]):
-            return node, None
-    for node in free:
-        scale = _scaled(node.values[1], _weight_as_stored(layer, node), _output_axis(layer, node))
+    pairs = [(node, own, axis) for own, axis in _forms(layer) for node in free]
+    for node, own, axis in pairs:
+        if _same(own, node.values[1]):
+            return node, axis, None
+    for node, own, axis in pairs:
+        scale = _scaled(node.values[1], own, axis)
         if scale is not None:
-            return node, scale
+            return node, axis, scale
     shape = tuple(layer.weight.shape)
     alike = sum(node.values[1].size == layer.weight.numel() for node in free)
     raise InputError(
@@ -211,17 +194,12 @@ def _counterpart(
     )
 
 
-def _kept_outputs(layer: nn.Module, node: _Node) -> List[int]:
-    return node.kept[1][_output_axis(layer, node)]
-
-
 def _select(tensor: torch.Tensor, axis: int, kept: Sequence[int]) -> nn.Parameter:
     index = torch.as_tensor(list(kept), device=tensor.device)
     return nn.Parameter(tensor.detach().index_select(axis, index).clone(), requires_grad=tensor.requires_grad)
 
 
-def _cut_layer(layer: Any, node: _Node) -> None:
-    axis = _output_axis(layer, node)
+def _cut_layer(layer: Any, node: _Node, axis: int) -> None:
     outputs, others = node.kept[1][axis], node.kept[1][1 - axis]
     if isinstance(layer, nn.Linear):
         layer.weight = _select(_select(layer.weight, 0, outputs), 1, others)

@@ -45,7 +45,7 @@ impl Raised {
     }
 }
 
-/// Tells a function of the caller: `(phase, done, total)`, or `("", line)` for what the command line would print.
+/// Tells a function of the caller: `(phase, done, total, line)`, the line where the command line would print one.
 struct Told {
     function: Option<Py<PyAny>>,
     raised: Raised,

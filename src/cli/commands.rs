@@ -22,10 +22,7 @@ use crate::report::{Dot, Drawing, Format, Html, Json, Markdown, Members, Svg, Te
 /// Runs the parsed command line on a terminal.
 pub(super) fn run(cli: &Cli) -> ExitStatus {
     let outcome = interruptible().and_then(|cancel| dispatch(cli, &Console::terminal(&cancel)));
-    outcome.unwrap_or_else(|error| {
-        complain(&error);
-        ExitStatus::from(&error)
-    })
+    outcome.unwrap_or_else(|error| complain(&error))
 }
 
 /// Runs the parsed command line.

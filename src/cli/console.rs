@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::atomic::AtomicBool;
 
+use super::exit::ExitStatus;
 use super::progress::Bar;
 use crate::error::Error;
 use crate::evaluate::Metric;
@@ -114,9 +115,10 @@ impl Progress for Shown<'_> {
 
 /// Prints an error. Its parts may quote a model: nothing in them may steer the terminal.
 #[allow(clippy::print_stderr, reason = "errors go to stderr")]
-pub(super) fn complain(error: &Error) {
+pub(super) fn complain(error: &Error) -> ExitStatus {
     let lines: Vec<String> = error.render().lines().map(printable).collect();
     eprintln!("error: {}", lines.join("\n"));
+    ExitStatus::from(error)
 }
 
 /// Says something beside the results.

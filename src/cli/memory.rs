@@ -27,7 +27,8 @@ const KEPT: i32 = 1 << 30;
 /// its time went into pages that the kernel took back and cleared.
 pub(super) fn keep_blocks() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: as above; no other thread of ours allocates yet.
+    // SAFETY: `mallopt` holds the allocator's lock and sets words; a program that runs the command in itself may have other
+    // threads, which read the old or the new ones.
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, MAPPED);
         libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT);

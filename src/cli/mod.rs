@@ -48,10 +48,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitStatus {
             }
             arguments
         }
-        Err(error) => {
-            console::complain(&error);
-            return ExitStatus::from(&error);
-        }
+        Err(error) => return console::complain(&error),
     };
     match flags::Cli::try_parse_from(&arguments) {
         Ok(cli) => commands::run(&cli),

@@ -15,8 +15,7 @@ use crate::error::Error;
 /// Prints help, the version, or what is wrong.
 pub(super) fn report(error: &clap::Error, arguments: &[OsString]) -> ExitStatus {
     if let Some(error) = second_word(error, arguments) {
-        complain(&error);
-        return ExitStatus::Bad;
+        return complain(&error);
     }
     match error.print() {
         // Help and the version are results: a reader that has gone away is no error, a full disk is one.

@@ -116,8 +116,8 @@ impl Reconstruction<'_> {
             if self.cancel.load(Ordering::Relaxed) {
                 return Err(RepairError::Interrupted);
             }
-            let Some(place) = place else { continue };
-            match self.layer(pruned, (layer, place), &batches, &mut caches) {
+            let fit = place.map_or(Ok(None), |place| self.layer(pruned, (layer, place), &batches, &mut caches));
+            match fit {
                 Ok(fit) => done.layers.extend(fit),
                 Err(RepairError::Engine(error)) => done.left.push((layer.name.clone(), error.to_string())),
                 Err(error) => return Err(error),
