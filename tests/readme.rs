@@ -13,13 +13,21 @@
 
 mod support;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use onnx_prune::model::SaveOptions;
+use support::detector::{Boxes, detector};
 use support::{onnx_prune, text};
 
 /// Pages with commands, and how many each has at least: fewer would mean that they are not found any more.
-const PAGES: [(&str, usize); 8] = [
+const PAGES: [(&str, usize); 14] = [
     ("README.md", 2),
+    ("docs/index.md", 4),
+    ("docs/guides/detector.md", 4),
+    ("docs/guides/ci.md", 3),
+    ("docs/guides/device.md", 8),
+    ("docs/guides/int8.md", 4),
+    ("docs/guides/metric.md", 3),
     ("docs/guide.md", 10),
     ("docs/budgets.md", 3),
     ("docs/check.md", 3),
@@ -38,19 +46,43 @@ const SHARED: [(&str, &str); 5] = [
     ("data/imagenet_wnids.txt", "wnids.txt"),
 ];
 
+fn read(page: &str) -> String {
+    std::fs::read_to_string(support::root().join(page)).unwrap()
+}
+
 /// The program's part of every command line in an indented block.
 fn commands(page: &str) -> Vec<String> {
-    let page = std::fs::read_to_string(support::root().join(page)).unwrap();
-    let starts = ["    onnx-prune ", "    cargo run --release -- "];
-    let own = |line: &str| starts.iter().find_map(|start| line.strip_prefix(start)).map(ToOwned::to_owned);
-    page.lines().filter_map(own).collect()
+    let starts = ["onnx-prune ", "cargo run --release -- "];
+    let own = |line: &str| starts.iter().find_map(|start| line.trim_start().strip_prefix(start)).map(ToOwned::to_owned);
+    read(page).lines().filter(|line| line.starts_with("    ")).filter_map(own).collect()
+}
+
+/// Files that a page shows, in blocks with their name as the title.
+fn shown_files(page: &str) -> Vec<(String, String)> {
+    let page = read(page);
+    let block = |part: &str| {
+        let (name, rest) = part.split_once("\"\n")?;
+        Some((name.to_owned(), rest.split("\n```").next()?.to_owned() + "\n"))
+    };
+    page.split("```python title=\"").skip(1).filter_map(block).collect()
+}
+
+/// Words of a command line; quotes hold words together.
+fn words(line: &str) -> Vec<String> {
+    let parts = line.split('"').enumerate();
+    let word = |(at, part): (usize, &str)| match at % 2 {
+        0 => part.split_whitespace().map(ToOwned::to_owned).collect(),
+        _ => vec![part.to_owned()],
+    };
+    parts.flat_map(word).collect()
 }
 
 /// Shorter work where a command leaves its extent open: the commands are tried, not their figures.
 fn shortened(line: &str) -> Vec<String> {
-    let mut words: Vec<String> = line.split_whitespace().map(ToOwned::to_owned).collect();
+    let mut words = words(line);
     let more: &[&str] = match words[0].as_str() {
         "check" if !line.contains("--time ") => &["--time", "0.5"],
+        "bench" => &["--time", "0.5"],
         "quantize" => &["--force", "--samples", "40"],
         model if model.ends_with(".onnx") => &["--effort", "fast", "--force", "--samples", "40"],
         _ => &[],
@@ -78,7 +110,18 @@ fn run_all(page: &str) {
     for (from, to) in [("train", "calib"), ("eval", "eval"), ("", "calibration")] {
         link(&root.join("calibration").join(from), &at(to));
     }
-    let all = commands(page);
+    link(&root.join("calibration/train/6_shirt"), &at("pictures"));
+    detector(Boxes::Corners).save(&at("detector.onnx"), &SaveOptions::default()).unwrap();
+    for (name, content) in shown_files(page) {
+        std::fs::write(at(&name), content).unwrap();
+    }
+    let mut all = commands(page);
+    let asks_python = |line: &String| line.contains("python3 ");
+    if all.iter().any(asks_python)
+        && support::python(&format!("{page}: some commands"), "numpy, onnxruntime, PIL").is_none()
+    {
+        all.retain(|line| !asks_python(line));
+    }
     let needs_shared = |line: &str| SHARED.iter().any(|(_, name)| line.starts_with(name));
     let shared = all.iter().any(|line| needs_shared(line)).then(|| support::shared(&format!("{page}: some commands")));
     let shared = shared.flatten();
@@ -99,15 +142,36 @@ fn run_all(page: &str) {
     }
 }
 
+/// README and every page under `docs/`.
+fn pages() -> Vec<String> {
+    let (root, mut folders) = (support::root(), vec![PathBuf::from("docs")]);
+    let mut found = vec!["README.md".to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(root.join(&folder)).unwrap() {
+            let entry = entry.unwrap();
+            let path = folder.join(entry.file_name());
+            if entry.path().is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "md") {
+                found.push(path.to_string_lossy().into_owned());
+            }
+        }
+    }
+    found
+}
+
 #[test]
 fn every_page_with_commands_is_known() {
-    let folder = std::fs::read_dir(support::root().join("docs")).unwrap();
-    let names = folder.map(|entry| format!("docs/{}", entry.unwrap().file_name().to_string_lossy()));
-    for page in names.filter(|name| name.ends_with(".md")).chain(["README.md".to_owned()]) {
+    for page in pages() {
         let least = PAGES.iter().find(|own| own.0 == page).map_or(0, |own| own.1);
         let found = commands(&page).len();
         assert!(found >= least && (found == 0 || least > 0), "{page} has {found} commands, {least} are expected");
     }
+}
+
+#[test]
+fn quotes_hold_words_of_a_command_together() {
+    assert_eq!(words("m.onnx --metric \"a {model} b\" --force"), ["m.onnx", "--metric", "a {model} b", "--force"]);
 }
 
 /// What a newcomer types first, in a fresh clone.
@@ -152,4 +216,34 @@ fn every_command_about_criteria_runs() {
 fn every_command_about_formats_and_settings_runs() {
     run_all("docs/formats.md");
     run_all("docs/settings.md");
+}
+
+#[test]
+fn every_command_of_the_quick_start_runs() {
+    run_all("docs/index.md");
+}
+
+#[test]
+fn every_command_for_a_detector_runs() {
+    run_all("docs/guides/detector.md");
+}
+
+#[test]
+fn every_command_for_a_pipeline_runs() {
+    run_all("docs/guides/ci.md");
+}
+
+#[test]
+fn every_command_for_another_device_runs() {
+    run_all("docs/guides/device.md");
+}
+
+#[test]
+fn every_command_for_integers_runs() {
+    run_all("docs/guides/int8.md");
+}
+
+#[test]
+fn every_command_for_a_metric_runs() {
+    run_all("docs/guides/metric.md");
 }

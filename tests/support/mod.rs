@@ -1,6 +1,8 @@
 //! Models built in memory, and what tests need of the outside.
 #![allow(dead_code, unused_imports, missing_docs, unreachable_pub, reason = "each test binary uses a part")]
 
+pub mod detector;
+pub mod help;
 pub mod problem;
 pub mod skips;
 
