@@ -16,7 +16,8 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use support::{onnx_prune, root, text};
+use support::help::{commands, help, page};
+use support::root;
 
 /// Files below a folder with one of the endings, in order.
 fn files(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
@@ -206,16 +207,10 @@ fn flags(text: &str) -> BTreeSet<String> {
 
 #[test]
 fn every_flag_of_the_documentation_is_one_of_the_program() {
-    let folder = tempfile::tempdir().unwrap();
-    let help = |words: &[&str]| text(&onnx_prune(words, folder.path()).stdout);
-    let first = help(&["--help"]);
+    let first = help(&[]);
     let mut known = flags(&first);
-    let commands = first.split("Commands:").nth(1).unwrap().lines().skip(1).map_while(|line| {
-        let word = line.strip_prefix("  ")?.split_whitespace().next()?;
-        Some(word.to_owned())
-    });
-    for command in commands.filter(|command| command != "help") {
-        known.extend(flags(&help(&[&command, "--help"])));
+    for command in commands(&first) {
+        known.extend(flags(&help(&[&command])));
     }
     assert!(known.len() > 60, "{known:?}");
     for path in pages() {
@@ -226,6 +221,34 @@ fn every_flag_of_the_documentation_is_one_of_the_program() {
             assert!(known.contains(&flag), "{} names {flag}", name(&path));
         }
     }
+}
+
+#[test]
+fn the_page_of_flags_is_what_help_prints() {
+    let (path, page) = (root().join("docs/flags.md"), page());
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &page).unwrap();
+    }
+    assert!(page.lines().filter(|line| line.starts_with("- `")).count() > 100, "{page}");
+    assert_eq!(read(&path), page, "UPDATE_DOCS=1 writes it anew");
+}
+
+/// Words before colons of the lines that are indented by `depth` below a line.
+fn keys(text: &str, above: &str, depth: usize) -> BTreeSet<String> {
+    let below = text.lines().skip_while(|line| line.trim() != above).skip(1);
+    let inside = below.take_while(|line| line.len() - line.trim_start().len() >= depth);
+    let own = inside.filter(|line| line.len() - line.trim_start().len() == depth);
+    own.filter_map(|line| Some(line.trim().split_once(':')?.0.to_owned())).collect()
+}
+
+#[test]
+fn what_pages_give_to_the_jobs_of_services_is_what_these_take() {
+    let page = read(&root().join("docs/guides/ci.md"));
+    let (given, taken) = (keys(&page, "with:", 4), keys(&read(&root().join("action.yml")), "inputs:", 2));
+    assert!(given.len() > 2 && given.is_subset(&taken), "{given:?}, {taken:?}");
+    let job = read(&root().join(".gitlab/onnx-prune-check.yml"));
+    let given = keys(&page, "variables:", 4);
+    assert!(given.len() > 2 && given.iter().all(|name| job.contains(name)), "{given:?}");
 }
 
 fn is_of_another(line: &str) -> bool {

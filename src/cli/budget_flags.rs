@@ -21,7 +21,7 @@ pub(super) struct BudgetFlags {
     /// Bytes of the file: a share, or a size such as 2M
     #[arg(long, value_name = "X", value_parser = parse::size_bytes, help_heading = "Budget")]
     target_size: Option<Target>,
-    /// Look for the smallest model that loses at most so many points of accuracy, judged on
+    /// Look for the smallest model that loses at most so many points of accuracy, measured on
     /// the images of --eval (else on a part of --data that is set aside), with 95 %
     /// confidence for as many others; other budgets then say how small is small enough. With
     /// --metric: that loses at most so much of it

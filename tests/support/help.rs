@@ -30,8 +30,11 @@ pub fn help(words: &[&str]) -> String {
 /// The names of all commands but `help`.
 pub fn commands(first: &str) -> Vec<String> {
     let listed = first.split("\nCommands:\n").nth(1).unwrap().lines().take_while(|line| !line.is_empty());
-    let name = |line: &str| line.strip_prefix("  ").filter(|rest| !rest.starts_with(' '))?.split(' ').next();
-    listed.filter_map(|line| name(line).map(ToOwned::to_owned)).filter(|name| name != "help").collect()
+    let name = |line: &str| {
+        let rest = line.strip_prefix("  ").filter(|rest| !rest.starts_with(' '))?;
+        rest.split(' ').next().map(ToOwned::to_owned)
+    };
+    listed.filter_map(name).filter(|name| name != "help").collect()
 }
 
 /// Reads a help text: headings at the margin, terms behind few spaces, the rest belongs to the term before.
@@ -60,8 +63,15 @@ fn add(items: &mut Vec<Item>, line: &str) {
         let (term, about) = own.split_once("  ").unwrap_or((own, ""));
         items.push(Item { term: term.to_owned(), about: about.trim().to_owned() });
     } else if let Some(last) = items.last_mut() {
-        last.about += if last.about.is_empty() { "" } else { " " };
-        last.about += own;
+        // Values that are told of stand in lines of their own.
+        let value = own.strip_prefix("- ").and_then(|own| own.split_once(':'));
+        let own = value.map_or_else(|| own.to_owned(), |(name, told)| format!("{name}: {};", told.trim()));
+        last.about += match own.as_str() {
+            _ if last.about.is_empty() => "",
+            "Possible values:" => ". ",
+            _ => " ",
+        };
+        last.about += &own.replace("Possible values:", "One of:");
     }
 }
 
@@ -89,7 +99,7 @@ fn sentences(about: &str) -> String {
         rest.truncate(at);
         rest.truncate(rest.trim_end().len());
     }
-    format!("{}.{more}", prose(&rest))
+    format!("{}.{more}", prose(rest.trim_end_matches(';')))
 }
 
 fn hidden(item: &Item) -> bool {
