@@ -230,7 +230,8 @@ fn the_page_of_flags_is_what_help_prints() {
         std::fs::write(&path, &page).unwrap();
     }
     assert!(page.lines().filter(|line| line.starts_with("- `")).count() > 100, "{page}");
-    assert_eq!(read(&path), page, "UPDATE_DOCS=1 writes it anew");
+    let stale = read(&path).lines().zip(page.lines()).find(|(old, new)| old != new).map(|(old, _)| old.to_owned());
+    assert!(read(&path) == page, "{stale:?}: UPDATE_DOCS=1 writes it anew");
 }
 
 /// Words before colons of the lines that are indented by `depth` below a line.

@@ -21,10 +21,11 @@ pub struct Help {
     pub groups: Vec<(String, Vec<Item>)>,
 }
 
-/// What `onnx-prune WORDS --help` prints.
+/// What `onnx-prune WORDS --help` prints, on every system alike.
 pub fn help(words: &[&str]) -> String {
     let folder = tempfile::tempdir().unwrap();
-    text(&onnx_prune(&[words, &["--help"]].concat(), folder.path()).stdout)
+    let printed = text(&onnx_prune(&[words, &["--help"]].concat(), folder.path()).stdout);
+    printed.replace("onnx-prune.exe", "onnx-prune").replace('\r', "")
 }
 
 /// The names of all commands but `help`.
@@ -108,10 +109,7 @@ fn hidden(item: &Item) -> bool {
 
 /// The part of one command; what the first command has too is only named.
 fn section(title: &str, help: &Help, first: &BTreeSet<Item>) -> String {
-    let mut out = format!("\n## {title}\n\n{}.\n\n", help.about);
-    for line in &help.usage {
-        let _ = writeln!(out, "    {line}");
-    }
+    let mut out = format!("\n## {title}\n\n{}.\n\n```text\n{}\n```\n", help.about, help.usage.join("\n"));
     let mut named = Vec::new();
     for (heading, items) in help.groups.iter().filter(|(heading, _)| heading != "Commands") {
         let (same, own): (Vec<&Item>, Vec<&Item>) =
