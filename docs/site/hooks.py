@@ -10,6 +10,8 @@ import re
 import subprocess
 from pathlib import Path
 
+from markdown.extensions import Extension
+from markdown.preprocessors import Preprocessor
 from mkdocs.structure.files import File
 from mkdocs.structure.nav import Link, Section
 
@@ -23,6 +25,31 @@ FENCED = re.compile(r"^```math\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"\$`(.+?)`\$", re.DOTALL)
 #: The formulas of every page by its path, as HTML.
 formulas: dict = {}
+
+
+class Prompts(Preprocessor):
+    """Lines behind ``>>>`` in docstrings are code, not quotations."""
+
+    def run(self, lines):
+        found = []
+        for line in lines:
+            inside = bool(found) and found[-1] == "```"
+            if not line.startswith(">>> "):
+                found.append(line)
+                continue
+            found[-1 if inside else len(found) :] = [] if inside else ["", "```python"]
+            found += [re.sub(r"\s*# doctest:.*", "", line[4:]), "```"]
+        return found
+
+
+class Doctests(Extension):
+    def extendMarkdown(self, md):  # noqa: N802: Markdown's name
+        md.preprocessors.register(Prompts(md), "prompts", 40)
+
+
+def on_config(config):
+    config.markdown_extensions.append(Doctests())
+    return config
 
 
 def on_files(files, config):
