@@ -34,7 +34,7 @@ class Prompts(Preprocessor):
         found = []
         for line in lines:
             inside = bool(found) and found[-1] == "```"
-            if not line.startswith(">>> "):
+            if not line.startswith((">>> ", "... ") if inside else ">>> "):
                 found.append(line)
                 continue
             found[-1 if inside else len(found) :] = [] if inside else ["", "```python"]
@@ -100,6 +100,8 @@ def on_nav(nav, config, files):
 
 def on_page_markdown(markdown, page, config, files):
     markdown = one_title(links(markdown, page.file.src_uri))
+    # Words behind the language are for the tests of the pages.
+    markdown = re.sub(r"^```(\w+) no-run$", r"```\1", markdown, flags=re.MULTILINE)
     if not KATEX:
         return markdown
     found = []
