@@ -225,6 +225,7 @@ fn files_validate_against_their_schemas() {
 }
 
 /// Lines of the last `key: |` block, or the one item of `script:`, of a YAML file.
+#[cfg(unix)]
 fn script(path: &str, key: &str) -> String {
     let text = std::fs::read_to_string(support::root().join(path)).unwrap();
     let (_, tail) = text.rsplit_once(&format!("{key}\n")).unwrap();

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::EngineInfo;
+use crate::engine::{EngineInfo, processor};
 
 /// Everything on which a time depends beside the models.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -19,12 +19,9 @@ pub struct Machine {
 impl Machine {
     /// This one.
     pub fn here() -> Self {
-        let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let named = info.lines().find(|line| line.starts_with("model name"));
-        let processor = named.and_then(|line| line.split(':').nth(1)).map(|name| name.trim().to_owned());
         Self {
             platform: format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH),
-            processor: processor.unwrap_or_else(|| "unknown".into()),
+            processor: processor().unwrap_or_else(|| "unknown".into()),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
         }
     }

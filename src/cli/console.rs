@@ -63,8 +63,9 @@ impl<'a> Console<'a> {
     }
 
     pub(super) fn style(&self) -> Style {
-        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        if self.host.is_none() && io::stdout().is_terminal() && !plain { Style::Colour } else { Style::Plain }
+        let terminal = self.host.is_none() && io::stdout().is_terminal();
+        let said = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        if terminal && coloured(std::env::consts::OS, said) { Style::Colour } else { Style::Plain }
     }
 
     pub(super) fn progress(&self, quiet: bool) -> Shown<'a> {
@@ -113,6 +114,13 @@ impl Progress for Shown<'_> {
     }
 }
 
+/// Whether a terminal is to show colours, and understands how. The console of Windows may print the sequences as they are;
+/// terminals that do not are known by variables of theirs.
+fn coloured(os: &str, said: impl Fn(&str) -> bool) -> bool {
+    let understands = || ["WT_SESSION", "TERM", "TERM_PROGRAM", "ConEmuANSI", "ANSICON"].into_iter().any(&said);
+    !said("NO_COLOR") && (os != "windows" || understands())
+}
+
 /// Prints an error. Its parts may quote a model: nothing in them may steer the terminal.
 #[allow(clippy::print_stderr, reason = "errors go to stderr")]
 pub(super) fn complain(error: &Error) -> ExitStatus {
@@ -125,4 +133,17 @@ pub(super) fn complain(error: &Error) -> ExitStatus {
 #[allow(clippy::print_stderr, reason = "remarks go to stderr")]
 pub(super) fn remark(line: &str) {
     eprintln!("{}", printable(line));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::coloured;
+
+    #[test]
+    fn colours_are_for_terminals_that_understand_them() {
+        let with = |os: &str, names: &[&str]| coloured(os, |name| names.contains(&name));
+        assert!(with("linux", &[]) && with("macos", &["TERM"]));
+        assert!(!with("windows", &[]) && with("windows", &["WT_SESSION"]));
+        assert!(!with("linux", &["NO_COLOR"]) && !with("windows", &["NO_COLOR", "TERM"]));
+    }
 }

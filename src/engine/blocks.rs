@@ -4,8 +4,10 @@
 //! and saved, and the saved weight shows the padded width, the node's domain whether the layout was taken.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
+use super::processor::processor;
 use super::setup::tiny_model;
 use super::{Engine, EngineError};
 use crate::model::{LoadOptions, Model, TensorData};
@@ -102,7 +104,14 @@ pub(super) fn optimised(engine: &dyn Engine, model: &Model) -> Option<Result<Mod
     if let Err(error) = engine.optimised_model(model, &path)? {
         return Some(Err(error));
     }
-    Model::load(&path, &LoadOptions { allow_unknown_fields: true }).ok().map(Ok)
+    let options = LoadOptions { allow_unknown_fields: true };
+    // A file that is mapped cannot be removed on Windows, and the folder with it.
+    let model = if cfg!(windows) {
+        Model::from_bytes(std::fs::read(&path).ok()?.into(), &options)
+    } else {
+        Model::load(&path, &options)
+    };
+    model.ok().map(Ok)
 }
 
 /// Domain of the operators in the blocked layout.
@@ -158,17 +167,50 @@ fn one_convolution(width: usize) -> Model {
 }
 
 fn cache_file(key: &str) -> Option<PathBuf> {
-    let base = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))?;
+    let base = caches(std::env::consts::OS, |name| std::env::var_os(name))?;
     let name: String = key.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '_' }).collect();
     Some(base.join("onnx-prune").join(format!("block-{name}.json")))
 }
 
+/// The user's folder for what can be made again.
+fn caches(os: &str, variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let folder = |name: &str| variable(name).filter(|path| !path.is_empty()).map(PathBuf::from);
+    let usual = || if os == "windows" { folder("LOCALAPPDATA") } else { Some(folder("HOME")?.join(".cache")) };
+    folder("XDG_CACHE_HOME").or_else(usual)
+}
+
 /// Distinguishes processors: the block depends on the vector width.
 fn cpu_model() -> String {
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = text.lines().find(|line| line.starts_with("model name")).unwrap_or(std::env::consts::ARCH);
-    let vector = if text.contains("avx512f") { "avx512" } else { "avx2" };
-    format!("{}-{vector}", model.split(':').next_back().unwrap_or_default().trim())
+    let model = processor().unwrap_or_else(|| std::env::consts::ARCH.into());
+    let vector = if wide_vectors() { "avx512" } else { "avx2" };
+    format!("{model}-{vector}")
+}
+
+#[cfg(target_arch = "x86_64")]
+fn wide_vectors() -> bool {
+    std::arch::is_x86_feature_detected!("avx512f")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn wide_vectors() -> bool {
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cache_lies_where_the_system_keeps_caches() {
+        let with = |os: &str, set: &[(&str, &str)]| {
+            let value = |name: &str| set.iter().find(|own| own.0 == name).map(|own| own.1.into());
+            caches(os, value)
+        };
+        let home = [("HOME", "home"), ("LOCALAPPDATA", "local")];
+        assert_eq!(with("linux", &home), Some(PathBuf::from("home").join(".cache")));
+        assert_eq!(with("macos", &home), Some(PathBuf::from("home").join(".cache")));
+        assert_eq!(with("windows", &home), Some("local".into()));
+        assert_eq!(with("windows", &[("XDG_CACHE_HOME", "own"), ("LOCALAPPDATA", "local")]), Some("own".into()));
+        assert_eq!(with("linux", &[("XDG_CACHE_HOME", ""), ("HOME", "")]), None);
+    }
 }

@@ -1,5 +1,6 @@
 //! Finding an ONNX Runtime library.
 
+use std::env::consts::OS;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -53,20 +54,29 @@ pub(super) fn candidates(given: Option<&Path>) -> Vec<Candidate> {
             add("beside the binary", path);
         }
     }
-    for folder in [
-        "/usr/local/lib",
-        "/usr/lib",
-        "/usr/lib64",
-        "/usr/lib/x86_64-linux-gnu",
-        "/usr/lib/aarch64-linux-gnu",
-        "/opt/onnxruntime/lib",
-        "/opt/homebrew/lib",
-    ] {
+    for folder in system_folders(OS) {
         for path in libraries(Path::new(folder)) {
             add("system library folder", path);
         }
     }
     found
+}
+
+/// Where a system keeps libraries that a package manager or an administrator has put there.
+fn system_folders(os: &str) -> &'static [&'static str] {
+    match os {
+        // The library in System32 belongs to Windows and is as old as that is; `/usr` on a drive may be anybody's folder.
+        "windows" => &[],
+        "macos" => &["/opt/homebrew/lib", "/usr/local/lib", "/opt/onnxruntime/lib"],
+        _ => &[
+            "/usr/local/lib",
+            "/usr/lib",
+            "/usr/lib64",
+            "/usr/lib/x86_64-linux-gnu",
+            "/usr/lib/aarch64-linux-gnu",
+            "/opt/onnxruntime/lib",
+        ],
+    }
 }
 
 /// Wheels in `PREFIX/lib/python*/site-packages` (or `Lib/site-packages` on Windows).
@@ -83,10 +93,17 @@ fn in_environment(prefix: &Path) -> Vec<PathBuf> {
     folders.iter().flat_map(|folder| libraries(&folder.join("onnxruntime").join("capi"))).collect()
 }
 
-/// The wheel that the `python3` on the path would import. Asked without importing it.
+/// What Python is called. On Windows `python3` opens the shop where none is installed.
+fn interpreter(os: &str) -> &'static str {
+    if os == "windows" { "python" } else { "python3" }
+}
+
+/// The wheel that the Python on the path would import. Asked without importing it.
 fn wheel_of_python() -> Option<PathBuf> {
     const QUESTION: &str = "import importlib.util as u; s = u.find_spec('onnxruntime'); print(s.origin if s else '')";
-    let output = Command::new("python3").args(["-c", QUESTION]).output().ok()?;
+    let mut python = Command::new(interpreter(OS));
+    // Into a pipe Python writes in the encoding of the system otherwise.
+    let output = python.args(["-c", QUESTION]).env("PYTHONIOENCODING", "utf-8").output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     let folder = Path::new(text.trim()).parent()?.join("capi");
     libraries(&folder).into_iter().next()
@@ -99,13 +116,67 @@ fn libraries(folder: &Path) -> Vec<PathBuf> {
         .flatten()
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| {
-            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            name.starts_with("libonnxruntime.so")
-                || (name.starts_with("libonnxruntime.") && path.extension().is_some_and(|end| end == "dylib"))
-                || name == "onnxruntime.dll"
-        })
+        .filter(|path| path.file_name().is_some_and(|name| is_library(&name.to_string_lossy(), OS)))
         .collect();
     found.sort_by_key(|path| (path.as_os_str().len(), path.clone()));
     found
+}
+
+/// Whether a file is called as the library is on a system.
+fn is_library(name: &str, os: &str) -> bool {
+    match os {
+        "windows" => name.eq_ignore_ascii_case("onnxruntime.dll"),
+        "macos" => name.starts_with("libonnxruntime.") && Path::new(name).extension().is_some_and(|end| end == "dylib"),
+        _ => name.starts_with("libonnxruntime.so"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_is_called_as_its_system_calls_it() {
+        let all = [
+            "libonnxruntime.so",
+            "libonnxruntime.so.1.23.2",
+            "libonnxruntime.dylib",
+            "libonnxruntime.1.23.2.dylib",
+            "onnxruntime.dll",
+            "libonnxruntime_providers_shared.so",
+            "libonnxruntime_providers_shared.dylib",
+            "onnxruntime_providers_shared.dll",
+            "libonnxruntime.dylib.dSYM",
+        ];
+        let of = |os| all.into_iter().filter(|name| is_library(name, os)).collect::<Vec<_>>();
+        assert_eq!(of("linux"), all[..2]);
+        assert_eq!(of("freebsd"), all[..2]);
+        assert_eq!(of("macos"), all[2..4]);
+        assert_eq!(of("windows"), all[4..5]);
+        assert!(is_library("OnnxRuntime.DLL", "windows"));
+    }
+
+    #[test]
+    fn windows_own_library_is_not_looked_for() {
+        assert!(system_folders("windows").is_empty());
+        assert!(system_folders("macos").contains(&"/opt/homebrew/lib"));
+        assert!(system_folders("linux").contains(&"/usr/lib"));
+        assert_eq!(
+            [interpreter("windows"), interpreter("macos"), interpreter("linux")],
+            ["python", "python3", "python3"]
+        );
+    }
+
+    #[test]
+    fn wheels_are_found_in_environments_of_either_layout() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = ["libonnxruntime.so.1", "libonnxruntime.1.dylib", "onnxruntime.dll"];
+        let name = name.into_iter().find(|name| is_library(name, OS)).unwrap();
+        for layout in ["lib/python3.12/site-packages", "Lib/site-packages"] {
+            let wheel = folder.path().join(layout).join("onnxruntime").join("capi");
+            std::fs::create_dir_all(&wheel).unwrap();
+            std::fs::write(wheel.join(name), "").unwrap();
+        }
+        assert_eq!(in_environment(folder.path()).len(), 2);
+    }
 }

@@ -2,17 +2,23 @@
 #![allow(unsafe_code, reason = "calling into a shared library; the only such place, each call argued for")]
 
 use std::ffi::{CStr, c_char, c_void};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// `OrtApiBase` of the C API, unchanged since ONNX Runtime 1.0.
 #[repr(C)]
 struct ApiBase {
-    get_api: unsafe extern "C" fn(u32) -> *const c_void,
-    get_version: unsafe extern "C" fn() -> *const c_char,
+    get_api: unsafe extern "system" fn(u32) -> *const c_void,
+    get_version: unsafe extern "system" fn() -> *const c_char,
 }
 
 /// Oldest C API that works: that of ONNX Runtime 1.17.
 const LEAST_API: u32 = ort::MINOR_VERSION;
+
+/// The path from the root on. A bare name is no path to the loader: it would look for that in its own folders, on Windows in
+/// System32, where an old ONNX Runtime lies.
+pub(super) fn located(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
 
 /// Version of the ONNX Runtime library at `path`.
 ///
@@ -24,9 +30,9 @@ pub(super) fn version(path: &Path) -> Result<String, String> {
     }
     // SAFETY: loading runs the library's initialisers. The path was named by the user or found as an ONNX Runtime
     // library; `ort` would load the same file a moment later.
-    let library = unsafe { libloading::Library::new(path) }.map_err(|error| reason(&error))?;
+    let library = unsafe { libloading::Library::new(located(path)) }.map_err(|error| reason(&error))?;
     // SAFETY: the symbol of this name has this signature in every ONNX Runtime (onnxruntime_c_api.h).
-    let base = unsafe { library.get::<unsafe extern "C" fn() -> *const ApiBase>(b"OrtGetApiBase") }
+    let base = unsafe { library.get::<unsafe extern "system" fn() -> *const ApiBase>(b"OrtGetApiBase") }
         .map_err(|_| "it does not export `OrtGetApiBase`: not an ONNX Runtime library".to_owned())?;
     // SAFETY: takes nothing and returns a pointer to a static, or null.
     let base = unsafe { base().as_ref() }.ok_or("its API is empty")?;
@@ -47,4 +53,18 @@ pub(super) fn version(path: &Path) -> Result<String, String> {
 /// The loader's own words; `libloading` keeps them in the source of its error.
 fn reason(error: &libloading::Error) -> String {
     std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loader_is_given_a_path_and_never_a_bare_name() {
+        let here = std::env::current_dir().unwrap();
+        for name in ["onnxruntime.dll", "libonnxruntime.so.1"] {
+            assert_eq!(located(Path::new(name)), here.join(name));
+        }
+        assert_eq!(located(&here), here);
+    }
 }

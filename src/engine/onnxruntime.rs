@@ -183,7 +183,7 @@ impl Session for Running {
 
 fn environment(path: &Path) -> Result<&'static Environment, EngineError> {
     let made = ENVIRONMENT.get_or_init(|| {
-        let builder = ort::init_from(path).map_err(|error| error.to_string())?;
+        let builder = ort::init_from(super::library::located(path)).map_err(|error| error.to_string())?;
         builder.with_telemetry(false).build().map_err(|error| error.to_string())
     });
     made.as_ref().map_err(|why| EngineError::Unavailable {

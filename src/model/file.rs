@@ -62,11 +62,12 @@ impl Model {
     pub fn load(path: &Path, options: &LoadOptions) -> Result<Self, ModelError> {
         let name = path.display().to_string();
         let read = |source| ModelError::Read { path: name.clone(), source };
-        let file = File::open(path).map_err(read)?;
-        let kind = file.metadata().map_err(read)?;
-        if kind.is_dir() {
+        // Asked before: Windows only says that access to a folder is denied.
+        if path.is_dir() {
             return Err(read(std::io::Error::from(std::io::ErrorKind::IsADirectory)));
         }
+        let file = File::open(path).map_err(read)?;
+        let kind = file.metadata().map_err(read)?;
         if !kind.is_file() {
             // A pipe has no length and cannot be mapped.
             return Self::read(&mut &file, &name, options);

@@ -18,11 +18,11 @@ fn bad_input_is_one_clear_message_and_exit_code_2() {
     fs::write(at.join("texts/readme.txt"), "no image").unwrap();
     fs::write(at.join("exists.onnx"), "mine").unwrap();
     let train = data("train");
-    assert!(refused(at, &["missing.onnx", "--data", &train], 2).contains("No such file"));
+    assert!(refused(at, &["missing.onnx", "--data", &train], 2).contains(support::MISSING));
     assert!(refused(at, &["text.onnx", "--criterion", "l2"], 2).contains("is not an ONNX model"));
     assert!(refused(at, &["empty.onnx", "--criterion", "l2"], 2).contains("it is empty"));
     assert!(refused(at, &["empty", "--criterion", "l2"], 2).contains("directory"));
-    assert!(refused(at, &["model.onnx", "--data", "nowhere"], 2).contains("No such file"));
+    assert!(refused(at, &["model.onnx", "--data", "nowhere"], 2).contains(support::MISSING));
     assert!(refused(at, &["model.onnx", "--data", "empty"], 2).contains("no calibration images"));
     assert!(refused(at, &["model.onnx", "--data", "texts"], 2).contains("1 files"));
     assert!(refused(at, &["model.onnx", "--criterion", "stlp-ib"], 2).contains("needs images"));

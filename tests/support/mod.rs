@@ -283,6 +283,9 @@ pub fn small_model() -> Model {
     b.model(&head)
 }
 
+/// How the system says that a file is not there.
+pub const MISSING: &str = if cfg!(windows) { "The system cannot find the" } else { "No such file" };
+
 pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }

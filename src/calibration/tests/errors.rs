@@ -9,6 +9,9 @@ use super::Folder;
 use crate::calibration::{CalibrationError, Dataset, DatasetOptions};
 use crate::explain::Explain;
 
+/// How the system says that a file is not there.
+const MISSING: &str = if cfg!(windows) { "The system cannot find the" } else { "No such file" };
+
 fn open(path: &Path) -> CalibrationError {
     Dataset::open(path, &DatasetOptions::default()).unwrap_err()
 }
@@ -25,7 +28,7 @@ fn says(error: &CalibrationError, words: &[&str]) {
 
 #[test]
 fn missing_path() {
-    says(&open(Path::new("no/such/folder")), &["no/such/folder", "No such file", "spelling"]);
+    says(&open(Path::new("no/such/folder")), &["no/such/folder", MISSING, "spelling"]);
 }
 
 #[test]
@@ -55,7 +58,7 @@ fn unknown_folders() {
     let folder = Folder::new();
     folder.png("cat/x.png", (2, 2), 0).png("dog/x.png", (2, 2), 0).text("list.txt", "dog\ncow\n");
     says(&folder.open_with("list.txt").unwrap_err(), &["1 class folders", "cat", "--classes"]);
-    says(&folder.open_with("none.txt").unwrap_err(), &["none.txt", "No such file"]);
+    says(&folder.open_with("none.txt").unwrap_err(), &["none.txt", MISSING]);
 }
 
 #[test]

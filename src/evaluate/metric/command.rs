@@ -41,7 +41,7 @@ impl From<std::io::Error> for Stopped {
 
 /// The command line with the path of the model in its place, also where the user put quotes around that.
 pub(super) fn line(command: &str, model: &Path) -> String {
-    let path = quoted(&model.to_string_lossy());
+    let path = quoted(&model.to_string_lossy(), cfg!(windows));
     if !command.contains(PLACE) {
         return format!("{command} {path}");
     }
@@ -49,13 +49,13 @@ pub(super) fn line(command: &str, model: &Path) -> String {
     spelled.iter().fold(command.to_owned(), |line, place| line.replace(place.as_str(), &path))
 }
 
-/// A path as one word of the shell; as it is where that is one.
-fn quoted(path: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/\\:._-+@%=,".contains(c);
-    if path.chars().all(plain) && (cfg!(windows) || !path.contains('\\')) {
+/// A path as one word of the shell, `sh` or on Windows `cmd`; as it is where that is one.
+pub(super) fn quoted(path: &str, windows: bool) -> String {
+    let plain = if windows { "/\\:._-+@" } else { "/:._-+@%=," };
+    if path.chars().all(|c| c.is_ascii_alphanumeric() || plain.contains(c)) {
         return path.to_owned();
     }
-    if cfg!(windows) { format!("\"{path}\"") } else { format!("'{}'", path.replace('\'', r"'\''")) }
+    if windows { format!("\"{path}\"") } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }
 
 /// Runs a line in the shell. Its outputs go to files: neither a full pipe nor a process that outlives the shell holds it up.
@@ -102,8 +102,12 @@ fn shell(line: &str) -> Command {
 #[cfg(windows)]
 fn shell(line: &str) -> Command {
     use std::os::windows::process::CommandExt as _;
+    /// `CREATE_NEW_PROCESS_GROUP`.
+    const OWN_GROUP: u32 = 0x200;
     let mut command = Command::new("cmd");
-    command.arg("/C").raw_arg(format!("\"{line}\""));
+    // `/S`: the outer quotes go and the line is what stands between them, whatever quotes are in it. `/D`: nothing from the
+    // registry runs before.
+    command.args(["/D", "/S", "/C"]).raw_arg(format!("\"{line}\"")).creation_flags(OWN_GROUP);
     command
 }
 
@@ -126,6 +130,10 @@ fn end(child: &mut Child) {
 
 #[cfg(not(unix))]
 fn end(child: &mut Child) {
+    // `kill` ends the shell alone; this ends what the shell has started, too.
+    let mut tree = Command::new("taskkill");
+    tree.args(["/T", "/F", "/PID", &child.id().to_string()]);
+    let _ = tree.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     // What has ended already cannot be ended.
     let _ = child.kill();
     let asked = Instant::now();

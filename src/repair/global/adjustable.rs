@@ -40,7 +40,7 @@ impl Program {
 
     /// Keeps the blocks that are `live`; the numbers of the others are constants.
     fn retain(&mut self, live: &[bool], why: &str) {
-        let (mut places, mut numbers) = (Vec::new(), Vec::new());
+        let (mut places, mut numbers) = (Vec::<Option<usize>>::new(), Vec::new());
         for (block, &live) in self.blocks.iter_mut().zip(live) {
             places.push(live.then_some(places.iter().flatten().count()));
             let own = self.numbers[block.range.clone()].to_vec();
