@@ -26,3 +26,4 @@ pub use commands::{
 };
 pub use options::{Criteria, Depth, Effort, ModelOptions, PlanFile, PruneOptions, QuantizeOptions};
 pub use progress::{Progress, Silent};
+pub use reading::analyse_model;

@@ -137,6 +137,23 @@ pub(super) fn analysed_as_in_a_run(model: &mut Model, options: &AnalyseOptions) 
     }
 }
 
+/// The channels of a model as a run finds them, and the model that they are of: calls of functions, branches that are always
+/// taken and weights that are computed from stored tensors are written out. `sizes` are those of symbolic axes, by name or
+/// `INPUT:AXIS`; the channels of nodes that a pattern of `ignore` matches stay.
+///
+/// # Errors
+/// If a size is of an axis that the model does not have, or a pattern is none or matches no node.
+pub fn analyse_model(
+    mut model: Model,
+    sizes: &BTreeMap<String, usize>,
+    ignore: &[String],
+) -> Result<(Model, Channels), Error> {
+    check_names(&model, sizes)?;
+    let channels = analysed_as_in_a_run(&mut model, &analyse_options(sizes, ignore)?);
+    check_ignored(&model, ignore)?;
+    Ok((model, channels))
+}
+
 /// Stores weights that are computed from stored tensors alone; an engine that cannot compute them leaves them.
 fn fold(model: &mut Model, engine: &dyn Engine) -> Vec<String> {
     let evaluate = |part: &Model, outputs: &[String]| -> Result<Vec<TensorData>, EngineError> {

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use super::SurgeryError;
+use super::held::Held;
 use super::index::{NodeId, Reader};
 use super::rules;
-use super::store::Store;
+use super::store::{Mark, Store};
 use super::types::{Source, element_type};
 use crate::model::node::plain_numbers;
 use crate::model::{DataType, Dimension, Model, TensorData, TensorType};
@@ -32,7 +33,7 @@ use crate::proto::onnx::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
 /// ```
 #[derive(Debug)]
 pub struct Graph<'a> {
-    pub(super) model: &'a mut Model,
+    model: Held<'a>,
     pub(super) store: Store,
     /// The last number that [`Graph::fresh_name`] gave to a name.
     fresh: HashMap<String, u64>,
@@ -41,19 +42,46 @@ pub struct Graph<'a> {
     changed: bool,
 }
 
+/// Edits that are being made as one.
+#[derive(Debug)]
+#[must_use = "`Graph::end` says whether the edits are kept"]
+pub struct Begun(Mark);
+
 impl<'a> Graph<'a> {
     /// Opens the main graph. Nodes that are not in topological order are put in one.
     ///
     /// # Errors
     /// If the graph breaks a rule that [`Graph::validate`] checks.
     pub fn of(model: &'a mut Model) -> Result<Self, SurgeryError> {
-        let store = Store::of(model)?;
+        Self::holding(Held::Borrowed(model))
+    }
+
+    /// Opens the main graph of a model that the graph keeps: for callers that cannot borrow one. [`Graph::to_model`] gives the
+    /// edited model.
+    ///
+    /// # Errors
+    /// As [`Graph::of`].
+    pub fn owning(model: Model) -> Result<Graph<'static>, SurgeryError> {
+        Graph::holding(Held::Owned(Box::new(model)))
+    }
+
+    fn holding(model: Held<'a>) -> Result<Self, SurgeryError> {
+        let store = Store::of(model.get())?;
         let changed = store.sorted;
         Ok(Self { model, store, fresh: HashMap::new(), depth: 0, changed })
     }
 
     /// Hands the edited graph to the model.
     pub fn finish(self) {}
+
+    /// The model with the graph as it is now. Weights are shared, not copied.
+    pub fn to_model(&self) -> Model {
+        let mut model = self.model.get().clone();
+        if self.changed || !self.store.is_unchanged() {
+            *model.graph_mut() = self.store.compacted();
+        }
+        model
+    }
 
     /// The graph as the model gets it.
     pub fn to_proto(&self) -> GraphProto {
@@ -81,15 +109,26 @@ impl<'a> Graph<'a> {
     /// # Errors
     /// The error of `edits`.
     pub fn atomically<T, E>(&mut self, edits: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
-        let mark = self.store.mark();
-        self.depth += 1;
+        let begun = self.begin();
         let outcome = edits(self);
-        self.depth -= 1;
-        if outcome.is_err() {
-            self.store.undo(mark);
+        self.end(begun, outcome.is_ok());
+        outcome
+    }
+
+    /// Begins several edits that are made or taken back as one, where no closure can hold them; [`Graph::end`] says which. Until
+    /// then every edit is kept in memory as it was before.
+    pub fn begin(&mut self) -> Begun {
+        self.depth += 1;
+        Begun(self.store.mark())
+    }
+
+    /// Ends what the last [`Graph::begin`] that is not ended began: its edits are kept, or taken back.
+    pub fn end(&mut self, begun: Begun, keep: bool) {
+        self.depth = self.depth.saturating_sub(1);
+        if !keep {
+            self.store.undo(begun.0);
         }
         self.close();
-        outcome
     }
 
     /// One edit: changes entries and checks what they touch.
@@ -228,7 +267,7 @@ impl<'a> Graph<'a> {
     pub fn constant(&self, value: &str) -> Result<TensorData, SurgeryError> {
         let data = |why: String| SurgeryError::Data { value: value.to_owned(), why };
         let read = |tensor: &TensorProto| {
-            self.model.tensor(tensor).map_err(|error| data(crate::Explain::why(&error).unwrap_or_default()))
+            self.model.get().tensor(tensor).map_err(|error| data(crate::Explain::why(&error).unwrap_or_default()))
         };
         if let Some(tensor) = self.initializer(value) {
             return read(tensor);
@@ -277,8 +316,11 @@ impl Source for Graph<'_> {
 impl Drop for Graph<'_> {
     fn drop(&mut self) {
         // In a panic an edit may be half made.
-        if self.changed && !std::thread::panicking() {
-            *self.model.graph_mut() = self.store.compacted();
+        if let Held::Borrowed(model) = &mut self.model
+            && self.changed
+            && !std::thread::panicking()
+        {
+            *model.graph_mut() = self.store.compacted();
         }
     }
 }

@@ -223,6 +223,11 @@ impl Graph<'_> {
         self.walk().into_iter().filter_map(|id| pattern.at(self, id)).collect()
     }
 
+    /// The part of the graph that a pattern describes and whose last node this is.
+    pub fn find_at(&self, pattern: &Pattern, last: NodeId) -> Option<Match> {
+        self.node(last).and_then(|_| pattern.at(self, last))
+    }
+
     /// Replaces parts of the graph that a pattern describes. For every match `replacement` gives the new nodes, or
     /// `None` to leave it; it may edit the graph, to store a constant for instance. Returns how many were replaced.
     ///

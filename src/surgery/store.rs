@@ -26,7 +26,7 @@ pub(super) struct Store {
 }
 
 /// A place in the log to go back to.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Mark {
     entries: usize,
     labels: usize,

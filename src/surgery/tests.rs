@@ -131,3 +131,29 @@ fn weights_are_stored_where_the_file_grows_no_larger() {
     model.graph_mut().initializer.push(TensorData::from_i64(vec![1], &[4]).to_proto("sizes"));
     assert!(stored(&model, 4).is_empty());
 }
+
+#[test]
+fn edits_that_were_begun_are_kept_or_taken_back_as_one() {
+    let mut graph = Graph::owning(chain(3)).unwrap();
+    let before = graph.to_proto();
+    let begun = graph.begin();
+    graph.insert(Node::new("Neg").input("v3").output("n")).unwrap();
+    let inner = graph.begin();
+    graph.set_outputs(&["n"]).unwrap();
+    graph.end(inner, true);
+    assert!(graph.contains("n"));
+    graph.end(begun, false);
+    assert_eq!(graph.to_proto(), before);
+    let begun = graph.begin();
+    graph.rename("v3", "last").unwrap();
+    graph.end(begun, true);
+    graph.validate().unwrap();
+    assert_eq!(Graph::of(&mut graph.to_model()).unwrap().outputs(), ["last"]);
+}
+
+#[test]
+fn a_graph_that_keeps_its_model_gives_it_unchanged_without_edits() {
+    let model = chain(3);
+    let graph = Graph::owning(model.clone()).unwrap();
+    assert_eq!(graph.to_model().to_bytes(), model.to_bytes());
+}
