@@ -11,13 +11,13 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Seque
 
 from . import _native
 from ._data import Input, place
-from ._errors import InputError, explained
+from ._errors import InputError
 from ._report import Checked, QuantizeSummary, Summary, Swept
 from ._runtime import offer
 
 #: ``(phase, done, total, line)``: a phase goes on, or the line that the command line would print.
 ProgressFunction = Callable[[str, int, Optional[int], Optional[str]], object]
-#: A path, the bytes of a file, or an ``onnx.ModelProto``.
+#: A path, the bytes of a file, an ``onnx.ModelProto``, or a :class:`Model`.
 ModelLike = Union[str, "os.PathLike[str]", bytes, Any]
 
 
@@ -104,8 +104,7 @@ def _run(
     lower_is_better: bool = False,
 ) -> str:
     offer()
-    with explained():
-        return _native.run(list(arguments), progress, metric, lower_is_better)[1]
+    return _native.run(list(arguments), progress, metric, lower_is_better)[1]
 
 
 class _Work:
@@ -119,7 +118,9 @@ class _Work:
         if isinstance(model, (str, os.PathLike)):
             return os.fspath(model)
         path = self.path / name
-        if isinstance(model, (bytes, bytearray, memoryview)):
+        if isinstance(model, _native.Model):
+            model.save(path)
+        elif isinstance(model, (bytes, bytearray, memoryview)):
             path.write_bytes(model)
         elif hasattr(model, "SerializeToString"):
             path.write_bytes(model.SerializeToString())
@@ -134,8 +135,7 @@ class _Work:
             return []
         if isinstance(data, (str, os.PathLike)):
             return [f"--{name}", os.fspath(data)]
-        with explained():
-            inputs = [Input(*own) for own in _native.inputs(model)]
+        inputs = [Input(*own) for own in _native.inputs(model)]
         return [f"--{name}", place(data, inputs, self.path / name, samples)]
 
     def both(self, data: Any, eval: Any, model: str, options: Mapping[str, Any]) -> List[str]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from typing import Iterator, Optional
-
-from . import _native
+from typing import Optional, Union
 
 
 class Error(Exception):
@@ -34,13 +31,10 @@ class CheckFailed(Error):
     """A verification failed (exit status 1 of the command)."""
 
 
-@contextlib.contextmanager
-def explained() -> Iterator[None]:
-    """Raises what the native module raises as one of these."""
-    try:
-        yield
-    except _native.NativeError as error:
-        kind, what, where, why, help = error.args
-        if kind == "interrupted":
-            raise KeyboardInterrupt(what) from None
-        raise (CheckFailed if kind == "check" else InputError)(what, where, why, help) from None
+def of_native(
+    kind: str, what: str, where: Optional[str], why: Optional[str], help: Optional[str]
+) -> Union[Error, KeyboardInterrupt]:
+    """What the native module raises."""
+    if kind == "interrupted":
+        return KeyboardInterrupt(what)
+    return (CheckFailed if kind == "check" else InputError)(what, where, why, help)

@@ -20,7 +20,7 @@ from torch import nn
 from . import _native
 from ._api import ModelLike, Result, _Work
 from ._api import apply as apply_plan
-from ._errors import InputError, explained
+from ._errors import InputError
 
 __all__ = ["apply"]
 
@@ -114,8 +114,7 @@ def _nodes(model: str, plan: Path, folder: Path) -> List[_Node]:
 
     if any(block for block in json.loads(plan.read_text()).get("blocks", [])):
         raise InputError("the plan removes whole blocks", help="prune with depth=\"off\" to cut a module by the plan")
-    with explained():
-        found = _native.kept(model, str(plan))
+    found = _native.kept(model, str(plan))
     smaller = onnx.load(apply_plan(model, plan, folder / "smaller.onnx"))
     groups = {
         node.output[0]: next((own.i for own in node.attribute if own.name == "group"), 1) for node in smaller.graph.node

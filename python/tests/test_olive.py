@@ -89,9 +89,9 @@ def run(olive, folder: Path, model: Path, passes: dict, **others):
     return olive.run(str(path), package_config=package_config())
 
 
-def test_without_olive_the_error_says_what_to_install():
+def test_without_olive_the_error_says_what_to_install(tmp_path):
     code = "import sys; sys.modules['olive'] = None; import onnx_prune.olive"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert found.returncode == 1
     last = found.stderr.strip().splitlines()[-1]
     assert last.startswith("ImportError: onnx_prune.olive needs Olive") and "pip install olive-ai" in last
