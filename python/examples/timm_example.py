@@ -75,7 +75,7 @@ def top1(path: Path, folder: Path, config: Dict[str, Any]) -> float:
 
 def main(arguments: Optional[Sequence[str]] = None) -> onnx_prune.Result:
     parser = argparse.ArgumentParser(description="Export, prune and evaluate a model of timm.")
-    parser.add_argument("--model", default="resnet10t", help="a name of timm.list_models() [%(default)s]")
+    parser.add_argument("--model", default="test_resnet", help="a name of timm.list_models() [%(default)s, a small one]")
     parser.add_argument("--checkpoint", type=Path, help="weights of your own for that model")
     parser.add_argument("--pretrained", action="store_true", help="timm's weights, which are downloaded")
     parser.add_argument("--data", type=Path, default=CALIBRATION / "train", help="calibration images in class folders")
