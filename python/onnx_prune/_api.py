@@ -53,11 +53,16 @@ class Result:
     def _rows(self) -> List[Sequence[str]]:
         report = self.report
         rows: List[Sequence[str]] = []
-        for name, key in (("MACs", "macs"), ("parameters", "params"), ("bytes", "bytes"), ("latency, ms", "latency_ms")):
+        for name, key, form in (
+            ("MACs", "macs", ",.0f"),
+            ("parameters", "params", ",.0f"),
+            ("bytes", "bytes", ",.0f"),
+            ("latency, ms", "latency_ms", ".4g"),
+        ):
             change = getattr(report, key, None)
             before, after = getattr(change, "before", None), getattr(change, "after", None)
             if before and after is not None:
-                rows.append((name, f"{before:,.6g}", f"{after:,.6g}", f"x{after / before:.3f}"))
+                rows.append((name, format(before, form), format(after, form), f"x{after / before:.3f}"))
         accuracy = getattr(report, "accuracy", None)
         if accuracy is not None:
             change = accuracy.after - accuracy.before

@@ -17,7 +17,7 @@ use crate::model::{PyModel, load};
 
 /// A node of an opened graph. It stays the same while other nodes come and go.
 #[pyclass(name = "NodeId", module = "onnx_prune.surgery", frozen, eq)]
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 struct PyNodeId(NodeId);
 
 #[pymethods]

@@ -59,19 +59,14 @@ pub(crate) fn load(source: &Bound<'_, PyAny>) -> PyResult<Model> {
     } else {
         source.extract::<Vec<u8>>().ok()
     };
-    let loaded = match bytes {
-        Some(bytes) => py.detach(|| Model::from_bytes(bytes.into(), &LoadOptions::default())),
-        None => {
-            let path: PathBuf = source.extract().map_err(|_| {
-                let kind = source.get_type().name().map_or_else(|_| "this".to_owned(), |name| name.to_string());
-                unusable(
-                    py,
-                    format!("a model of type {kind} cannot be read"),
-                    "give a path, bytes or an onnx.ModelProto",
-                )
-            })?;
-            py.detach(|| Model::load(&path, &LoadOptions::default()))
-        }
+    let loaded = if let Some(bytes) = bytes {
+        py.detach(|| Model::from_bytes(bytes.into(), &LoadOptions::default()))
+    } else {
+        let path: PathBuf = source.extract().map_err(|_| {
+            let kind = source.get_type().name().map_or_else(|_| "this".to_owned(), |name| name.to_string());
+            unusable(py, format!("a model of type {kind} cannot be read"), "give a path, bytes or an onnx.ModelProto")
+        })?;
+        py.detach(|| Model::load(&path, &LoadOptions::default()))
     };
     loaded.map_err(|error| failure(py, &error.into()))
 }

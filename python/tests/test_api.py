@@ -47,10 +47,19 @@ def test_a_model_in_memory(model, images, tmp_path):
     result.save(tmp_path / "saved.onnx")
     assert np.isfinite(scores(tmp_path / "saved.onnx", images)).all()
     assert "MACs" in repr(result) and "<table>" in result._repr_html_()
+    assert f"<td>{result.report.macs.before:,.0f}</td>" in result._repr_html_()
     same = onnx_prune.prune(model.SerializeToString(), {"x": images}, **FAST)
     assert same.path.read_bytes() == result.path.read_bytes()
     written = onnx_prune.apply(model, result.plan, tmp_path / "applied.onnx")
     assert written.exists()
+
+
+def test_a_sweep_makes_a_model_for_every_share(model, images, tmp_path):
+    swept = onnx_prune.sweep(
+        model, images, [0.6, 0.8], output=tmp_path / "made.onnx", effort="fast", no_timing=True
+    )
+    assert [own.share for own in swept.models] == [0.8, 0.6]
+    assert (tmp_path / "made.x0.80.onnx").exists() and (tmp_path / "made.sweep.csv").exists()
 
 
 def test_forms_of_data_are_one(model, images):

@@ -37,11 +37,12 @@ pub(super) struct BudgetFlags {
     )]
     ratio: Option<f64>,
     /// A model for every share of the multiply-accumulates from 0.9 down to 0.3 (0.9..0.3:0.05
-    /// for steps of 0.05): MODEL.x0.90.onnx and so on, MODEL.sweep.csv with what each costs and
-    /// keeps, MODEL.sweep.svg with accuracy against latency; -o FILE names them after FILE
+    /// for steps of 0.05), or for 0.9,0.7,0.5: MODEL.x0.90.onnx and so on, MODEL.sweep.csv with
+    /// what each costs and keeps, MODEL.sweep.svg with accuracy against latency; -o FILE names
+    /// them after FILE
     #[arg(
         long,
-        value_name = "FROM..TO[:STEP]",
+        value_name = "SHARES",
         value_parser = parse::sweep,
         conflicts_with_all = ["target_macs", "target_params", "target_latency", "target_size", "max_drop", "ratio"],
         help_heading = "Budget"

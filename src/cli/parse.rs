@@ -126,16 +126,29 @@ pub(super) fn cores(text: &str) -> Result<Cores, String> {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Shares(pub(super) Vec<f64>);
 
-/// `0.9..0.3` in steps of 0.1, or `0.9..0.3:0.05`.
+/// `0.9..0.3` in steps of 0.1, `0.9..0.3:0.05`, or single shares such as `0.9,0.7,0.5`.
 pub(super) fn sweep(text: &str) -> Result<Shares, String> {
-    const MOST: f64 = 50.0;
-    let (range, step) = text.split_once(':').unwrap_or((text, "0.1"));
-    let number = |part: &str| part.trim().parse::<f64>().ok().filter(|number| number.is_finite());
-    let parsed = range.split_once("..").and_then(|(from, to)| Some((number(from)?, number(to)?, number(step)?)));
-    let (from, to, step) = parsed.ok_or("a range such as 0.9..0.3 or 0.9..0.3:0.05 is wanted")?;
-    if !(to > 0.0 && from < 1.0 && from > 0.0 && to < 1.0) {
+    let shares = if text.contains("..") { steps(text)? } else { listed(text)? };
+    if !shares.iter().all(|&share| share > 0.0 && share < 1.0) {
         return Err("the shares of a sweep lie between 0 and 1".into());
     }
+    Ok(Shares(shares))
+}
+
+/// Shares are parts of file names: three digits.
+fn three_digits(share: f64) -> f64 {
+    (share * 1e3).round() / 1e3
+}
+
+fn decimal(part: &str) -> Option<f64> {
+    part.trim().parse::<f64>().ok().filter(|number| number.is_finite())
+}
+
+fn steps(text: &str) -> Result<Vec<f64>, String> {
+    const MOST: f64 = 50.0;
+    let (range, step) = text.split_once(':').unwrap_or((text, "0.1"));
+    let parsed = range.split_once("..").and_then(|(from, to)| Some((decimal(from)?, decimal(to)?, decimal(step)?)));
+    let (from, to, step) = parsed.ok_or("a range such as 0.9..0.3 or 0.9..0.3:0.05 is wanted")?;
     if from < to {
         return Err(format!("a sweep goes from the mildest cut to the strongest: {to}..{from}"));
     }
@@ -144,9 +157,16 @@ pub(super) fn sweep(text: &str) -> Result<Shares, String> {
     }
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 50")]
     let steps = ((from - to) / step + 1e-6).floor() as u32;
-    // Shares are parts of file names: three digits.
-    let share = |at: u32| ((from - step * f64::from(at)) * 1e3).round() / 1e3;
-    Ok(Shares((0..=steps).map(share).collect()))
+    Ok((0..=steps).map(|at| three_digits(from - step * f64::from(at))).collect())
+}
+
+fn listed(text: &str) -> Result<Vec<f64>, String> {
+    let parsed: Option<Vec<f64>> = text.split(',').map(decimal).collect();
+    let parsed = parsed.ok_or("a range such as 0.9..0.3, or shares such as 0.9,0.7,0.5, are wanted")?;
+    let mut shares: Vec<f64> = parsed.into_iter().map(three_digits).collect();
+    shares.sort_by(|a, b| b.total_cmp(a));
+    shares.dedup();
+    Ok(shares)
 }
 
 /// `224x224`, or `224` for a square.
@@ -304,9 +324,24 @@ mod tests {
         assert_eq!(sweep("0.9..0.7").unwrap().0, [0.9, 0.8, 0.7]);
         assert_eq!(sweep("0.9..0.76:0.05").unwrap().0, [0.9, 0.85, 0.8]);
         assert_eq!(sweep("0.5..0.5").unwrap().0, [0.5]);
+        assert_eq!(sweep("0.5, 0.9,0.75,0.9").unwrap().0, [0.9, 0.75, 0.5]);
+        assert_eq!(sweep("0.4").unwrap().0, [0.4]);
         assert!(sweep("0.3..0.9").unwrap_err().contains("0.9..0.3"));
-        for bad in ["0.9", "0.9..", "1..0.5", "0.9..0", "0.9..0.3:0", "0.9..0.1:0.001", "a..b", "0.9..nan", "0.9..0.3:"]
-        {
+        for bad in [
+            "",
+            "0.9,",
+            "0.9,1",
+            "0.9,half",
+            "0.0001",
+            "0.9..",
+            "1..0.5",
+            "0.9..0",
+            "0.9..0.3:0",
+            "0.9..0.1:0.001",
+            "a..b",
+            "0.9..nan",
+            "0.9..0.3:",
+        ] {
             assert!(sweep(bad).is_err(), "{bad}");
         }
     }

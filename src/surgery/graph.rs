@@ -123,6 +123,7 @@ impl<'a> Graph<'a> {
     }
 
     /// Ends what the last [`Graph::begin`] that is not ended began: its edits are kept, or taken back.
+    #[allow(clippy::needless_pass_by_value, reason = "what is ended cannot be ended again")]
     pub fn end(&mut self, begun: Begun, keep: bool) {
         self.depth = self.depth.saturating_sub(1);
         if !keep {

@@ -95,7 +95,7 @@ fn sentences(about: &str) -> String {
         let kinds = [("[default: ", "Default"), ("[possible values: ", "One of")];
         let found = kinds.iter().filter_map(|(mark, name)| Some((rest.rfind(mark)?, *mark, *name))).max();
         let Some((at, mark, name)) = found else { break };
-        let values = rest[at + mark.len()..rest.len() - 1].to_owned();
+        let values = rest.get(at + mark.len()..rest.len() - 1).unwrap_or_default().to_owned();
         more = format!(" {name}: {}.{more}", prose(&values));
         rest.truncate(at);
         rest.truncate(rest.trim_end().len());
