@@ -30,7 +30,17 @@ fn job(workflow: &str, name: &str) -> String {
 }
 
 fn release(arguments: &[&str]) -> Output {
-    Command::new("bash").arg(root().join(".ci/release")).args(arguments).output().unwrap()
+    released_from(None, arguments)
+}
+
+/// The same in a repository on GitHub.
+fn released_from(repository: Option<&str>, arguments: &[&str]) -> Output {
+    let mut command = Command::new("bash");
+    command.arg(root().join(".ci/release")).args(arguments).env_remove("GITHUB_SERVER_URL").env_remove("GITHUB_REPOSITORY");
+    if let Some(repository) = repository {
+        command.env("GITHUB_SERVER_URL", "https://github.com").env("GITHUB_REPOSITORY", repository);
+    }
+    command.output().unwrap()
 }
 
 /// The metadata of `cargo binstall` for a target, with its own over those for all.
@@ -122,6 +132,8 @@ fn the_version_is_that_of_all_manifests_and_of_the_tag() {
     assert_eq!(text(&told.stdout).trim(), version, "{}", text(&told.stderr));
     let other = release(&["version", "v99.0.0"]);
     assert!(!other.status.success() && text(&other.stderr).contains("the tag is v99.0.0"), "{}", text(&other.stderr));
+    let elsewhere = released_from(Some("someone/else"), &["version", &format!("v{version}")]);
+    assert!(text(&elsewhere.stderr).contains("this is https://github.com/someone/else"), "{}", text(&elsewhere.stderr));
     // A version has notes, or is not released yet.
     let section = read("CHANGELOG.md").lines().any(|line| line.split(' ').take(2).eq(["##", version]));
     assert_eq!(!text(&release(&["notes"]).stdout).trim().is_empty(), section);
