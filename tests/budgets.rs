@@ -82,7 +82,7 @@ fn what_cannot_be_done_is_refused_before_the_work() {
     refused(at, &quick("--target-size 1G"), 2, "nothing can be pruned");
     refused(at, &quick("--target-size 0.5 --ratio 0.3"), 2, "cannot be used with");
     refused(at, &quick("--sweep 0.3..0.9"), 2, "0.9..0.3");
-    refused(at, &quick("--sweep 0.9"), 2, "a range such as");
+    refused(at, &quick("--sweep 0.9,"), 2, "a range such as");
     refused(at, &quick("--sweep 0.9..0.3 --target-macs 0.5"), 2, "cannot be used with");
     refused(at, &quick("--sweep 0.9..0.3 --plan p.json"), 2, "one file cannot hold");
     fs::write(at.join("m.x0.80.onnx"), "mine").unwrap();

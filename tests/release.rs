@@ -36,7 +36,11 @@ fn release(arguments: &[&str]) -> Output {
 /// The same in a repository on GitHub.
 fn released_from(repository: Option<&str>, arguments: &[&str]) -> Output {
     let mut command = Command::new("bash");
-    command.arg(root().join(".ci/release")).args(arguments).env_remove("GITHUB_SERVER_URL").env_remove("GITHUB_REPOSITORY");
+    command
+        .arg(root().join(".ci/release"))
+        .args(arguments)
+        .env_remove("GITHUB_SERVER_URL")
+        .env_remove("GITHUB_REPOSITORY");
     if let Some(repository) = repository {
         command.env("GITHUB_SERVER_URL", "https://github.com").env("GITHUB_REPOSITORY", repository);
     }
