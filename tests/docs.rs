@@ -14,39 +14,14 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use support::help::{commands, help, page};
+use support::pages::{files, name, pages};
 use support::root;
-
-/// Files below a folder with one of the endings, in order.
-fn files(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(files(&path, endings));
-        } else if endings.iter().any(|ending| path.to_string_lossy().ends_with(ending)) {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
-}
-
-/// README and the pages under `docs/`.
-fn pages() -> Vec<PathBuf> {
-    let mut pages = files(&root().join("docs"), &[".md"]);
-    pages.push(root().join("README.md"));
-    pages
-}
 
 fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap()
-}
-
-fn name(path: &Path) -> String {
-    path.strip_prefix(root()).unwrap_or(path).to_string_lossy().into_owned()
 }
 
 /// Lines of a page outside of fenced blocks.

@@ -13,10 +13,11 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use onnx_prune::model::SaveOptions;
 use support::detector::{Boxes, detector};
+use support::pages::{name, pages};
 use support::{onnx_prune, text};
 
 /// Pages with commands, and how many each has at least: fewer would mean that they are not found any more.
@@ -142,27 +143,9 @@ fn run_all(page: &str) {
     }
 }
 
-/// README and every page under `docs/`.
-fn pages() -> Vec<String> {
-    let (root, mut folders) = (support::root(), vec![PathBuf::from("docs")]);
-    let mut found = vec!["README.md".to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(root.join(&folder)).unwrap() {
-            let entry = entry.unwrap();
-            let path = folder.join(entry.file_name());
-            if entry.path().is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|ending| ending == "md") {
-                found.push(path.to_string_lossy().into_owned());
-            }
-        }
-    }
-    found
-}
-
 #[test]
 fn every_page_with_commands_is_known() {
-    for page in pages() {
+    for page in pages().iter().map(|path| name(path)) {
         let least = PAGES.iter().find(|own| own.0 == page).map_or(0, |own| own.1);
         let found = commands(&page).len();
         assert!(found >= least && (found == 0 || least > 0), "{page} has {found} commands, {least} are expected");

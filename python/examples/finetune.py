@@ -84,8 +84,8 @@ def augmented(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     return torch.stack([own.flip(-1) if flip else own for own, flip in zip(moved, mirrored)])
 
 
-class Teacher:
-    """The scores of an ONNX model."""
+class Scores:
+    """The scores of an ONNX model, by ONNX Runtime."""
 
     def __init__(self, path: Path) -> None:
         self.session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -97,9 +97,9 @@ class Teacher:
 
 def accuracy(path: Path, images: torch.Tensor, labels: torch.Tensor, preprocess: Preprocess) -> float:
     """Share of pictures whose highest score is that of their label, in percent, by ONNX Runtime."""
-    model = Teacher(path)
+    scores = Scores(path)
     right = sum(
-        int((model(preprocess(own)).argmax(1) == label).sum()) for own, label in zip(images.split(250), labels.split(250))
+        int((scores(preprocess(own)).argmax(1) == label).sum()) for own, label in zip(images.split(250), labels.split(250))
     )
     return 100 * right / len(images)
 
@@ -153,7 +153,7 @@ def loss_of(
     return (1 - share) * divergence + share * functional.cross_entropy(scores, labels)
 
 
-def train(student: Student, teacher: Teacher, data: Tuple[torch.Tensor, torch.Tensor], options: argparse.Namespace) -> None:
+def train(student: Student, teacher: Scores, data: Tuple[torch.Tensor, torch.Tensor], options: argparse.Namespace) -> None:
     images, labels = data
     preprocess = Preprocess(options.mean, options.std)
     generator = torch.Generator().manual_seed(options.seed)
@@ -188,7 +188,7 @@ def main() -> None:
     before = accuracy(options.pruned, *held_out, preprocess)
     print(f"top-1: dense {accuracy(options.dense, *held_out, preprocess):.2f} %, pruned {before:.2f} %", flush=True)
     student = Student(options.pruned)
-    train(student, Teacher(options.dense), pictures(options.data), options)
+    train(student, Scores(options.dense), pictures(options.data), options)
     student.save(options.output)
     after = accuracy(options.output, *held_out, preprocess)
     print(f"top-1: {before:.2f} % -> {after:.2f} %, written to {options.output}")

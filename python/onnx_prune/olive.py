@@ -49,82 +49,59 @@ _NAME = "onnx-prune.output.onnx"
 ATTRIBUTE = "onnx_prune"
 
 
+def _parameter(kind: Any, description: str, **more: Any) -> PassConfigParam:
+    """A parameter that may be left out."""
+    return PassConfigParam(type_=kind, default_value=None, description=description, **more)
+
+
 class OnnxPrune(Pass):
     """Removes channels of an ONNX model without training and repairs what is left (``onnx_prune.prune``)."""
 
     @classmethod
     def _default_config(cls, accelerator_spec: AcceleratorSpec) -> Dict[str, PassConfigParam]:
         return {
-            "target_macs": PassConfigParam(
-                type_=Union[float, str],
-                default_value=None,
+            "target_macs": _parameter(
+                Union[float, str],
+                "Multiply-accumulates kept: a share, or a number such as '1.5G'. 0.5 where no budget is given.",
                 # With another budget there is nothing to search.
                 search_defaults=Conditional(
                     parents=("target_latency", "max_drop"),
                     support={(None, None): Categorical([0.9, 0.8, 0.7, 0.6, 0.5])},
                     default=Categorical([None]),
                 ),
-                description="Multiply-accumulates kept: a share, or a number such as '1.5G'. 0.5 where no budget is given.",
             ),
-            "target_latency": PassConfigParam(
-                type_=Union[float, str],
-                default_value=None,
-                description="Measured time of a run: a share of the dense model's, or a time such as '5ms'.",
+            "target_latency": _parameter(
+                Union[float, str], "Measured time of a run: a share of the dense model's, or a time such as '5ms'."
             ),
-            "max_drop": PassConfigParam(
-                type_=float,
-                default_value=None,
-                description=(
-                    "Look for the smallest model that loses at most so many points of accuracy on labelled data:"
-                    " `eval_data_config` or `eval`, else a part of the calibration data."
-                ),
+            "max_drop": _parameter(
+                float,
+                "Look for the smallest model that loses at most so many points of accuracy on labelled data:"
+                " `eval_data_config` or `eval`, else a part of the calibration data.",
             ),
-            "criterion": PassConfigParam(
-                type_=str, default_value=None, description="What channels are scored by, such as 'stlp-obs' or 'l2'."
-            ),
-            "effort": PassConfigParam(
-                type_=str,
-                default_value=None,
-                description="Time that may go into a better model: 'fast', 'default' or 'max'.",
-            ),
+            "criterion": _parameter(str, "What channels are scored by, such as 'stlp-obs' or 'l2'."),
+            "effort": _parameter(str, "Time that may go into a better model: 'fast', 'default' or 'max'."),
             "seed": PassConfigParam(type_=int, default_value=0, description="Seed of every random choice."),
-            "samples": PassConfigParam(
-                type_=Union[int, str],
-                default_value=None,
-                description="Calibration samples to use: a number or 'all'. 500 where nothing is given.",
+            "samples": _parameter(
+                Union[int, str], "Calibration samples to use: a number or 'all'. 500 where nothing is given."
             ),
-            "data_config": PassConfigParam(
-                type_=Union[DataConfig, Dict],
-                default_value=None,
-                description="Calibration data: batches of the model's inputs by name, with or without labels.",
+            "data_config": _parameter(
+                Union[DataConfig, Dict],
+                "Calibration data: batches of the model's inputs by name, with or without labels.",
             ),
-            "eval_data_config": PassConfigParam(
-                type_=Union[DataConfig, Dict],
-                default_value=None,
-                description="Labelled data that the accuracy is measured on.",
-            ),
-            "data": PassConfigParam(
-                type_=Union[Path, str],
-                default_value=None,
+            "eval_data_config": _parameter(Union[DataConfig, Dict], "Labelled data that the accuracy is measured on."),
+            "data": _parameter(
+                Union[Path, str],
+                "Calibration data as files, in place of `data_config`: class folders or a folder of images,"
+                " .npz or .npy files, CIFAR-10 binary batches.",
                 category=ParamCategory.PATH,
-                description=(
-                    "Calibration data as files, in place of `data_config`: class folders or a folder of images,"
-                    " .npz or .npy files, CIFAR-10 binary batches."
-                ),
             ),
-            "eval": PassConfigParam(
-                type_=Union[Path, str],
-                default_value=None,
-                category=ParamCategory.PATH,
-                description="Labelled data as files, in place of `eval_data_config`.",
+            "eval": _parameter(
+                Union[Path, str], "Labelled data as files, in place of `eval_data_config`.", category=ParamCategory.PATH
             ),
-            "options": PassConfigParam(
-                type_=Dict[str, Any],
-                default_value=None,
-                description=(
-                    "Other flags of the command line, hyphens as underscores, such as"
-                    " {'preprocess': 'preprocessor_config.json', 'no_timing': true, 'ignore': ['head']}."
-                ),
+            "options": _parameter(
+                Dict[str, Any],
+                "Other flags of the command line, hyphens as underscores, such as"
+                " {'preprocess': 'preprocessor_config.json', 'no_timing': true, 'ignore': ['head']}.",
             ),
         }
 

@@ -40,18 +40,23 @@ def scores(path: Path, x: np.ndarray) -> np.ndarray:
     return session.run(None, {session.get_inputs()[0].name: x})[0]
 
 
+def pruned_and_measured(result, printed, tool):
+    """The example pruned a model that had learned, and the tool measures what the report says."""
+    report = result.report
+    assert report.macs.after <= 0.7 * report.macs.before
+    assert report.accuracy.before > 50
+    found = re.search(rf"{tool}: ([0-9.]+) % -> ([0-9.]+) %", printed)
+    assert float(found[1]) == pytest.approx(report.accuracy.before, abs=0.006)
+    assert float(found[2]) == pytest.approx(report.accuracy.after, abs=0.006)
+
+
 def test_timm(tmp_path, capsys):
     pytest.importorskip("timm")
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     result = example("timm_example").main(["--epochs", "6", "--effort", "fast", "--output", "out"])
-    report = result.report
-    assert report.macs.after <= 0.7 * report.macs.before
-    assert report.accuracy.before > 50
     # The settings mean the same to onnx-prune and to timm.
-    found = re.search(r"timm's transforms: ([0-9.]+) % -> ([0-9.]+) %", capsys.readouterr().out)
-    assert float(found[1]) == pytest.approx(report.accuracy.before, abs=0.006)
-    assert float(found[2]) == pytest.approx(report.accuracy.after, abs=0.006)
+    pruned_and_measured(result, capsys.readouterr().out, "timm's transforms")
     assert scores(tmp_path / "out" / "pruned.onnx", np.zeros((3, 3, 32, 32), np.float32)).shape == (3, 10)
 
 
@@ -59,12 +64,7 @@ def test_optimum(tmp_path, capsys):
     optimum = pytest.importorskip("optimum.onnxruntime", reason="optimum-onnx is not installed")
     pytest.importorskip("transformers")
     result = example("optimum_example").main(["--epochs", "6", "--effort", "fast", "--output", "out"])
-    report = result.report
-    assert report.macs.after <= 0.7 * report.macs.before
-    assert report.accuracy.before > 50
-    found = re.search(r"ORTModelForImageClassification: ([0-9.]+) % -> ([0-9.]+) %", capsys.readouterr().out)
-    assert float(found[1]) == pytest.approx(report.accuracy.before, abs=0.006)
-    assert float(found[2]) == pytest.approx(report.accuracy.after, abs=0.006)
+    pruned_and_measured(result, capsys.readouterr().out, "ORTModelForImageClassification")
     # The folder loads as the one that it was made from.
     loaded = optimum.ORTModelForImageClassification.from_pretrained(tmp_path / "out" / "pruned")
     assert loaded.config.id2label[3] == "3_dress"

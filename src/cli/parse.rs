@@ -128,11 +128,12 @@ pub(super) struct Shares(pub(super) Vec<f64>);
 
 /// `0.9..0.3` in steps of 0.1, `0.9..0.3:0.05`, or single shares such as `0.9,0.7,0.5`.
 pub(super) fn sweep(text: &str) -> Result<Shares, String> {
-    let shares = if text.contains("..") { steps(text)? } else { listed(text)? };
-    if !shares.iter().all(|&share| share > 0.0 && share < 1.0) {
-        return Err("the shares of a sweep lie between 0 and 1".into());
-    }
-    Ok(Shares(shares))
+    if text.contains("..") { steps(text) } else { listed(text) }.map(Shares)
+}
+
+fn between_0_and_1(shares: &[f64]) -> Result<(), String> {
+    let all = shares.iter().all(|&share| share > 0.0 && share < 1.0);
+    if all { Ok(()) } else { Err("the shares of a sweep lie between 0 and 1".into()) }
 }
 
 /// Shares are parts of file names: three digits.
@@ -149,6 +150,7 @@ fn steps(text: &str) -> Result<Vec<f64>, String> {
     let (range, step) = text.split_once(':').unwrap_or((text, "0.1"));
     let parsed = range.split_once("..").and_then(|(from, to)| Some((decimal(from)?, decimal(to)?, decimal(step)?)));
     let (from, to, step) = parsed.ok_or("a range such as 0.9..0.3 or 0.9..0.3:0.05 is wanted")?;
+    between_0_and_1(&[from, to])?;
     if from < to {
         return Err(format!("a sweep goes from the mildest cut to the strongest: {to}..{from}"));
     }
@@ -164,6 +166,7 @@ fn listed(text: &str) -> Result<Vec<f64>, String> {
     let parsed: Option<Vec<f64>> = text.split(',').map(decimal).collect();
     let parsed = parsed.ok_or("a range such as 0.9..0.3, or shares such as 0.9,0.7,0.5, are wanted")?;
     let mut shares: Vec<f64> = parsed.into_iter().map(three_digits).collect();
+    between_0_and_1(&shares)?;
     shares.sort_by(|a, b| b.total_cmp(a));
     shares.dedup();
     Ok(shares)
@@ -336,6 +339,7 @@ mod tests {
             "0.9..",
             "1..0.5",
             "0.9..0",
+            "0.9..0:0.5",
             "0.9..0.3:0",
             "0.9..0.1:0.001",
             "a..b",

@@ -3,6 +3,7 @@
 
 pub mod detector;
 pub mod help;
+pub mod pages;
 pub mod problem;
 pub mod skips;
 
