@@ -33,7 +33,7 @@ pub enum Error {
     Typed(#[from] crate::model::TypedError),
     /// The inference engine refused something.
     #[error(transparent)]
-    Engine(#[from] crate::engine::EngineError),
+    Engine(crate::engine::EngineError),
     /// Calibration images or their preprocessing are unusable.
     #[error(transparent)]
     Calibration(#[from] crate::calibration::CalibrationError),
@@ -72,6 +72,15 @@ pub enum Error {
     /// The run was interrupted.
     #[error("interrupted")]
     Interrupted,
+}
+
+impl From<crate::engine::EngineError> for Error {
+    fn from(error: crate::engine::EngineError) -> Self {
+        match error {
+            crate::engine::EngineError::Interrupted => Self::Interrupted,
+            own => Self::Engine(own),
+        }
+    }
 }
 
 impl From<crate::repair::RepairError> for Error {

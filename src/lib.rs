@@ -44,6 +44,7 @@ pub mod channels;
 pub mod check;
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod device;
 pub mod engine;
 mod error;
 pub mod evaluate;
@@ -59,6 +60,7 @@ pub mod repair;
 pub mod report;
 pub mod rewrite;
 pub mod score;
+mod shell;
 pub mod statistics;
 pub mod surgery;
 

@@ -30,6 +30,9 @@ pub struct Checked {
     pub new: FileInfo,
     /// Where it was measured.
     pub machine: Machine,
+    /// Its name, if it is not the machine of the program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
     /// What ran.
     pub engine: EngineInfo,
     /// Multiply-accumulates of one run.
@@ -89,7 +92,7 @@ pub struct Counted {
 
 impl Checked {
     /// A report with what needs no run.
-    pub fn new([base, new]: [Counted; 2], engine: EngineInfo) -> Self {
+    pub fn new([base, new]: [Counted; 2], engine: EngineInfo, machine: Machine) -> Self {
         Self {
             schema_version: CHECK_SCHEMA_VERSION,
             tool_version: env!("CARGO_PKG_VERSION").into(),
@@ -97,7 +100,8 @@ impl Checked {
             gates: Vec::new(),
             base: base.file,
             new: new.file,
-            machine: Machine::here(),
+            machine,
+            device: None,
             engine,
             macs: Change { before: base.macs, after: new.macs },
             params: Change { before: base.params, after: new.params },

@@ -10,10 +10,10 @@ mod confirm;
 mod error;
 mod formats;
 mod gate;
-mod machine;
 #[cfg(test)]
 mod simulated;
 
+pub use crate::engine::Machine;
 pub use baseline::{Regression, comparable, latency_regression, noise_share, read_baseline, size_regressions};
 pub use bounds::Bounds;
 pub use checked::{CHECK_SCHEMA_VERSION, Checked, Counted};
@@ -24,4 +24,3 @@ pub use formats::{
     GithubAnnotations, Junit, OpenMetrics,
 };
 pub use gate::{Gate, Outcome, Quantity, timed};
-pub use machine::Machine;

@@ -20,10 +20,12 @@ pub(super) fn run(flags: &Bench, console: &Console<'_>) -> Result<(), Error> {
         targets.output(path, "the table of times")?;
         replaceable(path, flags.force)?;
     }
+    let (engine, device) = flags.device.with(&flags.engine);
     let options = BenchOptions {
         a: flags.flags.options(&flags.a),
         b: flags.b.as_ref().map(|path| flags.flags.options(path)),
-        engine: flags.engine.options(),
+        engine,
+        device,
         timing: flags.timing.options(false, flags.seed),
         concurrency: usize::from(flags.streams),
         seed: flags.seed,
@@ -40,6 +42,7 @@ pub(super) fn run(flags: &Bench, console: &Console<'_>) -> Result<(), Error> {
         let value = serde_json::json!({
             "schema_version": 1,
             "engine": found.engine,
+            "device": found.device,
             "latency_ms": found.latency,
             "prepare_ms": found.prepare_ms,
             "runs_per_second": found.throughput,
@@ -52,7 +55,7 @@ pub(super) fn run(flags: &Bench, console: &Console<'_>) -> Result<(), Error> {
 }
 
 fn told(flags: &Bench, found: &Benched) -> Result<String, std::fmt::Error> {
-    let Benched { engine, latency, throughput, prepare_ms, disturbed, .. } = found;
+    let Benched { engine, device, latency, throughput, prepare_ms, disturbed, .. } = found;
     let LatencyChange { before, after, before_tail, after_tail, ratio, ratio_low, ratio_high, pairs, batch, .. } =
         *latency;
     let second = if flags.b.is_some() { "B" } else { "A again" };
@@ -66,8 +69,12 @@ fn told(flags: &Bench, found: &Benched) -> Result<String, std::fmt::Error> {
         row("A", before, latency.before_p95, before_tail),
         row(second, after, latency.after_p95, after_tail)
     );
-    let [a, b] = *prepare_ms;
-    writeln!(text, "start    {a:>9.1} and {b:.1} ms until the first result: session, engine build, first run")?;
+    if let Some(device) = device {
+        writeln!(text, "device   {}", device.describe())?;
+    }
+    if let Some([a, b]) = prepare_ms {
+        writeln!(text, "start    {a:>9.1} and {b:.1} ms until the first result: session, engine build, first run")?;
+    }
     if let Some([a, b]) = *throughput {
         let streams = flags.streams;
         writeln!(text, "streams  {a:>9.1} and {b:.1} runs a second of {streams} together, x{:.3}", b / a)?;

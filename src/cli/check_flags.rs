@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::device_flags::DeviceFlags;
 use super::engine_flags::EngineFlags;
 use super::flags::ModelFlags;
 use super::metric_flags::MetricFlags;
@@ -93,6 +94,8 @@ pub(super) struct Check {
     pub(super) preprocess: PreprocessFlags,
     #[command(flatten)]
     engine: EngineFlags,
+    #[command(flatten)]
+    device: DeviceFlags,
     /// Write everything as JSON; also what a later --baseline reads
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(super) report: Option<PathBuf>,
@@ -134,6 +137,7 @@ pub(super) struct Check {
 impl Check {
     /// The options of a check; `file` is what `--preprocess` held.
     pub(super) fn options(&self, file: PreprocessOptions) -> CheckOptions {
+        let (engine, device) = self.device.with(&self.engine);
         CheckOptions {
             base: self.model_flags.options(&self.base),
             new: self.model_flags.options(&self.new),
@@ -144,7 +148,8 @@ impl Check {
                 eval_samples: self.samples.and_then(|count| usize::try_from(count).ok()),
                 ..DataOptions::default()
             },
-            engine: self.engine.options(),
+            engine,
+            device,
             outputs: self.metric.outputs.clone(),
             metric: self.metric.options(),
             bounds: Bounds {

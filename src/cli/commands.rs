@@ -37,6 +37,7 @@ pub(super) fn dispatch(cli: &Cli, console: &Console<'_>) -> Result<ExitStatus, E
         Some(Command::Bench(flags)) => super::bench::run(flags, console),
         Some(Command::Quantize(flags)) => super::quantize::run(flags, console),
         Some(Command::Operators(flags)) => super::operators::run(flags, console),
+        Some(Command::Agent(flags)) => super::agent::run(flags),
         Some(Command::Setup(flags)) => setup(flags, console),
         Some(Command::Completions(flags)) => generated::completions(flags, console),
         Some(Command::Man(flags)) => generated::man(flags, console),
@@ -138,7 +139,8 @@ fn inspect(flags: &Inspect, console: &Console<'_>) -> Result<(), Error> {
     }
     let options = flags.flags.options(&flags.model);
     let found = if flags.time {
-        pipeline::inspect_timed(&options, &flags.engine.options(), console.cancel)?
+        let (engine, device) = flags.device.with(&flags.engine);
+        pipeline::inspect_timed(&options, &engine, device.as_ref(), console.cancel)?
     } else {
         pipeline::inspect(&options)?
     };
@@ -202,13 +204,16 @@ fn apply(flags: &Apply, console: &Console<'_>) -> Result<(), Error> {
 }
 
 fn verify(flags: &Verify, console: &Console<'_>) -> Result<(), Error> {
-    let agreement = pipeline::verify(&VerifyOptions {
+    let (engine, device) = flags.device.with(&flags.engine);
+    let options = VerifyOptions {
         a: flags.flags.options(&flags.a),
         b: flags.flags.options(&flags.b),
-        engine: flags.engine.options(),
+        engine,
+        device,
         runs: flags.runs,
         seed: flags.seed,
-    })?;
+    };
+    let agreement = pipeline::verify(&options, console.cancel)?;
     console.print(&format!(
         "equal: largest difference {:.1e} of the output's scale, {:.0e} allowed\n",
         agreement.max_error, agreement.tolerance

@@ -16,7 +16,7 @@ pub(super) struct EngineFlags {
     provider: ProviderFlag,
     /// Number of the GPU
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Engine")]
-    device: i32,
+    gpu: i32,
     /// Threads inside one operator [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Engine")]
     threads: Option<u16>,
@@ -62,7 +62,7 @@ impl EngineFlags {
                 ProviderFlag::Cuda => ProviderChoice::Cuda,
                 ProviderFlag::TensorRt => ProviderChoice::TensorRt,
             },
-            device: self.device,
+            gpu: self.gpu,
             threads: self.threads.map(usize::from),
             library: self.onnxruntime.clone(),
             tensorrt_cache: self.tensorrt_cache.clone(),

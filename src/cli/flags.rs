@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::agent::Agent;
 use super::budget_flags::BudgetFlags;
 use super::check_flags::Check;
 use super::criterion_flags::CriterionFlags;
+use super::device_flags::DeviceFlags;
 use super::engine_flags::EngineFlags;
 use super::generated::{Completions, Man, Schema};
 use super::metric_flags::MetricFlags;
@@ -71,6 +73,8 @@ pub(super) enum Command {
     Quantize(Box<Quantize>),
     /// Show what is done with which operator: dependencies, cost, repair, derivatives
     Operators(Operators),
+    /// Time models for a program on another machine, which starts this command there
+    Agent(Agent),
     /// Show which engines and providers work, and how to install what is missing
     Setup(Setup),
     /// Print a completion script for a shell
@@ -207,6 +211,8 @@ pub(super) struct Prune {
     #[command(flatten)]
     engine: EngineFlags,
     #[command(flatten)]
+    device: DeviceFlags,
+    #[command(flatten)]
     pub(super) results: OutputFlags,
 }
 
@@ -243,6 +249,7 @@ enum CompensateFlag {
 impl Prune {
     /// The options of a run; `file` is what `--preprocess` held.
     pub(super) fn options(&self, file: PreprocessOptions) -> PruneOptions {
+        let (engine, device) = self.device.with(&self.engine);
         PruneOptions {
             model: self.model_flags.options(&self.model.clone().unwrap_or_default()),
             data: DataOptions {
@@ -250,7 +257,8 @@ impl Prune {
                 eval_samples: self.eval_samples.and_then(|count| usize::try_from(count).ok()),
                 ..self.data.options(self.preprocess.options().or(file))
             },
-            engine: self.engine.options(),
+            engine,
+            device,
             criteria: Criteria {
                 budget: self.budget.planned(),
                 allocation: self.widths.map(|widths| match widths {

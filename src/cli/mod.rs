@@ -1,5 +1,6 @@
 //! The command line: flags, progress, exit codes. The only module that prints.
 
+mod agent;
 mod bench;
 mod budget_flags;
 mod check;
@@ -7,6 +8,7 @@ mod check_flags;
 mod commands;
 mod console;
 mod criterion_flags;
+mod device_flags;
 mod embedded;
 mod engine_flags;
 mod exit;

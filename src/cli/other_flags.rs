@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::criterion_flags::CriterionFlags;
+use super::device_flags::DeviceFlags;
 use super::engine_flags::EngineFlags;
 use super::flags::{DataFlags, ModelFlags};
 use super::preprocess_flags::PreprocessFlags;
@@ -73,6 +74,8 @@ pub(super) struct Inspect {
     pub(super) time: bool,
     #[command(flatten)]
     pub(super) engine: EngineFlags,
+    #[command(flatten)]
+    pub(super) device: DeviceFlags,
     /// Name the members of every group
     #[arg(long, help_heading = "Output")]
     pub(super) members: bool,
@@ -129,6 +132,8 @@ pub(super) struct Verify {
     pub(super) flags: ModelFlags,
     #[command(flatten)]
     pub(super) engine: EngineFlags,
+    #[command(flatten)]
+    pub(super) device: DeviceFlags,
 }
 
 #[derive(Debug, Args)]
@@ -160,6 +165,8 @@ pub(super) struct Bench {
     pub(super) flags: ModelFlags,
     #[command(flatten)]
     pub(super) engine: EngineFlags,
+    #[command(flatten)]
+    pub(super) device: DeviceFlags,
 }
 
 #[derive(Debug, Args)]
@@ -169,4 +176,6 @@ pub(super) struct Setup {
     pub(super) json: bool,
     #[command(flatten)]
     pub(super) engine: EngineFlags,
+    #[command(flatten)]
+    pub(super) device: DeviceFlags,
 }

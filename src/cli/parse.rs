@@ -1,6 +1,7 @@
 //! Values of flags.
 
 use crate::calibration::Resize;
+use crate::device;
 use crate::evaluate::BoxForm;
 use crate::pipeline::{Depth, LatencyTarget, NamedOutputs, RoundTo};
 use crate::plan::Target;
@@ -101,6 +102,18 @@ pub(super) fn command(text: &str) -> Result<String, String> {
 pub(super) fn ratio(text: &str) -> Result<f64, String> {
     let number = text.trim().parse::<f64>().ok().filter(|number| number.is_finite() && *number > 0.0);
     number.ok_or_else(|| "a ratio above 0 such as 0.7 is wanted".into())
+}
+
+/// Where models are timed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum DeviceChoice {
+    Here,
+    There(device::Target),
+}
+
+/// `local`, or what a device may be.
+pub(super) fn device(text: &str) -> Result<DeviceChoice, String> {
+    if text == "local" { Ok(DeviceChoice::Here) } else { text.parse().map(DeviceChoice::There) }
 }
 
 /// Numbers of cores.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::device_flags::DeviceFlags;
 use super::engine_flags::EngineFlags;
 use super::flags::{DataFlags, ModelFlags};
 use super::parse;
@@ -89,6 +90,8 @@ pub(super) struct Quantize {
     pub(super) preprocess: PreprocessFlags,
     #[command(flatten)]
     engine: EngineFlags,
+    #[command(flatten)]
+    device: DeviceFlags,
     /// The model in integers or half precision [default: MODEL.int8.onnx, MODEL.fp16.onnx]
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     output: Option<PathBuf>,
@@ -118,6 +121,7 @@ pub(super) struct Quantize {
 impl Quantize {
     /// The options of a run; `file` is what `--preprocess` held.
     pub(super) fn options(&self, file: PreprocessOptions) -> PruneOptions {
+        let (engine, device) = self.device.with(&self.engine);
         PruneOptions {
             model: self.flags.options(&self.model),
             data: DataOptions {
@@ -125,7 +129,8 @@ impl Quantize {
                 eval_samples: self.eval_samples.and_then(|count| usize::try_from(count).ok()),
                 ..self.data.options(self.preprocess.options().or(file))
             },
-            engine: self.engine.options(),
+            engine,
+            device,
             quantize: Some(self.integers.options(self.precision)),
             memory: self.memory,
             output: self.output.clone(),

@@ -7,10 +7,9 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::processor::processor;
 use super::setup::tiny_model;
 use super::{Engine, EngineError};
-use crate::model::{LoadOptions, Model, TensorData};
+use crate::model::{Model, TensorData};
 use crate::proto::onnx::{AttributeProto, NodeProto, attribute_proto::AttributeType, tensor_shape_proto, type_proto};
 
 /// Widths that suit an engine on this machine.
@@ -37,7 +36,7 @@ pub fn channel_block(engine: &dyn Engine) -> ChannelBlock {
         // GPU kernels work on tiles of 8 channels at least.
         return ChannelBlock { block: 8, multiple: 8 };
     }
-    let cache = cache_file(&format!("v2-{}-{}-{}", info.name, info.version, cpu_model()));
+    let cache = cache_file(&format!("v3-{}-{}-{}", info.name, info.version, engine.machine().key()));
     let known = cache.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
     if let Some(block) = known.and_then(|text| serde_json::from_str(&text).ok()) {
         return block;
@@ -54,7 +53,7 @@ pub fn channel_block(engine: &dyn Engine) -> ChannelBlock {
 fn find(engine: &dyn Engine) -> Option<ChannelBlock> {
     let mut blocked = Vec::new();
     for width in WIDTHS {
-        let saved = optimised(engine, &one_convolution(width))?.ok()?;
+        let saved = engine.optimised_model(&one_convolution(width))?.ok()?;
         let graph = saved.graph();
         let in_layout = graph.node.iter().any(|node| node.domain() == BLOCKED_DOMAIN);
         let padded = graph.initializer.iter().find(|tensor| tensor.dims.len() == 4).map(|tensor| tensor.dims[0]);
@@ -85,7 +84,7 @@ pub struct Blocked {
 /// # Errors
 /// If the engine refuses the model.
 pub fn blocked(engine: &dyn Engine, model: &Model) -> Option<Result<Blocked, EngineError>> {
-    let saved = match optimised(engine, model)? {
+    let saved = match engine.optimised_model(model)? {
         Ok(saved) => saved,
         Err(error) => return Some(Err(error)),
     };
@@ -95,23 +94,6 @@ pub fn blocked(engine: &dyn Engine, model: &Model) -> Option<Result<Blocked, Eng
         .collect();
     let count = Convolutions { blocked: of.values().filter(|&&blocked| blocked).count(), all: of.len() };
     Some(Ok(Blocked { count, of }))
-}
-
-/// The graph that the engine makes of a model; `None` where it does not show that.
-pub(super) fn optimised(engine: &dyn Engine, model: &Model) -> Option<Result<Model, EngineError>> {
-    let folder = tempfile::tempdir().ok()?;
-    let path = folder.path().join("optimised.onnx");
-    if let Err(error) = engine.optimised_model(model, &path)? {
-        return Some(Err(error));
-    }
-    let options = LoadOptions { allow_unknown_fields: true };
-    // A file that is mapped cannot be removed on Windows, and the folder with it.
-    let model = if cfg!(windows) {
-        Model::from_bytes(std::fs::read(&path).ok()?.into(), &options)
-    } else {
-        Model::load(&path, &options)
-    };
-    model.ok().map(Ok)
 }
 
 /// Domain of the operators in the blocked layout.
@@ -177,23 +159,6 @@ fn caches(os: &str, variable: impl Fn(&str) -> Option<OsString>) -> Option<PathB
     let folder = |name: &str| variable(name).filter(|path| !path.is_empty()).map(PathBuf::from);
     let usual = || if os == "windows" { folder("LOCALAPPDATA") } else { Some(folder("HOME")?.join(".cache")) };
     folder("XDG_CACHE_HOME").or_else(usual)
-}
-
-/// Distinguishes processors: the block depends on the vector width.
-fn cpu_model() -> String {
-    let model = processor().unwrap_or_else(|| std::env::consts::ARCH.into());
-    let vector = if wide_vectors() { "avx512" } else { "avx2" };
-    format!("{model}-{vector}")
-}
-
-#[cfg(target_arch = "x86_64")]
-fn wide_vectors() -> bool {
-    std::arch::is_x86_feature_detected!("avx512f")
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn wide_vectors() -> bool {
-    false
 }
 
 #[cfg(test)]

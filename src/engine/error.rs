@@ -32,18 +32,35 @@ pub enum EngineError {
         /// The engine's message.
         why: String,
     },
+    /// A device cannot be reached, or not any more.
+    #[error("{what}")]
+    Device {
+        /// What happened, with the device's name.
+        what: String,
+        /// The reason.
+        why: String,
+        /// What can be done about it.
+        help: String,
+    },
+    /// The user interrupted what a device was asked for.
+    #[error("interrupted")]
+    Interrupted,
 }
 
 impl Explain for EngineError {
     fn why(&self) -> Option<String> {
         match self {
-            Self::Unavailable { why, .. } | Self::Compile { why, .. } | Self::Run { why, .. } => Some(why.clone()),
+            Self::Unavailable { why, .. }
+            | Self::Compile { why, .. }
+            | Self::Run { why, .. }
+            | Self::Device { why, .. } => Some(why.clone()),
+            Self::Interrupted => None,
         }
     }
 
     fn help(&self) -> Option<String> {
         match self {
-            Self::Unavailable { help, .. } => Some(help.clone()),
+            Self::Unavailable { help, .. } | Self::Device { help, .. } => Some(help.clone()),
             _ => None,
         }
     }

@@ -1,6 +1,5 @@
 //! How much of a model the engine computes on 8-bit integers, read from its own optimised graph.
 
-use super::blocks::optimised;
 use super::{Engine, EngineError};
 use crate::model::Model;
 
@@ -22,7 +21,7 @@ pub struct IntegerOperators {
 /// # Errors
 /// If the engine refuses the model.
 pub fn integer_operators(engine: &dyn Engine, model: &Model) -> Option<Result<IntegerOperators, EngineError>> {
-    let saved = match optimised(engine, model)? {
+    let saved = match engine.optimised_model(model)? {
         Ok(saved) => saved,
         Err(error) => return Some(Err(error)),
     };

@@ -7,6 +7,7 @@ mod error;
 pub mod feed;
 mod integers;
 mod library;
+mod machine;
 mod onnxruntime;
 mod prepare;
 mod processor;
@@ -17,15 +18,15 @@ mod tensor;
 mod tract;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 pub use blocks::{Blocked, ChannelBlock, Convolutions, blocked, channel_block};
 pub use discover::Candidate;
 pub use error::EngineError;
 pub use feed::Feed;
 pub use integers::{IntegerOperators, integer_operators};
+pub use machine::Machine;
 pub use prepare::readable_outputs;
-pub(crate) use processor::processor;
 pub use profile::NodeTime;
 pub use setup::{SetupReport, setup_report};
 pub use tensor::Tensor;
@@ -44,9 +45,14 @@ pub trait Engine: Send + Sync {
     /// If the engine does not accept the model or an output that was asked for does not exist.
     fn compile(&self, model: &Model, options: &CompileOptions) -> Result<Box<dyn Session>, EngineError>;
 
-    /// Saves the model as the engine optimises it, where the engine can show that.
-    fn optimised_model(&self, _model: &Model, _path: &Path) -> Option<Result<(), EngineError>> {
+    /// The model as the engine optimises it, where the engine can show that. Its tensors may come without their numbers.
+    fn optimised_model(&self, _model: &Model) -> Option<Result<Model, EngineError>> {
         None
+    }
+
+    /// What it runs on.
+    fn machine(&self) -> Machine {
+        Machine::here()
     }
 
     /// How long every node of the engine's own graph takes, over `runs` runs, where the engine can tell. One thread of
@@ -147,7 +153,7 @@ pub struct CompileOptions {
 }
 
 /// Which engine to use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub enum EngineChoice {
     /// ONNX Runtime where a library is found, else tract.
     #[default]
@@ -159,7 +165,7 @@ pub enum EngineChoice {
 }
 
 /// Which execution provider of ONNX Runtime to use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub enum ProviderChoice {
     /// CUDA where it works, else the CPU.
     #[default]
@@ -185,14 +191,14 @@ impl ProviderChoice {
 }
 
 /// How to open an engine.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct EngineOptions {
     /// Engine.
     pub engine: EngineChoice,
     /// Execution provider.
     pub provider: ProviderChoice,
     /// Number of the GPU.
-    pub device: i32,
+    pub gpu: i32,
     /// Threads inside one operator; all cores by default. tract runs on one.
     pub threads: Option<usize>,
     /// The ONNX Runtime library to load.

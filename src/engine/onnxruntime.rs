@@ -14,7 +14,7 @@ use super::discover::Candidate;
 use super::prepare::prepare;
 use super::profile::{NodeTime, node_times};
 use super::{Bound, CompileOptions, Engine, EngineError, EngineInfo, EngineOptions, ProviderChoice, Session, Tensor};
-use crate::model::Model;
+use crate::model::{LoadOptions, Model};
 
 pub(super) const NAME: &str = "onnxruntime";
 
@@ -55,7 +55,7 @@ impl OnnxRuntime {
     }
 
     fn device(&self) -> Device {
-        Device { gpu: self.provider != ProviderChoice::Cpu, number: self.options.device }
+        Device { gpu: self.provider != ProviderChoice::Cpu, number: self.options.gpu }
     }
 
     fn builder(&self) -> Result<SessionBuilder, String> {
@@ -92,7 +92,7 @@ impl OnnxRuntime {
     }
 
     /// Saves the model as the engine optimises it.
-    pub(super) fn optimised(&self, model: &Model, path: &Path) -> Result<(), EngineError> {
+    fn optimised(&self, model: &Model, path: &Path) -> Result<(), EngineError> {
         let (bytes, _) = prepare(NAME, model, &[])?;
         let attempt = || -> Result<(), String> {
             let mut builder = self.builder()?.with_optimized_model_path(path).map_err(|error| error.to_string())?;
@@ -126,8 +126,20 @@ impl Engine for OnnxRuntime {
         Some(self.profiled(model, inputs, runs))
     }
 
-    fn optimised_model(&self, model: &Model, path: &Path) -> Option<Result<(), EngineError>> {
-        Some(self.optimised(model, path))
+    fn optimised_model(&self, model: &Model) -> Option<Result<Model, EngineError>> {
+        let folder = tempfile::tempdir().ok()?;
+        let path = folder.path().join("optimised.onnx");
+        if let Err(error) = self.optimised(model, &path) {
+            return Some(Err(error));
+        }
+        let options = LoadOptions { allow_unknown_fields: true };
+        // A file that is mapped cannot be removed on Windows, and the folder with it.
+        let model = if cfg!(windows) {
+            Model::from_bytes(std::fs::read(&path).ok()?.into(), &options)
+        } else {
+            Model::load(&path, &options)
+        };
+        model.ok().map(Ok)
     }
 }
 
@@ -216,9 +228,9 @@ fn builder(provider: ProviderChoice, options: &EngineOptions, threads: usize) ->
 fn dispatch(provider: ProviderChoice, options: &EngineOptions) -> Option<ExecutionProviderDispatch> {
     match provider {
         ProviderChoice::Auto | ProviderChoice::Cpu => None,
-        ProviderChoice::Cuda => Some(ep::CUDA::default().with_device_id(options.device).build().error_on_failure()),
+        ProviderChoice::Cuda => Some(ep::CUDA::default().with_device_id(options.gpu).build().error_on_failure()),
         ProviderChoice::TensorRt => {
-            let mut provider = ep::TensorRT::default().with_device_id(options.device).with_fp16(options.fp16);
+            let mut provider = ep::TensorRT::default().with_device_id(options.gpu).with_fp16(options.fp16);
             if let Some(folder) = &options.tensorrt_cache {
                 provider = provider.with_engine_cache(true).with_engine_cache_path(folder.display());
             }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use ndarray::{ArrayD, Axis, concatenate};
 
-use crate::model::{DataType, TensorData};
+use crate::model::{DataType, TensorData, TypedError};
 
 /// A dense tensor of one of the element types that models take and return.
 #[derive(Debug, Clone, PartialEq)]
@@ -200,6 +200,25 @@ impl Tensor {
 impl From<ArrayD<f32>> for Tensor {
     fn from(array: ArrayD<f32>) -> Self {
         Self::F32(array)
+    }
+}
+
+/// The values of a tensor that a model stores.
+impl TryFrom<&TensorData> for Tensor {
+    type Error = TypedError;
+
+    fn try_from(data: &TensorData) -> Result<Self, TypedError> {
+        Ok(match data.dtype {
+            DataType::Double => Self::F64(data.to_array()?),
+            DataType::Float16 => Self::F16(data.to_array()?),
+            DataType::Int64 => Self::I64(data.to_array()?),
+            DataType::Int32 => Self::I32(data.to_array()?),
+            DataType::Uint8 => Self::U8(data.to_array()?),
+            DataType::Int8 => Self::I8(data.to_array()?),
+            DataType::Bool => Self::Bool(data.to_array()?),
+            // Of any other type: the error names it.
+            _ => Self::F32(data.to_array()?),
+        })
     }
 }
 

@@ -123,6 +123,15 @@ impl Model {
         Ok(Self { original: Some(bytes), size_bytes, ..Self::from_proto(proto) })
     }
 
+    /// The model, if names, sizes and versions are what every later step relies on.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub(crate) fn checked(self) -> Result<Self, ModelError> {
+        check::check(&self.proto).map_err(|why| ModelError::Invalid { path: "memory".into(), why })?;
+        Ok(self)
+    }
+
     /// A model built in memory.
     pub fn from_proto(proto: ModelProto) -> Self {
         Self {

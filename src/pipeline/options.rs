@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::writing::Files;
+use crate::device::DeviceOptions;
 use crate::engine::EngineOptions;
 use crate::error::Error;
 use crate::evaluate::{DataOptions, Metric, NamedOutputs};
@@ -136,6 +137,8 @@ pub struct PruneOptions {
     pub data: DataOptions,
     /// Engine.
     pub engine: EngineOptions,
+    /// Where models are timed, if not here.
+    pub device: Option<DeviceOptions>,
     /// Choice of channels.
     pub criteria: Criteria,
     /// Repair.

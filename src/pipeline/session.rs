@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -10,8 +11,9 @@ use super::reading::{Read, analyse_options, analysed, check_ignored};
 use super::record::{Record, Told};
 use super::sizes::{KnownSizes, known_sizes};
 use super::{ModelOptions, Progress, reading};
-use crate::bench::latency::{CompareTimes, Interleaved, Pairing};
+use crate::bench::latency::{Device, Here, Pairing, TimedOn};
 use crate::channels::{Channels, CostModel, Cut, GroupId};
+use crate::device::{Connected, DeviceOptions, connect};
 use crate::engine::{Engine, EngineError, Feed, open, readable_outputs};
 use crate::error::Error;
 use crate::evaluate::{EvaluateError, Measured, Pass, Source, input_specs, random_inputs};
@@ -21,18 +23,19 @@ use crate::plan::{Allocation, Budget, PlanError};
 use crate::proto::onnx::ValueInfoProto;
 use crate::report::{FileInfo, Inspection, protection_reasons};
 
-/// Who watches a run, who may end it, and what compares times in it.
+/// Who watches a run, who may end it, and where it times.
 #[derive(Clone, Copy)]
 pub(super) struct Watch<'a> {
     pub(super) progress: &'a dyn Progress,
     pub(super) cancel: &'a AtomicBool,
-    pub(super) times: &'a dyn CompareTimes,
+    /// Where models are timed, if not here.
+    pub(super) device: Option<&'a dyn Device>,
 }
 
 impl<'a> Watch<'a> {
-    /// Times are measured.
+    /// Times are measured here.
     pub(super) fn new(progress: &'a dyn Progress, cancel: &'a AtomicBool) -> Self {
-        Self { progress, cancel, times: &Interleaved }
+        Self { progress, cancel, device: None }
     }
 }
 
@@ -55,13 +58,14 @@ pub(super) struct Session<'a> {
     pub(super) options: &'a PruneOptions,
     pub(super) progress: &'a dyn Progress,
     pub(super) cancel: &'a AtomicBool,
-    pub(super) times: &'a dyn CompareTimes,
+    pub(super) device: Option<&'a dyn Device>,
     pub(super) model: Model,
     /// The file as it was read: inlining changes the model.
     pub(super) file: FileDigest,
     pub(super) channels: Channels,
     pub(super) cost: CostModel,
-    pub(super) engine: Box<dyn Engine>,
+    pub(super) engine: Arc<dyn Engine>,
+    here: Here,
     /// Nodes whose channels stay: as asked for, and those of broken groups.
     pub(super) ignore: Vec<String>,
     /// Sizes of symbolic axes that everything is counted, proved and timed with, and names of those that are assumed.
@@ -95,9 +99,9 @@ impl<'a> Session<'a> {
         }
         let analysis = analyse_options(&sizes, &ignore)?;
         let opened = open(&options.engine)?;
-        let Watch { progress, cancel, times } = watch;
+        let Watch { progress, cancel, device } = watch;
         progress.say(&format!("engine: {}", opened.engine.info().describe()));
-        let engine = opened.engine;
+        let engine: Arc<dyn Engine> = opened.engine.into();
         let as_read = model.clone();
         // Hashing a large file takes as long as analysing it.
         let (file, read) = rayon::join(
@@ -129,11 +133,12 @@ impl<'a> Session<'a> {
             options,
             progress,
             cancel,
-            times,
+            device,
             model,
             file,
             channels,
             cost,
+            here: Here(Arc::clone(&engine)),
             engine,
             ignore,
             sizes,
@@ -222,7 +227,17 @@ impl<'a> Session<'a> {
 
     /// Two models of this run on one feed.
     pub(super) fn pairing<'b>(&'b self, before: &'b Model, after: &'b Model, feed: &'b Feed) -> Pairing<'b> {
-        Pairing { engine: self.engine.as_ref(), before, after, feed, cancel: self.cancel }
+        Pairing { device: self.device(), before, after, feed, cancel: self.cancel }
+    }
+
+    /// Where models are timed, for the report; `None`: here, or not at all.
+    pub(super) fn timed_on(&self) -> Option<TimedOn> {
+        TimedOn::new(self.device?)
+    }
+
+    /// Where models are timed.
+    pub(super) fn device(&self) -> &dyn Device {
+        self.device.unwrap_or(&self.here)
     }
 }
 
@@ -233,6 +248,24 @@ fn unread(model: &Model) -> Option<String> {
     let unread: Vec<String> =
         names.filter(|name| !read.iter().any(|own| own == name)).map(|name| format!("`{name}`")).collect();
     (!unread.is_empty()).then(|| format!("not compared, since they hold no numbers: {}", unread.join(", ")))
+}
+
+/// Reaches the device of the options, if they name one.
+pub(super) fn connected<'a>(
+    options: Option<&DeviceOptions>,
+    progress: &dyn Progress,
+    cancel: &'a AtomicBool,
+) -> Result<Option<Box<dyn Device + 'a>>, Error> {
+    let Some(options) = options else { return Ok(None) };
+    progress.phase("connect", None);
+    let Connected { device, notes } = connect(options, cancel)?;
+    for note in notes {
+        progress.say(&format!("{}: {note}", options.target));
+    }
+    if let Some(own) = TimedOn::new(device.as_ref()) {
+        progress.say(&format!("device: {}", own.describe()));
+    }
+    Ok(Some(device))
 }
 
 /// A model, and how long it took to load.

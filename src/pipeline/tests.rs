@@ -7,17 +7,21 @@ use super::commands::prune_watched;
 use super::session::Watch;
 use super::{Criteria, Goals, LatencyTarget, ModelOptions, PruneOptions, Silent};
 use crate::bench::BenchError;
-use crate::bench::latency::{CompareTimes, Comparison, InParts, Pairing, TimingOptions};
+use crate::bench::latency::{Comparison, Device, Loaded, TimingOptions};
 use crate::channels::{AnalyseOptions, analyse};
-use crate::engine::{EngineChoice, EngineOptions};
+use crate::engine::{Engine, EngineChoice, EngineOptions, Feed, open};
 use crate::model::Model;
 use crate::plan::{Budget, Target};
 use crate::report::Summary;
 
-/// A clock by which the time of a model is a staircase over its multiply-accumulates.
-struct Staircase;
+/// A device on which the time of a model is a staircase over its multiply-accumulates.
+struct Staircase(Box<dyn Engine>);
 
 impl Staircase {
+    fn new() -> Self {
+        Self(open(&tract()).unwrap().engine)
+    }
+
     /// A tenth of the time is fixed, the rest goes with steps of a 32nd of `full` multiply-accumulates.
     fn ms(model: &Model, full: f64) -> f64 {
         let macs = analyse(model, &AnalyseOptions::default()).macs(None) as f64;
@@ -25,13 +29,35 @@ impl Staircase {
     }
 }
 
-impl CompareTimes for Staircase {
-    fn compare(&self, pairing: &Pairing<'_>, _options: &TimingOptions) -> Result<InParts, BenchError> {
-        let full = analyse(pairing.before, &AnalyseOptions::default()).macs(None) as f64;
-        let (before, after) = (Self::ms(pairing.before, full), Self::ms(pairing.after, full));
-        let found = Comparison { parts: vec![4, 4], before_ms: vec![before; 8], after_ms: vec![after; 8] };
-        Ok(InParts { found, itself: None, prepare_ms: [1.0, 1.0] })
+impl Device for Staircase {
+    fn engine(&self) -> &dyn Engine {
+        self.0.as_ref()
     }
+
+    fn load<'a>(&'a self, models: [&Model; 2], _feed: &Feed) -> Result<Box<dyn Loaded + 'a>, BenchError> {
+        let macs = |model| analyse(model, &AnalyseOptions::default()).macs(None) as f64;
+        let full = models.map(macs).into_iter().fold(0.0, f64::max);
+        Ok(Box::new(Steps(models.map(|model| Self::ms(model, full)))))
+    }
+}
+
+/// Two models on it.
+struct Steps([f64; 2]);
+
+impl Loaded for Steps {
+    fn prepare_ms(&self) -> [f64; 2] {
+        [1.0; 2]
+    }
+
+    fn time(&mut self, options: &TimingOptions, _cancel: &AtomicBool) -> Result<(Comparison, f64), BenchError> {
+        let Self([before, after]) = *self;
+        let found = Comparison { parts: vec![4], before_ms: vec![before; 4], after_ms: vec![after; 4] };
+        Ok((found, options.most_ms))
+    }
+}
+
+fn tract() -> EngineOptions {
+    EngineOptions { engine: EngineChoice::Tract, ..EngineOptions::default() }
 }
 
 fn root() -> PathBuf {
@@ -50,12 +76,13 @@ fn to_latency(model: &str, target: LatencyTarget) -> (String, String, Summary) {
         model: ModelOptions { path: root().join("models").join(model), ..ModelOptions::default() },
         criteria: Criteria { budget: Budget::Macs(Target::Share(1.0)), ..Criteria::default() },
         goals: Goals { latency: Some(target), ..Goals::default() },
-        engine: EngineOptions { engine: EngineChoice::Tract, ..EngineOptions::default() },
+        engine: tract(),
         output: Some(output.clone()),
         ..PruneOptions::default()
     };
     let cancel = AtomicBool::new(false);
-    let watch = Watch { times: &Staircase, ..Watch::new(&Silent, &cancel) };
+    let device = Staircase::new();
+    let watch = Watch { device: Some(&device), ..Watch::new(&Silent, &cancel) };
     let summary = prune_watched(&options, watch).unwrap();
     (digest(&output.with_extension("plan.json")), digest(&output), summary)
 }

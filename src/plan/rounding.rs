@@ -47,7 +47,7 @@ pub enum RoundTo {
 /// Widths that suit an engine's kernels for integers: products of 16 outputs at a time, none saved below.
 pub fn integer_kernels(engine: &dyn Engine) -> Rounding {
     // Kernels of other machines are narrower: eight channels of tensor cores, four of ARM's dot products.
-    let step = if engine.info().provider == "cpu" && cfg!(target_arch = "x86_64") { 16 } else { 8 };
+    let step = if engine.info().provider == "cpu" && engine.machine().platform.ends_with("x86_64") { 16 } else { 8 };
     Rounding { block: step, multiple: step }
 }
 

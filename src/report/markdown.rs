@@ -73,8 +73,9 @@ fn write(summary: &Summary) -> Result<String, fmt::Error> {
     not_faster(&mut out, summary.profile.as_ref())?;
     writeln!(
         out,
-        "\n<sub>{}; {}, {}; seed {}; onnx-prune {}</sub>",
+        "\n<sub>{}{}; {}, {}; seed {}; onnx-prune {}</sub>",
         summary.engine.describe(),
+        summary.device.as_ref().map(|own| format!("; timed on {}", markdown(&own.describe()))).unwrap_or_default(),
         summary.criterion,
         markdown(&summary.budget),
         summary.seed,

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{AccuracyChange, Calibrated, Change, FileInfo};
-use crate::bench::latency::LatencyChange;
+use crate::bench::latency::{LatencyChange, TimedOn};
 use crate::engine::{EngineInfo, IntegerOperators};
 use crate::evaluate::{DetectionFigures, IntegerProof, OutputFigures};
 use crate::quantize::{Activations, Precision, Readied};
@@ -75,6 +75,9 @@ pub struct QuantizeSummary {
     pub output: FileInfo,
     /// What ran.
     pub engine: EngineInfo,
+    /// Where models were timed, if that was another machine than this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<TimedOn>,
     /// Sizes of the files.
     pub bytes: Change,
     /// Times of a run, if they were measured.

@@ -66,7 +66,8 @@ impl QuantizeSummary {
         let data = format!("{} of {classes} classes ({source})", super::text::plural(*images, "image"));
         let named =
             [("engine", self.engine.describe()), ("calibration", data), ("preprocessing", preprocessing.clone())];
-        for (name, text) in &named {
+        let device = self.device.as_ref().map(|own| ("device", own.describe()));
+        for (name, text) in named.iter().chain(&device) {
             lines(&mut out, &format!("  {name:<15}"), text, 17)?;
         }
         let seconds = self.timings_s.iter().map(|(phase, seconds)| format!("{phase} {seconds:.1}"));

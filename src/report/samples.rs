@@ -46,6 +46,7 @@ pub(super) fn bare() -> Summary {
         tool_version: "0.1.0".into(),
         model: file("model.onnx"),
         output: file("model.pruned.onnx"),
+        device: None,
         engine: EngineInfo {
             name: "tract".into(),
             version: "0.23.9".into(),
@@ -131,6 +132,7 @@ pub(crate) fn detections() -> DetectionFigures {
 /// Everything a run can tell, with long words where users have them.
 pub(super) fn full() -> Summary {
     Summary {
+        device: None,
         engine: EngineInfo {
             name: "onnxruntime".into(),
             version: "1.23.2".into(),
@@ -255,6 +257,7 @@ pub(super) fn quantize_summary() -> QuantizeSummary {
         tool_version,
         model,
         output,
+        device: None,
         engine,
         bytes,
         latency_ms,

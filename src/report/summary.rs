@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Classwise, Searched};
 use super::{Quantized, Repair};
-use crate::bench::latency::{Comparison, LatencyChange};
+use crate::bench::latency::{Comparison, LatencyChange, TimedOn};
 use crate::bench::profile::Profile;
 use crate::channels::{Block, Channels, Cut, Group, GroupId, Protected, Scope};
 use crate::engine::EngineInfo;
@@ -238,6 +238,9 @@ pub struct Summary {
     pub output: FileInfo,
     /// What ran.
     pub engine: EngineInfo,
+    /// Where models were timed, if that was another machine than this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<TimedOn>,
     /// Multiply-accumulates of one run.
     pub macs: Change,
     /// Stored parameters.

@@ -194,6 +194,9 @@ impl Terminal {
         let threads = plural(engine.threads, "thread");
         let name = format!("{} {} on {}, {threads}{library}", engine.name, engine.version, engine.provider);
         self.detail(out, "engine", &name)?;
+        if let Some(own) = &summary.device {
+            self.detail(out, "device", &own.describe())?;
+        }
         if let Some([before, after]) = summary.prepare_ms.filter(|own| own[0].max(own[1]) >= SLOW_START_MS) {
             let text = format!("first result after {:.1} s before, {:.1} s after", before / 1e3, after / 1e3);
             self.detail(out, "start", &text)?;

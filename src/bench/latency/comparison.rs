@@ -1,12 +1,14 @@
 //! Times of two models that took turns, and their ratio.
 
+use serde::{Deserialize, Serialize};
+
 use super::interval::{Interval, paired_interval};
 
 /// Times of two models, pair by pair.
 ///
 /// Every part has sessions of its own. Its samples come in rounds of two pairs: A B B A in the first part, the third, and
 /// so on; in the others the second model is loaded first and goes first, B A A B.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// Pairs of each part.
     pub parts: Vec<usize>,

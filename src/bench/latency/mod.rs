@@ -2,6 +2,7 @@
 
 mod change;
 mod comparison;
+mod device;
 mod disturbed;
 mod interval;
 mod models;
@@ -12,9 +13,10 @@ mod timing;
 
 pub use change::LatencyChange;
 pub use comparison::Comparison;
+pub use device::{Device, Here, Loaded, LoadedHere, TimedOn};
 pub use disturbed::disturbances;
 pub use interval::{Interval, paired_interval, percentile};
-pub use models::{CompareTimes, Interleaved, Pairing, Timed};
+pub use models::{Pairing, Timed};
 pub use parts::{InParts, Measure, Part, Sides, compare_in_parts};
 pub use pinning::pin;
 pub use throughput::throughput;

@@ -1,21 +1,21 @@
 //! Timing two models on one feed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{
-    Comparison, InParts, Interval, LatencyChange, Part, Sides, TimingOptions, compare_in_parts, disturbances,
-    throughput, time_sessions,
+    Comparison, Device, InParts, Interval, LatencyChange, Part, Sides, TimingOptions, compare_in_parts, disturbances,
+    throughput,
 };
 use crate::bench::BenchError;
-use crate::engine::{CompileOptions, Engine, Feed, Session, Tensor, feed};
+use crate::engine::{CompileOptions, Feed, Session, feed};
 use crate::model::Model;
 
 /// Two models, what they are run on, and by what.
 #[derive(Clone, Copy)]
 pub struct Pairing<'a> {
-    /// What runs both.
-    pub engine: &'a dyn Engine,
+    /// Where both run.
+    pub device: &'a dyn Device,
     /// First model.
     pub before: &'a Model,
     /// Second model.
@@ -26,26 +26,15 @@ pub struct Pairing<'a> {
     pub cancel: &'a AtomicBool,
 }
 
-/// Compares the times of two models; tests bring one of their own.
-pub trait CompareTimes {
+impl Pairing<'_> {
     /// Times both, until the interval of the ratio is narrow enough or the time is up.
     ///
     /// # Errors
     /// If a model does not run, or on interruption.
-    fn compare(&self, pairing: &Pairing<'_>, options: &TimingOptions) -> Result<InParts, BenchError>;
-}
-
-/// By the engine and the operating system's clock.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Interleaved;
-
-impl CompareTimes for Interleaved {
-    fn compare(&self, pairing: &Pairing<'_>, options: &TimingOptions) -> Result<InParts, BenchError> {
-        pairing.measure(false, options, &|_, _| true)
+    pub fn compare(&self, options: &TimingOptions) -> Result<InParts, BenchError> {
+        self.measure(false, options, &|_, _| true)
     }
-}
 
-impl Pairing<'_> {
     /// Times both and the first against itself, until it is `settled` too, given both ratios.
     ///
     /// # Errors
@@ -64,44 +53,23 @@ impl Pairing<'_> {
         options: &TimingOptions,
         settled: &dyn Fn(Interval, Option<Interval>) -> bool,
     ) -> Result<InParts, BenchError> {
-        let inputs = self.inputs();
-        let mut part = |sides: Sides, options: &dyn Fn(f64) -> TimingOptions| self.part(sides, &inputs, options);
+        let mut part = |sides: Sides, options: &dyn Fn(f64) -> TimingOptions| self.part(sides, options);
         let all = compare_in_parts(&mut part, itself, options, settled, self.cancel)?;
         if self.cancel.load(Ordering::Relaxed) { Err(BenchError::Interrupted) } else { Ok(all) }
     }
 
-    fn inputs(&self) -> Vec<(&str, &Tensor)> {
-        feed::pairs(self.feed)
-    }
-
     /// A part, with fresh sessions.
-    fn part(
-        &self,
-        sides: Sides,
-        inputs: &[(&str, &Tensor)],
-        options: &dyn Fn(f64) -> TimingOptions,
-    ) -> Result<Part, BenchError> {
+    fn part(&self, sides: Sides, options: &dyn Fn(f64) -> TimingOptions) -> Result<Part, BenchError> {
         let second = if sides.itself { self.before } else { self.after };
-        let (first, last) = if sides.swapped { (second, self.before) } else { (self.before, second) };
-        let (mut first, first_ms) = self.prepared(first, inputs)?;
-        let (mut last, last_ms) = self.prepared(last, inputs)?;
-        let begin = Instant::now();
-        let options = options(first_ms + last_ms);
-        let found = time_sessions(first.as_mut(), last.as_mut(), inputs, &options, self.cancel)?;
-        let elapsed_ms = 1e3 * begin.elapsed().as_secs_f64();
+        let models = if sides.swapped { [second, self.before] } else { [self.before, second] };
+        let mut loaded = self.device.load(models, self.feed)?;
+        let [first_ms, last_ms] = loaded.prepare_ms();
+        let (found, elapsed_ms) = loaded.time(&options(first_ms + last_ms), self.cancel)?;
         Ok(if sides.swapped {
             Part { found: found.swapped(), prepare_ms: [last_ms, first_ms], elapsed_ms }
         } else {
             Part { found, prepare_ms: [first_ms, last_ms], elapsed_ms }
         })
-    }
-
-    /// A session that gave its first result, and the milliseconds until then.
-    fn prepared(&self, model: &Model, inputs: &[(&str, &Tensor)]) -> Result<(Box<dyn Session>, f64), BenchError> {
-        let begin = Instant::now();
-        let mut session = self.engine.compile(model, &CompileOptions::default())?;
-        session.bind(inputs)?.run()?;
-        Ok((session, 1e3 * begin.elapsed().as_secs_f64()))
     }
 
     /// What a comparison says, what disturbed it, and what its times leave out.
@@ -110,14 +78,15 @@ impl Pairing<'_> {
         let change = LatencyChange::new(&all.found, batch, options.seed);
         let width = (change.ratio_high - change.ratio_low) / change.ratio;
         let mut remarks = disturbances(&all.found.before_ms, &all.found.after_ms, width, options.width);
-        if self.engine.info().provider != "cpu" {
+        if self.device.engine().info().provider != "cpu" {
             remarks.push(
                 "inputs and outputs stay on the GPU and every run is waited for: the times hold no copies to and from it"
                     .into(),
             );
         }
         remarks.extend(contradiction(&change));
-        Timed { change, samples: all.found, prepare_ms: all.prepare_ms, remarks }
+        let prepare_ms = all.prepare_ms.iter().all(|ms| ms.is_finite()).then_some(all.prepare_ms);
+        Timed { change, samples: all.found, prepare_ms, remarks }
     }
 
     /// Runs a second of `requests` at a time: both models in the order A B B A, for `most_ms` milliseconds together.
@@ -125,9 +94,9 @@ impl Pairing<'_> {
     /// # Errors
     /// If a model does not run.
     pub fn throughput(&self, requests: usize, most_ms: f64) -> Result<[f64; 2], BenchError> {
-        let inputs = self.inputs();
+        let inputs = feed::pairs(self.feed);
         let sessions = |model: &Model| -> Result<Vec<Box<dyn Session>>, BenchError> {
-            (0..requests).map(|_| Ok(self.engine.compile(model, &CompileOptions::default())?)).collect()
+            (0..requests).map(|_| Ok(self.device.engine().compile(model, &CompileOptions::default())?)).collect()
         };
         let mut both = [sessions(self.before)?, sessions(self.after)?];
         let each = Duration::from_secs_f64(most_ms / 1e3 / 4.0);
@@ -160,8 +129,8 @@ pub struct Timed {
     pub change: LatencyChange,
     /// Single times.
     pub samples: Comparison,
-    /// Milliseconds until the engine gave its first result of each model.
-    pub prepare_ms: [f64; 2],
+    /// Milliseconds until the engine gave its first result of each model, where the device tells.
+    pub prepare_ms: Option<[f64; 2]>,
     /// What disturbed the measurement, and what the times leave out.
     pub remarks: Vec<String>,
 }

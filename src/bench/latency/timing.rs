@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use serde::{Deserialize, Serialize};
+
 use super::comparison::Comparison;
 use super::pinning::pin;
 use crate::bench::BenchError;
@@ -34,7 +36,7 @@ impl Clock for MonotonicClock {
 pub const WARM_MS: f64 = 200.0;
 
 /// How long and how precisely to time.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TimingOptions {
     /// Runs of each that are not counted; fewer, one at least, once they took [`WARM_MS`].
     pub warm_up: u32,
@@ -83,12 +85,21 @@ pub struct Timing {
 }
 
 impl Timing {
-    /// Keeps this thread, and those that it starts from now on, to the cores that are asked for.
+    /// Keeps this thread, and those that it starts from now on, to the cores that are asked for. `here`: models run in this
+    /// program.
     ///
     /// # Errors
-    /// If the system refuses.
-    pub fn keep_to_cores(&self) -> Result<(), BenchError> {
-        if self.cores.is_empty() { Ok(()) } else { pin(&self.cores).map_err(|why| BenchError::Cores { why }) }
+    /// If the system refuses, or models run elsewhere.
+    pub fn keep_to_cores(&self, here: bool) -> Result<(), BenchError> {
+        if self.cores.is_empty() {
+            return Ok(());
+        }
+        if !here {
+            let why =
+                "the models run on another device: `exec:taskset -c LIST onnx-prune agent` keeps the agent to cores";
+            return Err(BenchError::Cores { why: why.into() });
+        }
+        pin(&self.cores).map_err(|why| BenchError::Cores { why })
     }
 }
 

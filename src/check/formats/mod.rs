@@ -80,7 +80,13 @@ pub(super) mod samples {
             gates,
             base: file("base.onnx"),
             new: file("dir/new <&\"'>\u{1b}|`%.onnx"),
-            machine: Machine { platform: "linux-x86_64".into(), processor: "Some CPU".into(), cores: 2 },
+            device: None,
+            machine: Machine {
+                platform: "linux-x86_64".into(),
+                processor: "Some CPU".into(),
+                cores: 2,
+                ..Machine::default()
+            },
             engine: EngineInfo {
                 name: "onnxruntime".into(),
                 version: "1.23.2".into(),

@@ -1,6 +1,5 @@
 //! A metric of the user's own: a command that is given a model file and prints one number.
 
-mod command;
 mod number;
 
 use std::fmt;
@@ -13,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::EvaluateError;
 use crate::model::{Model, ModelError, SaveOptions};
+use crate::shell::{self, Stopped};
 
 /// A command that measures what a model is worth.
 #[derive(Debug, Clone)]
@@ -107,11 +107,11 @@ impl Metric {
             let finite = |value: f64| if value.is_finite() { Ok(value) } else { Err(format!("gave {value}")) };
             return found.and_then(finite).map_err(|why| failed(why, None));
         }
-        let ended = command::run(&command::line(&self.command, &path), cancel).map_err(|error| match error {
-            command::Stopped::Interrupted => EvaluateError::Interrupted,
-            command::Stopped::Failed(why) => failed(format!("cannot be started: {why}"), None),
+        let ended = shell::run(&shell::line(&self.command, &path), None, cancel).map_err(|error| match error {
+            Stopped::Interrupted | Stopped::Late => EvaluateError::Interrupted,
+            Stopped::Failed(why) => failed(format!("cannot be started: {why}"), None),
         })?;
-        let said = number::last_line(&ended.stderr).map(ToOwned::to_owned);
+        let said = shell::last_line(&ended.stderr).map(ToOwned::to_owned);
         if let Some(status) = ended.failure {
             return Err(failed(format!("ended with {status}"), said));
         }

@@ -2,10 +2,7 @@
 
 use serde_json::Value;
 
-/// The last line that is not empty.
-pub(super) fn last_line(text: &str) -> Option<&str> {
-    text.lines().map(str::trim).rfind(|line| !line.is_empty())
-}
+use crate::shell::last_line;
 
 /// The number that a command printed: the key `metric` of a JSON object at the end, else the last line that is a number.
 ///

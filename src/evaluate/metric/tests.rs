@@ -49,7 +49,7 @@ fn the_number_is_at_the_end() {
 #[cfg(unix)]
 #[test]
 fn the_path_takes_its_place_as_one_word() {
-    let line = |command: &str, path: &str| command::line(command, Path::new(path));
+    let line = |command: &str, path: &str| shell::line(command, Path::new(path));
     assert_eq!(line("f {model} -v", "/a/b.onnx"), "f /a/b.onnx -v");
     assert_eq!(line("f", "/a/b.onnx"), "f /a/b.onnx");
     for place in ["{model}", "\"{model}\"", "'{model}'"] {
@@ -66,7 +66,7 @@ fn a_path_is_quoted_as_its_shell_reads_it() {
         // What separates words for `cmd`, and does not for `sh`.
         ("a=1,2.onnx", "a=1,2.onnx", r#""a=1,2.onnx""#),
     ] {
-        assert_eq!((command::quoted(path, false), command::quoted(path, true)), (sh.to_owned(), cmd.to_owned()));
+        assert_eq!((shell::quoted(path, false), shell::quoted(path, true)), (sh.to_owned(), cmd.to_owned()));
     }
 }
 

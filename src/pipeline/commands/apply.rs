@@ -1,14 +1,17 @@
 //! `onnx-prune apply` and `onnx-prune verify`.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use crate::channels::{Channels, Cut, KeptTensor};
+use crate::device::DeviceOptions;
 use crate::engine::{EngineOptions, open};
 use crate::error::Error;
 use crate::evaluate::{Agreement, EvaluateError, compare, random_feeds, runnable};
 use crate::model::{Model, SaveOptions};
 use crate::pipeline::reading::{analyse_options, analysed_as_in_a_run, load};
-use crate::pipeline::{ModelOptions, writing};
+use crate::pipeline::session::connected;
+use crate::pipeline::{ModelOptions, Silent, writing};
 use crate::plan::{Plan, PlanError};
 use crate::rewrite;
 
@@ -81,6 +84,8 @@ pub struct VerifyOptions {
     pub b: ModelOptions,
     /// Engine.
     pub engine: EngineOptions,
+    /// Where both run, if not here.
+    pub device: Option<DeviceOptions>,
     /// Random inputs to compare on.
     pub runs: u64,
     /// Seed of the inputs.
@@ -91,12 +96,20 @@ pub struct VerifyOptions {
 ///
 /// # Errors
 /// If they do not, or one does not run.
-pub fn verify(options: &VerifyOptions) -> Result<Agreement, Error> {
+pub fn verify(options: &VerifyOptions, cancel: &AtomicBool) -> Result<Agreement, Error> {
     let (a, b) = (load(&options.a)?, load(&options.b)?);
-    let opened = open(&options.engine)?;
+    let connected = connected(options.device.as_ref(), &Silent, cancel)?;
+    let here;
+    let engine = match connected.as_deref() {
+        Some(device) => device.engine(),
+        None => {
+            here = open(&options.engine)?.engine;
+            here.as_ref()
+        }
+    };
     let feeds = random_feeds(&a, &options.a.sizes, options.runs.max(1), options.seed);
-    let feeds = runnable(opened.engine.as_ref(), &a, &feeds)?;
-    compare(opened.engine.as_ref(), &a, &b, &feeds).map_err(|error| match error {
+    let feeds = runnable(engine, &a, &feeds)?;
+    compare(engine, &a, &b, &feeds).map_err(|error| match error {
         EvaluateError::Differs { output, error, tolerance } => {
             EvaluateError::Disagree { output, error, tolerance }.into()
         }

@@ -2,12 +2,14 @@
 
 use std::sync::atomic::AtomicBool;
 
-use crate::bench::latency::{CompareTimes as _, Comparison, Interleaved, LatencyChange, Pairing, Timing};
+use crate::bench::latency::{Comparison, Here, LatencyChange, Pairing, TimedOn, Timing};
+use crate::device::DeviceOptions;
 use crate::engine::{EngineInfo, EngineOptions, open};
 use crate::error::Error;
 use crate::evaluate::{input_specs, random_inputs};
-use crate::pipeline::ModelOptions;
 use crate::pipeline::reading::load;
+use crate::pipeline::session::connected;
+use crate::pipeline::{ModelOptions, Silent};
 
 /// `onnx-prune bench`.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +20,8 @@ pub struct BenchOptions {
     pub b: Option<ModelOptions>,
     /// Engine.
     pub engine: EngineOptions,
+    /// Where models are timed, if not here.
+    pub device: Option<DeviceOptions>,
     /// How to time.
     pub timing: Timing,
     /// Requests at a time whose throughput is measured too; 0: none.
@@ -31,12 +35,14 @@ pub struct BenchOptions {
 pub struct Benched {
     /// What ran.
     pub engine: EngineInfo,
+    /// Where it ran, if not here.
+    pub device: Option<TimedOn>,
     /// Time of a run.
     pub latency: LatencyChange,
     /// Runs a second with several requests at a time, of each model.
     pub throughput: Option<[f64; 2]>,
     /// Milliseconds until the engine gave its first result of each model.
-    pub prepare_ms: [f64; 2],
+    pub prepare_ms: Option<[f64; 2]>,
     /// Single times.
     pub samples: Comparison,
     /// What disturbed the measurement, and what the times leave out.
@@ -48,21 +54,29 @@ pub struct Benched {
 /// # Errors
 /// If a model does not run.
 pub fn bench(options: &BenchOptions, cancel: &AtomicBool) -> Result<Benched, Error> {
-    options.timing.keep_to_cores()?;
+    options.timing.keep_to_cores(options.device.is_none())?;
     let a = load(&options.a)?;
     let b = options.b.as_ref().map(load).transpose()?;
-    let opened = open(&options.engine)?;
-    let engine = opened.engine.as_ref();
+    let connected = connected(options.device.as_ref(), &Silent, cancel)?;
+    let here;
+    let device = match connected.as_deref() {
+        Some(device) => device,
+        None => {
+            here = Here(open(&options.engine)?.engine.into());
+            &here
+        }
+    };
     let feed = random_inputs(&input_specs(&a), &options.a.sizes, options.timing.batch.max(1), options.seed);
-    let pairing = Pairing { engine, before: &a, after: b.as_ref().unwrap_or(&a), feed: &feed, cancel };
+    let pairing = Pairing { device, before: &a, after: b.as_ref().unwrap_or(&a), feed: &feed, cancel };
     let own = &options.timing.options;
-    let timed = pairing.summarise(Interleaved.compare(&pairing, own)?, own);
+    let timed = pairing.summarise(pairing.compare(own)?, own);
     let throughput = match options.concurrency {
         0 => None,
         requests => Some(pairing.throughput(requests, own.most_ms)?),
     };
     Ok(Benched {
-        engine: engine.info().clone(),
+        engine: device.engine().info().clone(),
+        device: TimedOn::new(device),
         latency: timed.change,
         throughput,
         prepare_ms: timed.prepare_ms,

@@ -6,13 +6,14 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use super::prune::outputs_want_data;
-use crate::bench::latency::{Interval, Pairing, Timed, Timing};
+use crate::bench::latency::{Device, Here, Interval, Pairing, Timed, Timing};
 use crate::bench::profile::profile;
 use crate::channels::{AnalyseOptions, Channels};
 use crate::check::{
     Bounds, Checked, Counted, Gate, Outcome, Regression, comparable, confirmed, read_baseline, size_regressions,
 };
-use crate::engine::{Engine, EngineOptions, Feed, open};
+use crate::device::DeviceOptions;
+use crate::engine::{EngineOptions, Feed, open};
 use crate::error::Error;
 use crate::evaluate::{
     DataOptions, DetectionFigures, Measured, Metric, MetricChange, NamedOutputs, Pass, Source, analyse_with,
@@ -20,6 +21,7 @@ use crate::evaluate::{
 };
 use crate::model::Model;
 use crate::pipeline::reading::load;
+use crate::pipeline::session::connected;
 use crate::pipeline::sizes::{KnownSizes, known_sizes};
 use crate::pipeline::{ModelOptions, Progress};
 use crate::report::{AccuracyChange, FileInfo};
@@ -35,6 +37,8 @@ pub struct CheckOptions {
     pub data: DataOptions,
     /// Engine.
     pub engine: EngineOptions,
+    /// Where models are timed, if not here.
+    pub device: Option<DeviceOptions>,
     /// Outputs with boxes and scores, for figures of detections; recognised by their numbers by default.
     pub outputs: Option<NamedOutputs>,
     /// What a model is worth, by a command of the user's own; the bound on the loss is then on this metric.
@@ -66,9 +70,13 @@ pub fn check(options: &CheckOptions, progress: &dyn Progress, cancel: &AtomicBoo
     let bounds = &options.bounds;
     bounds.measurable(options.data.data.is_some(), options.metric.is_some(), !options.timing.skip)?;
     let baseline = options.baseline.as_deref().map(read_baseline).transpose()?;
-    options.timing.keep_to_cores()?;
+    options.timing.keep_to_cores(options.device.is_none())?;
+    let connected = connected(options.device.as_ref(), progress, cancel)?;
     let pair = Pair::open(options, progress, cancel)?;
-    let mut checked = Checked::new(pair.counted.clone(), pair.engine.info().clone());
+    let device = connected.as_deref().unwrap_or(&pair.here);
+    let (counted, engine) = (pair.counted.clone(), device.engine());
+    let mut checked = Checked::new(counted, engine.info().clone(), engine.machine());
+    checked.device = device.name().map(ToOwned::to_owned);
     checked.warnings.clone_from(&pair.notes);
     let mut gates = bounds.sizes(&checked);
     if let Some(then) = &baseline {
@@ -87,14 +95,14 @@ pub fn check(options: &CheckOptions, progress: &dyn Progress, cancel: &AtomicBoo
     }
     if !options.timing.skip {
         progress.phase("time", None);
-        let Times { timed, noise, gates: on_time } = pair.times(baseline.as_ref())?;
+        let Times { timed, noise, gates: on_time } = pair.times(device, baseline.as_ref())?;
         gates.splice(0..0, on_time);
         let ms = [timed.change.before, timed.change.after];
         let [base, new] = &pair.models;
-        checked.profile = profile(pair.engine.as_ref(), [base, new], &pair.feed, &pair.sizes, ms)?;
+        checked.profile = profile(engine, [base, new], &pair.feed, &pair.sizes, ms)?;
         checked.noise = Some(noise);
         checked.latency_ms = Some(timed.change);
-        checked.prepare_ms = Some(timed.prepare_ms);
+        checked.prepare_ms = timed.prepare_ms;
         checked.samples = Some(timed.samples);
         checked.warnings.extend(timed.remarks);
     }
@@ -137,7 +145,7 @@ struct Pair<'a> {
     options: &'a CheckOptions,
     progress: &'a dyn Progress,
     cancel: &'a AtomicBool,
-    engine: Box<dyn Engine>,
+    here: Here,
     models: [Model; 2],
     channels: [Channels; 2],
     counted: [Counted; 2],
@@ -181,8 +189,8 @@ impl<'a> Pair<'a> {
             models.iter().try_for_each(|model| named.check(model))?;
         }
         let feed = random_inputs(&specs[0], &sizes, options.timing.batch.max(1), options.seed);
-        let (engine, notes) = (opened.engine, opened.notes);
-        Ok(Self { options, progress, cancel, engine, models, channels, counted, feed, sizes, notes })
+        let (here, notes) = (Here(opened.engine.into()), opened.notes);
+        Ok(Self { options, progress, cancel, here, models, channels, counted, feed, sizes, notes })
     }
 
     /// The user's own metric of both files, if there is one.
@@ -218,7 +226,7 @@ impl<'a> Pair<'a> {
         let passes = if classifier { 2 } else { 1 };
         progress.phase("evaluate", Some(passes * indices.len() as u64));
         let advance = &|images| progress.advance(images);
-        let pass = Pass { engine: self.engine.as_ref(), source, indices, advance, cancel: self.cancel };
+        let pass = Pass { engine: self.here.engine(), source, indices, advance, cancel: self.cancel };
         let mut found = OnImages::default();
         if named.is_some() || !classifier {
             found.detections = pass.detections(base, new, named)?;
@@ -241,10 +249,10 @@ impl<'a> Pair<'a> {
     }
 
     /// Both models, and the base against itself meanwhile; again while a bound would fail.
-    fn times(&self, baseline: Option<&Checked>) -> Result<Times, Error> {
+    fn times(&self, device: &dyn Device, baseline: Option<&Checked>) -> Result<Times, Error> {
         let options = self.options.timing.options;
         let [before, after] = &self.models;
-        let pairing = Pairing { engine: self.engine.as_ref(), before, after, feed: &self.feed, cancel: self.cancel };
+        let pairing = Pairing { device, before, after, feed: &self.feed, cancel: self.cancel };
         let gates = |ratio: Interval, itself: Interval| {
             self.options.bounds.times(ratio, itself, baseline, self.options.regression())
         };

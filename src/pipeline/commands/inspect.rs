@@ -3,14 +3,16 @@
 use std::sync::atomic::AtomicBool;
 
 use crate::bench::block_times;
-use crate::bench::latency::{CompareTimes as _, Interleaved, Pairing, TimingOptions};
+use crate::bench::latency::{Here, Pairing, TimingOptions};
 use crate::channels::Channels;
+use crate::device::DeviceOptions;
 use crate::engine::{EngineOptions, open};
 use crate::error::Error;
 use crate::evaluate::{analyse_with, input_specs, random_inputs};
 use crate::model::Model;
-use crate::pipeline::ModelOptions;
 use crate::pipeline::reading::{analyse_options, analysed, check_ignored, load};
+use crate::pipeline::session::connected;
+use crate::pipeline::{ModelOptions, Silent};
 use crate::report::Inspection;
 
 /// Milliseconds for which a model without a block is timed beside the whole one: at least, at most.
@@ -32,15 +34,22 @@ pub fn inspect(options: &ModelOptions) -> Result<Inspection, Error> {
 ///
 /// # Errors
 /// As [`inspect`], if the engine does not run the model, or on interruption.
-pub fn inspect_timed(options: &ModelOptions, engine: &EngineOptions, cancel: &AtomicBool) -> Result<Inspection, Error> {
+pub fn inspect_timed(
+    options: &ModelOptions,
+    engine: &EngineOptions,
+    device: Option<&DeviceOptions>,
+    cancel: &AtomicBool,
+) -> Result<Inspection, Error> {
     let (model, channels, sha256) = read(options)?;
-    let opened = open(engine)?;
+    let here = Here(open(engine)?.engine.into());
+    let connected = connected(device, &Silent, cancel)?;
+    let device = connected.as_deref().unwrap_or(&here);
     let feed = random_inputs(&input_specs(&model), &options.sizes, 1, 0);
     let [least_ms, most_ms] = TIMED_MS;
     let timing = TimingOptions { least_ms, most_ms, width: TIMED_WIDTH, ..TimingOptions::default() };
     let times = block_times(&model, &channels, |without| {
-        let pairing = Pairing { engine: opened.engine.as_ref(), before: &model, after: without, feed: &feed, cancel };
-        Ok::<_, Error>(Interleaved.compare(&pairing, &timing)?.found.ratio(0).median)
+        let pairing = Pairing { device, before: &model, after: without, feed: &feed, cancel };
+        Ok::<_, Error>(pairing.compare(&timing)?.found.ratio(0).median)
     })?;
     let mut inspection = Inspection { model_sha256: sha256, ..Inspection::new(&model, &channels) };
     for (block, time) in inspection.blocks.iter_mut().zip(times) {

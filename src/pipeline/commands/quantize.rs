@@ -8,7 +8,7 @@ use crate::model::SaveOptions;
 use crate::pipeline::Progress;
 use crate::pipeline::options::PruneOptions;
 use crate::pipeline::record::Record;
-use crate::pipeline::session::{FileDigest, Session, Watch};
+use crate::pipeline::session::{FileDigest, Session, Watch, connected};
 use crate::pipeline::steps::{
     QuantizedModel, calibrate, detections, evaluate, open_source, output_figures, quantize as write_integers, time,
     wants_data,
@@ -35,7 +35,9 @@ pub fn quantize(
     let own = options.quantize.clone().unwrap_or_default();
     let mut record = Record::default();
     progress.phase("load", None);
-    let session = &Session::load(options, Watch::new(progress, cancel))?.merge_into(&mut record);
+    let connected = connected(options.device.as_ref(), progress, cancel)?;
+    let watch = Watch { device: connected.as_deref(), ..Watch::new(progress, cancel) };
+    let session = &Session::load(options, watch)?.merge_into(&mut record);
     let source = open_source(session, options.data.data.as_deref())?.merge_into(&mut record);
     let calibration = calibrate(session, source, Needs::default())?.merge_into(&mut record);
     let Some(calibration) = calibration.as_ref() else { return Err(wants_data()) };
@@ -55,6 +57,7 @@ pub fn quantize(
         model: session.file_info(),
         output: FileInfo { path: output, sha256 },
         engine: session.engine.info().clone(),
+        device: session.timed_on(),
         bytes: Change { before: session.file.bytes, after: bytes },
         latency_ms: timed.as_ref().map(|own| own.change),
         accuracy: evaluated.accuracy,

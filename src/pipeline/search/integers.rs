@@ -79,7 +79,7 @@ pub(crate) fn uncut(planner: &mut Planner<'_>) -> Result<Candidate, Error> {
 
 /// The plan that leaves everything.
 fn whole(planner: &Planner<'_>) -> Result<Proposal, Error> {
-    let Session { channels, options, engine, file, ignore, .. } = planner.session;
+    let Session { channels, options, file, ignore, .. } = planner.session;
     let criteria = &options.criteria;
     let groups = channels.groups.iter().map(|group| PlannedGroup::new(group, (0..group.width()).collect()));
     let plan = Plan {
@@ -89,7 +89,7 @@ fn whole(planner: &Planner<'_>) -> Result<Proposal, Error> {
         criterion: planner.scored.criterion.name().into(),
         budget: criteria.budget,
         allocation: Allocation::Uniform,
-        rounding: criteria.round_to.rounding(engine.as_ref()),
+        rounding: criteria.round_to.rounding(planner.session.device().engine()),
         seed: options.seed,
         ignore: ignore.clone(),
         groups: groups.collect(),

@@ -84,7 +84,7 @@ fn timing_options(precision: Precision, seed: u64) -> TimingOptions {
 /// Times two models.
 fn compared(planner: &mut Planner<'_>, pairing: &Pairing<'_>, options: &TimingOptions) -> Result<InParts, Error> {
     let session = planner.session;
-    planner.record.timed(session, "time", |_| Ok(session.times.compare(pairing, options)?))
+    planner.record.timed(session, "time", |_| Ok(pairing.compare(options)?))
 }
 
 /// Time of the second model as a share of the first's.

@@ -51,8 +51,8 @@ pub(crate) fn plan(
         let (cost, mut gone) = session.without_blocks(blocks);
         let integers = session.options.quantize.as_ref().is_some_and(|own| own.precision == Precision::Int8);
         let rounding = match (integers, criteria.round_to) {
-            (true, RoundTo::Auto) => integer_kernels(session.engine.as_ref()),
-            _ => criteria.round_to.rounding(session.engine.as_ref()),
+            (true, RoundTo::Auto) => integer_kernels(session.device().engine()),
+            _ => criteria.round_to.rounding(session.device().engine()),
         };
         if integers {
             gone.extend(rounding.whole(&session.channels.groups));

@@ -23,10 +23,10 @@ pub(crate) fn time(session: &Session<'_>, pruned: &Model) -> Result<Told<Option<
         let feed = session.timing_feed();
         let pairing = session.pairing(&session.model, pruned, &feed);
         let options = TimingOptions::default();
-        let timed = pairing.summarise(session.times.compare(&pairing, &options)?, &options);
+        let timed = pairing.summarise(pairing.compare(&options)?, &options);
         let ms = [timed.change.before, timed.change.after];
         let models = [&session.model, pruned];
-        let profile = profile(session.engine.as_ref(), models, &feed, &session.sizes, ms)?;
+        let profile = profile(session.device().engine(), models, &feed, &session.sizes, ms)?;
         record.notes.extend(timed.remarks.iter().cloned());
         Ok(Some(TimedModels { timed, profile }))
     })

@@ -57,6 +57,7 @@ fn details(page: &mut Page, summary: &Summary) -> fmt::Result {
         ("engine", format!("{} {} on {}, {threads}", engine.name, engine.version, engine.provider)),
         ("criterion", format!("{}, {}, {}", summary.criterion, summary.budget, summary.allocation.describe())),
     ];
+    entries.extend(summary.device.as_ref().map(|own| ("timed on", own.describe())));
     entries.extend(summary.detections.as_ref().map(|own| ("detections", own.read.clone())));
     entries.extend(summary.metric.as_ref().map(|own| ("metric", own.command.clone())));
     entries.extend(summary.prepare_ms.map(|[before, after]| ("first result", first_result(before, after))));

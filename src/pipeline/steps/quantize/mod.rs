@@ -69,7 +69,7 @@ pub(crate) fn quantize(
             chosen = trials.float(chosen, &form)?;
         }
         record.warnings.extend(trials.warning(&chosen));
-        let operators = integer_operators(session.engine.as_ref(), &chosen.written.model).transpose()?;
+        let operators = integer_operators(session.device().engine(), &chosen.written.model).transpose()?;
         let Written { model, products, float, values } = chosen.written;
         let report = Quantized {
             precision: Precision::Int8,
@@ -110,7 +110,7 @@ fn folded(session: &Session<'_>, model: &Model) -> Model {
 /// # Errors
 /// If a name or pattern of nodes that stay in real numbers matches none.
 fn form(session: &Session<'_>, quantizer: &Quantizer, options: &QuantizeOptions) -> Result<QuantizeForm, Error> {
-    let form = QuantizeForm::of(&session.engine.info().provider, options.activations);
+    let form = QuantizeForm::of(&session.device().engine().info().provider, options.activations);
     Ok(QuantizeForm { float: kept_float(options, &quantizer.products())?, ..form })
 }
 

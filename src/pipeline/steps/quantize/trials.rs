@@ -227,7 +227,7 @@ impl<'a> Trials<'a> {
         let feed = self.session.timing_feed();
         let options = TimingOptions { least_ms: 400.0, most_ms: 2e3, width: 0.04, ..TimingOptions::default() };
         let pairing = self.session.pairing(before, after, &feed);
-        let ratio = self.session.times.compare(&pairing, &options)?.found.ratio(self.session.options.seed).median;
+        let ratio = pairing.compare(&options)?.found.ratio(self.session.options.seed).median;
         Ok(format!(" (x{ratio:.2} of the time)"))
     }
 }

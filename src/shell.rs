@@ -1,4 +1,4 @@
-//! Runs a command line to its end, or to an interruption.
+//! Runs a command line of the user's to its end, to an interruption, or to a limit of time.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -20,16 +20,18 @@ const GRACE: Duration = Duration::from_millis(500);
 const MOST_READ: u64 = 1 << 20;
 
 /// What a command left behind.
-pub(super) struct Ended {
-    pub(super) stdout: String,
-    pub(super) stderr: String,
+pub(crate) struct Ended {
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
     /// How it ended, where that was not well.
-    pub(super) failure: Option<String>,
+    pub(crate) failure: Option<String>,
 }
 
 /// Why a command did not come to its end.
-pub(super) enum Stopped {
+pub(crate) enum Stopped {
     Interrupted,
+    /// It took longer than it may.
+    Late,
     Failed(String),
 }
 
@@ -39,8 +41,9 @@ impl From<std::io::Error> for Stopped {
     }
 }
 
-/// The command line with the path of the model in its place, also where the user put quotes around that.
-pub(super) fn line(command: &str, model: &Path) -> String {
+/// The command line with the path of the model in its place, also where the user put quotes around that; at the end where it
+/// has none.
+pub(crate) fn line(command: &str, model: &Path) -> String {
     let path = quoted(&model.to_string_lossy(), cfg!(windows));
     if !command.contains(PLACE) {
         return format!("{command} {path}");
@@ -50,7 +53,7 @@ pub(super) fn line(command: &str, model: &Path) -> String {
 }
 
 /// A path as one word of the shell, `sh` or on Windows `cmd`; as it is where that is one.
-pub(super) fn quoted(path: &str, windows: bool) -> String {
+pub(crate) fn quoted(path: &str, windows: bool) -> String {
     let plain = if windows { "/\\:._-+@" } else { "/:._-+@%=," };
     if path.chars().all(|c| c.is_ascii_alphanumeric() || plain.contains(c)) {
         return path.to_owned();
@@ -59,10 +62,11 @@ pub(super) fn quoted(path: &str, windows: bool) -> String {
 }
 
 /// Runs a line in the shell. Its outputs go to files: neither a full pipe nor a process that outlives the shell holds it up.
-pub(super) fn run(line: &str, cancel: &AtomicBool) -> Result<Ended, Stopped> {
+pub(crate) fn run(line: &str, limit: Option<Duration>, cancel: &AtomicBool) -> Result<Ended, Stopped> {
     let (mut stdout, mut stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
     let mut command = shell(line);
     command.stdin(Stdio::null()).stdout(stdout.try_clone()?).stderr(stderr.try_clone()?);
+    let begin = Instant::now();
     let mut child = command.spawn()?;
     let status = loop {
         if let Some(status) = child.try_wait()? {
@@ -71,6 +75,10 @@ pub(super) fn run(line: &str, cancel: &AtomicBool) -> Result<Ended, Stopped> {
         if cancel.load(Ordering::Relaxed) {
             end(&mut child);
             return Err(Stopped::Interrupted);
+        }
+        if limit.is_some_and(|limit| begin.elapsed() > limit) {
+            end(&mut child);
+            return Err(Stopped::Late);
         }
         std::thread::sleep(POLL);
     };
@@ -92,7 +100,7 @@ fn tail(file: &mut File) -> std::io::Result<String> {
 
 /// In a process group of its own: what the line starts can be ended with it, and Ctrl-C reaches it through us alone.
 #[cfg(unix)]
-fn shell(line: &str) -> Command {
+pub(crate) fn shell(line: &str) -> Command {
     use std::os::unix::process::CommandExt as _;
     let mut command = Command::new("sh");
     command.arg("-c").arg(line).process_group(0);
@@ -100,7 +108,7 @@ fn shell(line: &str) -> Command {
 }
 
 #[cfg(windows)]
-fn shell(line: &str) -> Command {
+pub(crate) fn shell(line: &str) -> Command {
     use std::os::windows::process::CommandExt as _;
     /// `CREATE_NEW_PROCESS_GROUP`.
     const OWN_GROUP: u32 = 0x200;
@@ -113,7 +121,7 @@ fn shell(line: &str) -> Command {
 
 /// Asks the whole process group to end, and makes it end where it does not.
 #[cfg(unix)]
-fn end(child: &mut Child) {
+pub(crate) fn end(child: &mut Child) {
     use nix::sys::signal::{Signal, killpg};
     let group = i32::try_from(child.id()).ok().map(nix::unistd::Pid::from_raw);
     // What is gone already cannot be asked: no error.
@@ -129,7 +137,7 @@ fn end(child: &mut Child) {
 }
 
 #[cfg(not(unix))]
-fn end(child: &mut Child) {
+pub(crate) fn end(child: &mut Child) {
     // `kill` ends the shell alone; this ends what the shell has started, too.
     let mut tree = Command::new("taskkill");
     tree.args(["/T", "/F", "/PID", &child.id().to_string()]);
@@ -143,7 +151,7 @@ fn end(child: &mut Child) {
 }
 
 #[cfg(unix)]
-fn describe(status: ExitStatus) -> String {
+pub(crate) fn describe(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt as _;
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit status {code}"),
@@ -153,6 +161,11 @@ fn describe(status: ExitStatus) -> String {
 }
 
 #[cfg(not(unix))]
-fn describe(status: ExitStatus) -> String {
+pub(crate) fn describe(status: ExitStatus) -> String {
     status.code().map_or_else(|| status.to_string(), |code| format!("exit status {code}"))
+}
+
+/// The last line that is not empty.
+pub(crate) fn last_line(text: &str) -> Option<&str> {
+    text.lines().map(str::trim).rfind(|line| !line.is_empty())
 }
