@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::engine_flags::EngineFlags;
 use super::parse;
-use crate::device::{AgentOptions, serve};
+use crate::device::{AgentOptions, end, serve};
 use crate::error::Error;
 
 #[derive(Debug, Args)]
@@ -24,10 +24,4 @@ pub(super) fn run(flags: &Agent) -> Result<(), Error> {
         what: format!("what comes on standard input is no onnx-prune of this version: {why}"),
         help: "this command is started by `onnx-prune ... --device ssh://HOST`, not by hand".into(),
     })
-}
-
-/// The other side is gone, and an engine cannot be interrupted.
-#[allow(clippy::exit, reason = "nobody is left to answer to")]
-fn end() {
-    std::process::exit(2);
 }

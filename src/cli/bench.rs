@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::model::replaceable;
 use crate::model::write_atomically;
 use crate::pipeline::{self, BenchOptions, Benched};
-use crate::report::{LatencyChange, times_csv};
+use crate::report::{LatencyChange, bytes, times_csv};
 
 pub(super) fn run(flags: &Bench, console: &Console<'_>) -> Result<(), Error> {
     if let Some(path) = &flags.times {
@@ -70,7 +70,7 @@ fn told(flags: &Bench, found: &Benched) -> Result<String, std::fmt::Error> {
         row(second, after, latency.after_p95, after_tail)
     );
     if let Some(device) = device {
-        writeln!(text, "device   {}", device.describe())?;
+        writeln!(text, "device   {}; {} were sent", device.describe(), bytes(device.sent_bytes as f64))?;
     }
     if let Some([a, b]) = prepare_ms {
         writeln!(text, "start    {a:>9.1} and {b:.1} ms until the first result: session, engine build, first run")?;

@@ -4,6 +4,7 @@
 //! command of the user's own that times a file. Both are a [`Device`] to everything that times.
 
 mod agent;
+mod alone;
 mod command;
 mod install;
 mod kept;
@@ -17,6 +18,9 @@ mod wire;
 use std::sync::atomic::AtomicBool;
 
 pub use agent::{AgentOptions, serve};
+#[cfg(feature = "cli")]
+pub(crate) use alone::end;
+pub use alone::run_agent;
 pub use target::{DeviceOptions, LIMIT_S, Target};
 
 use crate::bench::latency::Device;

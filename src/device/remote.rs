@@ -87,8 +87,13 @@ impl State {
             why: error.to_string(),
         };
         let packed = Packed::new(model).map_err(failed)?;
-        if let Some((number, _)) = self.models.iter().find(|(_, own)| *own == packed) {
-            return Ok(*number);
+        if let Some(at) = self.models.iter().position(|(_, own)| *own == packed) {
+            let number = self.models[at].0;
+            if at >= KEPT {
+                // The last that is used is the last that goes.
+                self.models[at..].rotate_left(1);
+            }
+            return Ok(number);
         }
         if self.models.len() >= MOST_HELD {
             let (number, _) = self.models.remove(KEPT);

@@ -1,4 +1,4 @@
-//! The whole run: load, analyse, calibrate, score, plan, cut, repair, evaluate, save, time, report.
+//! The whole run: load, analyse, calibrate, score, plan, cut, repair, evaluate, time, save, report.
 //!
 //! A `session::Session` is made once and then only read. The steps are functions from it and values to values; what a
 //! step tells comes back with its result (`record::Told`), and the commands merge it in order.

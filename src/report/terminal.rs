@@ -37,8 +37,8 @@ const PHASES: [&str; 13] = [
     "compensate",
     "evaluate",
     "metric",
-    "save",
     "time",
+    "save",
 ];
 
 /// Plain or coloured text for 80 columns.

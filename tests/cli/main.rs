@@ -13,6 +13,8 @@ mod blocks;
 mod classes;
 mod detections;
 #[cfg(unix)]
+mod devices;
+#[cfg(unix)]
 mod metric;
 mod refusals;
 #[path = "../support/mod.rs"]

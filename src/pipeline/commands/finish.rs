@@ -1,4 +1,4 @@
-//! What is done with a candidate that was chosen: evaluated, saved, timed, reported.
+//! What is done with a candidate that was chosen: evaluated, timed, saved, reported.
 
 use crate::error::Error;
 use crate::evaluate::{DetectionFigures, MetricChange, OutputFigures, Predictions};
@@ -35,7 +35,7 @@ struct Outcome {
     timed: Option<TimedModels>,
 }
 
-/// Evaluates, saves and times a candidate, and says everything about it.
+/// Evaluates, times and saves a candidate, and says everything about it.
 pub(super) fn finish(
     session: &Session<'_>,
     scored: &Scored<'_>,
@@ -52,8 +52,10 @@ pub(super) fn finish(
     let detections = detections(session, scored.calibration, pruned)?.merge_into(record);
     let classwise = class_report(session, scored, Some(plan));
     session.interrupted()?;
-    let FileDigest { bytes, sha256 } = save(session, pruned, plan, files)?.merge_into(record);
+    // Before anything is written: a device may be lost.
     let timed = time(session, pruned)?.merge_into(record);
+    session.interrupted()?;
+    let FileDigest { bytes, sha256 } = save(session, pruned, plan, files)?.merge_into(record);
     let target = session.options.goals.latency.filter(|_| warnings.is_empty() && searched.is_some());
     let change = timed.as_ref().map(|own| own.timed.change);
     warnings.extend(target.zip(change).and_then(|(target, found)| slower(target, &found)));

@@ -48,9 +48,11 @@ pub fn quantize(
     let detections = detections(session, Some(calibration), &model)?.merge_into(&mut record);
     session.interrupted()?;
     session.engine.compile(&model, &CompileOptions::default())?;
+    // Before anything is written: a device may be lost.
+    let timed = time(session, &model)?.merge_into(&mut record).map(|own| own.timed);
+    session.interrupted()?;
     model.save(&output, &SaveOptions { force: options.force, ..SaveOptions::default() })?;
     let FileDigest { bytes, sha256 } = writing::digest(&output)?;
-    let timed = time(session, &model)?.merge_into(&mut record).map(|own| own.timed);
     Ok(QuantizeSummary {
         schema_version: QUANTIZE_SCHEMA_VERSION,
         tool_version: env!("CARGO_PKG_VERSION").into(),

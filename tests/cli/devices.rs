@@ -1,0 +1,101 @@
+//! Models timed elsewhere: by an agent behind a command, and by a command that times a file.
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+use super::{data, files, with_model};
+use crate::support::{onnx_prune, text};
+
+fn agent() -> String {
+    format!("exec:{} agent --engine tract", env!("CARGO_BIN_EXE_onnx-prune"))
+}
+
+/// Prunes to a time on a device.
+fn prune(folder: &Path, device: &str, more: &[&str]) -> Output {
+    let train = data("train");
+    let usual = ["model.onnx", "--data", &train, "--samples", "40", "--engine", "tract", "--effort", "fast"];
+    let goal = ["--target-latency", "0.7", "--device", device, "--report", "r.json"];
+    onnx_prune(&[&usual[..], &goal, more].concat(), folder)
+}
+
+#[test]
+fn an_agent_times_and_the_report_says_where() {
+    let folder = with_model("fashion_plain.onnx");
+    let output = prune(folder.path(), &agent(), &[]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("device: exec:"), "{}", text(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&fs::read(folder.path().join("r.json")).unwrap()).unwrap();
+    assert_eq!(report["device"]["engine"]["name"], "tract");
+    let (sent, bytes) = (&report["device"]["sent_bytes"], &report["bytes"]);
+    let both = bytes["before"].as_u64().unwrap() + bytes["after"].as_u64().unwrap();
+    assert!(sent.as_u64().unwrap() < 3 * both, "{sent} of {both}");
+    assert!(text(&output.stdout).contains("device"));
+    assert_eq!(files(folder.path()), ["model.onnx", "model.pruned.onnx", "model.pruned.plan.json", "r.json"]);
+}
+
+#[test]
+fn a_command_that_times_decides() {
+    let folder = with_model("fashion_plain.onnx");
+    let output = prune(folder.path(), "time:wc -c <{model}", &[]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let size = |name: &str| fs::metadata(folder.path().join(name)).unwrap().len() as f64;
+    let share = size("model.pruned.onnx") / size("model.onnx");
+    assert!((0.6..=0.7).contains(&share), "the file is the clock: {share}");
+}
+
+#[test]
+fn commands_that_do_not_time_are_named_and_nothing_is_written() {
+    for (device, more, told) in [
+        ("time:sh -c 'echo broken >&2; exit 3'", &[][..], "exit status 3; it said `broken`"),
+        ("time:echo fast", &[], "its last line is `fast model.onnx`"),
+        ("time:true", &[], "it printed nothing"),
+        ("time:echo 0 #", &[], "it printed 0, which is no time"),
+        ("time:sleep 60 #", &["--time-limit", "0.3"], "it took more than 0 s"),
+        ("time:echo 'mean 3 ms' #", &["--time-pattern", "median ([0-9]+)"], "nothing that it printed matches"),
+        ("time:echo 3", &["--time-pattern", "("], "cannot be used"),
+        ("exec:echo hello", &[], "what came is `hello`"),
+        ("exec:printf '\\0onnx-prune-agent\\n\\143\\0\\0\\0'; sleep 9", &[], "it speaks version 99"),
+        ("exec:exit 4", &[], "exit status 4"),
+    ] {
+        let folder = with_model("fashion_plain.onnx");
+        let output = prune(folder.path(), device, more);
+        let said = text(&output.stderr).replace(&*folder.path().to_string_lossy(), "");
+        assert_eq!(output.status.code(), Some(2), "{device}: {said}");
+        let own = told.replace(" model.onnx`", "");
+        assert!(said.contains(&own), "{device}: {said}");
+        assert_eq!(said.lines().filter(|line| line.starts_with("error")).count(), 1, "{device}: {said}");
+        assert_eq!(files(folder.path()), ["model.onnx"], "{device}");
+    }
+}
+
+#[test]
+fn an_agent_that_dies_ends_the_run_and_nothing_is_written() {
+    let folder = with_model("fashion_plain.onnx");
+    let dying = format!("exec:{} agent --engine tract & sleep 2; kill -9 $!", env!("CARGO_BIN_EXE_onnx-prune"));
+    // The shell gives its input to a command in the background only where it is told to.
+    let dying = dying.replace("agent --engine tract &", "agent --engine tract <&3 &").replace("exec:", "exec:exec 3<&0; ");
+    let output = prune(folder.path(), &dying, &[]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("failed\n  why:"), "{said}");
+    assert_eq!(files(folder.path()), ["model.onnx"]);
+}
+
+#[test]
+fn models_are_compared_and_timed_there() {
+    let folder = with_model("fashion_plain.onnx");
+    let device = agent();
+    let output = onnx_prune(&["verify", "model.onnx", "model.onnx", "--device", &device], folder.path());
+    assert!(output.status.success() && text(&output.stdout).starts_with("equal"), "{}", text(&output.stderr));
+    let output = onnx_prune(&["bench", "model.onnx", "--time", "0.5", "--json", "--device", &device], folder.path());
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(found["device"]["machine"]["cores"].as_u64().unwrap() > 0, "{found}");
+    let checked = ["check", "model.onnx", "model.onnx", "--max-latency-ratio", "2", "--time", "0.5", "--json"];
+    let output = onnx_prune(&[&checked[..], &["--device", &device]].concat(), folder.path());
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((found["device"].as_str(), found["engine"]["name"].as_str()), (Some(&*device), Some("tract")));
+    let pinned = ["bench", "model.onnx", "--cpus", "0", "--device", &device];
+    let output = onnx_prune(&pinned, folder.path());
+    assert!(text(&output.stderr).contains("run on another device"), "{}", text(&output.stderr));
+}
