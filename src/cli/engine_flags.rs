@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::parse;
 use crate::engine::{EngineChoice, EngineOptions, ProviderChoice};
 
 #[derive(Debug, Args)]
@@ -14,6 +15,9 @@ pub(super) struct EngineFlags {
     /// Execution provider of ONNX Runtime
     #[arg(long, value_enum, default_value = "auto", help_heading = "Engine")]
     provider: ProviderFlag,
+    /// What the provider is told, by its own names, such as device_type=GPU; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse::provider_option, help_heading = "Engine")]
+    provider_option: Vec<(String, String)>,
     /// Number of the GPU
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Engine")]
     gpu: i32,
@@ -46,6 +50,19 @@ enum ProviderFlag {
     Cuda,
     #[value(name = "tensorrt")]
     TensorRt,
+    #[value(name = "openvino")]
+    OpenVino,
+    #[value(name = "coreml")]
+    CoreMl,
+    #[value(name = "directml")]
+    DirectMl,
+    #[value(name = "migraphx")]
+    MiGraphX,
+    Qnn,
+    Xnnpack,
+    Acl,
+    #[value(name = "webgpu")]
+    WebGpu,
 }
 
 impl EngineFlags {
@@ -61,7 +78,16 @@ impl EngineFlags {
                 ProviderFlag::Cpu => ProviderChoice::Cpu,
                 ProviderFlag::Cuda => ProviderChoice::Cuda,
                 ProviderFlag::TensorRt => ProviderChoice::TensorRt,
+                ProviderFlag::OpenVino => ProviderChoice::OpenVino,
+                ProviderFlag::CoreMl => ProviderChoice::CoreMl,
+                ProviderFlag::DirectMl => ProviderChoice::DirectMl,
+                ProviderFlag::MiGraphX => ProviderChoice::MiGraphX,
+                ProviderFlag::Qnn => ProviderChoice::Qnn,
+                ProviderFlag::Xnnpack => ProviderChoice::Xnnpack,
+                ProviderFlag::Acl => ProviderChoice::Acl,
+                ProviderFlag::WebGpu => ProviderChoice::WebGpu,
             },
+            provider_options: self.provider_option.clone(),
             gpu: self.gpu,
             threads: self.threads.map(usize::from),
             library: self.onnxruntime.clone(),

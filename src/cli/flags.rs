@@ -19,7 +19,7 @@ use super::parse;
 use super::preprocess_flags::PreprocessFlags;
 use super::quantize_flags::{IntegerFlags, PrecisionFlag, Quantize};
 use crate::calibration::PreprocessOptions;
-use crate::pipeline::{Criteria, DataOptions, Depth, Effort, ModelOptions, PlanFile, PruneOptions, RoundTo};
+use crate::pipeline::{Criteria, DataOptions, Deployed, Depth, Effort, ModelOptions, PlanFile, PruneOptions, RoundTo};
 use crate::plan::Allocation;
 use crate::repair::Compensation;
 
@@ -177,9 +177,12 @@ pub(super) struct Prune {
     /// the repair, which is used to its end while it helps; 0 leaves it out [default: as --effort says]
     #[arg(long, value_name = "SECONDS", value_parser = parse::seconds, help_heading = "Budget")]
     refine: Option<f64>,
-    /// Steps of widths: auto asks the engine for its channel block
+    /// Steps of widths: auto asks the engine for its channel block, and takes 16 with the embedded engine
     #[arg(long, value_name = "auto|N", default_value = "auto", value_parser = parse::round_to, help_heading = "Budget")]
     round_to: RoundTo,
+    /// Engine that the model will run with, where it is not the one that prunes: widths in the steps of its kernels
+    #[arg(long = "for", value_enum, value_name = "ENGINE", conflicts_with = "round_to", help_heading = "Budget")]
+    deployed: Option<DeployedFlag>,
     /// all: residual streams may be cut where the inner channels do not suffice
     #[arg(long, value_enum, default_value = "all", help_heading = "Budget")]
     scope: ScopeFlag,
@@ -231,6 +234,28 @@ enum ScopeFlag {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
+enum DeployedFlag {
+    #[value(name = "onnxruntime-cpu")]
+    OnnxRuntimeCpu,
+    #[value(name = "tensorrt")]
+    TensorRt,
+    #[value(name = "openvino")]
+    OpenVino,
+    Any,
+}
+
+impl From<DeployedFlag> for Deployed {
+    fn from(flag: DeployedFlag) -> Self {
+        match flag {
+            DeployedFlag::OnnxRuntimeCpu => Self::OnnxRuntimeCpu,
+            DeployedFlag::TensorRt => Self::TensorRt,
+            DeployedFlag::OpenVino => Self::OpenVino,
+            DeployedFlag::Any => Self::Any,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
 enum EffortFlag {
     Fast,
     Default,
@@ -267,7 +292,7 @@ impl Prune {
                     WidthsFlag::Global => Allocation::Global,
                     WidthsFlag::Adaptive => Allocation::Adaptive,
                 }),
-                round_to: self.round_to,
+                round_to: self.deployed.map_or(self.round_to, |own| RoundTo::For(own.into())),
                 residual_streams: self.scope == ScopeFlag::All,
                 floor: self.min_width,
                 ..self.criterion.options()

@@ -104,6 +104,15 @@ pub(super) fn ratio(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| "a ratio above 0 such as 0.7 is wanted".into())
 }
 
+/// `KEY=VALUE` for an execution provider.
+pub(super) fn provider_option(text: &str) -> Result<(String, String), String> {
+    let plain = |text: &str| !text.contains('\0');
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() && plain(text) => Ok((key.trim().into(), value.trim().into())),
+        _ => Err("a name of the provider's and its value are wanted, such as device_type=GPU".into()),
+    }
+}
+
 /// Where models are timed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum DeviceChoice {

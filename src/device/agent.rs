@@ -397,6 +397,11 @@ fn merged(wanted: EngineOptions, own: &EngineOptions) -> EngineOptions {
     EngineOptions {
         engine: if wanted.engine == usual.engine { own.engine } else { wanted.engine },
         provider: if wanted.provider == usual.provider { own.provider } else { wanted.provider },
+        provider_options: if wanted.provider_options.is_empty() {
+            own.provider_options
+        } else {
+            wanted.provider_options
+        },
         gpu: if wanted.gpu == usual.gpu { own.gpu } else { wanted.gpu },
         threads: wanted.threads.or(own.threads),
         library: wanted.library.or(own.library),

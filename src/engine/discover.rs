@@ -15,6 +15,8 @@ pub struct Candidate {
     pub path: PathBuf,
     /// Its version, if it can be used.
     pub version: Option<String>,
+    /// Providers that it was built with, by the names of ONNX Runtime.
+    pub providers: Vec<String>,
     /// Why it cannot be used.
     pub problem: Option<String>,
 }
@@ -25,11 +27,11 @@ pub(super) fn candidates(given: Option<&Path>) -> Vec<Candidate> {
     let mut found: Vec<Candidate> = Vec::new();
     let mut add = |origin: &str, path: PathBuf| {
         if found.iter().all(|known| known.path != path) {
-            let (version, problem) = match library::version(&path) {
-                Ok(version) => (Some(version), None),
-                Err(why) => (None, Some(why)),
+            let (version, providers, problem) = match library::look(&path) {
+                Ok((version, providers)) => (Some(version), providers, None),
+                Err(why) => (None, Vec::new(), Some(why)),
             };
-            found.push(Candidate { origin: origin.to_owned(), path, version, problem });
+            found.push(Candidate { origin: origin.to_owned(), path, version, providers, problem });
         }
     };
     if let Some(path) = given {

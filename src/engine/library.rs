@@ -20,11 +20,11 @@ pub(super) fn located(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// Version of the ONNX Runtime library at `path`.
+/// Version of the ONNX Runtime library at `path`, and the providers that it was built with.
 ///
 /// # Errors
 /// The loader's words, or what is missing in the library.
-pub(super) fn version(path: &Path) -> Result<String, String> {
+pub(super) fn look(path: &Path) -> Result<(String, Vec<String>), String> {
     if !path.is_file() {
         return Err("no such file".into());
     }
@@ -47,7 +47,30 @@ pub(super) fn version(path: &Path) -> Result<String, String> {
     if api.is_null() {
         return Err(format!("version {version} is too old; 1.{LEAST_API} or newer is needed"));
     }
-    Ok(version)
+    // SAFETY: a library that gives this version of the API gives a table of that form, which is static.
+    let providers = unsafe { providers(&*api.cast::<ort::sys::OrtApi>()) };
+    Ok((version, providers))
+}
+
+/// Providers that a library was built with, by its names; none where it does not tell.
+///
+/// # Safety
+/// `api` must be a table that a library gave.
+unsafe fn providers(api: &ort::sys::OrtApi) -> Vec<String> {
+    let (mut names, mut count) = (std::ptr::null_mut(), 0);
+    // SAFETY: both places are ours, and what is put there is freed below by the same library.
+    let status = unsafe { (api.GetAvailableProviders)(&raw mut names, &raw mut count) };
+    if !status.0.is_null() || names.is_null() {
+        return Vec::new();
+    }
+    let count = usize::try_from(count).unwrap_or(0);
+    // SAFETY: the library gave `count` strings that end in NUL.
+    let found = unsafe {
+        (0..count).map(|at| CStr::from_ptr((*names.add(at)).cast()).to_string_lossy().into_owned()).collect()
+    };
+    // SAFETY: what was given is given back once.
+    let _ = unsafe { (api.ReleaseAvailableProviders)(names, i32::try_from(count).unwrap_or(0)) };
+    found
 }
 
 /// The loader's own words; `libloading` keeps them in the source of its error.

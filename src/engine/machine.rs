@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::EngineInfo;
 use super::processor::processor;
 
+/// In the name of the vectors.
+const VNNI: &str = "+vnni";
+
 /// Everything on which a time depends beside the models.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Machine {
@@ -15,7 +18,8 @@ pub struct Machine {
     pub processor: String,
     /// Cores that the program may use.
     pub cores: usize,
-    /// The widest vectors of the processor, where kernels depend on them: `avx512` or `avx2`.
+    /// The widest vectors of the processor, where kernels depend on them: `avx512` or `avx2`, with `+vnni` where it sums
+    /// products of bytes in 32 bits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vectors: Option<String>,
     /// How the system sets the clock of the processor, where it tells: `performance`, `powersave` and so on.
@@ -37,6 +41,16 @@ impl Machine {
             governor: governor(),
             memory_bytes: memory_bytes(),
         }
+    }
+
+    /// Whether its processor is an x86.
+    pub fn is_x86(&self) -> bool {
+        self.platform.ends_with("x86_64") || self.platform.ends_with("x86")
+    }
+
+    /// Whether its processor sums products of bytes in 32 bits.
+    pub fn sums_bytes(&self) -> bool {
+        self.vectors.as_ref().is_some_and(|own| own.ends_with(VNNI))
     }
 
     /// What kernels depend on, as a name.
@@ -75,7 +89,9 @@ impl Machine {
 #[allow(clippy::unnecessary_wraps, reason = "other processors have no such name")]
 fn vectors() -> Option<String> {
     let wide = std::arch::is_x86_feature_detected!("avx512f");
-    Some(if wide { "avx512" } else { "avx2" }.into())
+    let sums_bytes =
+        std::arch::is_x86_feature_detected!("avx512vnni") || std::arch::is_x86_feature_detected!("avxvnni");
+    Some(format!("{}{}", if wide { "avx512" } else { "avx2" }, if sums_bytes { VNNI } else { "" }))
 }
 
 #[cfg(not(target_arch = "x86_64"))]

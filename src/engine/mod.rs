@@ -12,6 +12,7 @@ mod onnxruntime;
 mod prepare;
 mod processor;
 mod profile;
+mod providers;
 mod setup;
 mod tensor;
 #[cfg(feature = "tract")]
@@ -48,6 +49,11 @@ pub trait Engine: Send + Sync {
     /// The model as the engine optimises it, where the engine can show that. Its tensors may come without their numbers.
     fn optimised_model(&self, _model: &Model) -> Option<Result<Model, EngineError>> {
         None
+    }
+
+    /// Whether it is the engine that this program has in itself.
+    fn is_embedded(&self) -> bool {
+        false
     }
 
     /// What it runs on.
@@ -124,7 +130,7 @@ pub struct EngineInfo {
     pub name: String,
     /// Version of the library.
     pub version: String,
-    /// Execution provider that runs: `cpu`, `cuda` or `tensorrt`.
+    /// Execution provider that runs: `cpu`, `cuda`, `openvino` and so on.
     pub provider: String,
     /// File of the loaded library, if it was loaded.
     #[serde(serialize_with = "optional_path_text")]
@@ -135,6 +141,16 @@ pub struct EngineInfo {
 }
 
 impl EngineInfo {
+    /// Whether it runs on the processor, by kernels that suit its vectors.
+    pub fn on_processor(&self) -> bool {
+        matches!(self.provider.as_str(), "cpu" | "openvino" | "xnnpack" | "acl")
+    }
+
+    /// Whether inputs and outputs lie in the memory of a GPU while it is timed.
+    pub fn in_gpu_memory(&self) -> bool {
+        matches!(self.provider.as_str(), "cuda" | "tensorrt")
+    }
+
     /// For people: what ran, where, and with how many threads.
     pub fn describe(&self) -> String {
         format!("{} {} on {}, threads {}", self.name, self.version, self.provider, self.threads)
@@ -176,17 +192,33 @@ pub enum ProviderChoice {
     Cuda,
     /// TensorRT or an error.
     TensorRt,
+    /// Intel's `OpenVINO` or an error.
+    OpenVino,
+    /// Apple's Core ML or an error.
+    CoreMl,
+    /// `DirectML` or an error.
+    DirectMl,
+    /// AMD's `MIGraphX` or an error.
+    MiGraphX,
+    /// Qualcomm's QNN or an error.
+    Qnn,
+    /// XNNPACK or an error.
+    Xnnpack,
+    /// The Arm Compute Library or an error.
+    Acl,
+    /// `WebGPU` or an error.
+    WebGpu,
 }
 
 impl ProviderChoice {
     /// The name in flags and reports.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Cpu => "cpu",
-            Self::Cuda => "cuda",
-            Self::TensorRt => "tensorrt",
-        }
+        if self == Self::Auto { "auto" } else { providers::provider(self).name }
+    }
+
+    /// Whether it was asked for and is not what every library has.
+    fn is_special(self) -> bool {
+        !matches!(self, Self::Auto | Self::Cpu)
     }
 }
 
@@ -197,6 +229,8 @@ pub struct EngineOptions {
     pub engine: EngineChoice,
     /// Execution provider.
     pub provider: ProviderChoice,
+    /// What the provider is told, by its own names.
+    pub provider_options: Vec<(String, String)>,
     /// Number of the GPU.
     pub gpu: i32,
     /// Threads inside one operator; all cores by default. tract runs on one.
@@ -237,9 +271,8 @@ pub fn open(options: &EngineOptions) -> Result<Opened, EngineError> {
         let problem = candidate.problem.as_deref().unwrap_or_default();
         notes.push(format!("`{}` ({}) cannot be used: {problem}", candidate.path.display(), candidate.origin));
     }
-    let needs_runtime = matches!(options.provider, ProviderChoice::Cuda | ProviderChoice::TensorRt)
-        || options.library.is_some()
-        || options.engine == EngineChoice::OnnxRuntime;
+    let needs_runtime =
+        options.provider.is_special() || options.library.is_some() || options.engine == EngineChoice::OnnxRuntime;
     if wants_runtime && needs_runtime {
         let none = "no library was found in the Python environment, beside the binary or in the system folders";
         return Err(EngineError::Unavailable {
@@ -248,7 +281,7 @@ pub fn open(options: &EngineOptions) -> Result<Opened, EngineError> {
             help: format!("{INSTALL}, or `--engine tract` for the embedded engine"),
         });
     }
-    if matches!(options.provider, ProviderChoice::Cuda | ProviderChoice::TensorRt) {
+    if options.provider.is_special() {
         return Err(EngineError::Unavailable {
             engine: format!("the {} provider", options.provider.name()),
             why: "the embedded engine runs on the CPU only".into(),

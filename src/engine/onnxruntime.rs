@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use ort::environment::Environment;
-use ort::ep::{self, ExecutionProviderDispatch};
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{Session as OrtSession, SessionInputValue};
 use ort::value::{TensorElementType, TensorRef, ValueType};
@@ -13,7 +12,9 @@ use super::bound::{BoundRun, Device};
 use super::discover::Candidate;
 use super::prepare::prepare;
 use super::profile::{NodeTime, node_times};
-use super::{Bound, CompileOptions, Engine, EngineError, EngineInfo, EngineOptions, ProviderChoice, Session, Tensor};
+use super::{
+    Bound, CompileOptions, Engine, EngineError, EngineInfo, EngineOptions, ProviderChoice, Session, Tensor, providers,
+};
 use crate::model::{LoadOptions, Model};
 
 pub(super) const NAME: &str = "onnxruntime";
@@ -38,7 +39,7 @@ impl OnnxRuntime {
             named => {
                 probe(named, options).map_err(|why| EngineError::Unavailable {
                     engine: format!("the {} provider", named.name()),
-                    help: hint(named, &why),
+                    help: providers::provider(named).hint(&why),
                     why,
                 })?;
                 (named, Vec::new())
@@ -55,7 +56,7 @@ impl OnnxRuntime {
     }
 
     fn device(&self) -> Device {
-        Device { gpu: self.provider != ProviderChoice::Cpu, number: self.options.gpu }
+        Device { gpu: self.info.in_gpu_memory(), number: self.options.gpu }
     }
 
     fn builder(&self) -> Result<SessionBuilder, String> {
@@ -219,24 +220,10 @@ fn builder(provider: ProviderChoice, options: &EngineOptions, threads: usize) ->
         .and_then(|builder| builder.with_optimization_level(GraphOptimizationLevel::All))
         .and_then(|builder| builder.with_log_level(ort::logging::LogLevel::Fatal))
         .map_err(text)?;
-    if let Some(dispatch) = dispatch(provider, options) {
+    if let Some(dispatch) = providers::provider(provider).dispatch(options)? {
         builder = builder.with_execution_providers([dispatch]).map_err(text)?;
     }
     Ok(builder)
-}
-
-fn dispatch(provider: ProviderChoice, options: &EngineOptions) -> Option<ExecutionProviderDispatch> {
-    match provider {
-        ProviderChoice::Auto | ProviderChoice::Cpu => None,
-        ProviderChoice::Cuda => Some(ep::CUDA::default().with_device_id(options.gpu).build().error_on_failure()),
-        ProviderChoice::TensorRt => {
-            let mut provider = ep::TensorRT::default().with_device_id(options.gpu).with_fp16(options.fp16);
-            if let Some(folder) = &options.tensorrt_cache {
-                provider = provider.with_engine_cache(true).with_engine_cache_path(folder.display());
-            }
-            Some(provider.build().error_on_failure())
-        }
-    }
 }
 
 /// A provider counts only if a session with it was really made.
@@ -257,17 +244,6 @@ fn choose(options: &EngineOptions) -> (ProviderChoice, Vec<String>) {
             (ProviderChoice::Cpu, vec![format!("CUDA is in the library but cannot start: {why}; the CPU runs")])
         }
     }
-}
-
-fn hint(provider: ProviderChoice, why: &str) -> String {
-    if why.contains("not enabled in this build") || why.contains("not supported in this build") {
-        return "this library has no GPU support; install the GPU wheel: `pip install onnxruntime-gpu`".into();
-    }
-    match provider {
-        ProviderChoice::TensorRt => "install TensorRT and CUDA so that the loader finds them, or use `--provider cuda`",
-        _ => "install the CUDA and cuDNN libraries that are named above, or use `--provider cpu`",
-    }
-    .into()
 }
 
 fn view(tensor: &Tensor) -> ort::Result<SessionInputValue<'_>> {

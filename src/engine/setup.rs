@@ -1,7 +1,7 @@
 //! What is installed, what works, what is missing.
 
 use super::discover::{Candidate, candidates};
-use super::{EngineOptions, ProviderChoice, onnxruntime};
+use super::{EngineOptions, ProviderChoice, onnxruntime, providers};
 use crate::model::Model;
 use crate::proto::onnx::{
     GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorShapeProto, TypeProto, ValueInfoProto,
@@ -24,23 +24,29 @@ pub struct SetupReport {
 /// Looks at everything an engine can come from.
 pub fn setup_report(options: &EngineOptions) -> SetupReport {
     let libraries = candidates(options.library.as_deref());
-    let mut providers = Vec::new();
+    let mut working = Vec::new();
     let mut advice = Vec::new();
     match libraries.iter().find(|library| library.problem.is_none()) {
         Some(library) => {
-            for provider in [ProviderChoice::Cpu, ProviderChoice::Cuda, ProviderChoice::TensorRt] {
-                let problem = onnxruntime::OnnxRuntime::open(library, &EngineOptions { provider, ..options.clone() })
+            for (provider, own) in providers::providers() {
+                // Of what the library does not have, only what people ask for is told.
+                let usual = matches!(provider, ProviderChoice::Cpu | ProviderChoice::Cuda | ProviderChoice::TensorRt);
+                if !usual && !library.providers.iter().any(|name| name == own.registered) {
+                    continue;
+                }
+                let options = EngineOptions { provider, provider_options: Vec::new(), ..options.clone() };
+                let problem = onnxruntime::OnnxRuntime::open(library, &options)
                     .err()
                     .map(|error| crate::explain::Explain::why(&error).unwrap_or_else(|| error.to_string()));
-                providers.push((provider.name().to_owned(), problem));
+                working.push((own.name.to_owned(), problem));
             }
-            if providers.iter().all(|(name, problem)| name == "cpu" || problem.is_some()) {
+            if working.iter().all(|(name, problem): &(String, Option<String>)| name == "cpu" || problem.is_some()) {
                 advice.push("GPU: pip install onnxruntime-gpu, with CUDA 12 and cuDNN 9".into());
             }
         }
         None => advice.push(format!("2-8 times faster than the embedded engine: {}", super::INSTALL)),
     }
-    SetupReport { libraries, providers, tract: cfg!(feature = "tract"), advice }
+    SetupReport { libraries, providers: working, tract: cfg!(feature = "tract"), advice }
 }
 
 /// The smallest model an engine can run: one `Relu`.

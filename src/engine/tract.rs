@@ -43,6 +43,10 @@ impl Engine for Tract {
         &self.info
     }
 
+    fn is_embedded(&self) -> bool {
+        true
+    }
+
     fn compile(&self, model: &Model, options: &CompileOptions) -> Result<Box<dyn Session>, EngineError> {
         let (bytes, outputs) = prepare(NAME, model, &options.outputs)?;
         let parsed = guarded(|| {

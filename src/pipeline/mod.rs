@@ -19,7 +19,7 @@ mod writing;
 pub use crate::bench::latency::Timing;
 pub use crate::check::Bounds;
 pub use crate::evaluate::{DataOptions, Metric, MetricFunction, NamedOutputs};
-pub use crate::plan::{Goals, LatencyTarget, RoundTo};
+pub use crate::plan::{Deployed, Goals, LatencyTarget, RoundTo};
 pub use commands::{
     ApplyOptions, BenchOptions, Benched, CheckOptions, StudyBase, StudyEntry, StudyRow, VerifyOptions, apply, bench,
     check, inspect, inspect_timed, kept_tensors, prune, quantize, score, study, sweep, verify,

@@ -45,8 +45,12 @@ impl Record {
 
     /// Adds what a later step tells.
     pub(super) fn merge(&mut self, other: Self) {
-        let known = self.notes.iter().any(|note| note == NOT_COMPARED);
-        self.notes.extend(other.notes.into_iter().filter(|note| !(known && note == NOT_COMPARED)));
+        // What is true of several candidates is said once.
+        for note in other.notes {
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
+        }
         self.warnings.extend(other.warnings);
         for (phase, seconds) in other.timings {
             self.took(&phase, seconds);

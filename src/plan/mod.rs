@@ -18,5 +18,5 @@ pub use error::PlanError;
 pub use file::{BLOCKS_SCHEMA_VERSION, PLAN_SCHEMA_VERSION, Plan, PlannedBlock, PlannedGroup, Wider};
 pub use goals::{Goals, LatencyTarget};
 pub use limits::Limits;
-pub use rounding::{RoundTo, Rounding, integer_kernels};
+pub use rounding::{Deployed, RoundTo, Rounding, integer_kernels};
 pub use sensitivity::Curve;

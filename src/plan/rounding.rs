@@ -37,25 +37,58 @@ impl Rounding {
 /// Steps of widths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RoundTo {
-    /// The engine's channel block.
+    /// The channel block of the engine that times; where that is the embedded one, which is seldom the one that deploys,
+    /// widths that suit any.
     #[default]
     Auto,
     /// Multiples of this.
     Multiple(usize),
+    /// Widths that suit this engine.
+    For(Deployed),
+}
+
+/// Engines that models are deployed with, where they are not the one that prunes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deployed {
+    /// ONNX Runtime on a processor.
+    OnnxRuntimeCpu,
+    /// TensorRT.
+    TensorRt,
+    /// `OpenVINO` on a processor.
+    OpenVino,
+    /// Whatever it is.
+    Any,
+}
+
+impl Deployed {
+    /// Processors: blocks of 16 channels with 512-bit vectors, and none left that four do not divide. Tensor cores: eight.
+    fn rounding(self) -> Rounding {
+        match self {
+            Self::OnnxRuntimeCpu | Self::OpenVino => Rounding { block: 16, multiple: 4 },
+            Self::TensorRt | Self::Any => Rounding { block: 16, multiple: 8 },
+        }
+    }
 }
 
 /// Widths that suit an engine's kernels for integers: products of 16 outputs at a time, none saved below.
 pub fn integer_kernels(engine: &dyn Engine) -> Rounding {
     // Kernels of other machines are narrower: eight channels of tensor cores, four of ARM's dot products.
-    let step = if engine.info().provider == "cpu" && engine.machine().platform.ends_with("x86_64") { 16 } else { 8 };
+    let step = if engine.info().on_processor() && engine.machine().is_x86() { 16 } else { 8 };
     Rounding { block: step, multiple: step }
 }
 
 impl RoundTo {
+    /// Whether widths suit engines in general, since the one that times is seldom the one that deploys.
+    pub fn assumed(self, engine: &dyn Engine) -> bool {
+        self == Self::Auto && engine.is_embedded()
+    }
+
     /// The rounding for an engine.
     pub fn rounding(self, engine: &dyn Engine) -> Rounding {
         match self {
             Self::Multiple(step) => Rounding { block: step.max(1), multiple: step.max(1) },
+            Self::For(deployed) => deployed.rounding(),
+            Self::Auto if self.assumed(engine) => Deployed::Any.rounding(),
             Self::Auto => {
                 let found = channel_block(engine);
                 Rounding { block: found.block, multiple: found.multiple }

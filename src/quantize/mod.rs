@@ -18,7 +18,7 @@ mod write;
 pub use error::QuantizeError;
 pub use half::{Halved, Halver, LARGEST};
 pub use observed::Histograms;
-pub use options::{Activations, Precision, QuantizeForm};
+pub use options::{Activations, Kernels, Precision, QuantizeForm};
 pub use ranges::{Range, RangeMethod};
 pub use ready::Readied;
 

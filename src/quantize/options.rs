@@ -60,30 +60,26 @@ pub struct QuantizeForm {
     pub float: BTreeSet<String>,
 }
 
+/// Kernels that compute on integers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kernels {
+    /// Those of an x86 processor.
+    pub x86: bool,
+    /// Whether the processor sums products of bytes in 32 bits (VNNI).
+    pub sums_bytes: bool,
+}
+
 impl QuantizeForm {
-    /// The form for an engine's provider on this machine.
-    pub fn of(provider: &str, activations: Option<Activations>) -> Self {
-        let cpu = provider == "cpu";
-        let x86 = cfg!(any(target_arch = "x86_64", target_arch = "x86"));
-        let own = if cpu && x86 { Activations::U8 } else { Activations::S8 };
-        let activations = activations.unwrap_or(own);
-        let saturates = cpu && x86 && activations == Activations::U8 && !multiplies_bytes();
+    /// The form for some kernels.
+    pub fn of(kernels: Kernels, activations: Option<Activations>) -> Self {
+        let Kernels { x86, sums_bytes } = kernels;
+        let activations = activations.unwrap_or(if x86 { Activations::U8 } else { Activations::S8 });
+        let saturates = x86 && activations == Activations::U8 && !sums_bytes;
         Self {
             activations,
             largest: if saturates { 63 } else { 127 },
-            pads_images: cpu && x86 && activations == Activations::U8,
+            pads_images: x86 && activations == Activations::U8,
             float: BTreeSet::new(),
         }
     }
-}
-
-/// Whether the processor sums products of bytes in 32 bits.
-#[cfg(target_arch = "x86_64")]
-fn multiplies_bytes() -> bool {
-    std::arch::is_x86_feature_detected!("avx512vnni") || std::arch::is_x86_feature_detected!("avxvnni")
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn multiplies_bytes() -> bool {
-    false
 }

@@ -74,7 +74,8 @@ fn an_agent_that_dies_ends_the_run_and_nothing_is_written() {
     let folder = with_model("fashion_plain.onnx");
     let dying = format!("exec:{} agent --engine tract & sleep 2; kill -9 $!", env!("CARGO_BIN_EXE_onnx-prune"));
     // The shell gives its input to a command in the background only where it is told to.
-    let dying = dying.replace("agent --engine tract &", "agent --engine tract <&3 &").replace("exec:", "exec:exec 3<&0; ");
+    let dying =
+        dying.replace("agent --engine tract &", "agent --engine tract <&3 &").replace("exec:", "exec:exec 3<&0; ");
     let output = prune(folder.path(), &dying, &[]);
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");

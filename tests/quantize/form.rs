@@ -59,7 +59,7 @@ fn outputs_stay_near() {
     let engine = engine();
     let model = residual();
     for activations in [Activations::U8, Activations::S8] {
-        let form = QuantizeForm::of("cpu", Some(activations));
+        let form = QuantizeForm::of(super::kernels(), Some(activations));
         let made = written(engine.as_ref(), &model, &form).unwrap();
         let mut error = 0.0;
         let mut whole = 0.0;

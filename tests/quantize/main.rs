@@ -23,10 +23,10 @@ use std::collections::BTreeMap;
 
 use ndarray::ArrayD;
 use onnx_prune::channels::{AnalyseOptions, analyse};
-use onnx_prune::engine::{CompileOptions, Engine, EngineOptions, Feed, feed, open};
+use onnx_prune::engine::{CompileOptions, Engine, EngineOptions, Feed, Machine, feed, open};
 use onnx_prune::evaluate::{input_specs, random_inputs};
 use onnx_prune::model::Model;
-use onnx_prune::quantize::{Histograms, QuantizeError, QuantizeForm, Quantizer, RangeMethod, Written};
+use onnx_prune::quantize::{Histograms, Kernels, QuantizeError, QuantizeForm, Quantizer, RangeMethod, Written};
 
 fn engine() -> Box<dyn Engine> {
     open(&EngineOptions { threads: Some(1), ..EngineOptions::default() }).unwrap().engine
@@ -55,8 +55,13 @@ fn quantizer(model: &Model) -> Result<Quantizer, QuantizeError> {
     Quantizer::new(model.clone(), &|name| channels.shape(name).map(<[usize]>::len))
 }
 
+fn kernels() -> Kernels {
+    let machine = Machine::here();
+    Kernels { x86: machine.is_x86(), sums_bytes: machine.sums_bytes() }
+}
+
 fn form() -> QuantizeForm {
-    QuantizeForm::of("cpu", None)
+    QuantizeForm::of(kernels(), None)
 }
 
 /// A model in integers, with ranges of what it computes on a few inputs.

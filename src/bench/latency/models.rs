@@ -78,7 +78,7 @@ impl Pairing<'_> {
         let change = LatencyChange::new(&all.found, batch, options.seed);
         let width = (change.ratio_high - change.ratio_low) / change.ratio;
         let mut remarks = disturbances(&all.found.before_ms, &all.found.after_ms, width, options.width);
-        if self.device.engine().info().provider != "cpu" {
+        if self.device.engine().info().in_gpu_memory() {
             remarks.push(
                 "inputs and outputs stay on the GPU and every run is waited for: the times hold no copies to and from it"
                     .into(),

@@ -36,6 +36,10 @@ pub(crate) struct Planned {
     pub(crate) curves: Option<Vec<Curve>>,
 }
 
+/// What to say where the engine that runs does not decide widths.
+const ASSUMED: &str = "widths go in steps of 16, which suit most engines: the embedded one is seldom the one that deploys; \
+                       `--for ENGINE` or `--round-to N` chooses others";
+
 /// Plans a budget without some blocks, by their places. `curves`: those that an earlier plan of the same scores came with.
 pub(crate) fn plan(
     session: &Session<'_>,
@@ -54,6 +58,12 @@ pub(crate) fn plan(
             (true, RoundTo::Auto) => integer_kernels(session.device().engine()),
             _ => criteria.round_to.rounding(session.device().engine()),
         };
+        if !integers
+            && criteria.round_to.assumed(session.device().engine())
+            && !record.notes.iter().any(|own| own == ASSUMED)
+        {
+            record.notes.push(ASSUMED.into());
+        }
         if integers {
             gone.extend(rounding.whole(&session.channels.groups));
         }

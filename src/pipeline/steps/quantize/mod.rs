@@ -18,7 +18,7 @@ use crate::model::{Model, TensorData};
 use crate::pipeline::options::QuantizeOptions;
 use crate::pipeline::record::Told;
 use crate::pipeline::session::Session;
-use crate::quantize::{Histograms, Precision, QuantizeForm, Quantizer, Written};
+use crate::quantize::{Histograms, Kernels, Precision, QuantizeForm, Quantizer, Written};
 use crate::report::{FloatProduct, Quantized};
 use crate::surgery::fold_constants;
 use trials::Trials;
@@ -110,7 +110,10 @@ fn folded(session: &Session<'_>, model: &Model) -> Model {
 /// # Errors
 /// If a name or pattern of nodes that stay in real numbers matches none.
 fn form(session: &Session<'_>, quantizer: &Quantizer, options: &QuantizeOptions) -> Result<QuantizeForm, Error> {
-    let form = QuantizeForm::of(&session.device().engine().info().provider, options.activations);
+    let engine = session.device().engine();
+    let machine = engine.machine();
+    let kernels = Kernels { x86: engine.info().on_processor() && machine.is_x86(), sums_bytes: machine.sums_bytes() };
+    let form = QuantizeForm::of(kernels, options.activations);
     Ok(QuantizeForm { float: kept_float(options, &quantizer.products())?, ..form })
 }
 
