@@ -35,7 +35,8 @@
 //! [`pipeline::prune`] runs all of it with calibration, scores and reports.
 //!
 //! A module uses only modules before it: [`proto`], [`model`], [`surgery`], [`channels`], [`engine`], [`calibration`],
-//! [`statistics`], [`score`], [`plan`], [`rewrite`], [`quantize`], [`repair`], [`repair::global`], [`evaluate`], [`bench::latency`], [`report`],
+//! [`statistics`], [`score`], [`plan`], [`rewrite`], [`quantize`], [`repair`], [`repair::global`], [`evaluate`], [`bench::latency`],
+//! [`device`], [`report`],
 //! [`pipeline`], `cli`.
 
 pub mod bench;

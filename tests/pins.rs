@@ -60,6 +60,8 @@ impl Case {
             .arg(&self.model)
             .args(["-o", "out.onnx", "--report", "report.json", "--threads", "1", "--engine", self.engine])
             .args(&self.flags)
+            // Every width is pinned, not those that suit other engines.
+            .args((self.engine == "tract").then_some(["--round-to", "1"]).into_iter().flatten())
             .current_dir(folder.path())
             .output()
             .unwrap();

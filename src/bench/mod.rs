@@ -4,6 +4,8 @@ mod blocks;
 mod error;
 pub mod latency;
 pub mod profile;
+mod staircase;
 
 pub use blocks::block_times;
 pub use error::BenchError;
+pub use staircase::staircase;

@@ -27,33 +27,50 @@ const SMOOTH: ChannelBlock = ChannelBlock { block: 1, multiple: 1 };
 /// Widths that are looked at; blocks of up to half of it are found.
 const WIDTHS: [usize; 12] = [33, 34, 35, 36, 38, 40, 42, 44, 46, 48, 52, 56];
 
-/// Finds the channel block, or reads it from the cache of an earlier call.
+/// Finds the channel block in the engine's optimised graph, or reads it from the cache of an earlier call.
 ///
-/// `None` if the engine does not show its optimised model; then any width is as good as another.
+/// If the engine does not show its optimised model, any width is as good as another.
 pub fn channel_block(engine: &dyn Engine) -> ChannelBlock {
-    let info = engine.info();
-    if info.provider != "cpu" {
+    if engine.info().provider != "cpu" {
         // GPU kernels work on tiles of 8 channels at least.
         return ChannelBlock { block: 8, multiple: 8 };
     }
-    let cache = cache_file(&format!("v3-{}-{}-{}", info.name, info.version, engine.machine().key()));
+    let found = cached_block(engine, "v3", || find(engine).ok_or(()));
+    found.unwrap_or(SMOOTH)
+}
+
+/// Whether an engine's graph is that of ONNX Runtime's own kernels, which tells their blocks.
+pub fn shows_blocks(engine: &dyn Engine) -> bool {
+    let info = engine.info();
+    info.name == "onnxruntime" && info.provider == "cpu"
+}
+
+/// What an earlier call kept under this name for the engine and its machine, else what is found now.
+pub(crate) fn cached_block<E>(
+    engine: &dyn Engine,
+    name: &str,
+    find: impl FnOnce() -> Result<ChannelBlock, E>,
+) -> Result<ChannelBlock, E> {
+    let info = engine.info();
+    let provider = &info.provider;
+    let cache = cache_file(&format!("{name}-{}-{}-{provider}-{}", info.name, info.version, engine.machine().key()));
     let known = cache.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
     if let Some(block) = known.and_then(|text| serde_json::from_str(&text).ok()) {
-        return block;
+        return Ok(block);
     }
-    let Some(block) = find(engine) else { return SMOOTH };
+    let block = find()?;
     if let (Some(path), Ok(text)) = (cache, serde_json::to_string(&block)) {
-        // A cache that cannot be written costs half a second next time and nothing else.
+        // A cache that cannot be written costs a few seconds next time and nothing else.
         let _ = path.parent().map(std::fs::create_dir_all);
         let _ = std::fs::write(path, text);
     }
-    block
+    Ok(block)
 }
 
 fn find(engine: &dyn Engine) -> Option<ChannelBlock> {
     let mut blocked = Vec::new();
     for width in WIDTHS {
-        let saved = engine.optimised_model(&one_convolution(width))?.ok()?;
+        let saved = engine.optimised_model(&one_convolution(width, 8))?.ok()?;
         let graph = saved.graph();
         let in_layout = graph.node.iter().any(|node| node.domain() == BLOCKED_DOMAIN);
         let padded = graph.initializer.iter().find(|tensor| tensor.dims.len() == 4).map(|tensor| tensor.dims[0]);
@@ -112,12 +129,12 @@ fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// `[1, width, 8, 8] -> Conv 3x3 -> [1, width, 8, 8]`: inside a network a width is an output of one convolution and an
+/// `[1, width, size, size] -> Conv 3x3 -> [1, width, size, size]`: inside a network a width is an output of one convolution and an
 /// input of the next, and both must suit the layout.
-fn one_convolution(width: usize) -> Model {
+pub(crate) fn one_convolution(width: usize, size: usize) -> Model {
     let mut model = tiny_model();
     let graph = model.graph_mut();
-    let dims: [i64; 4] = [1, i64::try_from(width).unwrap_or(1), 8, 8];
+    let dims = [1, width, size, size].map(|size| i64::try_from(size).unwrap_or(1));
     for info in graph.input.iter_mut().chain(&mut graph.output) {
         if let Some(type_proto::Value::TensorType(tensor)) = info.r#type.as_mut().and_then(|kind| kind.value.as_mut()) {
             tensor.shape.get_or_insert_default().dim = dims

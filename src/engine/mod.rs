@@ -21,7 +21,8 @@ mod tract;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-pub use blocks::{Blocked, ChannelBlock, Convolutions, blocked, channel_block};
+pub use blocks::{Blocked, ChannelBlock, Convolutions, blocked, channel_block, shows_blocks};
+pub(crate) use blocks::{cached_block, one_convolution};
 pub use discover::Candidate;
 pub use error::EngineError;
 pub use feed::Feed;

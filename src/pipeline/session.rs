@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use super::options::{Criteria, Effort, PruneOptions};
@@ -12,14 +12,15 @@ use super::record::{Record, Told};
 use super::sizes::{KnownSizes, known_sizes};
 use super::{ModelOptions, Progress, reading};
 use crate::bench::latency::{Device, Here, Pairing, TimedOn};
+use crate::bench::staircase;
 use crate::channels::{Channels, CostModel, Cut, GroupId};
 use crate::device::{Connected, DeviceOptions, connect};
-use crate::engine::{Engine, EngineError, Feed, open, readable_outputs};
+use crate::engine::{ChannelBlock, Engine, EngineError, Feed, channel_block, open, readable_outputs, shows_blocks};
 use crate::error::Error;
 use crate::evaluate::{EvaluateError, Measured, Pass, Source, input_specs, random_inputs};
 use crate::explain::Explain as _;
 use crate::model::Model;
-use crate::plan::{Allocation, Budget, PlanError};
+use crate::plan::{Allocation, Budget, PlanError, RoundTo, Rounding};
 use crate::proto::onnx::ValueInfoProto;
 use crate::report::{FileInfo, Inspection, protection_reasons};
 
@@ -66,6 +67,7 @@ pub(super) struct Session<'a> {
     pub(super) cost: CostModel,
     pub(super) engine: Arc<dyn Engine>,
     here: Here,
+    block: OnceLock<ChannelBlock>,
     /// Nodes whose channels stay: as asked for, and those of broken groups.
     pub(super) ignore: Vec<String>,
     /// Sizes of symbolic axes that everything is counted, proved and timed with, and names of those that are assumed.
@@ -139,6 +141,7 @@ impl<'a> Session<'a> {
             channels,
             cost,
             here: Here(Arc::clone(&engine)),
+            block: OnceLock::new(),
             engine,
             ignore,
             sizes,
@@ -228,6 +231,27 @@ impl<'a> Session<'a> {
     /// Two models of this run on one feed.
     pub(super) fn pairing<'b>(&'b self, before: &'b Model, after: &'b Model, feed: &'b Feed) -> Pairing<'b> {
         Pairing { device: self.device(), before, after, feed, cancel: self.cancel }
+    }
+
+    /// Steps of widths that the options ask for, on the device that times. Where its engine does not show its blocks they are
+    /// measured, once.
+    pub(super) fn rounding(&self) -> Result<Rounding, Error> {
+        let (device, round_to) = (self.device(), self.options.criteria.round_to);
+        let engine = device.engine();
+        let measured = round_to == RoundTo::Auto
+            && !round_to.assumed(engine)
+            && !engine.info().in_gpu_memory()
+            && engine.info().threads > 0
+            && !shows_blocks(engine);
+        let block = match self.block.get() {
+            Some(block) => *block,
+            None if measured => {
+                self.progress.say("convolutions of several widths are timed, to find their steps");
+                staircase(device, self.cancel)?
+            }
+            None => channel_block(engine),
+        };
+        Ok(round_to.rounding(engine, *self.block.get_or_init(|| block)))
     }
 
     /// Where models are timed, for the report; `None`: here, or not at all.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{Engine, channel_block};
+use crate::engine::{ChannelBlock, Engine};
 
 /// Channel counts that the engine runs without waste.
 ///
@@ -83,16 +83,13 @@ impl RoundTo {
         self == Self::Auto && engine.is_embedded()
     }
 
-    /// The rounding for an engine.
-    pub fn rounding(self, engine: &dyn Engine) -> Rounding {
+    /// The rounding for an engine with this channel block.
+    pub fn rounding(self, engine: &dyn Engine, block: ChannelBlock) -> Rounding {
         match self {
             Self::Multiple(step) => Rounding { block: step.max(1), multiple: step.max(1) },
             Self::For(deployed) => deployed.rounding(),
             Self::Auto if self.assumed(engine) => Deployed::Any.rounding(),
-            Self::Auto => {
-                let found = channel_block(engine);
-                Rounding { block: found.block, multiple: found.multiple }
-            }
+            Self::Auto => Rounding { block: block.block, multiple: block.multiple },
         }
     }
 }

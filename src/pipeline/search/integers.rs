@@ -89,7 +89,7 @@ fn whole(planner: &Planner<'_>) -> Result<Proposal, Error> {
         criterion: planner.scored.criterion.name().into(),
         budget: criteria.budget,
         allocation: Allocation::Uniform,
-        rounding: criteria.round_to.rounding(planner.session.device().engine()),
+        rounding: planner.session.rounding()?,
         seed: options.seed,
         ignore: ignore.clone(),
         groups: groups.collect(),

@@ -56,7 +56,7 @@ pub(crate) fn plan(
         let integers = session.options.quantize.as_ref().is_some_and(|own| own.precision == Precision::Int8);
         let rounding = match (integers, criteria.round_to) {
             (true, RoundTo::Auto) => integer_kernels(session.device().engine()),
-            _ => criteria.round_to.rounding(session.device().engine()),
+            _ => session.rounding()?,
         };
         if !integers
             && criteria.round_to.assumed(session.device().engine())
