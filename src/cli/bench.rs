@@ -20,7 +20,7 @@ pub(super) fn run(flags: &Bench, console: &Console<'_>) -> Result<(), Error> {
         targets.output(path, "the table of times")?;
         replaceable(path, flags.force)?;
     }
-    let (engine, device) = flags.device.with(&flags.engine);
+    let (engine, device) = flags.device.one(&flags.engine)?;
     let options = BenchOptions {
         a: flags.flags.options(&flags.a),
         b: flags.b.as_ref().map(|path| flags.flags.options(path)),

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::parse;
-use crate::pipeline::{Goals, LatencyTarget};
+use crate::pipeline::Goals;
 use crate::plan::{Budget, Target};
 
 /// Budgets. All that are given hold; a ratio stands alone.
@@ -15,9 +15,10 @@ pub(super) struct BudgetFlags {
     /// Parameters kept: a share, or a number such as 2M
     #[arg(long, value_name = "X", value_parser = parse::target, help_heading = "Budget")]
     target_params: Option<Target>,
-    /// Measured time of a run: a share of the dense model's, or a time such as 5ms
-    #[arg(long, value_name = "X", value_parser = parse::latency, help_heading = "Budget")]
-    target_latency: Option<LatencyTarget>,
+    /// Measured time of a run: a share of the dense model's, or a time such as 5ms. Of one of several devices:
+    /// ssh://board=5ms; may be repeated
+    #[arg(long, value_name = "[DEVICE=]X", value_parser = parse::device_latency, help_heading = "Budget")]
+    pub(super) target_latency: Vec<parse::DeviceLatency>,
     /// Bytes of the file: a share, or a size such as 2M
     #[arg(long, value_name = "X", value_parser = parse::size_bytes, help_heading = "Budget")]
     target_size: Option<Target>,
@@ -65,6 +66,8 @@ impl BudgetFlags {
 
     /// What has to be measured.
     pub(super) fn goals(&self) -> Goals {
-        Goals { latency: self.target_latency, size: self.target_size, max_drop: self.max_drop }
+        let common = self.target_latency.iter().find(|own| own.device.is_none());
+        let latency = common.or(self.target_latency.first()).map(|own| own.latency);
+        Goals { latency, size: self.target_size, max_drop: self.max_drop }
     }
 }

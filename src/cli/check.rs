@@ -24,7 +24,7 @@ const STEP_SUMMARY: &str = "GITHUB_STEP_SUMMARY";
 /// Checks, writes every form that was asked for, and says by the exit code whether all bounds hold.
 pub(super) fn run(flags: &Check, console: &Console<'_>) -> Result<ExitStatus, Error> {
     let file = flags.preprocess.file.as_ref().map(|path| PreprocessOptions::from_file(path)).transpose()?;
-    let options = flags.options(file.unwrap_or_default());
+    let options = flags.options(file.unwrap_or_default())?;
     let wanted: Vec<(&Path, &dyn CheckFormat, &'static str)> = [
         (&flags.report, &CheckJson as &dyn CheckFormat, "the report"),
         (&flags.junit, &Junit, "the JUnit file"),

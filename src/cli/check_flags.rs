@@ -12,6 +12,7 @@ use super::parse;
 use super::preprocess_flags::PreprocessFlags;
 use super::timing_flags::TimingFlags;
 use crate::calibration::PreprocessOptions;
+use crate::error::Error;
 use crate::pipeline::{Bounds, CheckOptions, DataOptions};
 
 const EXAMPLES: &str = "\
@@ -136,9 +137,9 @@ pub(super) struct Check {
 
 impl Check {
     /// The options of a check; `file` is what `--preprocess` held.
-    pub(super) fn options(&self, file: PreprocessOptions) -> CheckOptions {
-        let (engine, device) = self.device.with(&self.engine);
-        CheckOptions {
+    pub(super) fn options(&self, file: PreprocessOptions) -> Result<CheckOptions, Error> {
+        let (engine, device) = self.device.one(&self.engine)?;
+        Ok(CheckOptions {
             base: self.model_flags.options(&self.base),
             new: self.model_flags.options(&self.new),
             data: DataOptions {
@@ -167,6 +168,6 @@ impl Check {
             strict: self.strict,
             retries: usize::from(self.retries),
             seed: self.seed,
-        }
+        })
     }
 }

@@ -65,7 +65,7 @@ fn interruptible() -> Result<Arc<AtomicBool>, Error> {
 
 fn prune(flags: &Prune, console: &Console<'_>) -> Result<(), Error> {
     let file = flags.preprocess_file().map(|path| PreprocessOptions::from_file(path)).transpose()?;
-    let mut options = flags.options(file.unwrap_or_default());
+    let mut options = flags.options(file.unwrap_or_default())?;
     options.metric = console.metric().or(options.metric);
     if options.data.data.is_some() {
         super::memory::keep_blocks();
@@ -139,7 +139,7 @@ fn inspect(flags: &Inspect, console: &Console<'_>) -> Result<(), Error> {
     }
     let options = flags.flags.options(&flags.model);
     let found = if flags.time {
-        let (engine, device) = flags.device.with(&flags.engine);
+        let (engine, device) = flags.device.one(&flags.engine)?;
         pipeline::inspect_timed(&options, &engine, device.as_ref(), console.cancel)?
     } else {
         pipeline::inspect(&options)?
@@ -204,7 +204,7 @@ fn apply(flags: &Apply, console: &Console<'_>) -> Result<(), Error> {
 }
 
 fn verify(flags: &Verify, console: &Console<'_>) -> Result<(), Error> {
-    let (engine, device) = flags.device.with(&flags.engine);
+    let (engine, device) = flags.device.one(&flags.engine)?;
     let options = VerifyOptions {
         a: flags.flags.options(&flags.a),
         b: flags.flags.options(&flags.b),

@@ -8,14 +8,15 @@ use super::engine_flags::EngineFlags;
 use super::parse;
 use crate::device::{DeviceOptions, LIMIT_S, Target};
 use crate::engine::EngineOptions;
+use crate::error::Error;
 
 #[derive(Debug, Args)]
 pub(super) struct DeviceFlags {
     /// Time models on this device: local, ssh://[user@]host[:port], exec:CMD (a command whose standard input and output reach
     /// `onnx-prune agent`) or time:CMD (a command that times the file {model} and prints milliseconds). The flags of the
-    /// engine are then those of the engine there
-    #[arg(long, value_name = "DEVICE", value_parser = parse::device, help_heading = "Device")]
-    device: Option<parse::DeviceChoice>,
+    /// engine are then those of the engine there. Pruning takes several: a model is then fast enough on all
+    #[arg(long, value_name = "DEVICE", value_parser = str::parse::<Target>, help_heading = "Device")]
+    device: Vec<Target>,
     /// Where onnx-prune is on a device that ssh reaches [default: in its search path]
     #[arg(long, value_name = "PATH", help_heading = "Device")]
     agent: Option<String>,
@@ -31,23 +32,57 @@ pub(super) struct DeviceFlags {
 }
 
 impl DeviceFlags {
-    /// The engine of this machine, and the device, if there is one: flags of the engine are those of the device's, unless that
-    /// is a command, which has none.
-    pub(super) fn with(&self, engine: &EngineFlags) -> (EngineOptions, Option<DeviceOptions>) {
+    /// The engine of this machine, and the device, if there is one.
+    ///
+    /// # Errors
+    /// If there are several.
+    pub(super) fn one(&self, engine: &EngineFlags) -> Result<(EngineOptions, Option<DeviceOptions>), Error> {
+        let (here, mut devices) = self.all(engine, &[])?;
+        if devices.len() > 1 {
+            return Err(Error::Usage {
+                what: format!("`--device` names {} devices", devices.len()),
+                help: "give one; pruning alone takes several".into(),
+            });
+        }
+        Ok((here, devices.pop()))
+    }
+
+    /// The engine of this machine, and the devices with the times that are asked for on each. Flags of the engine are those of
+    /// the devices', unless these are commands, which have none.
+    ///
+    /// # Errors
+    /// If a time is that of a device that is not among them.
+    pub(super) fn all(
+        &self,
+        engine: &EngineFlags,
+        latencies: &[parse::DeviceLatency],
+    ) -> Result<(EngineOptions, Vec<DeviceOptions>), Error> {
         let own = engine.options();
-        let Some(parse::DeviceChoice::There(target)) = &self.device else { return (own, None) };
-        let here = if matches!(target, Target::Time(_)) { own.clone() } else { EngineOptions::default() };
+        if let Some(stray) =
+            latencies.iter().filter_map(|own| own.device.as_ref()).find(|own| !self.device.contains(own))
+        {
+            return Err(Error::Usage {
+                what: format!("`--target-latency` is for `{stray}`, which is no device of this run"),
+                help: format!("add `--device {stray}`"),
+            });
+        }
+        if self.device.iter().all(|target| *target == Target::Local) {
+            return Ok((own, Vec::new()));
+        }
+        let commands = self.device.iter().all(|target| matches!(target, Target::Time(_)));
+        let here = if commands { own.clone() } else { EngineOptions::default() };
         let this = |path: &PathBuf| {
             if path.as_os_str().is_empty() { std::env::current_exe().unwrap_or_default() } else { path.clone() }
         };
-        let device = DeviceOptions {
+        let device = |target: &Target| DeviceOptions {
             agent: self.agent.clone(),
-            install: self.install_agent.as_ref().map(this),
-            engine: own,
+            install: self.install_agent.as_ref().filter(|_| matches!(target, Target::Ssh { .. })).map(this),
+            engine: own.clone(),
+            latency: latencies.iter().find(|own| own.device.as_ref() == Some(target)).map(|own| own.latency),
             pattern: self.time_pattern.clone(),
             limit_s: self.time_limit,
             ..DeviceOptions::new(target.clone())
         };
-        (here, Some(device))
+        Ok((here, self.device.iter().map(device).collect()))
     }
 }

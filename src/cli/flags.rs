@@ -19,6 +19,7 @@ use super::parse;
 use super::preprocess_flags::PreprocessFlags;
 use super::quantize_flags::{IntegerFlags, PrecisionFlag, Quantize};
 use crate::calibration::PreprocessOptions;
+use crate::error::Error;
 use crate::pipeline::{Criteria, DataOptions, Deployed, Depth, Effort, ModelOptions, PlanFile, PruneOptions, RoundTo};
 use crate::plan::Allocation;
 use crate::repair::Compensation;
@@ -273,9 +274,9 @@ enum CompensateFlag {
 
 impl Prune {
     /// The options of a run; `file` is what `--preprocess` held.
-    pub(super) fn options(&self, file: PreprocessOptions) -> PruneOptions {
-        let (engine, device) = self.device.with(&self.engine);
-        PruneOptions {
+    pub(super) fn options(&self, file: PreprocessOptions) -> Result<PruneOptions, Error> {
+        let (engine, devices) = self.device.all(&self.engine, &self.budget.target_latency)?;
+        Ok(PruneOptions {
             model: self.model_flags.options(&self.model.clone().unwrap_or_default()),
             data: DataOptions {
                 eval: self.eval.clone(),
@@ -283,7 +284,7 @@ impl Prune {
                 ..self.data.options(self.preprocess.options().or(file))
             },
             engine,
-            device,
+            devices,
             criteria: Criteria {
                 budget: self.budget.planned(),
                 allocation: self.widths.map(|widths| match widths {
@@ -326,7 +327,7 @@ impl Prune {
             skip_verification: self.results.no_verify,
             skip_timing: self.results.no_timing,
             seed: self.seed,
-        }
+        })
     }
 
     pub(super) fn preprocess_file(&self) -> Option<&PathBuf> {
@@ -369,6 +370,7 @@ mod tests {
             "bench",
             "quantize",
             "operators",
+            "agent",
             "setup",
             "completions",
             "man",
@@ -381,11 +383,11 @@ mod tests {
     #[test]
     fn a_first_command_needs_no_budget() {
         let flags = |line: &str| Cli::try_parse_from(line.split_whitespace()).unwrap().prune;
-        let options = flags("onnx-prune m.onnx --data d").options(PreprocessOptions::default());
+        let options = flags("onnx-prune m.onnx --data d").options(PreprocessOptions::default()).unwrap();
         assert_eq!(options.criteria.budget, Budget::Macs(Target::Share(0.5)));
-        let options = flags("onnx-prune m.onnx --ratio 0.3").options(PreprocessOptions::default());
+        let options = flags("onnx-prune m.onnx --ratio 0.3").options(PreprocessOptions::default()).unwrap();
         assert_eq!(options.criteria.budget, Budget::Ratio(0.3));
-        let options = flags("onnx-prune m.onnx --mean=-1,0,0.5").options(PreprocessOptions::default());
+        let options = flags("onnx-prune m.onnx --mean=-1,0,0.5").options(PreprocessOptions::default()).unwrap();
         assert_eq!(options.data.preprocess.mean, Some(vec![-1.0, 0.0, 0.5]));
         assert_eq!(options.plan_path(), Some("m.pruned.plan.json".into()));
     }

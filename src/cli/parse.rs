@@ -1,7 +1,7 @@
 //! Values of flags.
 
 use crate::calibration::Resize;
-use crate::device;
+use crate::device::Target as Device;
 use crate::evaluate::BoxForm;
 use crate::pipeline::{Depth, LatencyTarget, NamedOutputs, RoundTo};
 use crate::plan::Target;
@@ -113,16 +113,18 @@ pub(super) fn provider_option(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// Where models are timed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum DeviceChoice {
-    Here,
-    There(device::Target),
+/// `0.7`, `5ms`, or the same for one device: `ssh://board=5ms`.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct DeviceLatency {
+    pub(super) device: Option<Device>,
+    pub(super) latency: LatencyTarget,
 }
 
-/// `local`, or what a device may be.
-pub(super) fn device(text: &str) -> Result<DeviceChoice, String> {
-    if text == "local" { Ok(DeviceChoice::Here) } else { text.parse().map(DeviceChoice::There) }
+pub(super) fn device_latency(text: &str) -> Result<DeviceLatency, String> {
+    match text.rsplit_once('=') {
+        None => Ok(DeviceLatency { device: None, latency: latency(text)? }),
+        Some((device, own)) => Ok(DeviceLatency { device: Some(device.parse()?), latency: latency(own)? }),
+    }
 }
 
 /// Numbers of cores.
@@ -317,6 +319,11 @@ mod tests {
     fn measured_budgets() {
         assert_eq!(latency("0.7"), Ok(LatencyTarget::Share(0.7)));
         assert_eq!(latency("2.5ms"), Ok(LatencyTarget::Ms(2.5)));
+        let own = device_latency("ssh://board=2.5ms").unwrap();
+        assert_eq!((own.device.unwrap().to_string().as_str(), own.latency), ("ssh://board", LatencyTarget::Ms(2.5)));
+        assert_eq!(device_latency("0.7"), Ok(DeviceLatency { device: None, latency: LatencyTarget::Share(0.7) }));
+        assert!(device_latency("board=1ms").is_err() && device_latency("ssh://board=").is_err());
+        assert!(provider_option("device_type=GPU").is_ok() && provider_option("=1").is_err());
         assert!(latency("1").is_err() && latency("0").is_err() && latency("nanms").is_err() && latency("7").is_err());
         assert_eq!(size_bytes("2MB"), Ok(Target::Absolute(2e6)));
         assert_eq!((size_bytes("800k"), size_bytes("0.5")), (Ok(Target::Absolute(8e5)), Ok(Target::Share(0.5))));

@@ -21,7 +21,7 @@ fn json(summary: &QuantizeSummary) -> Result<String, std::fmt::Error> {
 
 pub(super) fn run(flags: &Quantize, console: &Console<'_>) -> Result<(), Error> {
     let file = flags.preprocess.file.as_ref().map(|path| PreprocessOptions::from_file(path)).transpose()?;
-    let options = flags.options(file.unwrap_or_default());
+    let options = flags.options(file.unwrap_or_default())?;
     let targets = Targets::default().input(&options.model.path);
     let mut targets = targets.output(&options.quantized_path(), "the model in integers")?;
     let reports = [

@@ -10,6 +10,7 @@ use super::flags::{DataFlags, ModelFlags};
 use super::parse;
 use super::preprocess_flags::PreprocessFlags;
 use crate::calibration::PreprocessOptions;
+use crate::error::Error;
 use crate::pipeline::{DataOptions, PruneOptions, QuantizeOptions};
 use crate::quantize::{Activations, Precision, RangeMethod};
 
@@ -120,9 +121,9 @@ pub(super) struct Quantize {
 
 impl Quantize {
     /// The options of a run; `file` is what `--preprocess` held.
-    pub(super) fn options(&self, file: PreprocessOptions) -> PruneOptions {
-        let (engine, device) = self.device.with(&self.engine);
-        PruneOptions {
+    pub(super) fn options(&self, file: PreprocessOptions) -> Result<PruneOptions, Error> {
+        let (engine, device) = self.device.one(&self.engine)?;
+        Ok(PruneOptions {
             model: self.flags.options(&self.model),
             data: DataOptions {
                 eval: self.eval.clone(),
@@ -130,7 +131,7 @@ impl Quantize {
                 ..self.data.options(self.preprocess.options().or(file))
             },
             engine,
-            device,
+            devices: device.into_iter().collect(),
             quantize: Some(self.integers.options(self.precision)),
             memory: self.memory,
             output: self.output.clone(),
@@ -138,6 +139,6 @@ impl Quantize {
             skip_timing: self.no_timing,
             seed: self.seed,
             ..PruneOptions::default()
-        }
+        })
     }
 }

@@ -82,7 +82,7 @@ fn command(options: &DeviceOptions) -> Option<(Command, bool)> {
             command.arg(format!("{} agent", shell::quoted(agent, false)));
             Some((command, false))
         }
-        Target::Time(_) => None,
+        Target::Local | Target::Time(_) => None,
     }
 }
 

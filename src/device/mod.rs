@@ -23,8 +23,27 @@ pub(crate) use alone::end;
 pub use alone::run_agent;
 pub use target::{DeviceOptions, LIMIT_S, Target};
 
-use crate::bench::latency::Device;
-use crate::engine::EngineError;
+use crate::bench::BenchError;
+use crate::bench::latency::{Device, Here, Loaded};
+use crate::engine::{Engine, EngineError, Feed, Opened, open};
+use crate::model::Model;
+
+/// This program as one device of several.
+struct Local(Here);
+
+impl Device for Local {
+    fn engine(&self) -> &dyn Engine {
+        self.0.engine()
+    }
+
+    fn load<'a>(&'a self, models: [&Model; 2], feed: &Feed) -> Result<Box<dyn Loaded + 'a>, BenchError> {
+        self.0.load(models, feed)
+    }
+
+    fn name(&self) -> Option<&str> {
+        Some("local")
+    }
+}
 
 /// A device that is ready, and what its engine said.
 pub struct Connected<'a> {
@@ -42,6 +61,10 @@ pub fn connect<'a>(options: &DeviceOptions, cancel: &'a AtomicBool) -> Result<Co
     if let Target::Time(command) = &options.target {
         let device = Box::new(command::Timed::new(command, options, cancel)?);
         return Ok(Connected { device, notes: Vec::new() });
+    }
+    if options.target == Target::Local {
+        let Opened { engine, notes } = open(&options.engine)?;
+        return Ok(Connected { device: Box::new(Local(Here(engine.into()))), notes });
     }
     match remote::Remote::open(&install::installed(options)?, cancel)? {
         Some((remote, notes)) => Ok(Connected { device: Box::new(remote), notes }),

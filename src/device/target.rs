@@ -5,10 +5,13 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::engine::EngineOptions;
+use crate::plan::LatencyTarget;
 
 /// A device as the command line names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
+    /// This program, beside others: `local`.
+    Local,
     /// A machine that the system's `ssh` reaches: `ssh://[user@]host[:port]`. Its settings, keys and jump hosts count.
     Ssh {
         /// `host`, or `user@host`.
@@ -30,6 +33,9 @@ impl FromStr for Target {
             let own = own.trim();
             if own.is_empty() { Err("the command is missing".to_owned()) } else { Ok(own.to_owned()) }
         };
+        if text == "local" {
+            return Ok(Self::Local);
+        }
         if let Some(own) = text.strip_prefix("exec:") {
             return command(own).map(Self::Exec);
         }
@@ -60,6 +66,7 @@ impl FromStr for Target {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Local => f.write_str("local"),
             Self::Ssh { host, port: None } => write!(f, "ssh://{host}"),
             Self::Ssh { host, port: Some(port) } => write!(f, "ssh://{host}:{port}"),
             Self::Exec(command) => write!(f, "exec:{command}"),
@@ -79,6 +86,8 @@ pub struct DeviceOptions {
     pub install: Option<PathBuf>,
     /// The engine there.
     pub engine: EngineOptions,
+    /// The time that is asked for on this device, where it is not the same on all.
+    pub latency: Option<LatencyTarget>,
     /// Of a command that times: what stands around its number, with one group.
     pub pattern: Option<String>,
     /// Seconds that such a command may take for one model.
@@ -88,7 +97,15 @@ pub struct DeviceOptions {
 impl DeviceOptions {
     /// A device with the usual engine.
     pub fn new(target: Target) -> Self {
-        Self { target, agent: None, install: None, engine: EngineOptions::default(), pattern: None, limit_s: LIMIT_S }
+        Self {
+            target,
+            agent: None,
+            install: None,
+            engine: EngineOptions::default(),
+            latency: None,
+            pattern: None,
+            limit_s: LIMIT_S,
+        }
     }
 }
 

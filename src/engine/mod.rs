@@ -147,6 +147,11 @@ impl EngineInfo {
         matches!(self.provider.as_str(), "cpu" | "openvino" | "xnnpack" | "acl")
     }
 
+    /// Whether it runs models for others: a command that times does not.
+    pub fn runs_models(&self) -> bool {
+        self.threads > 0
+    }
+
     /// Whether inputs and outputs lie in the memory of a GPU while it is timed.
     pub fn in_gpu_memory(&self) -> bool {
         matches!(self.provider.as_str(), "cuda" | "tensorrt")

@@ -137,8 +137,8 @@ pub struct PruneOptions {
     pub data: DataOptions,
     /// Engine.
     pub engine: EngineOptions,
-    /// Where models are timed, if not here.
-    pub device: Option<DeviceOptions>,
+    /// Where models are timed, if not here alone: a model is to be fast enough on all.
+    pub devices: Vec<DeviceOptions>,
     /// Choice of channels.
     pub criteria: Criteria,
     /// Repair.

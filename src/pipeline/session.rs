@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::evaluate::{EvaluateError, Measured, Pass, Source, input_specs, random_inputs};
 use crate::explain::Explain as _;
 use crate::model::Model;
-use crate::plan::{Allocation, Budget, PlanError, RoundTo, Rounding};
+use crate::plan::{Allocation, Budget, LatencyTarget, PlanError, RoundTo, Rounding};
 use crate::proto::onnx::ValueInfoProto;
 use crate::report::{FileInfo, Inspection, protection_reasons};
 
@@ -30,13 +30,13 @@ pub(super) struct Watch<'a> {
     pub(super) progress: &'a dyn Progress,
     pub(super) cancel: &'a AtomicBool,
     /// Where models are timed, if not here.
-    pub(super) device: Option<&'a dyn Device>,
+    pub(super) devices: &'a [Box<dyn Device + 'a>],
 }
 
 impl<'a> Watch<'a> {
     /// Times are measured here.
     pub(super) fn new(progress: &'a dyn Progress, cancel: &'a AtomicBool) -> Self {
-        Self { progress, cancel, device: None }
+        Self { progress, cancel, devices: &[] }
     }
 }
 
@@ -59,7 +59,7 @@ pub(super) struct Session<'a> {
     pub(super) options: &'a PruneOptions,
     pub(super) progress: &'a dyn Progress,
     pub(super) cancel: &'a AtomicBool,
-    pub(super) device: Option<&'a dyn Device>,
+    devices: &'a [Box<dyn Device + 'a>],
     pub(super) model: Model,
     /// The file as it was read: inlining changes the model.
     pub(super) file: FileDigest,
@@ -101,7 +101,7 @@ impl<'a> Session<'a> {
         }
         let analysis = analyse_options(&sizes, &ignore)?;
         let opened = open(&options.engine)?;
-        let Watch { progress, cancel, device } = watch;
+        let Watch { progress, cancel, devices } = watch;
         progress.say(&format!("engine: {}", opened.engine.info().describe()));
         let engine: Arc<dyn Engine> = opened.engine.into();
         let as_read = model.clone();
@@ -135,7 +135,7 @@ impl<'a> Session<'a> {
             options,
             progress,
             cancel,
-            device,
+            devices,
             model,
             file,
             channels,
@@ -233,35 +233,56 @@ impl<'a> Session<'a> {
         Pairing { device: self.device(), before, after, feed, cancel: self.cancel }
     }
 
-    /// Steps of widths that the options ask for, on the device that times. Where its engine does not show its blocks they are
-    /// measured, once.
+    /// Steps of widths that the options ask for, on the devices that time: the widest of them.
     pub(super) fn rounding(&self) -> Result<Rounding, Error> {
-        let (device, round_to) = (self.device(), self.options.criteria.round_to);
-        let engine = device.engine();
-        let measured = round_to == RoundTo::Auto
-            && !round_to.assumed(engine)
-            && !engine.info().in_gpu_memory()
-            && engine.info().threads > 0
-            && !shows_blocks(engine);
+        let round_to = self.options.criteria.round_to;
         let block = match self.block.get() {
             Some(block) => *block,
-            None if measured => {
-                self.progress.say("convolutions of several widths are timed, to find their steps");
-                staircase(device, self.cancel)?
+            None => {
+                let mut widest = self.block_of(self.device())?;
+                for (device, _) in self.other_devices() {
+                    let own = self.block_of(device)?;
+                    let (block, multiple) = (widest.block.max(own.block), widest.multiple.max(own.multiple));
+                    widest = ChannelBlock { block, multiple };
+                }
+                *self.block.get_or_init(|| widest)
             }
-            None => channel_block(engine),
         };
-        Ok(round_to.rounding(engine, *self.block.get_or_init(|| block)))
+        Ok(round_to.rounding(self.device().engine(), block))
+    }
+
+    /// The channel block of a device; measured where its engine does not show it and widths depend on it.
+    fn block_of(&self, device: &dyn Device) -> Result<ChannelBlock, Error> {
+        let (engine, round_to) = (device.engine(), self.options.criteria.round_to);
+        let info = engine.info();
+        let told = shows_blocks(engine) || info.in_gpu_memory() || !info.runs_models();
+        if told || round_to != RoundTo::Auto || round_to.assumed(engine) {
+            return Ok(channel_block(engine));
+        }
+        self.progress.say("convolutions of several widths are timed, to find their steps");
+        Ok(staircase(device, self.cancel)?)
     }
 
     /// Where models are timed, for the report; `None`: here, or not at all.
     pub(super) fn timed_on(&self) -> Option<TimedOn> {
-        TimedOn::new(self.device?)
+        TimedOn::new(self.devices.first()?.as_ref())
     }
 
-    /// Where models are timed.
+    /// The devices beside the first, with the times that are asked for on them.
+    pub(super) fn other_devices(&self) -> impl Iterator<Item = (&dyn Device, Option<LatencyTarget>)> {
+        let all = self.devices.iter().enumerate().skip(1);
+        all.map(|(at, own)| -> (&dyn Device, _) { (own.as_ref(), self.latency_of(at)) })
+    }
+
+    /// The time that is asked for on a device, by its place.
+    pub(super) fn latency_of(&self, at: usize) -> Option<LatencyTarget> {
+        let own = self.options.devices.get(at).and_then(|own| own.latency);
+        own.or(self.options.goals.latency)
+    }
+
+    /// Where models are timed first.
     pub(super) fn device(&self) -> &dyn Device {
-        self.device.unwrap_or(&self.here)
+        self.devices.first().map_or(&self.here, |own| own.as_ref())
     }
 }
 
@@ -274,7 +295,17 @@ fn unread(model: &Model) -> Option<String> {
     (!unread.is_empty()).then(|| format!("not compared, since they hold no numbers: {}", unread.join(", ")))
 }
 
-/// Reaches the device of the options, if they name one.
+/// Reaches all devices of the options.
+pub(super) fn connected_all<'a>(
+    options: &PruneOptions,
+    progress: &dyn Progress,
+    cancel: &'a AtomicBool,
+) -> Result<Vec<Box<dyn Device + 'a>>, Error> {
+    let reached = options.devices.iter().map(|own| connected(Some(own), progress, cancel));
+    Ok(reached.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+}
+
+/// Reaches a device, if there is one.
 pub(super) fn connected<'a>(
     options: Option<&DeviceOptions>,
     progress: &dyn Progress,

@@ -81,8 +81,8 @@ fn to_latency(model: &str, target: LatencyTarget) -> (String, String, Summary) {
         ..PruneOptions::default()
     };
     let cancel = AtomicBool::new(false);
-    let device = Staircase::new();
-    let watch = Watch { device: Some(&device), ..Watch::new(&Silent, &cancel) };
+    let devices: [Box<dyn Device>; 1] = [Box::new(Staircase::new())];
+    let watch = Watch { devices: &devices, ..Watch::new(&Silent, &cancel) };
     let summary = prune_watched(&options, watch).unwrap();
     (digest(&output.with_extension("plan.json")), digest(&output), summary)
 }

@@ -45,8 +45,8 @@ pub use schema::json_schema;
 pub use scored::{SCORES_SCHEMA_VERSION, Scored, ScoredGroup};
 pub use searched::{Loss, MetricLoss, Searched, Tried};
 pub use summary::{
-    AccuracyChange, BlockChange, Calibrated, Change, ClassChange, FileInfo, GroupChange, ProtectedChannels,
-    REPORT_SCHEMA_VERSION, Summary, Verified,
+    AccuracyChange, BlockChange, Calibrated, Change, ClassChange, DeviceLatency, FileInfo, GroupChange,
+    ProtectedChannels, REPORT_SCHEMA_VERSION, Summary, Verified,
 };
 pub use swept::{SWEEP_SCHEMA_VERSION, Swept, SweptModel, sweep_csv, sweep_svg, sweep_table};
 pub use terminal::Terminal;

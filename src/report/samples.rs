@@ -47,6 +47,7 @@ pub(super) fn bare() -> Summary {
         model: file("model.onnx"),
         output: file("model.pruned.onnx"),
         device: None,
+        other_devices: Vec::new(),
         engine: EngineInfo {
             name: "tract".into(),
             version: "0.23.9".into(),
@@ -133,6 +134,7 @@ pub(crate) fn detections() -> DetectionFigures {
 pub(super) fn full() -> Summary {
     Summary {
         device: None,
+        other_devices: Vec::new(),
         engine: EngineInfo {
             name: "onnxruntime".into(),
             version: "1.23.2".into(),

@@ -39,6 +39,15 @@ impl Change {
     }
 }
 
+/// Time of one run on one of several devices.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DeviceLatency {
+    /// The device.
+    pub device: TimedOn,
+    /// Both models there.
+    pub latency_ms: LatencyChange,
+}
+
 /// A model file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FileInfo {
@@ -241,6 +250,9 @@ pub struct Summary {
     /// Where models were timed, if that was another machine than this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<TimedOn>,
+    /// Times on the devices beside that one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_devices: Vec<DeviceLatency>,
     /// Multiply-accumulates of one run.
     pub macs: Change,
     /// Stored parameters.

@@ -106,7 +106,17 @@ impl Terminal {
             "latency", latency.before, latency.after, latency.ratio, latency.ratio_low, latency.ratio_high
         )?;
         let how = format!("{}, batch {}", plural(latency.pairs, "pair"), latency.batch);
-        writeln!(out, "  {:<12}{:>9.3} ms{:>9.3} ms{:>9}  {how}", "  p95", latency.before_p95, latency.after_p95, "")
+        writeln!(out, "  {:<12}{:>9.3} ms{:>9.3} ms{:>9}  {how}", "  p95", latency.before_p95, latency.after_p95, "")?;
+        for own in &summary.other_devices {
+            let latency = &own.latency_ms;
+            writeln!(
+                out,
+                "  {:<12}{:>9.3} ms{:>9.3} ms{:>9.3}  95 %: [{:.3}, {:.3}]",
+                "  other", latency.before, latency.after, latency.ratio, latency.ratio_low, latency.ratio_high
+            )?;
+            lines(out, "               on ", &own.device.device, 18)?;
+        }
+        Ok(())
     }
 
     #[allow(clippy::unused_self, reason = "one section of the report like the others")]

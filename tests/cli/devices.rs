@@ -45,6 +45,49 @@ fn a_command_that_times_decides() {
 }
 
 #[test]
+fn a_model_is_fast_enough_on_every_device() {
+    let folder = with_model("fashion_plain.onnx");
+    // The time of one is the file, that of the other is that and more: it needs the stronger cut.
+    let (size, half) = ("time:wc -c <{model}", "time:expr 400000 + $(wc -c <{model})");
+    let train = data("train");
+    let arguments = [
+        "model.onnx",
+        "--data",
+        &train,
+        "--samples",
+        "40",
+        "--engine",
+        "tract",
+        "--effort",
+        "fast",
+        "--device",
+        size,
+        "--device",
+        half,
+        "--target-latency",
+        "0.9",
+        "--target-latency",
+        &format!("{half}=0.7"),
+        "--report",
+        "r.json",
+    ];
+    let output = onnx_prune(&arguments, folder.path());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&fs::read(folder.path().join("r.json")).unwrap()).unwrap();
+    let first = report["latency_ms"]["ratio"].as_f64().unwrap();
+    let second = report["other_devices"][0]["latency_ms"]["ratio"].as_f64().unwrap();
+    assert_eq!(report["other_devices"][0]["device"]["device"], half);
+    assert!(first < 0.7 && (0.6..=0.7).contains(&second), "{first} {second}");
+    assert!(text(&output.stdout).contains("other"), "{}", text(&output.stdout));
+
+    let stray = onnx_prune(&["model.onnx", "--target-latency", "ssh://board=5ms", "--device", size], folder.path());
+    assert_eq!(stray.status.code(), Some(2));
+    assert!(text(&stray.stderr).contains("no device of this run"), "{}", text(&stray.stderr));
+    let two = onnx_prune(&["bench", "model.onnx", "--device", size, "--device", half], folder.path());
+    assert!(text(&two.stderr).contains("names 2 devices"), "{}", text(&two.stderr));
+}
+
+#[test]
 fn commands_that_do_not_time_are_named_and_nothing_is_written() {
     for (device, more, told) in [
         ("time:sh -c 'echo broken >&2; exit 3'", &[][..], "exit status 3; it said `broken`"),

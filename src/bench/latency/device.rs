@@ -62,7 +62,7 @@ impl TimedOn {
 
     /// For people, in one line.
     pub fn describe(&self) -> String {
-        if self.engine.threads == 0 {
+        if !self.engine.runs_models() {
             return self.device.clone();
         }
         format!("{}: {}; {}", self.device, self.engine.describe(), self.machine.describe())

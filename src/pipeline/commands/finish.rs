@@ -56,9 +56,11 @@ pub(super) fn finish(
     let timed = time(session, pruned)?.merge_into(record);
     session.interrupted()?;
     let FileDigest { bytes, sha256 } = save(session, pruned, plan, files)?.merge_into(record);
-    let target = session.options.goals.latency.filter(|_| warnings.is_empty() && searched.is_some());
-    let change = timed.as_ref().map(|own| own.timed.change);
-    warnings.extend(target.zip(change).and_then(|(target, found)| slower(target, &found)));
+    if let Some(own) = timed.as_ref().filter(|_| warnings.is_empty() && searched.is_some()) {
+        let first = session.latency_of(0).map(|target| (target, &own.timed.change));
+        let others = own.others.iter().filter_map(|(own, target)| Some(((*target)?, &own.latency_ms)));
+        warnings.extend(first.into_iter().chain(others).filter_map(|(target, found)| slower(target, found)));
+    }
     let output = FileInfo { path: files.model.clone(), sha256 };
     let outcome =
         Outcome { candidate, searched, accuracy, metric, figures, detections, classwise, output, bytes, timed };
@@ -73,6 +75,7 @@ fn summary(session: &Session<'_>, scored: &Scored<'_>, outcome: Outcome, record:
     let Candidate { proposal, pruned, verification, repair, integers } = candidate;
     let Session { model, channels, options, .. } = session;
     let plan = proposal.plan;
+    let other_devices = timed.iter().flat_map(|own| own.others.iter().map(|own| own.0.clone())).collect();
     let (timed, profile) = timed.map(|own| (own.timed, own.profile)).unzip();
     Summary {
         schema_version: REPORT_SCHEMA_VERSION,
@@ -81,6 +84,7 @@ fn summary(session: &Session<'_>, scored: &Scored<'_>, outcome: Outcome, record:
         output,
         engine: session.engine.info().clone(),
         device: session.timed_on(),
+        other_devices,
         macs: Change { before: channels.macs(None), after: channels.macs(Some(&proposal.cut)) },
         params: Change { before: model.weight_count(), after: pruned.weight_count() },
         bytes: Change { before: session.file.bytes, after: bytes },

@@ -9,7 +9,7 @@ use crate::pipeline::Progress;
 use crate::pipeline::options::PruneOptions;
 use crate::pipeline::record::Record;
 use crate::pipeline::search::choose;
-use crate::pipeline::session::{Broken, Session, Watch, connected, load};
+use crate::pipeline::session::{Broken, Session, Watch, connected_all, load};
 use crate::pipeline::steps::{CandidateError, calibrate, criterion, open_source, score};
 use crate::pipeline::writing::check_images;
 use crate::report::Summary;
@@ -25,7 +25,7 @@ pub fn prune(options: &PruneOptions, progress: &dyn Progress, cancel: &AtomicBoo
     prune_watched(options, Watch::new(progress, cancel))
 }
 
-/// As [`prune`], timed on a given device.
+/// As [`prune`], timed on given devices.
 pub(crate) fn prune_watched(options: &PruneOptions, watch: Watch<'_>) -> Result<Summary, Error> {
     options.files().check(options)?;
     check_images(options)?;
@@ -67,8 +67,8 @@ pub(super) fn repeat<T>(
     if let Some(named) = &options.outputs {
         named.check(&model)?;
     }
-    let connected = connected(options.device.as_ref(), watch.progress, watch.cancel)?;
-    let watch = Watch { device: watch.device.or(connected.as_deref()), ..watch };
+    let connected = connected_all(options, watch.progress, watch.cancel)?;
+    let watch = Watch { devices: if connected.is_empty() { watch.devices } else { &connected }, ..watch };
     let mut broken: Vec<Broken> = Vec::new();
     let mut dense = None;
     loop {

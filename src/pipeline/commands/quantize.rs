@@ -8,7 +8,7 @@ use crate::model::SaveOptions;
 use crate::pipeline::Progress;
 use crate::pipeline::options::PruneOptions;
 use crate::pipeline::record::Record;
-use crate::pipeline::session::{FileDigest, Session, Watch, connected};
+use crate::pipeline::session::{FileDigest, Session, Watch, connected_all};
 use crate::pipeline::steps::{
     QuantizedModel, calibrate, detections, evaluate, open_source, output_figures, quantize as write_integers, time,
     wants_data,
@@ -35,8 +35,8 @@ pub fn quantize(
     let own = options.quantize.clone().unwrap_or_default();
     let mut record = Record::default();
     progress.phase("load", None);
-    let connected = connected(options.device.as_ref(), progress, cancel)?;
-    let watch = Watch { device: connected.as_deref(), ..Watch::new(progress, cancel) };
+    let connected = connected_all(options, progress, cancel)?;
+    let watch = Watch { devices: &connected, ..Watch::new(progress, cancel) };
     let session = &Session::load(options, watch)?.merge_into(&mut record);
     let source = open_source(session, options.data.data.as_deref())?.merge_into(&mut record);
     let calibration = calibrate(session, source, Needs::default())?.merge_into(&mut record);

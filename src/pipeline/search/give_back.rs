@@ -3,7 +3,7 @@
 //! The engine's channel block names the suspects: groups that fill as many blocks whole as cut. What the block says of
 //! the layer that makes the channels need not hold for those that read them, so the clock decides.
 
-use super::latency_search::ratio;
+use super::latency_search::slowest;
 use super::planner::Planner;
 use super::widths;
 use crate::engine::Feed;
@@ -39,7 +39,7 @@ pub(super) fn give_back(
         timings += 1;
         let sliced = |own: &Proposal| rewrite::slice(&session.model, &session.channels, &own.cut);
         let (cut, whole) = (planner.as_written(sliced(&proposal)?)?, planner.as_written(sliced(&trial)?)?);
-        Ok(ratio(planner, &session.pairing(&cut, &whole, feed), Precision::Long)?.high <= 1.0 + FREE)
+        Ok(slowest(planner, &session.pairing(&cut, &whole, feed), Precision::Long)?.high <= 1.0 + FREE)
     })?;
     if free.is_empty() {
         return Ok(proposal);

@@ -3,7 +3,7 @@
 use super::give_back::give_back;
 use super::planner::Planner;
 use super::{Findings, tried, widths};
-use crate::bench::latency::{InParts, Interval, LatencyChange, Pairing, TimingOptions, percentile};
+use crate::bench::latency::{Device, InParts, Interval, LatencyChange, Pairing, TimingOptions, percentile};
 use crate::engine::Feed;
 use crate::error::Error;
 use crate::model::Model;
@@ -87,31 +87,77 @@ fn compared(planner: &mut Planner<'_>, pairing: &Pairing<'_>, options: &TimingOp
     planner.record.timed(session, "time", |_| Ok(pairing.compare(options)?))
 }
 
-/// Time of the second model as a share of the first's.
+/// Time of the second model as a share of the first's. Of several devices that counts which needs most of the time that is asked
+/// for on it; its ratio is told as a share of the first device's target.
 pub(super) fn ratio(planner: &mut Planner<'_>, pairing: &Pairing<'_>, precision: Precision) -> Result<Interval, Error> {
-    let seed = planner.session.options.seed;
-    Ok(compared(planner, pairing, &timing_options(precision, seed))?.found.ratio(seed))
+    let weights = planner.device_weights.clone();
+    weighed(planner, pairing, precision, &weights)
 }
 
-/// The target as a share of the dense model's time, which is measured once.
+/// The same where no device counts more than another.
+pub(super) fn slowest(
+    planner: &mut Planner<'_>,
+    pairing: &Pairing<'_>,
+    precision: Precision,
+) -> Result<Interval, Error> {
+    weighed(planner, pairing, precision, &[])
+}
+
+fn weighed(
+    planner: &mut Planner<'_>,
+    pairing: &Pairing<'_>,
+    precision: Precision,
+    weights: &[f64],
+) -> Result<Interval, Error> {
+    let session = planner.session;
+    let options = timing_options(precision, session.options.seed);
+    let mut worst = compared(planner, pairing, &options)?.found.ratio(options.seed);
+    for (at, (device, _)) in session.other_devices().enumerate() {
+        let own = compared(planner, &Pairing { device, ..*pairing }, &options)?.found.ratio(options.seed);
+        let weight = weights.get(at).copied().unwrap_or(1.0);
+        if weight * own.median > worst.median {
+            worst = Interval { median: weight * own.median, low: weight * own.low, high: weight * own.high };
+        }
+    }
+    Ok(worst)
+}
+
+/// The target as a share of the dense model's time on the first device. What the dense model takes is measured once on every device
+/// of which milliseconds are asked for.
 pub(super) fn as_ratio(planner: &mut Planner<'_>, target: LatencyTarget, feed: &Feed) -> Result<f64, Error> {
+    if let Some(share) = planner.wanted {
+        return Ok(share);
+    }
+    let session = planner.session;
+    let first = share_on(planner, session.device(), session.latency_of(0).unwrap_or(target), feed)?;
+    let mut weights = Vec::new();
+    for (device, own) in session.other_devices() {
+        weights.push(first / share_on(planner, device, own.unwrap_or(target), feed)?);
+    }
+    (planner.wanted, planner.device_weights) = (Some(first), weights);
+    Ok(first)
+}
+
+/// The target as a share of the dense model's time on a device.
+fn share_on(planner: &mut Planner<'_>, device: &dyn Device, target: LatencyTarget, feed: &Feed) -> Result<f64, Error> {
     let ms = match target {
         LatencyTarget::Share(share) => return Ok(share),
         LatencyTarget::Ms(ms) => ms,
     };
-    if let Some(dense) = planner.dense_ms {
-        return Ok(ms / dense);
-    }
     let session = planner.session;
     let options = timing_options(Precision::Long, session.options.seed);
-    let found = compared(planner, &session.pairing(&session.model, &session.model, feed), &options)?.found;
-    let dense = percentile(&found.before_ms, 0.5);
-    planner.record.notes.push(format!("a latency of {ms} ms is x{:.3} of the dense model's {dense:.3} ms", ms / dense));
+    let pairing = Pairing { device, ..session.pairing(&session.model, &session.model, feed) };
+    let dense = percentile(&compared(planner, &pairing, &options)?.found.before_ms, 0.5);
+    let on = device.name().filter(|_| session.options.devices.len() > 1).map(|name| format!(" on `{name}`"));
+    let on = on.unwrap_or_default();
+    planner
+        .record
+        .notes
+        .push(format!("a latency of {ms} ms{on} is x{:.3} of the dense model's {dense:.3} ms", ms / dense));
     if ms >= dense {
-        let why = format!("the dense model takes {dense:.3} ms, no more than the {ms} ms asked for");
+        let why = format!("the dense model takes {dense:.3} ms{on}, no more than the {ms} ms asked for");
         return Err(PlanError::Nothing { why }.into());
     }
-    planner.dense_ms = Some(dense);
     Ok(ms / dense)
 }
 

@@ -120,7 +120,11 @@ fn reach(planner: &mut Planner<'_>, goals: Goals) -> Result<Chosen, CandidateErr
     let limits = Limits::of(&options.criteria.budget, full(Measure::Macs), full(Measure::Params))?;
     let mut bound = Bound { limits, whole_steps: false };
     let mut findings = Findings::default();
-    let goal = goals.describe(options.metric.is_some() && planner.session.dense_metric.is_some());
+    let mut goal = goals.describe(options.metric.is_some() && planner.session.dense_metric.is_some());
+    for own in options.devices.iter().filter(|_| options.devices.len() > 1 && goals.latency.is_some()) {
+        let latency = Goals { latency: own.latency.or(goals.latency), ..Goals::default() };
+        goal = format!("{goal}; {} on {}", latency.describe(false), own.target);
+    }
     // What integers alone reach is not to be searched for.
     let enough = planner.integers.as_ref().is_some_and(|own| own.enough);
     let goals = if enough { Goals { max_drop: goals.max_drop, ..Goals::default() } } else { goals };

@@ -51,8 +51,10 @@ pub(crate) struct Planner<'s> {
     pub(super) removals: Option<(Measure, Vec<Removal<()>>)>,
     /// The strongest budget that plans are wanted for, if there will be several.
     pub(crate) strongest: Option<f64>,
-    /// Milliseconds of the dense model, once a target in milliseconds wanted them.
-    pub(super) dense_ms: Option<f64>,
+    /// The time that is asked for as a share of the dense model's on the first device, once it is known.
+    pub(super) wanted: Option<f64>,
+    /// What a ratio on every other device counts: the first device's share over the one asked for there.
+    pub(super) device_weights: Vec<f64>,
     /// Models in integers, if they are written so.
     pub(super) integers: Option<Integers>,
     /// Candidates that were made without refinement and may be wanted again.
@@ -69,7 +71,8 @@ impl<'s> Planner<'s> {
             curves: None,
             removals: None,
             strongest: None,
-            dense_ms: None,
+            wanted: None,
+            device_weights: Vec::new(),
             integers: None,
             made: Vec::new(),
         }

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use super::page::{Cell, Page};
 use crate::repair::LayerFit;
 use crate::report::text::{escaped, plural};
-use crate::report::{Summary, bytes};
+use crate::report::{DeviceLatency, Summary, bytes};
 
 pub(super) fn write(page: &mut Page, summary: &Summary) -> fmt::Result {
     repair(page, summary)?;
@@ -49,6 +49,20 @@ fn repair(page: &mut Page, summary: &Summary) -> fmt::Result {
     })
 }
 
+/// Times on another device, in a line.
+fn other_device(own: &DeviceLatency) -> String {
+    let found = &own.latency_ms;
+    format!(
+        "{}: {:.3} ms before, {:.3} ms after, x{:.3} [{:.3}, {:.3}]",
+        own.device.describe(),
+        found.before,
+        found.after,
+        found.ratio,
+        found.ratio_low,
+        found.ratio_high
+    )
+}
+
 fn details(page: &mut Page, summary: &Summary) -> fmt::Result {
     page.title("How it was done")?;
     let engine = &summary.engine;
@@ -58,6 +72,7 @@ fn details(page: &mut Page, summary: &Summary) -> fmt::Result {
         ("criterion", format!("{}, {}, {}", summary.criterion, summary.budget, summary.allocation.describe())),
     ];
     entries.extend(summary.device.as_ref().map(|own| ("timed on", own.describe())));
+    entries.extend(summary.other_devices.iter().map(|own| ("and on", other_device(own))));
     entries.extend(summary.detections.as_ref().map(|own| ("detections", own.read.clone())));
     entries.extend(summary.metric.as_ref().map(|own| ("metric", own.command.clone())));
     entries.extend(summary.prepare_ms.map(|[before, after]| ("first result", first_result(before, after))));
