@@ -228,7 +228,9 @@ fn what_pages_give_to_the_jobs_of_services_is_what_these_take() {
 }
 
 fn is_of_another(line: &str) -> bool {
-    ["cargo test", "cargo bench", "cargo install", "cargo doc", "cargo run"].iter().any(|other| line.contains(other))
+    ["cargo test", "cargo bench", "cargo install", "cargo doc", "cargo run", "trtexec"]
+        .iter()
+        .any(|other| line.contains(other))
 }
 
 #[test]

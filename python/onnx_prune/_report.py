@@ -130,6 +130,9 @@ class Checked(Part):
     detections: Optional[DetectionFigures]
     """What becomes of the base's detections, if there were images and it has boxes and scores."""
 
+    device: Optional[str]
+    """Its name, if it is not the machine of the program."""
+
     engine: EngineInfo
     """What ran."""
 
@@ -307,6 +310,17 @@ class DetectionFigures(Part):
 
 
 @dataclasses.dataclass(frozen=True)
+class DeviceLatency(Part):
+    """Time of one run on one of several devices."""
+
+    device: TimedOn
+    """The device."""
+
+    latency_ms: LatencyChange
+    """Both models there."""
+
+
+@dataclasses.dataclass(frozen=True)
 class EngineInfo(Part):
     """What an engine is; goes into every report."""
 
@@ -317,7 +331,7 @@ class EngineInfo(Part):
     """`onnxruntime` or `tract`."""
 
     provider: str
-    """Execution provider that runs: `cpu`, `cuda` or `tensorrt`."""
+    """Execution provider that runs: `cpu`, `cuda`, `openvino` and so on."""
 
     threads: int
     """Threads inside one operator."""
@@ -607,11 +621,20 @@ class Machine(Part):
     cores: int
     """Cores that the program may use."""
 
+    governor: Optional[str]
+    """How the system sets the clock of the processor, where it tells: `performance`, `powersave` and so on."""
+
+    memory_bytes: Optional[int]
+    """Bytes of memory, where the system tells."""
+
     platform: str
     """Operating system and processor architecture."""
 
     processor: str
     """Model of the processor, as the system tells it."""
+
+    vectors: Optional[str]
+    """The widest vectors of the processor, where kernels depend on them: `avx512` or `avx2`, with `+vnni` where it sums products of bytes in 32 bits."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -731,6 +754,9 @@ class QuantizeSummary(Part):
 
     detections: Optional[DetectionFigures]
     """What became of detections, if the model makes some."""
+
+    device: Optional[TimedOn]
+    """Where models were timed, if that was another machine than this."""
 
     engine: EngineInfo
     """What ran."""
@@ -966,6 +992,9 @@ class Summary(Part):
     detections: Optional[DetectionFigures]
     """What becomes of the dense model's detections, if it has boxes and scores, on inputs that nothing was fitted on."""
 
+    device: Optional[TimedOn]
+    """Where models were timed, if that was another machine than this."""
+
     engine: EngineInfo
     """What ran."""
 
@@ -986,6 +1015,9 @@ class Summary(Part):
 
     notes: List[str]
     """What a person should know."""
+
+    other_devices: List[DeviceLatency]
+    """Times on the devices beside that one."""
 
     output: FileInfo
     """The pruned model."""
@@ -1057,6 +1089,23 @@ class SweptModel(Part):
 
     summary: Summary
     """The run's report."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TimedOn(Part):
+    """A device in reports."""
+
+    device: str
+    """As it was named: `ssh://host`, or a command."""
+
+    engine: EngineInfo
+    """The engine there."""
+
+    machine: Machine
+    """What it runs on."""
+
+    sent_bytes: int
+    """Bytes that were sent to it."""
 
 
 @dataclasses.dataclass(frozen=True)

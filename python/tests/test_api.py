@@ -227,3 +227,13 @@ def test_quantize_check_and_inspect(model, images, tmp_path):
         other.CopyFrom(model)
         other.graph.initializer[0].raw_data = bytes(len(other.graph.initializer[0].raw_data))
         onnx_prune.verify(model, other)
+
+
+def test_models_are_timed_on_a_device(small, pictures):
+    agent = f"exec:{sys.executable} -m onnx_prune agent"
+    result = onnx_prune.prune(small, pictures, effort="fast", target_latency=0.9, device=agent)
+    there = result.report.device
+    assert there.device == agent and there.engine.threads >= 1
+    assert 0 < there.sent_bytes < 3 * (result.report.bytes.before + result.report.bytes.after)
+    with pytest.raises(onnx_prune.InputError, match="failed"):
+        onnx_prune.bench(small, device="exec:false")

@@ -93,11 +93,8 @@ mod tests {
     fn stairs(step: usize) -> Vec<(usize, f64)> {
         let time = |width: usize| 0.1 + 0.9 * (width.next_multiple_of(step) as f64 / 64.0).powi(2);
         // A percent of noise, back and forth.
-        WIDTHS
-            .iter()
-            .enumerate()
-            .map(|(at, &width)| (width, time(width) * (1.0 + 0.01 * f64::from(at as u32 % 2))))
-            .collect()
+        let noisy = |at: usize, width: usize| time(width) * if at.is_multiple_of(2) { 1.0 } else { 1.01 };
+        WIDTHS.iter().enumerate().map(|(at, &width)| (width, noisy(at, width))).collect()
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub(super) struct BudgetFlags {
     #[arg(long, value_name = "X", value_parser = parse::target, help_heading = "Budget")]
     target_params: Option<Target>,
     /// Measured time of a run: a share of the dense model's, or a time such as 5ms. Of one of several devices:
-    /// ssh://board=5ms; may be repeated
+    /// DEVICE=5ms; may be repeated
     #[arg(long, value_name = "[DEVICE=]X", value_parser = parse::device_latency, help_heading = "Budget")]
     pub(super) target_latency: Vec<parse::DeviceLatency>,
     /// Bytes of the file: a share, or a size such as 2M

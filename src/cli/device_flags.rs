@@ -1,6 +1,6 @@
 //! Where models are timed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -9,6 +9,9 @@ use super::parse;
 use crate::device::{DeviceOptions, LIMIT_S, Target};
 use crate::engine::EngineOptions;
 use crate::error::Error;
+
+/// `--install-agent` without a file.
+const THIS: &str = "this program";
 
 #[derive(Debug, Args)]
 pub(super) struct DeviceFlags {
@@ -21,7 +24,7 @@ pub(super) struct DeviceFlags {
     #[arg(long, value_name = "PATH", help_heading = "Device")]
     agent: Option<String>,
     /// Copy this program, or the file, to a device that ssh reaches
-    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "", help_heading = "Device")]
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = THIS, help_heading = "Device")]
     install_agent: Option<PathBuf>,
     /// What a time:CMD prints around its milliseconds: a regular expression with one group [default: a number or JSON]
     #[arg(long, value_name = "REGEX", help_heading = "Device")]
@@ -71,12 +74,10 @@ impl DeviceFlags {
         }
         let commands = self.device.iter().all(|target| matches!(target, Target::Time(_)));
         let here = if commands { own.clone() } else { EngineOptions::default() };
-        let this = |path: &PathBuf| {
-            if path.as_os_str().is_empty() { std::env::current_exe().unwrap_or_default() } else { path.clone() }
-        };
+        let install = self.install_agent.as_deref().map(program).transpose()?;
         let device = |target: &Target| DeviceOptions {
             agent: self.agent.clone(),
-            install: self.install_agent.as_ref().filter(|_| matches!(target, Target::Ssh { .. })).map(this),
+            install: install.clone().filter(|_| matches!(target, Target::Ssh { .. })),
             engine: own.clone(),
             latency: latencies.iter().find(|own| own.device.as_ref() == Some(target)).map(|own| own.latency),
             pattern: self.time_pattern.clone(),
@@ -85,4 +86,19 @@ impl DeviceFlags {
         };
         Ok((here, self.device.iter().map(device).collect()))
     }
+}
+
+/// The file that is copied to a device; this program where none is named.
+///
+/// # Errors
+/// If this program runs within another.
+fn program(path: &Path) -> Result<PathBuf, Error> {
+    if path.as_os_str() != THIS {
+        return Ok(path.to_owned());
+    }
+    let own = |path: &PathBuf| path.file_stem().is_some_and(|name| name.to_string_lossy().starts_with("onnx-prune"));
+    std::env::current_exe().ok().filter(own).ok_or_else(|| Error::Usage {
+        what: "`--install-agent` does not know which file this program is".into(),
+        help: "give the file: `--install-agent FILE`".into(),
+    })
 }

@@ -15,7 +15,7 @@ pub(super) struct EngineFlags {
     /// Execution provider of ONNX Runtime
     #[arg(long, value_enum, default_value = "auto", help_heading = "Engine")]
     provider: ProviderFlag,
-    /// What the provider is told, by its own names, such as device_type=GPU; may be repeated
+    /// What the provider is told, by its own names, KEY=VALUE; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse::provider_option, help_heading = "Engine")]
     provider_option: Vec<(String, String)>,
     /// Number of the GPU

@@ -272,7 +272,7 @@ impl<'a> Agent<'a> {
             Request::Profile { model, inputs, runs } => self.profile(model, inputs, runs),
             Request::Optimised { model } => self.optimised(model),
             Request::Compile { session, model, outputs, shapes, plain } => {
-                self.compile(session, model, CompileOptions { outputs, input_shapes: shapes, plain })
+                self.compile(session, model, &CompileOptions { outputs, input_shapes: shapes, plain })
             }
             Request::Run { session, inputs } => self.run(session, inputs),
             Request::Close { session } => {
@@ -336,7 +336,7 @@ impl<'a> Agent<'a> {
             Some(packed.tensors[at].2.clone())
         };
         let model = unpacked(payload, graph, tensors, &held, room)?;
-        let packed = Packed::new(&model).map_err(|error| error.to_string())?;
+        let packed = Packed::new(&model);
         self.models.insert(number, (model, packed));
         Ok((Reply::Done, Vec::new()))
     }
@@ -373,8 +373,8 @@ impl<'a> Agent<'a> {
         Ok((Reply::Graph, vec![proto.encode_to_vec().into()]))
     }
 
-    fn compile(&mut self, session: u32, model: u32, options: CompileOptions) -> Result<Answer, Refusal> {
-        let compiled = self.engine()?.compile(self.model(model)?, &options)?;
+    fn compile(&mut self, session: u32, model: u32, options: &CompileOptions) -> Result<Answer, Refusal> {
+        let compiled = self.engine()?.compile(self.model(model)?, options)?;
         let outputs = compiled.outputs().to_vec();
         self.sessions.insert(session, compiled);
         Ok((Reply::Compiled { outputs }, Vec::new()))

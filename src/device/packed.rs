@@ -20,7 +20,7 @@ pub(super) struct Packed {
 }
 
 impl Packed {
-    pub(super) fn new(model: &Model) -> Result<Self, ModelError> {
+    pub(super) fn new(model: &Model) -> Self {
         let mut proto = model.proto().clone();
         let mut tensors = Vec::new();
         let initializers = proto.graph.as_mut().map(|graph| &mut graph.initializer[..]).unwrap_or_default();
@@ -35,7 +35,7 @@ impl Packed {
             *tensor = TensorProto { dims, data_type, name: Some(name.clone()), ..TensorProto::default() };
             tensors.push((place, name, data));
         }
-        Ok(Self { graph: proto.encode_to_vec().into(), tensors })
+        Self { graph: proto.encode_to_vec().into(), tensors }
     }
 
     /// Where the numbers come from at a peer that holds some models, and those that have to be sent.

@@ -82,11 +82,7 @@ impl State {
 
     /// Sends a model, unless it is there.
     fn model(&mut self, model: &Model, cancel: &AtomicBool) -> Result<u32, EngineError> {
-        let failed = |error: crate::model::ModelError| EngineError::Compile {
-            engine: "the device".into(),
-            why: error.to_string(),
-        };
-        let packed = Packed::new(model).map_err(failed)?;
+        let packed = Packed::new(model);
         if let Some(at) = self.models.iter().position(|(_, own)| *own == packed) {
             let number = self.models[at].0;
             if at >= KEPT {

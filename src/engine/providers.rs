@@ -4,6 +4,9 @@ use ort::ep::{self, ArbitrarilyConfigurableExecutionProvider, ExecutionProviderD
 
 use super::{EngineOptions, ProviderChoice};
 
+/// How a session is given a provider.
+type Build = fn(&EngineOptions) -> Result<ExecutionProviderDispatch, String>;
+
 /// One provider, a line of the table.
 pub(super) struct Provider {
     choice: ProviderChoice,
@@ -14,7 +17,7 @@ pub(super) struct Provider {
     /// Where a library that has it comes from.
     pub(super) install: &'static str,
     /// Gives it to a session; none for what every session has.
-    build: Option<fn(&EngineOptions) -> Result<ExecutionProviderDispatch, String>>,
+    build: Option<Build>,
 }
 
 /// What helps where CUDA is in the library and does not start.

@@ -10,12 +10,14 @@ use super::options::{Criteria, Effort, PruneOptions};
 use super::reading::{Read, analyse_options, analysed, check_ignored};
 use super::record::{Record, Told};
 use super::sizes::{KnownSizes, known_sizes};
-use super::{ModelOptions, Progress, reading};
+use super::{ModelOptions, Progress, Silent, reading};
 use crate::bench::latency::{Device, Here, Pairing, TimedOn};
 use crate::bench::staircase;
 use crate::channels::{Channels, CostModel, Cut, GroupId};
 use crate::device::{Connected, DeviceOptions, connect};
-use crate::engine::{ChannelBlock, Engine, EngineError, Feed, channel_block, open, readable_outputs, shows_blocks};
+use crate::engine::{
+    ChannelBlock, Engine, EngineError, EngineOptions, Feed, channel_block, open, readable_outputs, shows_blocks,
+};
 use crate::error::Error;
 use crate::evaluate::{EvaluateError, Measured, Pass, Source, input_specs, random_inputs};
 use crate::explain::Explain as _;
@@ -236,17 +238,16 @@ impl<'a> Session<'a> {
     /// Steps of widths that the options ask for, on the devices that time: the widest of them.
     pub(super) fn rounding(&self) -> Result<Rounding, Error> {
         let round_to = self.options.criteria.round_to;
-        let block = match self.block.get() {
-            Some(block) => *block,
-            None => {
-                let mut widest = self.block_of(self.device())?;
-                for (device, _) in self.other_devices() {
-                    let own = self.block_of(device)?;
-                    let (block, multiple) = (widest.block.max(own.block), widest.multiple.max(own.multiple));
-                    widest = ChannelBlock { block, multiple };
-                }
-                *self.block.get_or_init(|| widest)
+        let block = if let Some(block) = self.block.get() {
+            *block
+        } else {
+            let mut widest = self.block_of(self.device())?;
+            for (device, _) in self.other_devices() {
+                let own = self.block_of(device)?;
+                let (block, multiple) = (widest.block.max(own.block), widest.multiple.max(own.multiple));
+                widest = ChannelBlock { block, multiple };
             }
+            *self.block.get_or_init(|| widest)
         };
         Ok(round_to.rounding(self.device().engine(), block))
     }
@@ -321,6 +322,18 @@ pub(super) fn connected<'a>(
         progress.say(&format!("device: {}", own.describe()));
     }
     Ok(Some(device))
+}
+
+/// The device that a command times on: the one of the options, else this program with the engine of the options.
+pub(super) fn device_or_here<'a>(
+    options: Option<&DeviceOptions>,
+    engine: &EngineOptions,
+    cancel: &'a AtomicBool,
+) -> Result<Box<dyn Device + 'a>, Error> {
+    match connected(options, &Silent, cancel)? {
+        Some(device) => Ok(device),
+        None => Ok(Box::new(Here(open(engine)?.engine.into()))),
+    }
 }
 
 /// A model, and how long it took to load.

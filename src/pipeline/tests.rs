@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::commands::prune_watched;
 use super::session::Watch;
-use super::{Criteria, Goals, LatencyTarget, ModelOptions, PruneOptions, Silent};
+use super::{Criteria, Goals, LatencyTarget, ModelOptions, PruneOptions, RoundTo, Silent};
 use crate::bench::BenchError;
 use crate::bench::latency::{Comparison, Device, Loaded, TimingOptions};
 use crate::channels::{AnalyseOptions, analyse};
@@ -74,7 +74,11 @@ fn to_latency(model: &str, target: LatencyTarget) -> (String, String, Summary) {
     let output = folder.path().join("out.onnx");
     let options = PruneOptions {
         model: ModelOptions { path: root().join("models").join(model), ..ModelOptions::default() },
-        criteria: Criteria { budget: Budget::Macs(Target::Share(1.0)), ..Criteria::default() },
+        criteria: Criteria {
+            budget: Budget::Macs(Target::Share(1.0)),
+            round_to: RoundTo::Multiple(1),
+            ..Criteria::default()
+        },
         goals: Goals { latency: Some(target), ..Goals::default() },
         engine: tract(),
         output: Some(output.clone()),

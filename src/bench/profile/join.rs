@@ -57,13 +57,12 @@ fn layers(own: &Measured<'_>) -> Found {
     let mut found = Found::new();
     for time in own.times {
         let place = origins.of(&time.name);
-        let (key, op) = match place {
-            Some(at) => ((at, node_name(&graph.node[at])), graph.node[at].op_type().to_owned()),
-            None => {
-                // A provider that takes many nodes as one numbers what it makes of them.
-                let op = time.op.trim_end_matches(|c: char| c.is_ascii_digit() || c == '_');
-                ((usize::MAX, format!("({op})")), op.to_owned())
-            }
+        let (key, op) = if let Some(at) = place {
+            ((at, node_name(&graph.node[at])), graph.node[at].op_type().to_owned())
+        } else {
+            // A provider that takes many nodes as one numbers what it makes of them.
+            let op = time.op.trim_end_matches(|c: char| c.is_ascii_digit() || c == '_');
+            ((usize::MAX, format!("({op})")), op.to_owned())
         };
         let entry = found.entry(key).or_insert_with(|| {
             let cost = LayerCost { ms: 0.0, macs: 0, bytes: 0, widths: None, blocked: None };

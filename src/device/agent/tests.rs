@@ -43,6 +43,7 @@ impl Session for EchoSession {
     }
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "as engines are opened")]
 fn echo(_options: &EngineOptions) -> Result<Opened, EngineError> {
     let info =
         EngineInfo { name: "echo".into(), version: "1".into(), provider: "cpu".into(), library: None, threads: 1 };
@@ -78,9 +79,9 @@ fn weight() -> TensorData {
 
 /// Everything that a program may say, in a good order.
 fn talk() -> Vec<(Request, Vec<Bytes>)> {
-    let whole = Packed::new(&product("whole", &weight())).unwrap();
+    let whole = Packed::new(&product("whole", &weight()));
     let half = weight().select(1, &(0..10).map(|at| 2 * at).collect::<Vec<_>>()).unwrap();
-    let part = Packed::new(&product("part", &half)).unwrap();
+    let part = Packed::new(&product("part", &half));
     let feed: Feed = [("x".to_owned(), Arc::new(Tensor::F32(arr2(&[[1.0; 20]]).into_dyn())))].into();
     let model = |number: u32, packed: &Packed, held: &[(u32, Packed)]| {
         let (tensors, numbers) = packed.beside(held);

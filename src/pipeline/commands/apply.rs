@@ -5,13 +5,13 @@ use std::sync::atomic::AtomicBool;
 
 use crate::channels::{Channels, Cut, KeptTensor};
 use crate::device::DeviceOptions;
-use crate::engine::{EngineOptions, open};
+use crate::engine::EngineOptions;
 use crate::error::Error;
 use crate::evaluate::{Agreement, EvaluateError, compare, random_feeds, runnable};
 use crate::model::{Model, SaveOptions};
 use crate::pipeline::reading::{analyse_options, analysed_as_in_a_run, load};
-use crate::pipeline::session::connected;
-use crate::pipeline::{ModelOptions, Silent, writing};
+use crate::pipeline::session::device_or_here;
+use crate::pipeline::{ModelOptions, writing};
 use crate::plan::{Plan, PlanError};
 use crate::rewrite;
 
@@ -98,15 +98,8 @@ pub struct VerifyOptions {
 /// If they do not, or one does not run.
 pub fn verify(options: &VerifyOptions, cancel: &AtomicBool) -> Result<Agreement, Error> {
     let (a, b) = (load(&options.a)?, load(&options.b)?);
-    let connected = connected(options.device.as_ref(), &Silent, cancel)?;
-    let here;
-    let engine = match connected.as_deref() {
-        Some(device) => device.engine(),
-        None => {
-            here = open(&options.engine)?.engine;
-            here.as_ref()
-        }
-    };
+    let device = device_or_here(options.device.as_ref(), &options.engine, cancel)?;
+    let engine = device.engine();
     let feeds = random_feeds(&a, &options.a.sizes, options.runs.max(1), options.seed);
     let feeds = runnable(engine, &a, &feeds)?;
     compare(engine, &a, &b, &feeds).map_err(|error| match error {

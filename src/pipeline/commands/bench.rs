@@ -2,14 +2,14 @@
 
 use std::sync::atomic::AtomicBool;
 
-use crate::bench::latency::{Comparison, Here, LatencyChange, Pairing, TimedOn, Timing};
+use crate::bench::latency::{Comparison, LatencyChange, Pairing, TimedOn, Timing};
 use crate::device::DeviceOptions;
-use crate::engine::{EngineInfo, EngineOptions, open};
+use crate::engine::{EngineInfo, EngineOptions};
 use crate::error::Error;
 use crate::evaluate::{input_specs, random_inputs};
+use crate::pipeline::ModelOptions;
 use crate::pipeline::reading::load;
-use crate::pipeline::session::connected;
-use crate::pipeline::{ModelOptions, Silent};
+use crate::pipeline::session::device_or_here;
 
 /// `onnx-prune bench`.
 #[derive(Debug, Clone, Default)]
@@ -57,15 +57,8 @@ pub fn bench(options: &BenchOptions, cancel: &AtomicBool) -> Result<Benched, Err
     options.timing.keep_to_cores(options.device.is_none())?;
     let a = load(&options.a)?;
     let b = options.b.as_ref().map(load).transpose()?;
-    let connected = connected(options.device.as_ref(), &Silent, cancel)?;
-    let here;
-    let device = match connected.as_deref() {
-        Some(device) => device,
-        None => {
-            here = Here(open(&options.engine)?.engine.into());
-            &here
-        }
-    };
+    let device = device_or_here(options.device.as_ref(), &options.engine, cancel)?;
+    let device = device.as_ref();
     let feed = random_inputs(&input_specs(&a), &options.a.sizes, options.timing.batch.max(1), options.seed);
     let pairing = Pairing { device, before: &a, after: b.as_ref().unwrap_or(&a), feed: &feed, cancel };
     let own = &options.timing.options;

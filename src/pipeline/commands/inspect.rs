@@ -3,16 +3,16 @@
 use std::sync::atomic::AtomicBool;
 
 use crate::bench::block_times;
-use crate::bench::latency::{Here, Pairing, TimingOptions};
+use crate::bench::latency::{Pairing, TimingOptions};
 use crate::channels::Channels;
 use crate::device::DeviceOptions;
 use crate::engine::{EngineOptions, open};
 use crate::error::Error;
 use crate::evaluate::{analyse_with, input_specs, random_inputs};
 use crate::model::Model;
+use crate::pipeline::ModelOptions;
 use crate::pipeline::reading::{analyse_options, analysed, check_ignored, load};
-use crate::pipeline::session::connected;
-use crate::pipeline::{ModelOptions, Silent};
+use crate::pipeline::session::device_or_here;
 use crate::report::Inspection;
 
 /// Milliseconds for which a model without a block is timed beside the whole one: at least, at most.
@@ -41,9 +41,8 @@ pub fn inspect_timed(
     cancel: &AtomicBool,
 ) -> Result<Inspection, Error> {
     let (model, channels, sha256) = read(options)?;
-    let here = Here(open(engine)?.engine.into());
-    let connected = connected(device, &Silent, cancel)?;
-    let device = connected.as_deref().unwrap_or(&here);
+    let device = device_or_here(device, engine, cancel)?;
+    let device = device.as_ref();
     let feed = random_inputs(&input_specs(&model), &options.sizes, 1, 0);
     let [least_ms, most_ms] = TIMED_MS;
     let timing = TimingOptions { least_ms, most_ms, width: TIMED_WIDTH, ..TimingOptions::default() };
