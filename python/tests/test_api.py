@@ -229,7 +229,9 @@ def test_quantize_check_and_inspect(model, images, tmp_path):
         onnx_prune.verify(model, other)
 
 
-def test_models_are_timed_on_a_device(small, pictures):
+def test_models_are_timed_on_a_device(small, pictures, tmp_path, monkeypatch):
+    # Where `onnx_prune` is the package that is installed, for the agent too.
+    monkeypatch.chdir(tmp_path)
     agent = f"exec:{sys.executable} -m onnx_prune agent"
     result = onnx_prune.prune(small, pictures, effort="fast", target_latency=0.9, device=agent)
     there = result.report.device
