@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use prost::Message as _;
 
+use super::life::{BEAT, Heard, Hearing};
 use super::message::{Failure, Reply, Request};
 use super::packed::{Packed, packed_values, unpacked, unpacked_feed};
 use super::wire::{self, WireError};
@@ -20,12 +21,6 @@ use crate::bench::BenchError;
 use crate::bench::latency::{Loaded as _, LoadedHere};
 use crate::engine::{CompileOptions, Engine, EngineError, EngineOptions, Feed, Opened, Session, feed};
 use crate::model::Model;
-
-/// Time between two signs of life.
-pub(super) const BEAT: Duration = Duration::from_secs(4);
-
-/// Time without a byte after which the other side is taken for lost.
-pub(super) const SILENCE: Duration = Duration::from_secs(20);
 
 /// Time that a busy agent has to end after the other side is gone.
 const GRACE: Duration = Duration::from_secs(2);
@@ -105,54 +100,20 @@ fn locked<T: ?Sized>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Whether both sides are there.
+#[derive(Default)]
 struct Life {
-    begin: Instant,
-    /// Milliseconds since the beginning at which something came.
-    heard: AtomicU64,
+    heard: Arc<Heard>,
     /// The other side is gone.
     gone: AtomicBool,
     /// All is served.
     done: AtomicBool,
 }
 
-impl Default for Life {
-    fn default() -> Self {
-        Self {
-            begin: Instant::now(),
-            heard: AtomicU64::new(0),
-            gone: AtomicBool::new(false),
-            done: AtomicBool::new(false),
-        }
-    }
-}
-
-impl Life {
-    fn hear(&self) {
-        let now = u64::try_from(self.begin.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.heard.store(now, Ordering::Relaxed);
-    }
-
-    fn silence(&self) -> Duration {
-        self.begin.elapsed().saturating_sub(Duration::from_millis(self.heard.load(Ordering::Relaxed)))
-    }
-}
-
-/// A stream that notes when something came.
-struct Heard<R>(R, Arc<Life>);
-
-impl<R: Read> Read for Heard<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let read = self.0.read(buffer);
-        self.1.hear();
-        read
-    }
-}
-
 /// Reads requests in a thread of its own, so that the end of the stream is seen at once.
 fn reading(input: impl Read + Send + 'static, life: Arc<Life>) -> Receiver<Result<(Request, Bytes), WireError>> {
     let (to, frames) = sync_channel(1);
     std::thread::spawn(move || {
-        let mut input = std::io::BufReader::new(Heard(input, Arc::clone(&life)));
+        let mut input = std::io::BufReader::new(Hearing(input, Arc::clone(&life.heard)));
         let mut next = wire::greeted(&mut input).map(|()| None);
         loop {
             let ended = match next {
@@ -181,7 +142,7 @@ fn beating(output: Arc<Mutex<impl Write + Send + 'static>>, life: Arc<Life>, los
         let (mut said, mut gone_since) = (Instant::now(), None);
         while !life.done.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(100));
-            if life.silence() > SILENCE {
+            if life.heard.is_silent() {
                 life.gone.store(true, Ordering::Relaxed);
             }
             if life.gone.load(Ordering::Relaxed) {

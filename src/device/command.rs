@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use regex_lite::Regex;
 use serde_json::Value;
@@ -10,7 +10,9 @@ use tempfile::TempDir;
 
 use super::target::DeviceOptions;
 use crate::bench::BenchError;
-use crate::bench::latency::{Comparison, Device, Loaded, TimingOptions, percentile};
+use crate::bench::latency::{
+    Clock as _, Comparison, Device, Loaded, MonotonicClock, TimingOptions, percentile, take_turns,
+};
 use crate::engine::{CompileOptions, Engine, EngineError, EngineInfo, Feed, Machine, Session};
 use crate::model::{Model, SaveOptions};
 use crate::shell::{self, Stopped};
@@ -181,22 +183,11 @@ impl Loaded for Files<'_> {
         [f64::NAN; 2]
     }
 
-    fn time(&mut self, options: &TimingOptions, _cancel: &AtomicBool) -> Result<(Comparison, f64), BenchError> {
-        let begin = Instant::now();
-        let elapsed_ms = || 1e3 * begin.elapsed().as_secs_f64();
-        let [first, last] = &self.paths;
-        let (mut before_ms, mut after_ms) = (Vec::new(), Vec::new());
-        loop {
-            before_ms.push(self.timed.of_file(first)?);
-            after_ms.push(self.timed.of_file(last)?);
-            after_ms.push(self.timed.of_file(last)?);
-            before_ms.push(self.timed.of_file(first)?);
-            let enough = before_ms.len() >= options.least_pairs && elapsed_ms() >= options.least_ms;
-            if enough || elapsed_ms() >= options.most_ms {
-                let found = Comparison { parts: vec![before_ms.len()], before_ms, after_ms };
-                return Ok((found, elapsed_ms()));
-            }
-        }
+    fn time(&mut self, options: &TimingOptions, cancel: &AtomicBool) -> Result<(Comparison, f64), BenchError> {
+        let clock = MonotonicClock::default();
+        let [first, last] = self.paths.each_ref().map(|path| || self.timed.of_file(path));
+        let found = take_turns(first, last, options, &clock, cancel)?;
+        Ok((found, clock.now_ms()))
     }
 }
 

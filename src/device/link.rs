@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::agent::{BEAT, SILENCE};
+use super::life::{BEAT, Heard, Hearing, SILENCE};
 use super::message::{Reply, Request};
 use super::target::{DeviceOptions, Target};
 use super::wire::{self, WireError};
@@ -42,33 +42,6 @@ pub(super) struct Link {
     heard: Arc<Heard>,
     said: Arc<Mutex<Vec<u8>>>,
     sent: Arc<AtomicU64>,
-}
-
-/// When something last came.
-struct Heard {
-    begin: Instant,
-    at_ms: AtomicU64,
-}
-
-impl Heard {
-    fn now(&self) {
-        let ms = u64::try_from(self.begin.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.at_ms.store(ms, Ordering::Relaxed);
-    }
-
-    fn silence(&self) -> Duration {
-        self.begin.elapsed().saturating_sub(Duration::from_millis(self.at_ms.load(Ordering::Relaxed)))
-    }
-}
-
-struct Hearing(ChildStdout, Arc<Heard>);
-
-impl Read for Hearing {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let read = self.0.read(buffer);
-        self.1.now();
-        read
-    }
 }
 
 /// What is to be run to reach an agent, and whether in a process group of its own: `ssh` may have to ask for a passphrase, which
@@ -111,8 +84,7 @@ impl Link {
             why: format!("`{}` does not start: {error}", command.get_program().to_string_lossy()),
             help: "install it, or reach the device by `exec:CMD`".into(),
         })?;
-        let heard = Arc::new(Heard { begin: Instant::now(), at_ms: AtomicU64::new(0) });
-        let (said, sent) = (Arc::default(), Arc::default());
+        let (heard, said, sent) = (Arc::default(), Arc::default(), Arc::default());
         let streams = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(input), Some(output), Some(errors)) = streams else { return Ok(None) };
         listening(errors, Arc::clone(&said));
@@ -144,7 +116,7 @@ impl Link {
                 Ok(Ok(reply)) => return Ok(reply),
                 Ok(Err(error)) => return Err(self.lost(error, cancel)),
                 Err(RecvTimeoutError::Disconnected) => return Err(self.lost(WireError::Ended, cancel)),
-                Err(RecvTimeoutError::Timeout) if self.heard.silence() > SILENCE => {
+                Err(RecvTimeoutError::Timeout) if self.heard.is_silent() => {
                     let why = format!("nothing came for {} s", SILENCE.as_secs());
                     return Err(self.lost(WireError::Broken(why), cancel));
                 }

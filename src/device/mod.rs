@@ -8,6 +8,7 @@ mod alone;
 mod command;
 mod install;
 mod kept;
+mod life;
 mod link;
 mod message;
 mod packed;

@@ -58,13 +58,7 @@ const PROVIDERS: [Provider; 11] = [
         registered: "OpenVINOExecutionProvider",
         install: "pip install onnxruntime-openvino",
         build: Some(|options| {
-            let provider = ep::OpenVINO::default();
-            // Its own threads, not those of the session.
-            let provider = match options.threads {
-                Some(threads) => provider.with_arbitrary_config("num_of_threads", threads),
-                None => provider,
-            };
-            Ok(configured(provider, options).into())
+            Ok(configured(threaded(ep::OpenVINO::default(), "num_of_threads", options), options).into())
         }),
     },
     Provider {
@@ -101,12 +95,7 @@ const PROVIDERS: [Provider; 11] = [
         registered: "XnnpackExecutionProvider",
         install: "ONNX Runtime built with `--use_xnnpack`",
         build: Some(|options| {
-            let provider = ep::XNNPACK::default();
-            let provider = match options.threads {
-                Some(threads) => provider.with_arbitrary_config("intra_op_num_threads", threads),
-                None => provider,
-            };
-            Ok(configured(provider, options).into())
+            Ok(configured(threaded(ep::XNNPACK::default(), "intra_op_num_threads", options), options).into())
         }),
     },
     Provider {
@@ -162,6 +151,14 @@ impl Provider {
             }
             _ => "see what is named above, or use `--provider cpu`".into(),
         }
+    }
+}
+
+/// With threads of its own, not those of the session, by the option that says how many.
+fn threaded<P: ArbitrarilyConfigurableExecutionProvider>(provider: P, key: &str, options: &EngineOptions) -> P {
+    match options.threads {
+        Some(threads) => provider.with_arbitrary_config(key, threads),
+        None => provider,
     }
 }
 

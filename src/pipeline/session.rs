@@ -302,17 +302,15 @@ pub(super) fn connected_all<'a>(
     progress: &dyn Progress,
     cancel: &'a AtomicBool,
 ) -> Result<Vec<Box<dyn Device + 'a>>, Error> {
-    let reached = options.devices.iter().map(|own| connected(Some(own), progress, cancel));
-    Ok(reached.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+    options.devices.iter().map(|own| connected(own, progress, cancel)).collect()
 }
 
-/// Reaches a device, if there is one.
+/// Reaches a device.
 pub(super) fn connected<'a>(
-    options: Option<&DeviceOptions>,
+    options: &DeviceOptions,
     progress: &dyn Progress,
     cancel: &'a AtomicBool,
-) -> Result<Option<Box<dyn Device + 'a>>, Error> {
-    let Some(options) = options else { return Ok(None) };
+) -> Result<Box<dyn Device + 'a>, Error> {
     progress.phase("connect", None);
     let Connected { device, notes } = connect(options, cancel)?;
     for note in notes {
@@ -321,7 +319,7 @@ pub(super) fn connected<'a>(
     if let Some(own) = TimedOn::new(device.as_ref()) {
         progress.say(&format!("device: {}", own.describe()));
     }
-    Ok(Some(device))
+    Ok(device)
 }
 
 /// The device that a command times on: the one of the options, else this program with the engine of the options.
@@ -330,8 +328,8 @@ pub(super) fn device_or_here<'a>(
     engine: &EngineOptions,
     cancel: &'a AtomicBool,
 ) -> Result<Box<dyn Device + 'a>, Error> {
-    match connected(options, &Silent, cancel)? {
-        Some(device) => Ok(device),
+    match options {
+        Some(options) => connected(options, &Silent, cancel),
         None => Ok(Box::new(Here(open(engine)?.engine.into()))),
     }
 }

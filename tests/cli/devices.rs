@@ -139,6 +139,9 @@ fn models_are_compared_and_timed_there() {
     let output = onnx_prune(&[&checked[..], &["--device", &device]].concat(), folder.path());
     let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((found["device"].as_str(), found["engine"]["name"].as_str()), (Some(&*device), Some("tract")));
+    let streams = onnx_prune(&["bench", "model.onnx", "--streams", "2", "--device", &device], folder.path());
+    assert_eq!(streams.status.code(), Some(2));
+    assert!(text(&streams.stderr).contains("not of another device"), "{}", text(&streams.stderr));
     let pinned = ["bench", "model.onnx", "--cpus", "0", "--device", &device];
     let output = onnx_prune(&pinned, folder.path());
     assert!(text(&output.stderr).contains("run on another device"), "{}", text(&output.stderr));

@@ -20,4 +20,4 @@ pub use models::{Pairing, Timed};
 pub use parts::{InParts, Measure, Part, Sides, compare_in_parts};
 pub use pinning::pin;
 pub use throughput::throughput;
-pub use timing::{Clock, MonotonicClock, Timing, TimingOptions, WARM_MS, time_pair, time_sessions};
+pub use timing::{Clock, MonotonicClock, Timing, TimingOptions, WARM_MS, take_turns, time_pair, time_sessions};

@@ -139,13 +139,27 @@ pub fn time_pair<E>(
         }
         Ok((clock.now_ms() - from) / repeats as f64)
     };
+    take_turns(|| sample(&mut a), || sample(&mut b), options, clock, cancel)
+}
+
+/// Takes samples of two models in the order A B B A, for the least pairs and the least time.
+///
+/// # Errors
+/// The first error of a sample.
+pub fn take_turns<E>(
+    mut a: impl FnMut() -> Result<f64, E>,
+    mut b: impl FnMut() -> Result<f64, E>,
+    options: &TimingOptions,
+    clock: &dyn Clock,
+    cancel: &AtomicBool,
+) -> Result<Comparison, E> {
     let (mut before, mut after) = (Vec::new(), Vec::new());
     let start = clock.now_ms();
     loop {
-        before.push(sample(&mut a)?);
-        after.push(sample(&mut b)?);
-        after.push(sample(&mut b)?);
-        before.push(sample(&mut a)?);
+        before.push(a()?);
+        after.push(b()?);
+        after.push(b()?);
+        before.push(a()?);
         let elapsed = clock.now_ms() - start;
         let enough = before.len() >= options.least_pairs && elapsed >= options.least_ms;
         if enough || elapsed >= options.most_ms || cancel.load(Ordering::Relaxed) {

@@ -57,6 +57,12 @@ pub fn bench(options: &BenchOptions, cancel: &AtomicBool) -> Result<Benched, Err
     options.timing.keep_to_cores(options.device.is_none())?;
     let a = load(&options.a)?;
     let b = options.b.as_ref().map(load).transpose()?;
+    if options.concurrency > 0 && options.device.is_some() {
+        return Err(Error::Usage {
+            what: "`--streams` counts runs of this program, not of another device".into(),
+            help: "run `onnx-prune bench --streams N` on the device itself".into(),
+        });
+    }
     let device = device_or_here(options.device.as_ref(), &options.engine, cancel)?;
     let device = device.as_ref();
     let feed = random_inputs(&input_specs(&a), &options.a.sizes, options.timing.batch.max(1), options.seed);

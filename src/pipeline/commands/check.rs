@@ -71,7 +71,7 @@ pub fn check(options: &CheckOptions, progress: &dyn Progress, cancel: &AtomicBoo
     bounds.measurable(options.data.data.is_some(), options.metric.is_some(), !options.timing.skip)?;
     let baseline = options.baseline.as_deref().map(read_baseline).transpose()?;
     options.timing.keep_to_cores(options.device.is_none())?;
-    let connected = connected(options.device.as_ref(), progress, cancel)?;
+    let connected = options.device.as_ref().map(|own| connected(own, progress, cancel)).transpose()?;
     let pair = Pair::open(options, progress, cancel)?;
     let device = connected.as_deref().unwrap_or(&pair.here);
     let (counted, engine) = (pair.counted.clone(), device.engine());

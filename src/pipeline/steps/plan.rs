@@ -58,10 +58,7 @@ pub(crate) fn plan(
             (true, RoundTo::Auto) => integer_kernels(session.device().engine()),
             _ => session.rounding()?,
         };
-        if !integers
-            && criteria.round_to.assumed(session.device().engine())
-            && !record.notes.iter().any(|own| own == ASSUMED)
-        {
+        if !integers && criteria.round_to.assumed(session.device().engine()) {
             record.notes.push(ASSUMED.into());
         }
         if integers {
