@@ -32,15 +32,16 @@ impl Product {
     }
 }
 
-/// Multiply-accumulates and parameters of a pruned model without building it.
+/// Multiply-accumulates, parameters and time of a pruned model without building it.
 #[derive(Debug, Clone)]
 pub struct CostModel {
     macs: Vec<Product>,
     params: Vec<Product>,
+    time: Vec<Product>,
     /// Pruning units per group before the cut.
     widths: Vec<usize>,
-    /// Multiply-accumulates and parameters of the dense model.
-    dense: [f64; 2],
+    /// Each measure of the dense model.
+    dense: [f64; 3],
 }
 
 /// What a budget counts.
@@ -51,13 +52,45 @@ pub enum Measure {
     Macs,
     /// Stored parameters.
     Params,
+    /// Milliseconds of one run, where every layer's time falls as its multiply-accumulates do; those themselves as long as
+    /// nobody gave times ([`CostModel::with_times`]).
+    Time,
 }
 
 impl CostModel {
     pub(crate) fn new(macs: Vec<Product>, params: Vec<Product>, widths: Vec<usize>) -> Self {
-        let all = |products: &[Product]| products.iter().map(|own| own.at(&widths)).sum();
-        let dense = [all(&macs), all(&params)];
-        Self { macs, params, widths, dense }
+        let dense = [total(&macs, &widths), total(&params, &widths), total(&macs, &widths)];
+        Self { time: macs.clone(), macs, params, widths, dense }
+    }
+
+    /// With the time that every node of the dense model takes, by its place in the graph, in milliseconds. What a node without
+    /// multiply-accumulates takes stays as it is until the node goes with a block.
+    #[must_use]
+    pub fn with_times(mut self, ms: &BTreeMap<usize, f64>) -> Self {
+        let mut macs: BTreeMap<usize, f64> = BTreeMap::new();
+        for own in &self.macs {
+            for &node in &own.nodes {
+                *macs.entry(node).or_insert(0.0) += own.at(&self.widths);
+            }
+        }
+        let ms_of = |node: &usize| ms.get(node).zip(macs.get(node)).map_or(0.0, |(ms, macs)| ms / macs.max(1.0));
+        self.time.clone_from(&self.macs);
+        for own in &mut self.time {
+            own.constant *= own.nodes.iter().map(ms_of).sum::<f64>();
+        }
+        let fixed = ms.iter().filter(|(node, _)| !macs.contains_key(node));
+        self.time.extend(fixed.map(|(&node, &constant)| Product {
+            nodes: BTreeSet::from([node]),
+            constant,
+            sizes: Vec::new(),
+        }));
+        self.dense[2] = total(&self.time, &self.widths);
+        self
+    }
+
+    /// Whether nodes of the graph count in the multiply-accumulates.
+    pub fn counts(&self, node: usize) -> bool {
+        self.macs.iter().any(|own| own.nodes.contains(&node))
     }
 
     /// The costs of the model without the blocks of a cut, with which the channels of the groups `gone` go; shares are still
@@ -72,7 +105,7 @@ impl CostModel {
             }
             left
         };
-        Self { macs: left(&self.macs), params: left(&self.params), ..self.clone() }
+        Self { macs: left(&self.macs), params: left(&self.params), time: left(&self.time), ..self.clone() }
     }
 
     /// Whether blocks are left out.
@@ -85,6 +118,7 @@ impl CostModel {
         match measure {
             Measure::Macs => self.dense[0],
             Measure::Params => self.dense[1],
+            Measure::Time => self.dense[2],
         }
     }
 
@@ -118,6 +152,41 @@ impl CostModel {
         match measure {
             Measure::Macs => &self.macs,
             Measure::Params => &self.params,
+            Measure::Time => &self.time,
         }
+    }
+}
+
+fn total(products: &[Product], widths: &[usize]) -> f64 {
+    products.iter().map(|own| own.at(widths)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_falls_with_the_work_of_each_layer() {
+        let axis = |group: Option<GroupId>, size: f64| AxisSize {
+            fixed: if group.is_some() { 0.0 } else { size },
+            per_unit: group.into_iter().map(|group| (group, 1.0)).collect(),
+        };
+        let product = |node, group, fixed| Product {
+            nodes: BTreeSet::from([node]),
+            constant: 1.0,
+            sizes: vec![axis(Some(group), 0.0), axis(None, fixed)],
+        };
+        let cost = CostModel::new(vec![product(0, 0, 30.0), product(2, 1, 10.0)], Vec::new(), vec![4, 8]);
+        // As the multiply-accumulates, until there are times.
+        for measure in [Measure::Macs, Measure::Time] {
+            assert!((cost.at(measure, &[2, 8]) - 140.0).abs() < 1e-9);
+        }
+        let cost = cost.with_times(&BTreeMap::from([(0, 2.0), (1, 0.5), (2, 6.0)]));
+        assert!((cost.dense(Measure::Time) - 8.5).abs() < 1e-9);
+        assert!((cost.at(Measure::Time, &[2, 8]) - 7.5).abs() < 1e-9);
+        assert!((cost.at(Measure::Time, &[4, 2]) - 4.0).abs() < 1e-9);
+        assert!((cost.marginal(Measure::Time, &[4, 2], 1) - 0.75).abs() < 1e-9);
+        assert!((cost.at(Measure::Macs, &[4, 2]) - 140.0).abs() < 1e-9);
+        assert!(cost.counts(2) && !cost.counts(1));
     }
 }

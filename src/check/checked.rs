@@ -50,6 +50,9 @@ pub struct Checked {
     pub noise: Option<Interval>,
     /// Milliseconds until the engine gave its first result of each model.
     pub prepare_ms: Option<[f64; 2]>,
+    /// Bytes of memory that the session of each model holds, where that can be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_bytes: Option<[u64; 2]>,
     /// Single times, if they were measured here: not in the JSON.
     #[serde(skip)]
     pub samples: Option<Comparison>,
@@ -111,6 +114,7 @@ impl Checked {
             latency_ms: None,
             noise: None,
             prepare_ms: None,
+            session_bytes: None,
             samples: None,
             profile: None,
             accuracy: None,

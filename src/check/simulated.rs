@@ -8,7 +8,7 @@ use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
 
 use super::{Gate, Outcome, Quantity, confirmed, noise_share};
-use crate::bench::latency::{Comparison, Interval, Part, Sides, TimingOptions, compare_in_parts};
+use crate::bench::latency::{Comparison, Interval, Part, Prepared, Sides, TimingOptions, compare_in_parts};
 
 /// Milliseconds of a run of the base.
 const RUN: f64 = 4.0;
@@ -59,7 +59,7 @@ impl Machine {
             found.after_ms.extend(after);
         }
         found.parts = vec![found.before_ms.len()];
-        Part { found, prepare_ms: [LOADING / 2.0; 2], elapsed_ms }
+        Part { found, prepared: Prepared { ms: [LOADING / 2.0; 2], memory_bytes: None }, elapsed_ms }
     }
 
     /// The verdict on a bound, as the pipeline comes to it.

@@ -8,11 +8,12 @@ use super::commands::unprintable;
 use super::console::Console;
 use super::other_flags::Bench;
 use super::targets::Targets;
+use crate::bench::latency::Prepared;
 use crate::error::Error;
 use crate::model::replaceable;
 use crate::model::write_atomically;
 use crate::pipeline::{self, BenchOptions, Benched};
-use crate::report::{LatencyChange, bytes, times_csv};
+use crate::report::{LatencyChange, bytes, held_by, times_csv};
 
 pub(super) fn run(flags: &Bench, console: &Console<'_>) -> Result<(), Error> {
     if let Some(path) = &flags.times {
@@ -44,7 +45,8 @@ pub(super) fn run(flags: &Bench, console: &Console<'_>) -> Result<(), Error> {
             "engine": found.engine,
             "device": found.device,
             "latency_ms": found.latency,
-            "prepare_ms": found.prepare_ms,
+            "prepare_ms": found.prepared.map(|own| own.ms),
+            "session_bytes": found.prepared.and_then(|own| own.memory_bytes),
             "runs_per_second": found.throughput,
             "disturbed": found.disturbed,
         });
@@ -55,7 +57,7 @@ pub(super) fn run(flags: &Bench, console: &Console<'_>) -> Result<(), Error> {
 }
 
 fn told(flags: &Bench, found: &Benched) -> Result<String, std::fmt::Error> {
-    let Benched { engine, device, latency, throughput, prepare_ms, disturbed, .. } = found;
+    let Benched { engine, device, latency, throughput, prepared, disturbed, .. } = found;
     let LatencyChange { before, after, before_tail, after_tail, ratio, ratio_low, ratio_high, pairs, batch, .. } =
         *latency;
     let second = if flags.b.is_some() { "B" } else { "A again" };
@@ -72,8 +74,11 @@ fn told(flags: &Bench, found: &Benched) -> Result<String, std::fmt::Error> {
     if let Some(device) = device {
         writeln!(text, "device   {}; {} were sent", device.describe(), bytes(device.sent_bytes as f64))?;
     }
-    if let Some([a, b]) = prepare_ms {
+    if let Some(Prepared { ms: [a, b], memory_bytes }) = *prepared {
         writeln!(text, "start    {a:>9.1} and {b:.1} ms until the first result: session, engine build, first run")?;
+        if let Some(held) = memory_bytes {
+            writeln!(text, "memory   {} held by the sessions", held_by(held))?;
+        }
     }
     if let Some([a, b]) = *throughput {
         let streams = flags.streams;

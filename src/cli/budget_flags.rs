@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::parse;
 use crate::pipeline::Goals;
-use crate::plan::{Budget, Target};
+use crate::plan::{Bounds, Budget, Target};
 
 /// Budgets. All that are given hold; a ratio stands alone.
 #[derive(Debug, Args)]
@@ -56,7 +56,7 @@ impl BudgetFlags {
     pub(super) fn planned(&self) -> Budget {
         match (self.ratio, self.target_macs, self.target_params) {
             (Some(ratio), _, _) => Budget::Ratio(ratio),
-            (None, Some(macs), Some(params)) => Budget::Both { macs, params },
+            (None, Some(macs), Some(params)) => Bounds { macs: Some(macs), params: Some(params), time: None }.into(),
             (None, Some(macs), None) => Budget::Macs(macs),
             (None, None, Some(params)) => Budget::Params(params),
             (None, None, None) if self.goals().is_empty() => Budget::Macs(Target::Share(0.5)),

@@ -11,12 +11,22 @@ use crate::error::Error;
 use crate::model::replaceable;
 use crate::model::write_atomically;
 use crate::pipeline::{self, PlanFile, PruneOptions};
-use crate::report::{sweep_csv, sweep_html, sweep_svg, sweep_table};
+use crate::report::{Swept, sweep_csv, sweep_html, sweep_svg, sweep_table};
 
-/// Where table and picture go.
+/// Where table and picture of a device go.
 struct Results {
     table: PathBuf,
     picture: PathBuf,
+}
+
+impl Results {
+    fn write(&self, swept: &Swept) -> Result<(), Error> {
+        write(&self.table, &sweep_csv(swept).map_err(unprintable)?)?;
+        match sweep_svg(swept).map_err(|error| unprintable(error.to_string()))? {
+            Some(picture) => write(&self.picture, &picture),
+            None => Ok(()),
+        }
+    }
 }
 
 pub(super) fn run(flags: &Prune, options: &PruneOptions, shares: &[f64], console: &Console<'_>) -> Result<(), Error> {
@@ -25,10 +35,12 @@ pub(super) fn run(flags: &Prune, options: &PruneOptions, shares: &[f64], console
     let found = pipeline::sweep(options, shares, &bar, console.cancel);
     bar.clear();
     let swept = found?;
-    write(&results.table, &sweep_csv(&swept).map_err(unprintable)?)?;
-    match sweep_svg(&swept).map_err(|error| unprintable(error.to_string()))? {
-        Some(picture) => write(&results.picture, &picture)?,
-        None => pipeline::Progress::say(&bar, "no images, no accuracy: the picture is left out"),
+    let others = swept.on_other_devices();
+    for (results, swept) in results.iter().zip(std::iter::once(&swept).chain(&others)) {
+        results.write(swept)?;
+    }
+    if results.first().is_some_and(|own| !own.picture.exists()) {
+        pipeline::Progress::say(&bar, "no images, no accuracy: the picture is left out");
     }
     if let Some(path) = &flags.results.html {
         write(path, &sweep_html(&swept).map_err(|error| unprintable(error.to_string()))?)?;
@@ -43,11 +55,13 @@ pub(super) fn run(flags: &Prune, options: &PruneOptions, shares: &[f64], console
     if flags.results.quiet {
         return Ok(());
     }
-    console.print(&sweep_table(&swept, console.style()).map_err(|error| unprintable(error.to_string()))?)
+    let table = |swept: &Swept| sweep_table(swept, console.style()).map_err(|error| unprintable(error.to_string()));
+    let tables = std::iter::once(&swept).chain(&others).map(table).collect::<Result<Vec<_>, _>>()?;
+    console.print(&tables.join("\n"))
 }
 
 /// Fails before the work if a result would be lost or would replace something else.
-fn check(flags: &Prune, options: &PruneOptions, shares: &[f64]) -> Result<Results, Error> {
+fn check(flags: &Prune, options: &PruneOptions, shares: &[f64]) -> Result<Vec<Results>, Error> {
     let results = &flags.results;
     let alone = results.classes_svg.is_some() || results.markdown.is_some() || results.times.is_some();
     if matches!(options.plan, PlanFile::At(_)) || alone {
@@ -63,17 +77,25 @@ fn check(flags: &Prune, options: &PruneOptions, shares: &[f64]) -> Result<Result
         // `STEM.x1.00.onnx`: both of its extensions go.
         first.with_extension("").with_extension("").with_extension(extension)
     };
-    let results = Results { table: beside("sweep.csv"), picture: beside("sweep.svg") };
+    // The first device has the plain name, the others their number.
+    let name = |device: usize, extension: &str| match device {
+        0 | 1 => beside(&format!("sweep.{extension}")),
+        _ => beside(&format!("sweep.device{device}.{extension}")),
+    };
+    let devices = 1..=options.devices.len().max(1);
+    let results: Vec<Results> =
+        devices.map(|device| Results { table: name(device, "csv"), picture: name(device, "svg") }).collect();
     let mut targets = Targets::default().input(&options.model.path);
     for path in options.swept_paths(shares) {
         targets = targets.output(&path, "a model of the sweep")?;
     }
-    let mut more = vec![(&results.table, "the table"), (&results.picture, "the picture")];
-    more.extend(flags.results.report.as_ref().map(|path| (path, "the report")));
-    more.extend(flags.results.html.as_ref().map(|path| (path, "the page")));
+    let of_device = |own: &'_ Results| [(own.table.clone(), "the table"), (own.picture.clone(), "the picture")];
+    let mut more: Vec<(PathBuf, &str)> = results.iter().flat_map(of_device).collect();
+    more.extend(flags.results.report.as_ref().map(|path| (path.clone(), "the report")));
+    more.extend(flags.results.html.as_ref().map(|path| (path.clone(), "the page")));
     for (path, name) in more {
-        targets = targets.output(path, name)?;
-        replaceable(path, flags.results.force)?;
+        targets = targets.output(&path, name)?;
+        replaceable(&path, flags.results.force)?;
     }
     Ok(results)
 }

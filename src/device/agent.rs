@@ -313,9 +313,9 @@ impl<'a> Agent<'a> {
         self.loaded = None;
         let models = [self.model(first)?, self.model(last)?];
         let loaded = LoadedHere::new(self.engine()?, models, self.feed(inputs)?)?;
-        let prepare_ms = loaded.prepare_ms();
+        let prepared = loaded.prepared();
         self.loaded = Some(loaded);
-        Ok((Reply::Loaded { prepare_ms }, Vec::new()))
+        Ok((Reply::Loaded { prepared }, Vec::new()))
     }
 
     fn profile(&self, model: u32, inputs: u32, runs: usize) -> Result<Answer, Refusal> {

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::target::DeviceOptions;
 use crate::bench::BenchError;
 use crate::bench::latency::{
-    Clock as _, Comparison, Device, Loaded, MonotonicClock, TimingOptions, percentile, take_turns,
+    Clock as _, Comparison, Device, Loaded, MonotonicClock, Prepared, TimingOptions, percentile, take_turns,
 };
 use crate::engine::{CompileOptions, Engine, EngineError, EngineInfo, Feed, Machine, Session};
 use crate::model::{Model, SaveOptions};
@@ -179,8 +179,8 @@ struct Files<'a> {
 
 impl Loaded for Files<'_> {
     /// A command does not tell.
-    fn prepare_ms(&self) -> [f64; 2] {
-        [f64::NAN; 2]
+    fn prepared(&self) -> Prepared {
+        Prepared { ms: [f64::NAN; 2], memory_bytes: None }
     }
 
     fn time(&mut self, options: &TimingOptions, cancel: &AtomicBool) -> Result<(Comparison, f64), BenchError> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::kept::Kept;
-use crate::bench::latency::{Comparison, TimingOptions};
+use crate::bench::latency::{Comparison, Prepared, TimingOptions};
 use crate::engine::{EngineError, EngineInfo, EngineOptions, Machine, NodeTime};
 
 /// What an agent is asked for. Numbers of models, inputs and sessions are the program's.
@@ -67,8 +67,8 @@ pub(super) enum Reply {
     Nothing,
     /// The engine that is open, and what it runs on.
     Opened { engine: EngineInfo, machine: Machine, notes: Vec<String> },
-    /// Milliseconds until the first result of each model.
-    Loaded { prepare_ms: [f64; 2] },
+    /// What each model took until its first result.
+    Loaded { prepared: Prepared },
     /// Times, and milliseconds that it took.
     Timed { found: Comparison, elapsed_ms: f64 },
     /// Times of the nodes.

@@ -10,7 +10,7 @@ use super::message::{Reply, Request};
 use super::packed::{Packed, packed_values, unpacked_values};
 use super::target::DeviceOptions;
 use crate::bench::BenchError;
-use crate::bench::latency::{Comparison, Device, Loaded, TimingOptions};
+use crate::bench::latency::{Comparison, Device, Loaded, Prepared, TimingOptions};
 use crate::engine::{CompileOptions, Engine, EngineError, EngineInfo, Feed, Machine, NodeTime, Session, Tensor, feed};
 use crate::model::{LoadOptions, Model};
 
@@ -185,12 +185,12 @@ impl Device for Remote<'_> {
         let mut state = self.state();
         let models = [state.model(first, self.cancel)?, state.model(last, self.cancel)?];
         let inputs = state.inputs(feed, self.cancel)?;
-        let (Reply::Loaded { prepare_ms }, _) =
+        let (Reply::Loaded { prepared }, _) =
             state.link.ask(&Request::Load { models, inputs }, Vec::new(), self.cancel)?
         else {
             return Err(state.link.unsuitable().into());
         };
-        Ok(Box::new(RemoteLoaded { remote: self, prepare_ms }))
+        Ok(Box::new(RemoteLoaded { remote: self, prepared }))
     }
 
     fn name(&self) -> Option<&str> {
@@ -205,12 +205,12 @@ impl Device for Remote<'_> {
 /// Two models that are loaded there.
 struct RemoteLoaded<'a> {
     remote: &'a Remote<'a>,
-    prepare_ms: [f64; 2],
+    prepared: Prepared,
 }
 
 impl Loaded for RemoteLoaded<'_> {
-    fn prepare_ms(&self) -> [f64; 2] {
-        self.prepare_ms
+    fn prepared(&self) -> Prepared {
+        self.prepared
     }
 
     fn time(&mut self, options: &TimingOptions, cancel: &AtomicBool) -> Result<(Comparison, f64), BenchError> {

@@ -210,12 +210,12 @@ impl<'a> Session<'a> {
         self.step("metric", |_| Ok(Some(metric.of_loaded(path, as_read, Measured::Dense, self.cancel)?)))
     }
 
-    /// Costs without some blocks, by their places, and the groups of which nothing can be cut then.
-    pub(super) fn without_blocks(&self, blocks: &[usize]) -> (CostModel, Vec<GroupId>) {
+    /// `cost` without some blocks, by their places, and the groups of which nothing can be cut then.
+    pub(super) fn without_blocks(&self, cost: &CostModel, blocks: &[usize]) -> (CostModel, Vec<GroupId>) {
         let whole: Vec<Vec<usize>> = self.channels.groups.iter().map(|own| (0..own.width()).collect()).collect();
         let cut = Cut::new(&self.channels, &whole).with_blocks(&self.channels, blocks);
         let mut gone = self.channels.gone_groups(&cut);
-        let cost = self.cost.without_blocks(&cut, &gone);
+        let cost = cost.without_blocks(&cut, &gone);
         gone.extend(self.channels.whole_groups(&cut));
         (cost, gone)
     }

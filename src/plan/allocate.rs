@@ -76,8 +76,8 @@ impl Allocator<'_> {
     /// # Errors
     /// If the budget is out of range or there is nothing to cut.
     pub fn widths(&self, budget: &Budget) -> Result<Vec<usize>, PlanError> {
-        if let Budget::Both { macs, params } = *budget {
-            return self.within_both(macs, params);
+        if let Budget::All(bounds) = *budget {
+            return self.within_all(bounds);
         }
         let limit = budget.limit(self.cost)?;
         if !(0..self.groups.len()).any(|group| self.may_cut(group)) {

@@ -13,7 +13,7 @@ mod sensitivity;
 mod staircase;
 
 pub use allocate::{Allocation, Allocator, choose};
-pub use budget::{Budget, Target};
+pub use budget::{Bounds, Budget, Target};
 pub use error::PlanError;
 pub use file::{BLOCKS_SCHEMA_VERSION, PLAN_SCHEMA_VERSION, Plan, PlannedBlock, PlannedGroup, Wider};
 pub use goals::{Goals, LatencyTarget};

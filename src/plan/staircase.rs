@@ -38,7 +38,11 @@ impl Allocator<'_> {
                 ));
             }
             if reached > limit * 1.000_001 {
-                let unit = if measure == Measure::Macs { "MACs" } else { "parameters" };
+                let unit = match measure {
+                    Measure::Macs => "MACs",
+                    Measure::Params => "parameters",
+                    Measure::Time => "ms",
+                };
                 warnings.push(format!(
                     "the budget of {} {unit} cannot be reached: {} remain in protected channels and floors",
                     count(limit),

@@ -30,7 +30,7 @@ pub use classes::{ClassEdge, ClassMerge, Classwise, FollowedClass, GroupClasses,
 pub use dependencies::{Dot, Drawing, Svg};
 pub(crate) use figures::{Figures, detections, metric_change};
 pub use format::{Format, Style};
-pub(crate) use html::{Cell, Page, again, cards, class_by_class, first_result, percentiles, where_time_goes};
+pub(crate) use html::{Cell, Page, again, cards, class_by_class, first_result, held_by, percentiles, where_time_goes};
 pub use html::{Html, quantize_html, sweep_html};
 pub use inspection::{InspectedBlock, InspectedGroup, InspectedOperator, Inspection, Members};
 pub use json::Json;

@@ -60,6 +60,7 @@ pub(super) fn bare() -> Summary {
         bytes: Change { before: 1_588_526, after: 821_174 },
         latency_ms: None,
         prepare_ms: None,
+        session_bytes: None,
         samples: None,
         profile: None,
         accuracy: None,
@@ -156,6 +157,7 @@ pub(super) fn full() -> Summary {
             batch: 1,
         }),
         prepare_ms: Some([2100.0, 1300.0]),
+        session_bytes: Some([9_000_000, 7_000_000]),
         accuracy: Some(AccuracyChange {
             classes: Vec::new(),
             before: 91.7,

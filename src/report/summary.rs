@@ -264,6 +264,9 @@ pub struct Summary {
     /// Milliseconds until the engine gave its first result of each model: session, engine build, first run.
     #[serde(default)]
     pub prepare_ms: Option<[f64; 2]>,
+    /// Bytes of memory that the session of each model holds, where that can be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_bytes: Option<[u64; 2]>,
     /// Single times, if they were measured here: not in the JSON.
     #[serde(skip)]
     pub samples: Option<Comparison>,

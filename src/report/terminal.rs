@@ -211,6 +211,9 @@ impl Terminal {
             let text = format!("first result after {:.1} s before, {:.1} s after", before / 1e3, after / 1e3);
             self.detail(out, "start", &text)?;
         }
+        if let Some(held) = summary.session_bytes {
+            self.detail(out, "sessions", &format!("hold {}", super::held_by(held)))?;
+        }
         let Summary { criterion, budget, allocation, rounding, seed, .. } = summary;
         let step = match rounding.block {
             1 => "any width".to_owned(),

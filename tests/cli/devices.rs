@@ -146,3 +146,42 @@ fn models_are_compared_and_timed_there() {
     let output = onnx_prune(&pinned, folder.path());
     assert!(text(&output.stderr).contains("run on another device"), "{}", text(&output.stderr));
 }
+
+#[test]
+fn a_sweep_has_a_table_and_a_picture_for_every_device() {
+    let folder = with_model("fashion_plain.onnx");
+    let (train, agent) = (data("train"), agent());
+    let arguments = [
+        "model.onnx",
+        "--data",
+        &train,
+        "--samples",
+        "40",
+        "--engine",
+        "tract",
+        "--effort",
+        "fast",
+        "--sweep",
+        "0.8,0.5",
+        "--device",
+        "time:wc -c <{model}",
+        "--device",
+        &agent,
+        "--html",
+        "s.html",
+    ];
+    let output = onnx_prune(&arguments, folder.path());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+    let ratios = |table: &str| {
+        let mut reader = csv::Reader::from_reader(table.as_bytes());
+        let at = reader.headers().unwrap().iter().position(|own| own == "latency_kept").unwrap();
+        reader.records().map(|row| row.unwrap()[at].to_owned()).collect::<Vec<_>>()
+    };
+    let (first, second) = (ratios(&read("model.sweep.csv")), ratios(&read("model.sweep.device2.csv")));
+    assert!(first.len() == second.len() && first != second, "{first:?} {second:?}");
+    assert!(
+        read("model.sweep.svg").contains("{model}") && read("model.sweep.device2.svg").contains("agent --engine tract")
+    );
+    assert!(text(&output.stdout).matches("timed on").count() == 2 && read("s.html").contains("On exec:"));
+}

@@ -8,9 +8,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::comparison::Comparison;
+use super::prepared::{Prepared, prepared};
 use super::timing::{TimingOptions, time_sessions};
 use crate::bench::BenchError;
-use crate::engine::{CompileOptions, Engine, EngineInfo, Feed, Machine, Session, feed};
+use crate::engine::{Engine, EngineInfo, Feed, Machine, Session, feed};
 use crate::model::Model;
 
 /// A machine and an engine on it that times models.
@@ -71,8 +72,8 @@ impl TimedOn {
 
 /// Two models, ready to run in turn.
 pub trait Loaded {
-    /// Milliseconds until the first result of each.
-    fn prepare_ms(&self) -> [f64; 2];
+    /// What both took until their first results.
+    fn prepared(&self) -> Prepared;
 
     /// Times both in the order A B B A; the times, and the milliseconds that it took.
     ///
@@ -94,18 +95,10 @@ impl Device for Here {
     }
 }
 
-/// A session that gave its first result, and the milliseconds until then.
-fn prepared(engine: &dyn Engine, model: &Model, feed: &Feed) -> Result<(Box<dyn Session>, f64), BenchError> {
-    let begin = Instant::now();
-    let mut session = engine.compile(model, &CompileOptions::default())?;
-    session.bind(&feed::pairs(feed))?.run()?;
-    Ok((session, 1e3 * begin.elapsed().as_secs_f64()))
-}
-
 /// Sessions of this program.
 pub struct LoadedHere {
     sessions: [Box<dyn Session>; 2],
-    prepare_ms: [f64; 2],
+    prepared: Prepared,
     feed: Feed,
 }
 
@@ -115,15 +108,17 @@ impl LoadedHere {
     /// # Errors
     /// If the engine does not run a model.
     pub fn new(engine: &dyn Engine, [first, last]: [&Model; 2], feed: &Feed) -> Result<Self, BenchError> {
-        let (first, first_ms) = prepared(engine, first, feed)?;
-        let (last, last_ms) = prepared(engine, last, feed)?;
-        Ok(Self { sessions: [first, last], prepare_ms: [first_ms, last_ms], feed: feed.clone() })
+        let (first, first_ms, first_bytes) = prepared(engine, first, feed)?;
+        let (last, last_ms, last_bytes) = prepared(engine, last, feed)?;
+        let memory_bytes = first_bytes.zip(last_bytes).map(|(first, last)| [first, last]);
+        let prepared = Prepared { ms: [first_ms, last_ms], memory_bytes };
+        Ok(Self { sessions: [first, last], prepared, feed: feed.clone() })
     }
 }
 
 impl Loaded for LoadedHere {
-    fn prepare_ms(&self) -> [f64; 2] {
-        self.prepare_ms
+    fn prepared(&self) -> Prepared {
+        self.prepared
     }
 
     fn time(&mut self, options: &TimingOptions, cancel: &AtomicBool) -> Result<(Comparison, f64), BenchError> {

@@ -8,6 +8,7 @@ mod interval;
 mod models;
 mod parts;
 mod pinning;
+mod prepared;
 mod throughput;
 mod timing;
 
@@ -19,5 +20,6 @@ pub use interval::{Interval, paired_interval, percentile};
 pub use models::{Pairing, Timed};
 pub use parts::{InParts, Measure, Part, Sides, compare_in_parts};
 pub use pinning::pin;
+pub use prepared::Prepared;
 pub use throughput::throughput;
 pub use timing::{Clock, MonotonicClock, Timing, TimingOptions, WARM_MS, take_turns, time_pair, time_sessions};

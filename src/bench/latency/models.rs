@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::{
-    Comparison, Device, InParts, Interval, LatencyChange, Part, Sides, TimingOptions, compare_in_parts, disturbances,
-    throughput,
+    Comparison, Device, InParts, Interval, LatencyChange, Part, Prepared, Sides, TimingOptions, compare_in_parts,
+    disturbances, throughput,
 };
 use crate::bench::BenchError;
 use crate::engine::{CompileOptions, Feed, Session, feed};
@@ -63,12 +63,12 @@ impl Pairing<'_> {
         let second = if sides.itself { self.before } else { self.after };
         let models = if sides.swapped { [second, self.before] } else { [self.before, second] };
         let mut loaded = self.device.load(models, self.feed)?;
-        let [first_ms, last_ms] = loaded.prepare_ms();
-        let (found, elapsed_ms) = loaded.time(&options(first_ms + last_ms), self.cancel)?;
+        let prepared = loaded.prepared();
+        let (found, elapsed_ms) = loaded.time(&options(prepared.ms.iter().sum()), self.cancel)?;
         Ok(if sides.swapped {
-            Part { found: found.swapped(), prepare_ms: [last_ms, first_ms], elapsed_ms }
+            Part { found: found.swapped(), prepared: prepared.swapped(), elapsed_ms }
         } else {
-            Part { found, prepare_ms: [first_ms, last_ms], elapsed_ms }
+            Part { found, prepared, elapsed_ms }
         })
     }
 
@@ -85,8 +85,8 @@ impl Pairing<'_> {
             );
         }
         remarks.extend(contradiction(&change));
-        let prepare_ms = all.prepare_ms.iter().all(|ms| ms.is_finite()).then_some(all.prepare_ms);
-        Timed { change, samples: all.found, prepare_ms, remarks }
+        let prepared = Some(all.prepared).filter(|own| own.ms.iter().all(|ms| ms.is_finite()));
+        Timed { change, samples: all.found, prepared, remarks }
     }
 
     /// Runs a second of `requests` at a time: both models in the order A B B A, for `most_ms` milliseconds together.
@@ -129,8 +129,8 @@ pub struct Timed {
     pub change: LatencyChange,
     /// Single times.
     pub samples: Comparison,
-    /// Milliseconds until the engine gave its first result of each model, where the device tells.
-    pub prepare_ms: Option<[f64; 2]>,
+    /// What each model took until its first result, where the device tells.
+    pub prepared: Option<Prepared>,
     /// What disturbed the measurement, and what the times leave out.
     pub remarks: Vec<String>,
 }

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::comparison::Comparison;
 use super::interval::Interval;
+use super::prepared::Prepared;
 use super::timing::TimingOptions;
 
 /// Parts, two blocks of both orders, that the least time is meant for. Where an engine happens to put its buffers is worth a
@@ -30,8 +31,8 @@ pub struct Sides {
 pub struct Part {
     /// Its times; the sides as they are called, in whichever order they went.
     pub found: Comparison,
-    /// Milliseconds until the first result of each model.
-    pub prepare_ms: [f64; 2],
+    /// What each model took until its first result.
+    pub prepared: Prepared,
     /// Milliseconds that it took, loading left out.
     pub elapsed_ms: f64,
 }
@@ -43,9 +44,9 @@ pub struct InParts {
     pub found: Comparison,
     /// The first against itself, where that was asked for.
     pub itself: Option<Comparison>,
-    /// Milliseconds until the first result of each model, on average: the session is made, and what the engine builds or
-    /// tries out on the first run is done.
-    pub prepare_ms: [f64; 2],
+    /// What each model took until its first result, on average: the session is made, and what the engine builds or tries out
+    /// on the first run is done.
+    pub prepared: Prepared,
 }
 
 /// Measures a part. The function says for how long, given the milliseconds that loading took.
@@ -79,12 +80,13 @@ pub fn compare_in_parts<E>(
         let out_of_time = going.elapsed_ms + (going.elapsed_ms - before) > options.most_ms;
         if out_of_time || cancel.load(Ordering::Relaxed) || going.says_enough(settled) {
             let parts = 2.0 * going.blocks;
-            return Ok(InParts { prepare_ms: going.all.prepare_ms.map(|sum| sum / parts), ..going.all });
+            let prepared = Prepared { ms: going.all.prepared.ms.map(|sum| sum / parts), ..going.all.prepared };
+            return Ok(InParts { prepared, ..going.all });
         }
     }
 }
 
-/// A comparison under way; the times to prepare are sums.
+/// A comparison under way; the milliseconds to prepare are sums.
 struct MeasurementState<'a> {
     all: InParts,
     options: &'a TimingOptions,
@@ -101,9 +103,7 @@ impl MeasurementState<'_> {
             let part = self.part(measure, Sides { itself: false, swapped })?;
             self.timed_ms += part.elapsed_ms;
             self.all.found.extend(part.found);
-            for (sum, own) in self.all.prepare_ms.iter_mut().zip(part.prepare_ms) {
-                *sum += own;
-            }
+            self.all.prepared = self.all.prepared.and(part.prepared);
             if self.all.itself.is_some() {
                 let part = self.part(measure, Sides { itself: true, swapped })?;
                 self.all.itself.get_or_insert_default().extend(part.found);
@@ -148,7 +148,8 @@ mod tests {
             let (first, second) = if sides.itself { (1.0, 1.0) } else { (1.0, slower) };
             let (before, after) = if sides.swapped { (first, 1.01 * second) } else { (1.01 * first, second) };
             let found = Comparison { parts: vec![6], before_ms: vec![before; 6], after_ms: vec![after; 6] };
-            Ok(Part { found, prepare_ms: [10.0, 20.0], elapsed_ms: options(loading_ms).least_ms })
+            let prepared = Prepared { ms: [10.0, 20.0], memory_bytes: None };
+            Ok(Part { found, prepared, elapsed_ms: options(loading_ms).least_ms })
         }
     }
 
@@ -164,7 +165,7 @@ mod tests {
         assert_eq!(all.found.parts, [6; 4]);
         assert!((all.found.ratio(0).median - 1.2).abs() < 1e-12);
         assert!((all.itself.unwrap().ratio(0).median - 1.0).abs() < 1e-12);
-        assert!((all.prepare_ms[0] - 10.0).abs() < 1e-12 && (all.prepare_ms[1] - 20.0).abs() < 1e-12);
+        assert!((all.prepared.ms[0] - 10.0).abs() < 1e-12 && (all.prepared.ms[1] - 20.0).abs() < 1e-12);
     }
 
     #[test]

@@ -46,6 +46,19 @@ pub fn join(before: &Measured<'_>, after: &Measured<'_>, block: ChannelBlock) ->
     Profile { layers: joined, convolutions }
 }
 
+/// Milliseconds of the nodes of a model's file, by name; what the engine added on its own is left out.
+pub fn layer_times(model: &Model, times: &[NodeTime]) -> BTreeMap<String, f64> {
+    let graph = model.graph();
+    let origins = Origins::new(graph);
+    let mut found = BTreeMap::new();
+    for time in times {
+        if let Some(at) = origins.of(&time.name) {
+            *found.entry(node_name(&graph.node[at])).or_insert(0.0) += time.ms;
+        }
+    }
+    found
+}
+
 fn layers(own: &Measured<'_>) -> Found {
     let graph = own.model.graph();
     let origins = Origins::new(graph);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Measured, Profile, join};
 use crate::bench::BenchError;
 use crate::channels::AnalyseOptions;
-use crate::engine::{Engine, Feed, NodeTime, blocked, channel_block, feed};
+use crate::engine::{Engine, EngineError, Feed, NodeTime, blocked, channel_block, feed};
 use crate::evaluate::analyse_with;
 use crate::model::Model;
 
@@ -24,11 +24,10 @@ pub fn profile(
     sizes: &BTreeMap<String, usize>,
     ms: [f64; 2],
 ) -> Result<Option<Profile>, BenchError> {
-    let inputs = feed::pairs(feed);
     let batch = feed::samples(feed).max(1);
     let mut times: Vec<Vec<NodeTime>> = Vec::new();
     for (model, ms) in models.into_iter().zip(ms) {
-        let Some(found) = engine.profile(model, &inputs, runs(ms)) else { return Ok(None) };
+        let Some(found) = engine.profile(model, &feed::pairs(feed), runs(ms)) else { return Ok(None) };
         times.push(found?);
     }
     let layouts = models.map(|model| blocked(engine, model).and_then(Result::ok));
@@ -43,6 +42,17 @@ pub fn profile(
     };
     let block = channel_block(engine);
     Ok(Some(join(&measured(0), &measured(1), block)))
+}
+
+/// What every node of the engine's own graph takes; `None` where the engine cannot tell.
+pub fn profiled(engine: &dyn Engine, model: &Model, feed: &Feed) -> Option<Result<Vec<NodeTime>, EngineError>> {
+    let inputs = feed::pairs(feed);
+    let few = match engine.profile(model, &inputs, RUNS.0)? {
+        Ok(few) => few,
+        Err(error) => return Some(Err(error)),
+    };
+    let runs = runs(few.iter().map(|own| own.ms).sum());
+    if runs <= RUNS.0 { Some(Ok(few)) } else { engine.profile(model, &inputs, runs) }
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]

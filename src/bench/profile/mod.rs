@@ -10,8 +10,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Convolutions;
-pub use join::{Measured, join};
-pub use measure::profile;
+pub use join::{Measured, join, layer_times};
+pub use measure::{profile, profiled};
 
 /// Time, work and traffic of a layer in one run of the model.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]

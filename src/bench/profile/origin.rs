@@ -47,7 +47,7 @@ impl<'a> Origins<'a> {
             if let Some(&node) = self.by_name.get(name).or_else(|| self.by_value.get(name)) {
                 return Some(node);
             }
-            let shorter = SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix));
+            let shorter = SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix)).or_else(|| unnumbered(name));
             name = shorter.or_else(|| PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)))?;
         }
     }
@@ -65,6 +65,12 @@ impl<'a> Origins<'a> {
         }
         None
     }
+}
+
+/// The name that ONNX Runtime numbered where it made one node of several: `conv_token_7`.
+fn unnumbered(name: &str) -> Option<&str> {
+    let bare = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    bare.strip_suffix("_token_").filter(|_| bare.len() < name.len())
 }
 
 #[cfg(test)]
@@ -95,7 +101,7 @@ mod tests {
         };
         let origins = Origins::new(&graph);
         // ONNX Runtime names fused convolutions after the last value, or after the node.
-        for name in ["r_nchwc", "act_nchwc", "stem", "fused stem", "n_nchwc"] {
+        for name in ["r_nchwc", "act_nchwc", "stem", "fused stem", "n_nchwc", "stem_token_17"] {
             assert_eq!(origins.of(name), Some(0), "{name}");
         }
         assert_eq!(origins.of("pool"), Some(3));

@@ -4,7 +4,9 @@ use std::fmt::{self, Write as _};
 
 use super::{CheckFormat, columns, model_name};
 use crate::check::{Checked, Gate, Outcome};
-use crate::report::{Cell, Page, again, cards, class_by_class, escaped, first_result, percentiles, where_time_goes};
+use crate::report::{
+    Cell, Page, again, cards, class_by_class, escaped, first_result, held_by, percentiles, where_time_goes,
+};
 
 /// One self-contained HTML file.
 #[derive(Debug, Clone, Copy, Default)]
@@ -80,6 +82,7 @@ fn details(page: &mut Page, checked: &Checked) -> fmt::Result {
     entries.extend(checked.detections.as_ref().map(|own| ("detections", own.read.clone())));
     entries.extend(checked.metric.as_ref().map(|own| ("metric", own.command.clone())));
     entries.extend(checked.prepare_ms.map(|[before, after]| ("first result", first_result(before, after))));
+    entries.extend(checked.session_bytes.map(|held| ("sessions hold", held_by(held))));
     entries.push(("seconds", format!("{:.1}", checked.seconds)));
     page.list(&entries)
 }

@@ -113,6 +113,7 @@ pub(super) mod samples {
             }),
             noise: Some(Interval { median: 1.0, low: 0.99, high: 1.01 }),
             prepare_ms: Some([12.0, 9.0]),
+            session_bytes: Some([9_000_000, 7_000_000]),
             samples: Some(crate::bench::latency::Comparison {
                 parts: vec![1, 1],
                 before_ms: vec![1.0, 1.5],

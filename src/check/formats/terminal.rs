@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::CheckFormat;
 use crate::bench::latency::Interval;
 use crate::check::{Checked, Outcome};
-use crate::report::{Style, printable};
+use crate::report::{Style, held_by, printable};
 
 /// Layers that did not get faster which are named.
 const MOST_LAYERS: usize = 5;
@@ -75,6 +75,9 @@ impl CheckTerminal {
             }
             if let Some([before, after]) = checked.prepare_ms {
                 write!(text, "; prepared in {before:.0} and {after:.0} ms")?;
+            }
+            if let Some(held) = checked.session_bytes {
+                write!(text, "; the sessions hold {}", held_by(held))?;
             }
             detail("timing", &text)?;
         }

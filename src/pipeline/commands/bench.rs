@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
-use crate::bench::latency::{Comparison, LatencyChange, Pairing, TimedOn, Timing};
+use crate::bench::latency::{Comparison, LatencyChange, Pairing, Prepared, TimedOn, Timing};
 use crate::device::DeviceOptions;
 use crate::engine::{EngineInfo, EngineOptions};
 use crate::error::Error;
@@ -41,8 +41,8 @@ pub struct Benched {
     pub latency: LatencyChange,
     /// Runs a second with several requests at a time, of each model.
     pub throughput: Option<[f64; 2]>,
-    /// Milliseconds until the engine gave its first result of each model.
-    pub prepare_ms: Option<[f64; 2]>,
+    /// What each model took until its first result.
+    pub prepared: Option<Prepared>,
     /// Single times.
     pub samples: Comparison,
     /// What disturbed the measurement, and what the times leave out.
@@ -78,7 +78,7 @@ pub fn bench(options: &BenchOptions, cancel: &AtomicBool) -> Result<Benched, Err
         device: TimedOn::new(device),
         latency: timed.change,
         throughput,
-        prepare_ms: timed.prepare_ms,
+        prepared: timed.prepared,
         samples: timed.samples,
         disturbed: timed.remarks,
     })

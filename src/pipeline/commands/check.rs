@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use super::prune::outputs_want_data;
+use crate::bench;
 use crate::bench::latency::{Device, Here, Interval, Pairing, Timed, Timing};
 use crate::bench::profile::profile;
 use crate::channels::{AnalyseOptions, Channels};
@@ -100,9 +101,13 @@ pub fn check(options: &CheckOptions, progress: &dyn Progress, cancel: &AtomicBoo
         let ms = [timed.change.before, timed.change.after];
         let [base, new] = &pair.models;
         checked.profile = profile(engine, [base, new], &pair.feed, &pair.sizes, ms)?;
+        let (macs, operators) = (checked.macs.ratio(), new.graph().node.len());
+        let cut = bench::Cut { change: &timed.change, macs, operators, profile: checked.profile.as_ref() };
+        checked.warnings.extend(bench::binding(cut, engine.info()));
         checked.noise = Some(noise);
         checked.latency_ms = Some(timed.change);
-        checked.prepare_ms = timed.prepare_ms;
+        checked.prepare_ms = timed.prepared.map(|own| own.ms);
+        checked.session_bytes = timed.prepared.and_then(|own| own.memory_bytes);
         checked.samples = Some(timed.samples);
         checked.warnings.extend(timed.remarks);
     }

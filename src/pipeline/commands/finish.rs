@@ -1,5 +1,6 @@
 //! What is done with a candidate that was chosen: evaluated, timed, saved, reported.
 
+use crate::bench;
 use crate::error::Error;
 use crate::evaluate::{DetectionFigures, MetricChange, OutputFigures, Predictions};
 use crate::pipeline::record::Record;
@@ -61,6 +62,11 @@ pub(super) fn finish(
         let others = own.others.iter().filter_map(|(own, target)| Some(((*target)?, &own.latency_ms)));
         warnings.extend(first.into_iter().chain(others).filter_map(|(target, found)| slower(target, found)));
     }
+    warnings.extend(timed.as_ref().and_then(|own| {
+        let (macs, operators) = (session.macs_share(&candidate.proposal.cut), pruned.graph().node.len());
+        let cut = bench::Cut { change: &own.timed.change, macs, operators, profile: own.profile.as_ref() };
+        bench::binding(cut, session.device().engine().info())
+    }));
     let output = FileInfo { path: files.model.clone(), sha256 };
     let outcome =
         Outcome { candidate, searched, accuracy, metric, figures, detections, classwise, output, bytes, timed };
@@ -89,7 +95,8 @@ fn summary(session: &Session<'_>, scored: &Scored<'_>, outcome: Outcome, record:
         params: Change { before: model.weight_count(), after: pruned.weight_count() },
         bytes: Change { before: session.file.bytes, after: bytes },
         latency_ms: timed.as_ref().map(|own| own.change),
-        prepare_ms: timed.as_ref().and_then(|own| own.prepare_ms),
+        prepare_ms: timed.as_ref().and_then(|own| own.prepared).map(|own| own.ms),
+        session_bytes: timed.as_ref().and_then(|own| own.prepared).and_then(|own| own.memory_bytes),
         samples: timed.map(|own| own.samples),
         profile: profile.flatten(),
         accuracy: accuracy.accuracy,

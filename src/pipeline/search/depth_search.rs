@@ -63,7 +63,7 @@ pub(super) fn fixed_blocks(planner: &mut Planner<'_>) -> Result<(), Error> {
 fn by_cost<'s>(planner: &Planner<'s>, measure: Measure) -> impl Fn(&[usize]) -> f64 + use<'s> {
     let session = planner.session;
     move |blocks: &[usize]| {
-        let cost = session.without_blocks(blocks).0;
+        let cost = session.without_blocks(&session.cost, blocks).0;
         1.0 - cost.at(measure, cost.full()) / cost.dense(measure).max(1.0)
     }
 }

@@ -34,7 +34,7 @@ pub(super) fn mildest_first(
 ) -> Result<Strongest, CandidateError> {
     let session = planner.session;
     let limits = bound.limits;
-    let least = if limits.none() { LEAST_SHARE } else { limits.macs.min(limits.params) };
+    let least = if limits.none() { LEAST_SHARE } else { limits.least() };
     let mut findings = Findings::default();
     let mut before = None;
     // The dense model in integers is milder than every cut, and all that is wanted where it is enough.

@@ -42,11 +42,12 @@ pub(super) fn land_latency(
     let feed = session.timing_feed();
     session.progress.phase("time", None);
     let target = as_ratio(planner, target, &feed)?;
+    planner.know_times(&feed)?;
     let mut plans = TimedPlans { planner, bound, feed: &feed, timed: Vec::new() };
-    let found = search(target, bound.macs, |share, precision| plans.time(share, precision))?;
+    let found = search(target, 1.0, |share, precision| plans.time(share, precision))?;
     let found = nearest(target, plans.fill_gap(found, target)?);
     let Some(plan) = found.plan() else {
-        let why = "no share of the multiply-accumulates leaves a channel out".to_owned();
+        let why = "no share of the time leaves a channel out".to_owned();
         return Err(PlanError::Nothing { why }.into());
     };
     let TimedPlans { planner, mut timed, .. } = plans;
@@ -173,7 +174,7 @@ struct TimedPlans<'p, 's> {
 impl TimedPlans<'_, '_> {
     /// Times the plan of a share, unless it was timed as precisely before.
     fn time(&mut self, share: f64, precision: Precision) -> Result<Option<Timing>, Error> {
-        let limits = self.bound.at_most(share);
+        let limits = self.bound.in_time(share);
         let Some(proposal) = self.by_steps(limits)? else { return Ok(None) };
         let known = self.timed.iter().position(|own| own.proposal.plan.groups == proposal.plan.groups);
         if let Some(plan) = known.filter(|&plan| self.timed[plan].precision >= precision) {

@@ -1,8 +1,8 @@
 //! Budgets that take measuring, and how the plan is found that meets them.
 //!
 //! Every strategy is a search over numbers in [`crate::plan::search`] with what it measures in a file here; all make their
-//! candidates by a [`Planner`]. Where several bounds are given, the size bounds the parameters, the latency then the
-//! multiply-accumulates, and the loss of accuracy or of the user's metric how far the cuts towards both go.
+//! candidates by a [`Planner`]. Where several bounds are given, the size bounds the parameters, the latency then the time of
+//! the layers, and the loss of accuracy or of the user's metric how far the cuts towards both go.
 
 mod accuracy_search;
 mod depth_search;
@@ -10,6 +10,7 @@ mod drop_search;
 mod give_back;
 mod integers;
 mod latency_search;
+mod layer_times;
 mod metric_search;
 mod planner;
 mod size_search;

@@ -1,7 +1,9 @@
 //! From a budget to a candidate: plan, cut and verify, repair.
 
 use super::integers::Integers;
+use super::layer_times::with_times;
 use crate::channels::{CostModel, Cut, Measure};
+use crate::engine::Feed;
 use crate::error::Error;
 use crate::evaluate::Reference;
 use crate::model::Model;
@@ -43,6 +45,9 @@ pub(crate) struct Planner<'s> {
     pub(crate) scored: &'s Scored<'s>,
     /// What all steps so far told.
     pub(crate) record: Record,
+    /// Costs of the dense model; with what each layer takes, once a latency is searched for.
+    pub(super) dense_cost: CostModel,
+    times_known: bool,
     /// Blocks that all plans leave out, by their places.
     pub(super) blocks: Vec<usize>,
     /// Sensitivities of the scores, once a plan wanted them.
@@ -67,6 +72,8 @@ impl<'s> Planner<'s> {
             session,
             scored,
             record: Record::default(),
+            dense_cost: session.cost.clone(),
+            times_known: false,
             blocks: Vec::new(),
             curves: None,
             removals: None,
@@ -93,15 +100,24 @@ impl<'s> Planner<'s> {
 
     /// The plan of a budget, or why there is none.
     fn planned(&mut self, criteria: &Criteria) -> Result<Result<Proposal, PlanError>, Error> {
-        let planned = plan(self.session, self.scored, criteria, &self.blocks, self.curves.take())?;
+        let planned = plan(self.session, self.scored, criteria, (&self.dense_cost, &self.blocks), self.curves.take())?;
         let Planned { proposal, curves } = planned.merge_into(&mut self.record);
         self.curves = curves;
         Ok(proposal)
     }
 
+    /// From now on layers count in the time by what they take on the devices; asked once.
+    pub(super) fn know_times(&mut self, feed: &Feed) -> Result<(), Error> {
+        if !self.times_known {
+            self.dense_cost = with_times(self, feed)?;
+            self.times_known = true;
+        }
+        Ok(())
+    }
+
     /// Costs without the blocks that all plans leave out.
     pub(super) fn cost(&self) -> CostModel {
-        self.session.without_blocks(&self.blocks).0
+        self.session.without_blocks(&self.dense_cost, &self.blocks).0
     }
 
     /// The plan of a budget.

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::Scored;
 use crate::Explain as _;
-use crate::channels::Cut;
+use crate::channels::{CostModel, Cut};
 use crate::engine::EngineError;
 use crate::error::Error;
 use crate::evaluate::{EvaluateError, Reference, Sensitivity};
@@ -40,19 +40,19 @@ pub(crate) struct Planned {
 const ASSUMED: &str = "widths go in steps of 16, which suit most engines: the embedded one is seldom the one that deploys; \
                        `--for ENGINE` or `--round-to N` chooses others";
 
-/// Plans a budget without some blocks, by their places. `curves`: those that an earlier plan of the same scores came with.
+/// Plans a budget, given the dense model's costs, without some blocks, by their places. `curves`: those that an earlier plan of the same scores came with.
 pub(crate) fn plan(
     session: &Session<'_>,
     scored: &Scored<'_>,
     criteria: &Criteria,
-    blocks: &[usize],
+    (dense_cost, blocks): (&CostModel, &[usize]),
     curves: Option<Vec<Curve>>,
 ) -> Result<Told<Planned>, Error> {
     session.step("plan", |record| {
         let images = scored.calibration.is_some_and(|own| !own.observed.batches.is_empty());
         let allocation = session.allocation(criteria, images);
         let values = compared(scored, allocation)?;
-        let (cost, mut gone) = session.without_blocks(blocks);
+        let (cost, mut gone) = session.without_blocks(dense_cost, blocks);
         let integers = session.options.quantize.as_ref().is_some_and(|own| own.precision == Precision::Int8);
         let rounding = match (integers, criteria.round_to) {
             (true, RoundTo::Auto) => integer_kernels(session.device().engine()),

@@ -1,4 +1,4 @@
-//! The share of the multiply-accumulates at which a model takes the time asked for.
+//! The share of the layers' time at which a model takes the time asked for.
 //!
 //! Latency falls with the share in steps and is measured with noise: a bracket of a share that is too slow and one that
 //! is too fast is narrowed by straight lines, kept from its ends so that a step cannot hold the search up.
@@ -147,7 +147,7 @@ fn landed(part: f64) -> bool {
     (1.0 - WITHIN..=1.0).contains(&part)
 }
 
-/// A share of the multiply-accumulates, and its latency as a share of the dense model's.
+/// A share of the layers' time, and its latency as a share of the dense model's.
 #[derive(Debug, Clone, Copy)]
 struct Point {
     share: f64,

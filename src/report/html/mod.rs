@@ -14,7 +14,7 @@ pub use integers::quantize_html;
 pub(crate) use layers::where_time_goes;
 pub(crate) use page::{Cell, Page};
 pub(crate) use quality::class_by_class;
-pub(crate) use run::{again, first_result};
+pub(crate) use run::{again, first_result, held_by};
 pub use sweep::sweep_html;
 
 use super::{Format, Summary};

@@ -76,6 +76,7 @@ fn details(page: &mut Page, summary: &Summary) -> fmt::Result {
     entries.extend(summary.detections.as_ref().map(|own| ("detections", own.read.clone())));
     entries.extend(summary.metric.as_ref().map(|own| ("metric", own.command.clone())));
     entries.extend(summary.prepare_ms.map(|[before, after]| ("first result", first_result(before, after))));
+    entries.extend(summary.session_bytes.map(|held| ("sessions hold", held_by(held))));
     if let Some(own) = &summary.calibration {
         entries.push((
             "calibration",
@@ -101,6 +102,11 @@ fn details(page: &mut Page, summary: &Summary) -> fmt::Result {
 /// How long the engine takes to start: session, engine build, first run.
 pub(crate) fn first_result(before: f64, after: f64) -> String {
     format!("after {before:.0} ms before, {after:.0} ms after")
+}
+
+/// Memory of two sessions.
+pub(crate) fn held_by([before, after]: [u64; 2]) -> String {
+    format!("{} and {}", bytes(before as f64), bytes(after as f64))
 }
 
 /// How to do it again: the command, the version, what else decides, and both files.

@@ -22,6 +22,12 @@ pub fn sweep_html(swept: &Swept) -> Result<String, fmt::Error> {
         page.title("What every model costs and keeps")?;
         writeln!(page.0, "<div class=\"scroll\">{picture}</div>")?;
     }
+    for other in swept.on_other_devices() {
+        if let (Some(device), Some(picture)) = (other.device(), sweep_svg(&other)?) {
+            page.title(&format!("On {}", device.device))?;
+            writeln!(page.0, "<div class=\"scroll\">{picture}</div>")?;
+        }
+    }
     page.title("Models")?;
     let row = |own: &crate::report::SweptModel| -> Vec<Cell> {
         let summary = &own.summary;

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Summary;
+use crate::bench::latency::TimedOn;
 use crate::evaluate::MetricChange;
 
 /// Version of the form of [`Swept`]; the models in it have that of [`Summary`].
@@ -67,6 +68,31 @@ impl SweptModel {
 }
 
 impl Swept {
+    /// The sweep as every other device timed it, in the order of the devices.
+    pub fn on_other_devices(&self) -> Vec<Self> {
+        let devices = self.models.first().map_or(0, |own| own.summary.other_devices.len());
+        (0..devices).filter_map(|at| self.on_other_device(at)).collect()
+    }
+
+    fn on_other_device(&self, at: usize) -> Option<Self> {
+        let on = |model: &SweptModel| {
+            let own = model.summary.other_devices.get(at)?.clone();
+            let (latency_ms, device) = (Some(own.latency_ms), Some(own.device));
+            let other_devices = Vec::new();
+            Some(SweptModel {
+                summary: Summary { device, other_devices, latency_ms, ..model.summary.clone() },
+                share: model.share,
+            })
+        };
+        let models = self.models.iter().map(on).collect::<Option<_>>()?;
+        Some(Self { models, warnings: Vec::new(), ..*self })
+    }
+
+    /// Where the models were timed, if not here.
+    pub(crate) fn device(&self) -> Option<&TimedOn> {
+        self.models.first()?.summary.device.as_ref()
+    }
+
     /// Whether no other model of the sweep, nor the dense one, is at least as cheap and as good, and better in one.
     fn on_front(&self, model: &SweptModel) -> bool {
         // More is better on this scale.

@@ -113,13 +113,19 @@ fn frame(out: &mut String, first: &SweptModel, x: &Axis, y: &Axis) -> Result<(),
         (None, Some(own)) => shorten(&own.command, 40),
         (None, None) => "answers as the dense model's".to_owned(),
     };
-    let engine = &summary.engine;
+    let engine = summary.device.as_ref().map_or(&summary.engine, |own| &own.engine);
     let cost = match summary.latency_ms {
         Some(own) => format!("latency, share of the dense model's {:.3} ms", own.before),
         None => "multiply-accumulates, share of the dense model's".to_owned(),
     };
     let threads = plural(engine.threads, "thread");
-    let how = format!("{images}; {} on {}, {threads}; bars: 95 %", engine.name, engine.provider);
+    let place = summary.device.as_ref().map(|own| format!(" on {}", shorten(&own.device, 28))).unwrap_or_default();
+    let ran = if engine.runs_models() {
+        format!("{} on {}, {threads}", engine.name, engine.provider)
+    } else {
+        "timed".into()
+    };
+    let how = format!("{images}; {ran}{place}; bars: 95 %");
     writeln!(out, "<text class=\"faint\" x=\"{LEFT}\" y=\"40\">{}</text>", escaped(&how))?;
     let (bottom, right) = (HEIGHT - BOTTOM, WIDTH - RIGHT);
     for tick in x.ticks() {

@@ -18,6 +18,9 @@ pub fn sweep_table(swept: &Swept, style: Style) -> Result<String, Error> {
     let Summary { model, macs, bytes: size, .. } = &first.summary;
     let title = format!("{} from {}", plural(swept.models.len(), "model"), model.path.display());
     writeln!(out, "{}", style.strong(&title))?;
+    if let Some(device) = swept.device() {
+        lines(&mut out, "timed on ", &device.describe(), 9)?;
+    }
     for warning in &swept.warnings {
         lines(&mut out, &style.bad("warning: "), warning, 9)?;
     }
