@@ -99,7 +99,9 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Interrupted => ErrorKind::Interrupted,
-            Self::Evaluate(EvaluateError::NearChance { .. } | EvaluateError::Dense(_)) => ErrorKind::Input,
+            Self::Evaluate(EvaluateError::NearChance { .. } | EvaluateError::Dense(_) | EvaluateError::Part { .. }) => {
+                ErrorKind::Input
+            }
             Self::Evaluate(EvaluateError::Metric { model, .. }) if *model != Measured::Pruned => ErrorKind::Input,
             Self::Evaluate(_) => ErrorKind::Check,
             _ => ErrorKind::Input,

@@ -228,7 +228,7 @@ fn what_pages_give_to_the_jobs_of_services_is_what_these_take() {
 }
 
 fn is_of_another(line: &str) -> bool {
-    ["cargo test", "cargo bench", "cargo install", "cargo doc", "cargo run", "trtexec"]
+    ["cargo test", "cargo bench", "cargo install", "cargo doc", "cargo run", "trtexec", "#SBATCH"]
         .iter()
         .any(|other| line.contains(other))
 }

@@ -63,7 +63,11 @@ impl Pixels {
 
 /// Decodes a file; the error says what is wrong with it.
 pub(crate) fn decode_file(path: &Path) -> Result<Pixels, String> {
-    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+    decode_bytes(std::fs::read(path).map_err(|error| error.to_string())?)
+}
+
+/// Decodes the bytes of a file.
+pub(crate) fn decode_bytes(bytes: Vec<u8>) -> Result<Pixels, String> {
     if bytes.is_empty() {
         return Err("the file is empty".to_owned());
     }

@@ -13,6 +13,7 @@ mod preprocess_options;
 mod resample;
 mod resolve;
 mod sampling;
+mod shard;
 mod source;
 mod tensor;
 #[cfg(test)]
@@ -32,3 +33,4 @@ pub use pipeline::{Batch, PipelineOptions, Skipped, for_each_batch};
 pub use preprocess::{Color, Crop, Interpolation, Layout, Preprocess, Resize};
 pub use preprocess_options::{PreprocessOptions, parse_size};
 pub use sampling::sample;
+pub use shard::Shard;

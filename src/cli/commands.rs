@@ -35,6 +35,8 @@ pub(super) fn dispatch(cli: &Cli, console: &Console<'_>) -> Result<ExitStatus, E
         Some(Command::Apply(flags)) => apply(flags, console),
         Some(Command::Verify(flags)) => verify(flags, console),
         Some(Command::Bench(flags)) => super::bench::run(flags, console),
+        Some(Command::Evaluate(flags)) => super::evaluate::run(flags, console),
+        Some(Command::Merge(flags)) => super::evaluate::merge(flags, console),
         Some(Command::Quantize(flags)) => super::quantize::run(flags, console),
         Some(Command::Operators(flags)) => super::operators::run(flags, console),
         Some(Command::Agent(flags)) => super::agent::run(flags),

@@ -10,6 +10,7 @@ use super::check_flags::Check;
 use super::criterion_flags::CriterionFlags;
 use super::device_flags::DeviceFlags;
 use super::engine_flags::EngineFlags;
+use super::evaluate::{Evaluate, Merge};
 use super::generated::{Completions, Man, Schema};
 use super::metric_flags::MetricFlags;
 use super::operators::Operators;
@@ -70,6 +71,10 @@ pub(super) enum Command {
     Check(Box<Check>),
     /// Time a model, or two in turn
     Bench(Bench),
+    /// Run models on labelled images, or on a part of them for one of many machines
+    Evaluate(Box<Evaluate>),
+    /// Put the parts of an evaluation together
+    Merge(Merge),
     /// Write a model in 8-bit integers, without pruning
     Quantize(Box<Quantize>),
     /// Show what is done with which operator: dependencies, cost, repair, derivatives
@@ -112,7 +117,8 @@ impl ModelFlags {
 
 #[derive(Debug, Args)]
 pub(super) struct DataFlags {
-    /// Calibration data: class folders, a flat folder, CIFAR-10 .bin, or .npz and .npy of images or of the inputs by name
+    /// Calibration data: class folders, a flat folder, tar files (`WebDataset`), @list.txt, CIFAR-10 .bin, or .npz and .npy of
+    /// images or of the inputs by name
     #[arg(long, value_name = "DIR", help_heading = "Input")]
     data: Option<PathBuf>,
     /// Map of class folders to outputs: json, csv, or a list whose line i names output i

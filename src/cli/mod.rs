@@ -11,6 +11,7 @@ mod criterion_flags;
 mod device_flags;
 mod embedded;
 mod engine_flags;
+mod evaluate;
 mod exit;
 mod flags;
 mod generated;

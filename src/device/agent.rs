@@ -117,8 +117,9 @@ fn reading(input: impl Read + Send + 'static, life: Arc<Life>) -> Receiver<Resul
         let mut next = wire::greeted(&mut input).map(|()| None);
         loop {
             let ended = match next {
+                // Signs of life wait for nobody: the agent may be busy for longer than silence lasts.
+                Ok(None | Some((Request::Beat, _))) => false,
                 Ok(Some(frame)) => to.send(Ok(frame)).is_err(),
-                Ok(None) => false,
                 Err(error) => {
                     life.gone.store(true, Ordering::Relaxed);
                     // Nobody waits for it where all is served.

@@ -159,7 +159,12 @@ impl EngineInfo {
 
     /// For people: what ran, where, and with how many threads.
     pub fn describe(&self) -> String {
-        format!("{} {} on {}, threads {}", self.name, self.version, self.provider, self.threads)
+        format!("{}, threads {}", self.kind(), self.threads)
+    }
+
+    /// What ran, and where: what results depend on.
+    pub fn kind(&self) -> String {
+        format!("{} {} on {}", self.name, self.version, self.provider)
     }
 }
 

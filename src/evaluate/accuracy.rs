@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ndarray::{ArrayD, Axis};
+use ndarray::{ArrayD, ArrayViewD, Axis};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +52,13 @@ pub fn wilson(correct: usize, images: usize) -> (f64, f64) {
     (((centre - spread) / scale).max(0.0), ((centre + spread) / scale).min(1.0))
 }
 
+/// The output of the largest score; ties: the lower index, as NumPy's argmax.
+pub(super) fn answer(scores: &ArrayViewD<'_, f32>) -> usize {
+    let better =
+        |best: (usize, f32), (index, &score): (usize, &f32)| if score > best.1 { (index, score) } else { best };
+    scores.iter().enumerate().fold((0, f32::NEG_INFINITY), better).0
+}
+
 /// How a model does on one class.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ClassAccuracy {
@@ -74,15 +81,7 @@ impl Predictions {
     /// Adds the scores `[N, classes]` of one batch; `items`: the images' numbers in the data set.
     pub fn add(&mut self, scores: &ArrayD<f32>, labels: &[Option<usize>], items: &[usize]) {
         for ((row, label), &item) in scores.axis_iter(Axis(0)).zip(labels).zip(items) {
-            // Ties: the lower index, as NumPy's argmax.
-            let best =
-                row.iter().enumerate().fold(
-                    (0, f32::NEG_INFINITY),
-                    |best, (index, &score)| {
-                        if score > best.1 { (index, score) } else { best }
-                    },
-                );
-            self.answers.insert(item, (best.0, *label));
+            self.answers.insert(item, (answer(&row), *label));
         }
     }
 

@@ -85,6 +85,14 @@ pub enum EvaluateError {
         /// The last line of its standard error.
         said: Option<String>,
     },
+    /// A part of an evaluation cannot be used.
+    #[error("`{path}` cannot be merged")]
+    Part {
+        /// Its file.
+        path: String,
+        /// Why.
+        why: String,
+    },
     /// The engine failed on images of a data set.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -164,6 +172,7 @@ impl Explain for EvaluateError {
                 significant(*dense),
                 significant(*mildest)
             )),
+            Self::Part { why, .. } => Some(why.clone()),
             Self::Metric { said, .. } => said.as_ref().map(|said| format!("it said: {said}")),
             other => other.passed_on().and_then(Explain::why),
         }
@@ -191,6 +200,9 @@ impl Explain for EvaluateError {
             }
             Self::Metric { .. } => {
                 "run the command by hand: given the path of an ONNX file (in place of `{model}`, else as its last argument) it must end with status 0 and print a number as a line of its own, or a JSON object with the key `metric`, at the end of its standard output"
+            }
+            Self::Part { .. } => {
+                "leave it out and run its shard again, with the same models, images and flags as the others"
             }
             Self::Pruned(_) => "the file may be damaged, or the engine too old for its operators",
             Self::Differs { .. } => {

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ndarray::{Array2, ArrayD, Axis, concatenate};
 
+use super::accuracy::answer;
 use super::classes::rows;
-use super::{DataOptions, EvaluateError, Predictions, input_specs};
+use super::{DataOptions, EvaluateError, Predictions, Tally, input_specs};
 use crate::calibration::{Batch, Dataset, Inputs, PipelineOptions, Skipped, for_each_batch};
 use crate::engine::{CompileOptions, Engine, Feed, Session, Tensor, feed};
 use crate::model::Model;
@@ -220,6 +221,37 @@ impl Pass<'_> {
             Ok(())
         })?;
         Ok(predictions)
+    }
+
+    /// Top-1 answers of several models, counted; each image is decoded once.
+    ///
+    /// # Errors
+    /// As [`Pass::run`].
+    pub fn tallies(&self, models: &[Model]) -> Result<(Vec<Tally>, Skipped), EvaluateError> {
+        let compiled = models.iter().map(|model| self.engine.compile(model, &CompileOptions::default()));
+        let mut sessions = compiled.collect::<Result<Vec<_>, _>>()?;
+        let mut tallies = vec![Tally::default(); models.len()];
+        // Runs of a fixed size are filled with samples that were run before.
+        let mut seen = vec![false; self.source.dataset.len()];
+        let Some((first, others)) = sessions.split_first_mut().filter(|_| !self.indices.is_empty()) else {
+            return Ok((tallies, Skipped::default()));
+        };
+        let skipped = self.run(first.as_mut(), |batch, outputs| {
+            let mut scores: Vec<ArrayD<f32>> = outputs.into_iter().take(1).collect();
+            for own in others.iter_mut() {
+                scores.extend(own.run(&feed::pairs(&batch.inputs))?.first().map(Tensor::to_f32));
+            }
+            for (row, (&item, &label)) in batch.items.iter().zip(&batch.labels).enumerate() {
+                if std::mem::replace(&mut seen[item], true) {
+                    continue;
+                }
+                let answers: Vec<usize> = scores.iter().map(|own| answer(&own.index_axis(Axis(0), row))).collect();
+                let each = tallies.iter_mut().zip(&answers);
+                each.for_each(|(tally, &answer)| tally.add(answer, answers[0], label));
+            }
+            Ok(())
+        })?;
+        Ok((tallies, skipped))
     }
 
     /// First output of a model.

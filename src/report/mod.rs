@@ -2,6 +2,7 @@
 
 mod classes;
 mod dependencies;
+mod evaluated;
 mod figures;
 mod format;
 mod html;
@@ -28,6 +29,7 @@ pub use crate::bench::latency::LatencyChange;
 pub use crate::number::{bytes, count};
 pub use classes::{ClassEdge, ClassMerge, Classwise, FollowedClass, GroupClasses, classes_svg};
 pub use dependencies::{Dot, Drawing, Svg};
+pub use evaluated::evaluation_table;
 pub(crate) use figures::{Figures, detections, metric_change};
 pub use format::{Format, Style};
 pub(crate) use html::{Cell, Page, again, cards, class_by_class, first_result, held_by, percentiles, where_time_goes};

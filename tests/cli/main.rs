@@ -17,6 +17,7 @@ mod devices;
 #[cfg(unix)]
 mod metric;
 mod refusals;
+mod shards;
 #[path = "../support/mod.rs"]
 mod support;
 mod told;

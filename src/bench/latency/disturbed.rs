@@ -26,8 +26,8 @@ pub fn disturbances(before: &[f64], after: &[f64], width: f64, wanted: f64) -> V
     let outliers = share(before).max(share(after));
     if outliers > MANY {
         found.push(format!(
-            "{:.0} % of the runs took over {OUTLYING} times the median: other programs use the processor; close them, or \
-             keep to some of its cores with `--cpus`",
+            "{:.0} % of the runs took over {OUTLYING} times the median: other programs use the processor, or a quota holds it back; \
+             close them, or keep to some of its cores with `--cpus`",
             100.0 * outliers
         ));
     }

@@ -44,7 +44,17 @@ pub(super) fn with_table(
     listing: &Listing,
     classes: Option<Classes>,
 ) -> Result<Opened, CalibrationError> {
-    let rows = table::read(table)?;
+    with_rows(root, table, table::read(table)?, listing, classes)
+}
+
+/// The images of some rows, relative to `root`.
+pub(super) fn with_rows(
+    root: &Path,
+    table: &Path,
+    rows: Vec<Row>,
+    listing: &Listing,
+    classes: Option<Classes>,
+) -> Result<Opened, CalibrationError> {
     let classes = classes.map_or_else(|| alphabetical(&rows), Some);
     let mut files = Vec::with_capacity(rows.len());
     let mut seen = BTreeMap::new();
@@ -67,7 +77,7 @@ pub(super) fn with_table(
     }
     if files.is_empty() {
         let path = table.display().to_string();
-        return Err(CalibrationError::Empty { path, why: "the table has no rows".to_owned() });
+        return Err(CalibrationError::Empty { path, why: "there are no rows in it".to_owned() });
     }
     let unnamed = listing.images.iter().filter(|path| !seen.contains_key(*path)).count();
     let mut notes = Vec::new();

@@ -10,9 +10,11 @@ mod flat;
 mod image_folder;
 mod inputs;
 mod labels;
+mod list;
 mod table;
+mod tar;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::classes::Classes;
 use super::decode::{EXTENSIONS, Pixels};
@@ -68,6 +70,10 @@ pub(crate) struct Opened {
 
 /// Finds out what lies at `path` and opens it.
 pub(crate) fn open(path: &Path, options: &DatasetOptions) -> Result<Opened, CalibrationError> {
+    if let Some(list) = listed(path) {
+        let classes = options.classes.as_deref().map(Classes::read).transpose()?;
+        return list::open(&list, classes);
+    }
     let metadata = std::fs::metadata(path).map_err(|source| CalibrationError::read(path, source))?;
     let classes = options.classes.as_deref().map(Classes::read).transpose()?;
     if metadata.is_file() {
@@ -77,6 +83,10 @@ pub(crate) fn open(path: &Path, options: &DatasetOptions) -> Result<Opened, Cali
     let arrays = listing.arrays();
     if listing.images.is_empty() && !arrays.is_empty() {
         return inputs::folder(path, &arrays, classes, options);
+    }
+    let tars: Vec<PathBuf> = listing.files.iter().filter(|file| tar::is_tar(file)).cloned().collect();
+    if listing.images.is_empty() && !tars.is_empty() {
+        return tar::open(path, tars, classes);
     }
     if let Some(table) = table::find(path, &listing) {
         return flat::with_table(path, &table, &listing, classes);
@@ -90,11 +100,18 @@ pub(crate) fn open(path: &Path, options: &DatasetOptions) -> Result<Opened, Cali
     }
 }
 
+/// The list that `@FILE` names.
+fn listed(path: &Path) -> Option<PathBuf> {
+    let name = path.to_str()?.strip_prefix('@')?;
+    (!path.exists()).then(|| PathBuf::from(name))
+}
+
 fn open_file(path: &Path, classes: Option<Classes>, options: &DatasetOptions) -> Result<Opened, CalibrationError> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     match files::extension(path).as_str() {
         "npz" | "npy" => inputs::file(path, classes, options),
         "bin" => cifar::files(path, vec![path.to_owned()], classes, Vec::new()),
+        "tar" => tar::open(path, vec![path.to_owned()], classes),
         "csv" | "jsonl" => flat::with_table(parent, path, &files::Listing::of(parent)?, classes),
         extension if EXTENSIONS.contains(&extension) => Ok(flat::single(path)),
         _ => Err(CalibrationError::Unknown { path: path.display().to_string() }),

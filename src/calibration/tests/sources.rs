@@ -166,3 +166,67 @@ fn a_single_image() {
     assert_eq!((dataset.len(), dataset.name(0)), (1, "x.png".to_owned()));
     assert!(matches!(dataset.load(0), Ok(Picture::Pixels(pixels)) if (pixels.width, pixels.height) == (2, 3)));
 }
+
+/// A tar file of these members.
+fn tar(folder: &Folder, name: &str, members: &[(&str, Vec<u8>)]) {
+    let mut builder = tar::Builder::new(std::fs::File::create(folder.at(name)).unwrap());
+    for (member, bytes) in members {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        builder.append_data(&mut header, member, &bytes[..]).unwrap();
+    }
+    builder.finish().unwrap();
+}
+
+#[test]
+fn tar_files_hold_images_and_their_classes() {
+    let folder = Folder::new();
+    let png = |value: u8| {
+        folder.png("own.png", (2, 2), value);
+        std::fs::read(folder.at("own.png")).unwrap()
+    };
+    let first = [
+        ("a/0.jpg.txt", b"no image".to_vec()),
+        ("a/1.png", png(3)),
+        ("a/1.cls", b"7\n".to_vec()),
+        ("a/1.mask.png", png(9)),
+        ("a/2.cls", b"2".to_vec()),
+        ("a/2.png", png(5)),
+        ("a/3.png", png(6)),
+    ];
+    tar(&folder, "train-0.tar", &first);
+    tar(&folder, "train-1.tar", &[("b.png", png(4)), ("b.cls", b"0".to_vec())]);
+    std::fs::remove_file(folder.at("own.png")).unwrap();
+    let dataset = folder.open();
+    assert_eq!(dataset.source(), "tar files");
+    assert_eq!(labels(&dataset), [Some(7), Some(2), None, Some(0)]);
+    let names = ["train-0.tar/a/1.png", "train-0.tar/a/2.png", "train-0.tar/a/3.png", "train-1.tar/b.png"];
+    assert_eq!((0..4).map(|i| dataset.name(i)).collect::<Vec<_>>(), names);
+    assert_eq!(pixels(&dataset, 0, 2)[..4], [3.0; 4]);
+    assert_eq!(pixels(&dataset, 3, 2)[..4], [4.0; 4]);
+    // One file, and a list of files.
+    let open = |path: &str| Dataset::open(std::path::Path::new(path), &DatasetOptions::default()).unwrap();
+    assert_eq!(open(&folder.at("train-1.tar").display().to_string()).len(), 1);
+    folder.text("list.txt", "train-1.tar\ntrain-0.tar\n");
+    assert_eq!(labels(&open(&format!("@{}", folder.at("list.txt").display()))), [Some(0), Some(7), Some(2), None]);
+    assert_ne!(dataset.digest(), open(&folder.at("train-0.tar").display().to_string()).digest());
+}
+
+#[test]
+fn a_list_names_images_and_their_classes() {
+    let folder = Folder::new();
+    folder.png("x y.png", (2, 2), 1).png("sub/2.png", (2, 2), 2).png("3.png", (2, 2), 3);
+    folder.text("list.txt", "x y.png\nsub/2.png 4\n\n3.png\t0\n").text("names", "cat\ndog\n");
+    let list = folder.path().join("list.txt");
+    let at = std::path::PathBuf::from(format!("@{}", list.display()));
+    let dataset = Dataset::open(&at, &DatasetOptions::default()).unwrap();
+    assert_eq!(labels(&dataset), [None, Some(4), Some(0)]);
+    folder.text("list.txt", "x y.png dog\nsub/2.png cat\n");
+    let options = DatasetOptions { classes: Some(folder.at("names")), ..DatasetOptions::default() };
+    assert_eq!(labels(&Dataset::open(&at, &options).unwrap()), [Some(1), Some(0)]);
+    folder.text("list.txt", "missing.png\n");
+    assert!(Dataset::open(&at, &DatasetOptions::default()).is_err());
+    folder.text("list.txt", "\n");
+    assert!(Dataset::open(&at, &DatasetOptions::default()).is_err());
+}

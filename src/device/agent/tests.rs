@@ -236,6 +236,24 @@ fn an_agent_serves_until_the_stream_ends() {
 }
 
 #[test]
+fn signs_of_life_are_heard_however_long_the_agent_is_busy() {
+    let mut stream = Vec::new();
+    wire::greet(&mut stream).unwrap();
+    for _ in 0..100 {
+        wire::write(&mut stream, &wire::frame(&Request::Beat, Vec::new()).unwrap()).unwrap();
+    }
+    let life = Arc::new(Life::default());
+    // Nobody takes what comes, as while a model is timed: the stream is read to its end all the same.
+    let frames = reading(std::io::Cursor::new(stream), Arc::clone(&life));
+    let begin = Instant::now();
+    while !life.gone.load(Ordering::Relaxed) && begin.elapsed() < Duration::from_secs(5) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(life.gone.load(Ordering::Relaxed), "the reading thread waits for the agent");
+    assert!(matches!(frames.recv(), Ok(Err(WireError::Ended))));
+}
+
+#[test]
 fn a_program_of_another_version_is_named() {
     let (from_program, mut to_agent) = pipe().unwrap();
     let (_from_agent, to_program) = pipe().unwrap();

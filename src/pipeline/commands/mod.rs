@@ -3,6 +3,7 @@
 mod apply;
 mod bench;
 mod check;
+mod evaluate;
 mod finish;
 mod inspect;
 mod prune;
@@ -14,6 +15,7 @@ mod sweep;
 pub use apply::{ApplyOptions, VerifyOptions, apply, kept_tensors, verify};
 pub use bench::{BenchOptions, Benched, bench};
 pub use check::{CheckOptions, check};
+pub use evaluate::{EvaluateOptions, evaluate, merge};
 pub use inspect::{inspect, inspect_timed};
 pub use prune::prune;
 #[cfg(test)]
