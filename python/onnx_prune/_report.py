@@ -174,6 +174,9 @@ class Checked(Part):
     seconds: float
     """Seconds of the whole check."""
 
+    session_bytes: Optional[List[int]]
+    """Bytes of memory that the session of each model holds, where that can be told."""
+
     tool_version: str
     """Version of this crate."""
 
@@ -1053,6 +1056,9 @@ class Summary(Part):
 
     seed: int
     """Seed of every random choice."""
+
+    session_bytes: Optional[List[int]]
+    """Bytes of memory that the session of each model holds, where that can be told."""
 
     timings_s: Dict[str, float]
     """Seconds per phase."""

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use sha2::{Digest as _, Sha256};
 
 use super::Dataset;
+use crate::number::hex;
 
 /// Shard `index` of `count`, counted from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +93,7 @@ impl Dataset {
             hash.update([0]);
             hash.update(self.label(item).map_or(u64::MAX, |label| label as u64).to_le_bytes());
         }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&hash.finalize())
     }
 }
 
@@ -110,7 +111,7 @@ mod tests {
                 assert_eq!(shards.len(), 1);
                 held[shards[0]] += 1;
             }
-            assert!(held.iter().all(|&own| (own as f64 * count as f64 / 2000.0 - 1.0).abs() < 0.15), "{held:?}");
+            assert!(held.iter().all(|&own| (f64::from(own) * count as f64 / 2000.0 - 1.0).abs() < 0.15), "{held:?}");
         }
         // What an item is in does not depend on the machine.
         assert!(Shard { index: 7, count: 8 }.holds("a.png"));

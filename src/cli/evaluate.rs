@@ -43,7 +43,7 @@ pub(super) struct Evaluate {
     /// Map of class folders to outputs: json, csv, or a list whose line i names output i
     #[arg(long, value_name = "FILE", help_heading = "Input")]
     classes: Option<PathBuf>,
-    /// The part of the images that is run: I/N, counted from 0, or auto: as ONNX_PRUNE_SHARD, a Slurm array or an indexed job
+    /// The part of the images that is run: I/N, counted from 0, or auto: as `ONNX_PRUNE_SHARD`, a Slurm array or an indexed job
     /// says. An image is in a part by its name
     #[arg(long, value_name = "I/N|auto", help_heading = "Input")]
     shard: Option<String>,

@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{EvaluateError, Tally};
 use crate::explain::path_text;
+use crate::number::hex;
 
 /// Version of the form of [`Evaluation`].
 pub const EVALUATION_SCHEMA_VERSION: u32 = 1;
@@ -90,7 +91,7 @@ impl Evaluation {
 
     fn sum(&self) -> Result<String, serde_json::Error> {
         let bare = serde_json::to_vec(&Self { checksum: String::new(), ..self.clone() })?;
-        Ok(Sha256::digest(bare).iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(hex(&Sha256::digest(bare)))
     }
 
     /// Reads a part.
@@ -172,6 +173,8 @@ impl Evaluation {
 mod tests {
     use super::*;
 
+    type Change = fn(&mut Evaluation);
+
     fn part(held: usize, count: usize) -> Evaluation {
         let mut answers = Tally::default();
         (0..=held).for_each(|image| answers.add(image % 2, 0, Some(0)));
@@ -215,7 +218,7 @@ mod tests {
         let mut whole = merged(&[0, 1]);
         assert!(whole.merge(&part(1, 4)).unwrap_err().contains("shard 1 of 4"));
         assert!(whole.merge(&part(2, 5)).unwrap_err().contains("number of shards"));
-        let change: [(&str, fn(&mut Evaluation)); 5] = [
+        let change: [(&str, Change); 5] = [
             ("models", |own| own.models[0].sha256 = "b".into()),
             ("version", |own| own.tool_version = "2".into()),
             ("engine", |own| own.engine = "f".into()),
@@ -238,7 +241,7 @@ mod tests {
         assert_eq!(Evaluation::read(&path).unwrap().to_json().unwrap(), text);
         std::fs::write(&path, text.replace("\"images\": 3", "\"images\": 4")).unwrap();
         assert!(matches!(Evaluation::read(&path), Err(EvaluateError::Part { why, .. }) if why.contains("damaged")));
-        std::fs::write(&path, &text[..text.len() / 2]).unwrap();
+        std::fs::write(&path, text.split_at(text.len() / 2).0).unwrap();
         assert!(Evaluation::read(&path).is_err());
     }
 }

@@ -105,7 +105,9 @@ mod tests {
         let answers = [(0, 0, Some(0)), (1, 0, Some(0)), (1, 1, Some(1)), (0, 1, Some(0)), (2, 2, None)];
         let of = |part: &[(usize, usize, Option<usize>)]| {
             let mut tally = Tally::default();
-            part.iter().for_each(|&(answer, first, label)| tally.add(answer, first, label));
+            for &(answer, first, label) in part {
+                tally.add(answer, first, label);
+            }
             tally
         };
         let whole = of(&answers);

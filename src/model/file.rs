@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::external::{External, is_external};
 use super::{ModelError, TensorData, check, map};
+use crate::number::hex;
 use crate::proto::onnx::{GraphProto, ModelProto, OperatorSetIdProto, TensorProto};
 use crate::proto::scan::{Limits, scan};
 
@@ -28,11 +29,6 @@ pub(crate) fn digest(path: &Path) -> std::io::Result<(u64, String)> {
         size += bytes.len() as u64;
     }
     Ok((size, hex(&hasher.finalize())))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or('0');
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// How to load a model.

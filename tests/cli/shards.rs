@@ -65,7 +65,7 @@ fn parts_that_do_not_belong_are_named() {
     part(1, &["-o", "p1.json"]);
     part(1, &["-o", "scaled.json", "--scale", "0.5"]);
     let whole = fs::read_to_string(at.join("p1.json")).unwrap();
-    fs::write(at.join("cut.json"), &whole[..whole.len() / 2]).unwrap();
+    fs::write(at.join("cut.json"), whole.split_at(whole.len() / 2).0).unwrap();
     fs::write(at.join("changed.json"), whole.replacen("\"correct\": 1", "\"correct\": 2", 1)).unwrap();
     let refused = [
         (vec!["p0.json"], "1 of 2 shards are missing: 1"),

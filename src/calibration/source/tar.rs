@@ -129,11 +129,13 @@ fn index(path: &Path, file: u32, classes: Option<&Classes>, items: &mut Vec<Item
     Ok(())
 }
 
-/// The key of a member and its kind: what stands before and after the first dot of the file name, as WebDataset has it. Of
+/// The key of a member and its kind: what stands before and after the first dot of the file name, as `WebDataset` has it. Of
 /// `0001.jpg` and `0001.mask.png` only the first is the image.
 fn key_of(name: &str) -> (&str, &str) {
-    let file = name.rfind('/').map_or(0, |at| at + 1);
-    name[file..].find('.').map_or((name, ""), |dot| (&name[..file + dot], &name[file + dot + 1..]))
+    let file = name.rsplit('/').next().unwrap_or(name);
+    let Some((_, kind)) = file.split_once('.') else { return (name, "") };
+    let key = name.strip_suffix(kind).and_then(|key| key.strip_suffix('.'));
+    (key.unwrap_or(name), kind)
 }
 
 /// A name of the class list goes before a number.

@@ -1,12 +1,11 @@
 //! GitLab's code quality report: a subset of the Code Climate format.
 
-use std::fmt::Write as _;
-
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use super::CheckFormat;
 use crate::check::{Checked, Outcome};
+use crate::number::hex;
 
 /// An issue for each bound that is not met for certain.
 #[derive(Debug, Clone, Copy, Default)]
@@ -28,11 +27,7 @@ impl CheckFormat for CodeQuality {
             let slug = gate.quantity.slug();
             // The same bound of the same file is the same issue in the next run.
             let hash = Sha256::digest(format!("{slug}:{path}"));
-            let fingerprint = hash.iter().fold(String::new(), |mut text, byte| {
-                // Writing to a string cannot fail.
-                let _ = write!(text, "{byte:02x}");
-                text
-            });
+            let fingerprint = hex(&hash);
             Some(json!({
                 "description": gate.describe(),
                 "check_name": slug,
