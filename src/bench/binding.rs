@@ -22,7 +22,7 @@ const OTHER_WORK: f64 = 0.4;
 
 /// A pruned model as it was timed.
 #[derive(Debug, Clone, Copy)]
-pub struct Cut<'a> {
+pub struct TimedCut<'a> {
     /// Its time beside the dense model's.
     pub change: &'a LatencyChange,
     /// Multiply-accumulates that are left, as a share.
@@ -34,8 +34,8 @@ pub struct Cut<'a> {
 }
 
 /// What binds, and what would help; `None` where the time followed the work.
-pub fn binding(cut: Cut<'_>, engine: &EngineInfo) -> Option<String> {
-    let Cut { change, macs, operators, profile } = cut;
+pub fn binding(cut: TimedCut<'_>, engine: &EngineInfo) -> Option<String> {
+    let TimedCut { change, macs, operators, profile } = cut;
     let saved = 1.0 - macs;
     if saved < LEAST_SAVED || 1.0 - change.ratio_low >= PAYS * saved {
         return None;
@@ -113,7 +113,7 @@ mod tests {
 
     fn said(ms: f64, ratio: f64, provider: &str, threads: usize, profile: Option<&Profile>) -> Option<String> {
         let change = change(ms, ratio);
-        binding(Cut { change: &change, macs: 0.53, operators: 200, profile }, &engine(provider, threads))
+        binding(TimedCut { change: &change, macs: 0.53, operators: 200, profile }, &engine(provider, threads))
     }
 
     #[test]

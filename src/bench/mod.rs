@@ -7,7 +7,7 @@ pub mod latency;
 pub mod profile;
 mod staircase;
 
-pub use binding::{Cut, binding};
+pub use binding::{TimedCut, binding};
 pub use blocks::block_times;
 pub use error::BenchError;
 pub use staircase::staircase;

@@ -12,7 +12,7 @@ use super::text::{delimiter, read_text};
 const MOST_CLASSES: usize = 1 << 20;
 
 /// Class names and their output indices.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default)]
 pub(crate) struct Classes {
     index: BTreeMap<String, usize>,
     /// Names for people, by output index; empty where unknown.

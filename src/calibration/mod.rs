@@ -33,4 +33,4 @@ pub use pipeline::{Batch, PipelineOptions, Skipped, for_each_batch};
 pub use preprocess::{Color, Crop, Interpolation, Layout, Preprocess, Resize};
 pub use preprocess_options::{PreprocessOptions, parse_size};
 pub use sampling::sample;
-pub use shard::Shard;
+pub use shard::{Shard, ShardPart};

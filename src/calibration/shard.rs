@@ -68,10 +68,29 @@ impl Shard {
         number % self.count.max(1) as u64 == self.index as u64
     }
 
-    /// The items of a data set that are in the shard.
-    pub fn items(self, dataset: &Dataset) -> Vec<usize> {
-        (0..dataset.len()).filter(|&item| self.count <= 1 || self.holds(&dataset.name(item))).collect()
+    /// The shard's part of a data set, in one pass over the names: those of tar files are read.
+    pub fn part(self, dataset: &Dataset) -> ShardPart {
+        let (mut items, mut hash) = (Vec::new(), Sha256::new());
+        for item in 0..dataset.len() {
+            let name = dataset.name(item);
+            hash.update(&name);
+            hash.update([0]);
+            hash.update(dataset.label(item).map_or(u64::MAX, |label| label as u64).to_le_bytes());
+            if self.count <= 1 || self.holds(&name) {
+                items.push(item);
+            }
+        }
+        ShardPart { items, digest: hex(&hash.finalize()) }
     }
+}
+
+/// A part of a data set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShardPart {
+    /// Items that are in it.
+    pub items: Vec<usize>,
+    /// What tells the whole list of items from another: SHA-256 of all names and labels, in hexadecimal.
+    pub digest: String,
 }
 
 impl FromStr for Shard {
@@ -81,19 +100,6 @@ impl FromStr for Shard {
         let parts = text.split_once('/').and_then(|(index, count)| Some((index.parse().ok()?, count.parse().ok()?)));
         let (index, count) = parts.ok_or("a shard is `I/N`, such as 0/8, or `auto`")?;
         Self::checked(index, count)
-    }
-}
-
-impl Dataset {
-    /// What tells this list of items from another: SHA-256 of all names and labels, in hexadecimal.
-    pub fn digest(&self) -> String {
-        let mut hash = Sha256::new();
-        for item in 0..self.len() {
-            hash.update(self.name(item));
-            hash.update([0]);
-            hash.update(self.label(item).map_or(u64::MAX, |label| label as u64).to_le_bytes());
-        }
-        hex(&hash.finalize())
     }
 }
 

@@ -20,12 +20,12 @@ struct Results {
 }
 
 impl Results {
-    fn write(&self, swept: &Swept) -> Result<(), Error> {
+    /// Writes both; whether there was something to draw.
+    fn write(&self, swept: &Swept) -> Result<bool, Error> {
         write(&self.table, &sweep_csv(swept).map_err(unprintable)?)?;
-        match sweep_svg(swept).map_err(|error| unprintable(error.to_string()))? {
-            Some(picture) => write(&self.picture, &picture),
-            None => Ok(()),
-        }
+        let picture = sweep_svg(swept).map_err(|error| unprintable(error.to_string()))?;
+        picture.as_ref().map_or(Ok(()), |picture| write(&self.picture, picture))?;
+        Ok(picture.is_some())
     }
 }
 
@@ -36,10 +36,11 @@ pub(super) fn run(flags: &Prune, options: &PruneOptions, shares: &[f64], console
     bar.clear();
     let swept = found?;
     let others = swept.on_other_devices();
+    let mut drawn = true;
     for (results, swept) in results.iter().zip(std::iter::once(&swept).chain(&others)) {
-        results.write(swept)?;
+        drawn &= results.write(swept)?;
     }
-    if results.first().is_some_and(|own| !own.picture.exists()) {
+    if !drawn {
         pipeline::Progress::say(&bar, "no images, no accuracy: the picture is left out");
     }
     if let Some(path) = &flags.results.html {

@@ -107,7 +107,12 @@ fn governor() -> Option<String> {
 
 /// Of the machine, by Linux.
 fn memory_bytes() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    bytes_told("/proc/meminfo", "MemTotal:")
+}
+
+/// Bytes that Linux tells in a file of kilobytes behind a key; `None` elsewhere.
+pub(crate) fn bytes_told(path: &str, key: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(key))?;
     Some(1024 * line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?)
 }

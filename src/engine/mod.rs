@@ -28,6 +28,7 @@ pub use error::EngineError;
 pub use feed::Feed;
 pub use integers::{IntegerOperators, integer_operators};
 pub use machine::Machine;
+pub(crate) use machine::bytes_told;
 pub use prepare::readable_outputs;
 pub use profile::NodeTime;
 pub use setup::{SetupReport, setup_report};

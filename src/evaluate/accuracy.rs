@@ -6,7 +6,7 @@ use ndarray::{ArrayD, ArrayViewD, Axis};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{EvaluateError, Paired};
+use super::{EvaluateError, Paired, Tally};
 
 /// Top-1 of a model, with its uncertainty.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -90,45 +90,30 @@ impl Predictions {
         self.answers.len()
     }
 
-    /// Answer and label of every labelled image.
-    fn labelled(&self) -> impl Iterator<Item = (usize, usize)> {
-        self.answers.values().filter_map(|&(answer, label)| Some((answer, label?)))
+    /// The answers of `other` beside these, on the images that both answered.
+    fn tally(&self, other: &Self) -> Tally {
+        let mut tally = Tally::default();
+        for (item, &(answer, label)) in &self.answers {
+            if let Some(&(others, _)) = other.answers.get(item) {
+                tally.add(others, answer, label);
+            }
+        }
+        tally
     }
 
     /// Top-1, if any image had a label.
     pub fn accuracy(&self) -> Option<Accuracy> {
-        let correct = self.labelled().filter(|(answer, label)| answer == label).count();
-        let images = self.labelled().count();
-        (images > 0).then(|| Accuracy::new(correct, images))
+        self.tally(self).accuracy()
     }
 
     /// Recall and precision of every class that has labelled images, by the class's number.
     pub fn by_class(&self) -> BTreeMap<usize, ClassAccuracy> {
-        let mut counts: BTreeMap<usize, [usize; 3]> = BTreeMap::new();
-        for (answer, label) in self.labelled() {
-            counts.entry(label).or_default()[0] += 1;
-            counts.entry(label).or_default()[1] += usize::from(answer == label);
-            counts.entry(answer).or_default()[2] += 1;
-        }
-        let percent = |part: usize, whole: usize| 100.0 * part as f64 / whole as f64;
-        let of = |[images, right, named]: [usize; 3]| ClassAccuracy {
-            images,
-            recall: percent(right, images),
-            precision: (named > 0).then(|| percent(right, named)),
-        };
-        counts.into_iter().filter(|(_, counts)| counts[0] > 0).map(|(class, counts)| (class, of(counts))).collect()
+        self.tally(self).by_class()
     }
 
     /// On which labelled images `other` is wrong where this model is right, and the reverse.
     pub fn paired(&self, other: &Self) -> Paired {
-        let mut found = Paired { images: 0, lost: 0, gained: 0 };
-        for (item, &(answer, label)) in &self.answers {
-            let (Some(label), Some(&(others, _))) = (label, other.answers.get(item)) else { continue };
-            found.images += 1;
-            found.lost += usize::from(answer == label && others != label);
-            found.gained += usize::from(answer != label && others == label);
-        }
-        found
+        self.tally(other).paired()
     }
 
     /// Refuses labels that a model of `classes` outputs answers no better than by guessing.
@@ -147,9 +132,8 @@ impl Predictions {
 
     /// Share of images on which two models answer the same.
     pub fn agreement(&self, other: &Self) -> Option<f64> {
-        let both = self.answers.iter().filter_map(|(item, own)| Some((own.0, other.answers.get(item)?.0)));
-        let (same, all) = both.fold((0, 0), |(same, all), (a, b)| (same + usize::from(a == b), all + 1));
-        (all > 0).then(|| same as f64 / f64::from(all))
+        let tally = self.tally(other);
+        (tally.images > 0).then(|| tally.agreeing as f64 / tally.images as f64)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::evaluate::{Analysed, analyse_with};
 use crate::explain::Names;
 use crate::model::node::node_name;
-use crate::model::{LoadOptions, Model, TensorData};
+use crate::model::{LoadOptions, Model, TensorData, input_specs};
 use crate::number::{count, plural};
 use crate::ops::macs::left_out;
 use crate::surgery::{computes_weights, fold_weights, inline_branches, inline_functions};
@@ -25,6 +25,19 @@ pub(super) fn load(options: &ModelOptions) -> Result<Model, Error> {
     };
     check_names(&model, &options.sizes)?;
     Ok(model)
+}
+
+/// Refuses to run two models on the same data that do not take the same inputs.
+pub(super) fn same_inputs(first: &Model, other: &Model) -> Result<(), Error> {
+    let names = |model: &Model| input_specs(model).into_iter().map(|spec| spec.name).collect::<Vec<_>>().join(", ");
+    let (first, other) = (names(first), names(other));
+    if first == other {
+        return Ok(());
+    }
+    Err(Error::Usage {
+        what: format!("the models do not take the same inputs: {first} and {other}"),
+        help: "compare two versions of one model".into(),
+    })
 }
 
 /// Analysis options: sizes of symbolic dims, names or patterns of nodes whose channels stay.

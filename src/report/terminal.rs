@@ -202,7 +202,7 @@ impl Terminal {
         let engine = &summary.engine;
         let library = engine.library.as_ref().map(|path| format!(" from {}", path.display())).unwrap_or_default();
         let threads = plural(engine.threads, "thread");
-        let name = format!("{} {} on {}, {threads}{library}", engine.name, engine.version, engine.provider);
+        let name = format!("{}, {threads}{library}", engine.kind());
         self.detail(out, "engine", &name)?;
         if let Some(own) = &summary.device {
             self.detail(out, "device", &own.describe())?;

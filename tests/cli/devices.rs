@@ -11,12 +11,17 @@ fn agent() -> String {
     format!("exec:{} agent --engine tract", env!("CARGO_BIN_EXE_onnx-prune"))
 }
 
-/// Prunes to a time on a device.
-fn prune(folder: &Path, device: &str, more: &[&str]) -> Output {
+/// Prunes quickly.
+fn quick(folder: &Path, more: &[&str]) -> Output {
     let train = data("train");
     let usual = ["model.onnx", "--data", &train, "--samples", "40", "--engine", "tract", "--effort", "fast"];
+    onnx_prune(&[&usual[..], more].concat(), folder)
+}
+
+/// Prunes to a time on a device.
+fn prune(folder: &Path, device: &str, more: &[&str]) -> Output {
     let goal = ["--target-latency", "0.7", "--device", device, "--report", "r.json"];
-    onnx_prune(&[&usual[..], &goal, more].concat(), folder)
+    quick(folder, &[&goal[..], more].concat())
 }
 
 #[test]
@@ -49,17 +54,7 @@ fn a_model_is_fast_enough_on_every_device() {
     let folder = with_model("fashion_plain.onnx");
     // The time of one is the file, that of the other is that and more: it needs the stronger cut.
     let (size, half) = ("time:wc -c <{model}", "time:expr 400000 + $(wc -c <{model})");
-    let train = data("train");
     let arguments = [
-        "model.onnx",
-        "--data",
-        &train,
-        "--samples",
-        "40",
-        "--engine",
-        "tract",
-        "--effort",
-        "fast",
         "--device",
         size,
         "--device",
@@ -71,7 +66,7 @@ fn a_model_is_fast_enough_on_every_device() {
         "--report",
         "r.json",
     ];
-    let output = onnx_prune(&arguments, folder.path());
+    let output = quick(folder.path(), &arguments);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let report: serde_json::Value = serde_json::from_slice(&fs::read(folder.path().join("r.json")).unwrap()).unwrap();
     let first = report["latency_ms"]["ratio"].as_f64().unwrap();
@@ -150,27 +145,9 @@ fn models_are_compared_and_timed_there() {
 #[test]
 fn a_sweep_has_a_table_and_a_picture_for_every_device() {
     let folder = with_model("fashion_plain.onnx");
-    let (train, agent) = (data("train"), agent());
-    let arguments = [
-        "model.onnx",
-        "--data",
-        &train,
-        "--samples",
-        "40",
-        "--engine",
-        "tract",
-        "--effort",
-        "fast",
-        "--sweep",
-        "0.8,0.5",
-        "--device",
-        "time:wc -c <{model}",
-        "--device",
-        &agent,
-        "--html",
-        "s.html",
-    ];
-    let output = onnx_prune(&arguments, folder.path());
+    let agent = agent();
+    let arguments = ["--sweep", "0.8,0.5", "--device", "time:wc -c <{model}", "--device", &agent, "--html", "s.html"];
+    let output = quick(folder.path(), &arguments);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
     let ratios = |table: &str| {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use crate::bench::BenchError;
-use crate::engine::{CompileOptions, Engine, Feed, Session, feed, one_convolution};
+use crate::engine::{CompileOptions, Engine, Feed, Session, bytes_told, feed, one_convolution};
 use crate::model::Model;
 
 /// What two models took until their first results.
@@ -43,6 +43,7 @@ impl Prepared {
 /// A session that gave its first result, the milliseconds until then, and the bytes that it holds where that can be told.
 type Ready = (Box<dyn Session>, f64, Option<u64>);
 
+/// Makes a session and runs it once.
 pub(super) fn prepared(engine: &dyn Engine, model: &Model, feed: &Feed) -> Result<Ready, BenchError> {
     // What the engine's library allocates once is no part of a session.
     static FIRST: Once = Once::new();
@@ -65,9 +66,7 @@ fn stored_bytes(model: &Model) -> u64 {
 
 /// Bytes of memory that this process holds, without the files that it maps; `None` where the system does not tell.
 fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("RssAnon:"))?;
-    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
+    bytes_told("/proc/self/status", "RssAnon:")
 }
 
 #[cfg(test)]

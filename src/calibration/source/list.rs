@@ -19,11 +19,12 @@ pub(super) fn open(list: &Path, classes: Option<Classes>) -> Result<Opened, Cali
     if !tars.is_empty() && tars.iter().all(|path| tar::is_tar(path)) {
         return tar::open(list, tars, classes);
     }
-    let rows = lines().map(|(line, text)| {
+    let row = |(line, text)| {
         let (file, label) = parts(text, classes.as_ref());
         Row { line, file: file.to_owned(), label: label.to_owned() }
-    });
-    flat::with_rows(root, list, rows.collect(), &Listing::default(), classes.clone())
+    };
+    let rows = lines().map(row).collect();
+    flat::with_rows(root, list, rows, &Listing::default(), classes)
 }
 
 /// File and label of a line; of a space that is part of the file's name no label follows.

@@ -21,7 +21,7 @@ use crate::evaluate::{
     class_scores, input_specs, random_inputs,
 };
 use crate::model::Model;
-use crate::pipeline::reading::load;
+use crate::pipeline::reading::{load, same_inputs};
 use crate::pipeline::session::connected;
 use crate::pipeline::sizes::{KnownSizes, known_sizes};
 use crate::pipeline::{ModelOptions, Progress};
@@ -102,7 +102,7 @@ pub fn check(options: &CheckOptions, progress: &dyn Progress, cancel: &AtomicBoo
         let [base, new] = &pair.models;
         checked.profile = profile(engine, [base, new], &pair.feed, &pair.sizes, ms)?;
         let (macs, operators) = (checked.macs.ratio(), new.graph().node.len());
-        let cut = bench::Cut { change: &timed.change, macs, operators, profile: checked.profile.as_ref() };
+        let cut = bench::TimedCut { change: &timed.change, macs, operators, profile: checked.profile.as_ref() };
         checked.warnings.extend(bench::binding(cut, engine.info()));
         checked.noise = Some(noise);
         checked.latency_ms = Some(timed.change);
@@ -182,18 +182,11 @@ impl<'a> Pair<'a> {
             bytes: models[at].size_bytes(),
         };
         let counted = [counted(0, &options.base), counted(1, &options.new)];
-        let specs = [input_specs(&models[0]), input_specs(&models[1])];
-        let names = |at: usize| specs[at].iter().map(|own| own.name.as_str()).collect::<Vec<_>>().join(", ");
-        if names(0) != names(1) {
-            return Err(Error::Usage {
-                what: format!("the models do not take the same inputs: {} and {}", names(0), names(1)),
-                help: "compare two versions of one model".into(),
-            });
-        }
+        same_inputs(&models[0], &models[1])?;
         if let Some(named) = &options.outputs {
             models.iter().try_for_each(|model| named.check(model))?;
         }
-        let feed = random_inputs(&specs[0], &sizes, options.timing.batch.max(1), options.seed);
+        let feed = random_inputs(&input_specs(&models[0]), &sizes, options.timing.batch.max(1), options.seed);
         let (here, notes) = (Here(opened.engine.into()), opened.notes);
         Ok(Self { options, progress, cancel, here, models, channels, counted, feed, sizes, notes })
     }

@@ -3,16 +3,16 @@
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-use crate::calibration::Shard;
+use crate::calibration::{Shard, ShardPart};
 use crate::channels::AnalyseOptions;
-use crate::engine::{EngineOptions, open};
+use crate::engine::{Engine, EngineOptions, open};
 use crate::error::Error;
 use crate::evaluate::{
     DataOptions, EVALUATION_SCHEMA_VERSION, EvaluatedData, EvaluatedModel, Evaluation, Pass, Shards, Source,
-    analyse_with, class_scores, input_specs,
+    analyse_with, class_scores,
 };
 use crate::model::Model;
-use crate::pipeline::reading::load;
+use crate::pipeline::reading::{load, same_inputs};
 use crate::pipeline::{ModelOptions, Progress};
 
 /// `onnx-prune evaluate`.
@@ -49,10 +49,10 @@ pub fn evaluate(options: &EvaluateOptions, progress: &dyn Progress, cancel: &Ato
     }
     let source = &Source::open(first, path, &options.data)?;
     progress.say(&format!("preprocessing: {}", source.describe()));
-    let indices = &options.shard.items(&source.dataset)[..];
-    progress.phase("evaluate", Some(indices.len() as u64));
+    let ShardPart { items, digest } = options.shard.part(&source.dataset);
+    progress.phase("evaluate", Some(items.len() as u64));
     let advance = &|images| progress.advance(images);
-    let pass = Pass { engine: opened.engine.as_ref(), source, indices, advance, cancel };
+    let pass = Pass { engine: opened.engine.as_ref(), source, indices: &items, advance, cancel };
     let (answers, skipped) = pass.tallies(&models)?;
     let of = |((model, own), answers): ((&Model, &ModelOptions), _)| EvaluatedModel {
         path: own.path.clone(),
@@ -67,7 +67,7 @@ pub fn evaluate(options: &EvaluateOptions, progress: &dyn Progress, cancel: &Ato
         data: EvaluatedData {
             source: source.dataset.source().to_owned(),
             items: source.dataset.len(),
-            digest: source.dataset.digest(),
+            digest,
             preprocessing: source.describe(),
             classes: source.dataset.class_names().to_vec(),
         },
@@ -78,19 +78,12 @@ pub fn evaluate(options: &EvaluateOptions, progress: &dyn Progress, cancel: &Ato
 }
 
 /// Refuses a model that has no class scores, or other inputs than the first.
-fn fits(engine: &dyn crate::engine::Engine, first: &Model, model: &Model, own: &ModelOptions) -> Result<(), Error> {
-    let named = own.path.display();
-    let names = |model: &Model| input_specs(model).into_iter().map(|spec| spec.name).collect::<Vec<_>>();
-    if names(first) != names(model) {
-        return Err(Error::Usage {
-            what: format!("`{named}` does not take the same inputs as the first model"),
-            help: "evaluate versions of one model together".into(),
-        });
-    }
+fn fits(engine: &dyn Engine, first: &Model, model: &Model, own: &ModelOptions) -> Result<(), Error> {
+    same_inputs(first, model)?;
     let options = AnalyseOptions { sizes: own.sizes.clone(), ..AnalyseOptions::default() };
     if class_scores(model, &analyse_with(engine, model, &options).channels).is_none() {
         return Err(Error::Usage {
-            what: format!("the first output of `{named}` is not a row of class scores"),
+            what: format!("the first output of `{}` is not a row of class scores", own.path.display()),
             help: "`onnx-prune check` compares detections; `--metric CMD` takes a metric of your own".into(),
         });
     }

@@ -64,7 +64,7 @@ pub(super) fn finish(
     }
     warnings.extend(timed.as_ref().and_then(|own| {
         let (macs, operators) = (session.macs_share(&candidate.proposal.cut), pruned.graph().node.len());
-        let cut = bench::Cut { change: &own.timed.change, macs, operators, profile: own.profile.as_ref() };
+        let cut = bench::TimedCut { change: &own.timed.change, macs, operators, profile: own.profile.as_ref() };
         bench::binding(cut, session.device().engine().info())
     }));
     let output = FileInfo { path: files.model.clone(), sha256 };

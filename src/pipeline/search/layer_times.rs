@@ -32,10 +32,11 @@ pub(super) fn with_times(planner: &mut Planner<'_>, feed: &Feed) -> Result<CostM
         }
     }
     if !silent.is_empty() {
-        planner.record.notes.push(format!(
-            "what each layer takes is not known of {}: layers count there as their multiply-accumulates",
-            silent.join(", ")
-        ));
+        let how = if times.is_empty() { "by their multiply-accumulates" } else { "by their time on the other devices" };
+        planner
+            .record
+            .notes
+            .push(format!("what each layer takes is not known of {}: layers count {how}", silent.join(", ")));
     }
     Ok(if times.is_empty() { session.cost.clone() } else { session.cost.clone().with_times(&times) })
 }

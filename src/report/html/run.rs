@@ -68,7 +68,7 @@ fn details(page: &mut Page, summary: &Summary) -> fmt::Result {
     let engine = &summary.engine;
     let threads = plural(engine.threads, "thread");
     let mut entries = vec![
-        ("engine", format!("{} {} on {}, {threads}", engine.name, engine.version, engine.provider)),
+        ("engine", format!("{}, {threads}", engine.kind())),
         ("criterion", format!("{}, {}, {}", summary.criterion, summary.budget, summary.allocation.describe())),
     ];
     entries.extend(summary.device.as_ref().map(|own| ("timed on", own.describe())));
