@@ -77,6 +77,12 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
+/// A count that was stored as a double.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturated")]
+pub(crate) fn whole_number(value: f64) -> usize {
+    value as usize
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

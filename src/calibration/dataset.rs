@@ -42,6 +42,11 @@ impl Dataset {
         source::open(path, options).map(|opened| Self { opened })
     }
 
+    /// Inputs of a model with one row for each sample, all labelled or none.
+    pub fn of_inputs(inputs: Feed, labels: &[Option<usize>], class_names: Vec<String>) -> Self {
+        Self { opened: source::of_rows(inputs, labels, class_names) }
+    }
+
     /// Number of images.
     pub fn len(&self) -> usize {
         self.opened.source.len()
@@ -70,6 +75,11 @@ impl Dataset {
     /// File name of image `i` relative to the path, or its position in the file.
     pub fn name(&self, i: usize) -> String {
         self.opened.source.name(i)
+    }
+
+    /// Calls `each` with the number and name of every image, in order.
+    pub fn each_name(&self, each: &mut dyn FnMut(usize, &str)) {
+        self.opened.source.each_name(each);
     }
 
     /// What kind of data this is, such as `image folder`.

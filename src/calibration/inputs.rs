@@ -13,7 +13,16 @@ pub enum Inputs {
     /// Pictures become the only input.
     Pictures(PictureInput),
     /// Arrays are the inputs, as the model takes them.
-    Arrays(Vec<InputSpec>),
+    Arrays(ArrayInputs),
+}
+
+/// Inputs that are as the model takes them.
+#[derive(Debug, Clone)]
+pub struct ArrayInputs {
+    /// What they are, in one line.
+    pub described: String,
+    /// Axis of the columns, where they were made from pictures.
+    pub columns: Option<usize>,
 }
 
 /// An input that takes pictures.
@@ -45,7 +54,9 @@ impl Inputs {
         options: &PreprocessOptions,
     ) -> Result<Self, CalibrationError> {
         if dataset.is_inputs() {
-            return Ok(Self::Arrays(specs.to_vec()));
+            let inputs: Vec<String> = specs.iter().map(|spec| format!("{} {}", spec.name, spec.describe())).collect();
+            let described = format!("arrays as they are: {}", inputs.join(", "));
+            return Ok(Self::Arrays(ArrayInputs { described, columns: None }));
         }
         let [spec] = specs else {
             let names: Vec<String> = specs.iter().map(|spec| format!("{} {}", spec.name, spec.describe())).collect();
@@ -72,11 +83,7 @@ impl Inputs {
         match self {
             Self::Pictures(own) if is_float(own.element) => own.preprocess.describe(),
             Self::Pictures(own) => format!("{}, whole numbers as they are", own.preprocess.describe_size()),
-            Self::Arrays(specs) => {
-                let inputs: Vec<String> =
-                    specs.iter().map(|spec| format!("{} {}", spec.name, spec.describe())).collect();
-                format!("arrays as they are: {}", inputs.join(", "))
-            }
+            Self::Arrays(own) => own.described.clone(),
         }
     }
 
@@ -84,7 +91,7 @@ impl Inputs {
     pub fn columns(&self) -> Option<usize> {
         match self {
             Self::Pictures(own) => Some(if own.preprocess.layout == Layout::Nhwc { 2 } else { 3 }),
-            Self::Arrays(_) => None,
+            Self::Arrays(own) => own.columns,
         }
     }
 

@@ -27,7 +27,7 @@ mod text;
 
 pub use dataset::{Dataset, DatasetOptions};
 pub use error::CalibrationError;
-pub use inputs::{Inputs, PictureInput};
+pub use inputs::{ArrayInputs, Inputs, PictureInput};
 pub(crate) use mirror::mirrored;
 pub use pipeline::{Batch, PipelineOptions, Skipped, for_each_batch};
 pub use preprocess::{Color, Crop, Interpolation, Layout, Preprocess, Resize};

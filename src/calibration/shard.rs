@@ -71,15 +71,14 @@ impl Shard {
     /// The shard's part of a data set, in one pass over the names: those of tar files are read.
     pub fn part(self, dataset: &Dataset) -> ShardPart {
         let (mut items, mut hash) = (Vec::new(), Sha256::new());
-        for item in 0..dataset.len() {
-            let name = dataset.name(item);
-            hash.update(&name);
+        dataset.each_name(&mut |item, name| {
+            hash.update(name);
             hash.update([0]);
             hash.update(dataset.label(item).map_or(u64::MAX, |label| label as u64).to_le_bytes());
-            if self.count <= 1 || self.holds(&name) {
+            if self.count <= 1 || self.holds(name) {
                 items.push(item);
             }
-        }
+        });
         ShardPart { items, digest: hex(&hash.finalize()) }
     }
 }

@@ -35,6 +35,7 @@ pub(super) fn dispatch(cli: &Cli, console: &Console<'_>) -> Result<ExitStatus, E
         Some(Command::Apply(flags)) => apply(flags, console),
         Some(Command::Verify(flags)) => verify(flags, console),
         Some(Command::Bench(flags)) => super::bench::run(flags, console),
+        Some(Command::Calibrate(flags)) => super::calibrate::run(flags, console),
         Some(Command::Evaluate(flags)) => super::evaluate::run(flags, console),
         Some(Command::Merge(flags)) => super::evaluate::merge(flags, console),
         Some(Command::Quantize(flags)) => super::quantize::run(flags, console),
@@ -69,7 +70,7 @@ fn prune(flags: &Prune, console: &Console<'_>) -> Result<(), Error> {
     let file = flags.preprocess_file().map(|path| PreprocessOptions::from_file(path)).transpose()?;
     let mut options = flags.options(file.unwrap_or_default())?;
     options.metric = console.metric().or(options.metric);
-    if options.data.data.is_some() {
+    if options.data.data.is_some() || options.data.statistics.is_some() {
         super::memory::keep_blocks();
     }
     if let Some(shares) = &flags.budget.sweep {

@@ -1,10 +1,12 @@
 //! `onnx-prune evaluate` and `merge`: models on many images, on one machine or on many.
 
-use std::io::Write as _;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::calibrate::told;
 use super::commands::unprintable;
 use super::console::Console;
 use super::engine_flags::EngineFlags;
@@ -43,13 +45,8 @@ pub(super) struct Evaluate {
     /// Map of class folders to outputs: json, csv, or a list whose line i names output i
     #[arg(long, value_name = "FILE", help_heading = "Input")]
     classes: Option<PathBuf>,
-    /// The part of the images that is run: I/N, counted from 0, or auto: as `ONNX_PRUNE_SHARD`, a Slurm array or an indexed job
-    /// says. An image is in a part by its name
-    #[arg(long, value_name = "I/N|auto", help_heading = "Input")]
-    shard: Option<String>,
-    /// Number of parts, for --shard auto where the scheduler does not tell
-    #[arg(long, value_name = "N", requires = "shard", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Input")]
-    shards: Option<u32>,
+    #[command(flatten)]
+    shard: ShardFlags,
     /// Stop at the first image that cannot be read
     #[arg(long, help_heading = "Input")]
     strict: bool,
@@ -64,11 +61,23 @@ pub(super) struct Evaluate {
     results: EvaluationFlags,
 }
 
+/// The part of the data for one of many machines.
+#[derive(Debug, Args)]
+pub(super) struct ShardFlags {
+    /// The part of the images that is run: I/N, counted from 0, or auto: as `ONNX_PRUNE_SHARD`, a Slurm array or an indexed job
+    /// says. An image is in a part by its name
+    #[arg(long, value_name = "I/N|auto", help_heading = "Input")]
+    shard: Option<String>,
+    /// Number of parts, for --shard auto where the scheduler does not tell
+    #[arg(long, value_name = "N", requires = "shard", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Input")]
+    shards: Option<u32>,
+}
+
 /// `onnx-prune merge`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Merge {
-    /// Files that evaluate -o or merge -o wrote, in any order
+    /// Files that calibrate -o, evaluate -o or merge -o wrote, in any order
     #[arg(value_name = "PART", required = true)]
     parts: Vec<PathBuf>,
     /// Merge although shards are missing; the result can be merged with the others
@@ -81,7 +90,7 @@ pub(super) struct Merge {
 /// Where an evaluation goes.
 #[derive(Debug, Args)]
 struct EvaluationFlags {
-    /// Write the counts as JSON, with a checksum: what merge reads
+    /// Write the counts as JSON, or the statistics, with a checksum: what merge reads
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     output: Option<PathBuf>,
     /// Replace an existing file
@@ -134,12 +143,14 @@ impl Evaluate {
                 strict: self.strict,
                 ..DataOptions::default()
             },
-            shard: self.shard()?,
+            shard: self.shard.shard()?,
             engine: self.engine.options(),
         })
     }
+}
 
-    fn shard(&self) -> Result<Shard, Error> {
+impl ShardFlags {
+    pub(super) fn shard(&self) -> Result<Shard, Error> {
         let read = match self.shard.as_deref() {
             None => return Ok(Shard::default()),
             Some("auto") => {
@@ -167,5 +178,22 @@ pub(super) fn run(flags: &Evaluate, console: &Console<'_>) -> Result<(), Error> 
 
 pub(super) fn merge(flags: &Merge, console: &Console<'_>) -> Result<(), Error> {
     flags.results.check(&flags.parts)?;
-    flags.results.tell(&pipeline::merge(&flags.parts, flags.partial)?, console)
+    if !flags.parts.first().is_some_and(|path| is_statistics(path)) {
+        return flags.results.tell(&pipeline::merge(&flags.parts, flags.partial)?, console);
+    }
+    let EvaluationFlags { output: Some(output), json: false, quiet, .. } = &flags.results else {
+        return Err(Error::Usage {
+            what: "merged statistics go to a file".into(),
+            help: "give it with `-o FILE`, without `--json`".into(),
+        });
+    };
+    let head = pipeline::merge_parts(&flags.parts, output, flags.partial)?;
+    if *quiet { Ok(()) } else { console.print(&told(&head, output)) }
+}
+
+/// Whether a file does not begin as JSON does.
+fn is_statistics(path: &Path) -> bool {
+    let mut first = [0];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut first));
+    read.is_ok() && first != *b"{"
 }

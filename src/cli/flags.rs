@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::agent::Agent;
 use super::budget_flags::BudgetFlags;
+use super::calibrate::Calibrate;
 use super::check_flags::Check;
 use super::criterion_flags::CriterionFlags;
 use super::device_flags::DeviceFlags;
@@ -71,9 +72,11 @@ pub(super) enum Command {
     Check(Box<Check>),
     /// Time a model, or two in turn
     Bench(Bench),
+    /// Gather statistics of calibration data, or of a part of them for one of many machines, to prune with later
+    Calibrate(Box<Calibrate>),
     /// Run models on labelled images, or on a part of them for one of many machines
     Evaluate(Box<Evaluate>),
-    /// Put the parts of an evaluation together
+    /// Put parts together: those of statistics, or those of an evaluation
     Merge(Merge),
     /// Write a model in 8-bit integers, without pruning
     Quantize(Box<Quantize>),
@@ -136,6 +139,7 @@ impl DataFlags {
     pub(super) fn options(&self, preprocess: PreprocessOptions) -> DataOptions {
         DataOptions {
             data: self.data.clone(),
+            statistics: None,
             eval: None,
             classes: self.classes.clone(),
             preprocess,
@@ -155,6 +159,9 @@ pub(super) struct Prune {
     model: Option<PathBuf>,
     #[command(flatten)]
     data: DataFlags,
+    /// What `onnx-prune calibrate` gathered from calibration data, in their place
+    #[arg(long, value_name = "FILE", conflicts_with = "data", help_heading = "Input")]
+    statistics: Option<PathBuf>,
     /// Labelled images held out from calibration, for the accuracy in the report
     #[arg(long, value_name = "DIR", help_heading = "Input")]
     eval: Option<PathBuf>,
@@ -208,7 +215,7 @@ pub(super) struct Prune {
     #[arg(long, value_name = "S", default_value_t = 0, help_heading = "Budget")]
     seed: u64,
     /// Write the pruned model in 8-bit integers or in half precision, and plan and time it so
-    #[arg(long, value_enum, requires = "data", help_heading = "Integers")]
+    #[arg(long, value_enum, help_heading = "Integers")]
     quantize: Option<PrecisionFlag>,
     #[command(flatten)]
     integers: IntegerFlags,
@@ -285,6 +292,7 @@ impl Prune {
         Ok(PruneOptions {
             model: self.model_flags.options(&self.model.clone().unwrap_or_default()),
             data: DataOptions {
+                statistics: self.statistics.clone(),
                 eval: self.eval.clone(),
                 eval_samples: self.eval_samples.and_then(|count| usize::try_from(count).ok()),
                 ..self.data.options(self.preprocess.options().or(file))

@@ -3,6 +3,7 @@
 mod agent;
 mod bench;
 mod budget_flags;
+mod calibrate;
 mod check;
 mod check_flags;
 mod commands;

@@ -6,7 +6,7 @@ use ndarray::{ArrayD, ArrayViewD, Axis};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{EvaluateError, Paired, Tally};
+use super::{Paired, Tally};
 
 /// Top-1 of a model, with its uncertainty.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -85,6 +85,11 @@ impl Predictions {
         }
     }
 
+    /// Adds the answer of one image.
+    pub fn insert(&mut self, item: usize, answer: usize, label: Option<usize>) {
+        self.answers.insert(item, (answer, label));
+    }
+
     /// Images that were answered.
     pub fn images(&self) -> usize {
         self.answers.len()
@@ -114,20 +119,6 @@ impl Predictions {
     /// On which labelled images `other` is wrong where this model is right, and the reverse.
     pub fn paired(&self, other: &Self) -> Paired {
         self.tally(other).paired()
-    }
-
-    /// Refuses labels that a model of `classes` outputs answers no better than by guessing.
-    ///
-    /// # Errors
-    /// [`EvaluateError::NearChance`].
-    pub fn refuse_near_chance(&self, classes: usize) -> Result<(), EvaluateError> {
-        match self.accuracy() {
-            Some(accuracy) if accuracy.near_chance(classes) => {
-                let Accuracy { percent, images, .. } = accuracy;
-                Err(EvaluateError::NearChance { percent, images, classes })
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Share of images on which two models answer the same.

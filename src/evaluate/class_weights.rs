@@ -4,29 +4,35 @@ use std::collections::BTreeMap;
 
 use super::{Classes, EvaluateError};
 
-/// Weight of every image by the label it has; `None` where no weights were given.
-///
-/// # Errors
-/// If a class is named that there is not, or no image has a weight above 0.
-pub fn weights_of_images(
-    given: &[(String, f64)],
-    classes: &Classes,
-    names: &[String],
-) -> Result<Option<BTreeMap<usize, f64>>, EvaluateError> {
-    if given.is_empty() {
-        return Ok(None);
+/// Weights of the labels of images.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LabelWeights {
+    by_label: BTreeMap<Option<usize>, f64>,
+}
+
+impl LabelWeights {
+    /// From what the user gives; `None` where nothing was given. `names`: those of the classes.
+    ///
+    /// # Errors
+    /// If a class is named that there is not, or no image has a weight above 0.
+    pub fn new(given: &[(String, f64)], classes: &Classes, names: &[String]) -> Result<Option<Self>, EvaluateError> {
+        if given.is_empty() {
+            return Ok(None);
+        }
+        let own = Self { by_label: of_labels(given, names)? };
+        if classes.labels.keys().all(|&label| own.of(label) <= 0.0) {
+            return Err(EvaluateError::Usage {
+                what: "`--class-weights` leaves no image with a weight above 0".into(),
+                help: "give the classes that matter a weight above 0, or the others one with `*=W`".into(),
+            });
+        }
+        Ok(Some(own))
     }
-    let by_label = of_labels(given, names)?;
-    let others = by_label.get(&None).copied().unwrap_or(1.0);
-    let weight = |label: usize| by_label.get(&Some(label)).copied().unwrap_or(others);
-    let weights: BTreeMap<usize, f64> = classes.labels.iter().map(|(&item, &label)| (item, weight(label))).collect();
-    if weights.values().all(|&weight| weight <= 0.0) {
-        return Err(EvaluateError::Usage {
-            what: "`--class-weights` leaves no image with a weight above 0".into(),
-            help: "give the classes that matter a weight above 0, or the others one with `*=W`".into(),
-        });
+
+    /// Weight of the images of a label.
+    pub fn of(&self, label: usize) -> f64 {
+        self.by_label.get(&Some(label)).or(self.by_label.get(&None)).copied().unwrap_or(1.0)
     }
-    Ok(Some(weights))
 }
 
 /// Weights by output; `None` stands for all outputs that are not named.
@@ -69,19 +75,16 @@ mod tests {
     use super::*;
     use crate::explain::Explain as _;
 
-    fn classes() -> Classes {
-        Classes::new((0..30).map(|item| (item, item % 3)).collect(), None).unwrap()
-    }
-
     #[test]
     fn names_numbers_and_the_rest() {
         let names = ["cat".to_owned(), "dog".to_owned(), "car".to_owned()];
+        let classes = Classes { labels: [(0, 10), (1, 10), (2, 10)].into(), ..Classes::default() };
         let given = [("dog".to_owned(), 5.0), ("2".to_owned(), 3.0), ("*".to_owned(), 0.5)];
-        let weights = weights_of_images(&given, &classes(), &names).unwrap().unwrap();
-        assert_eq!((weights[&0], weights[&1], weights[&2]), (0.5, 5.0, 3.0));
-        assert_eq!(weights_of_images(&[], &classes(), &names).unwrap(), None);
-        let error = weights_of_images(&[("cow".to_owned(), 1.0)], &classes(), &names).unwrap_err();
+        let weights = LabelWeights::new(&given, &classes, &names).unwrap().unwrap();
+        assert_eq!([0, 1, 2].map(|label| weights.of(label)), [0.5, 5.0, 3.0]);
+        assert_eq!(LabelWeights::new(&[], &classes, &names).unwrap(), None);
+        let error = LabelWeights::new(&[("cow".to_owned(), 1.0)], &classes, &names).unwrap_err();
         assert!(error.help().unwrap().contains("cat, dog, car"), "{error:?}");
-        assert!(weights_of_images(&[("*".to_owned(), 0.0)], &classes(), &names).is_err());
+        assert!(LabelWeights::new(&[("*".to_owned(), 0.0)], &classes, &names).is_err());
     }
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use ndarray::{Array2, ArrayD};
 
-use super::{EvaluateError, FirstOutputs};
+use super::class_weights::LabelWeights;
+use super::roll::{Chosen, Entry, Roll};
+use super::{Answers, EvaluateError};
 use crate::calibration::Dataset;
 use crate::channels::Channels;
 use crate::engine::readable_outputs;
@@ -13,122 +15,116 @@ use crate::proto::onnx::ValueInfoProto;
 use crate::score::relatedness::Relatedness;
 use crate::score::responses::{LEAST_IMAGES, MOST_CLASSES, argmax, super_classes};
 
+/// Images that say how classes are related, at most: the first in the seeded order, the same on every machine.
+pub const RELATING: usize = 2000;
+
 /// Classes of the calibration images, decided before the pass that gathers statistics.
 #[derive(Debug, Clone, Default)]
 pub struct Classes {
     /// Outputs of the model that each class stands for; several where classes were joined (`docs/method.md` 2.6).
     pub members: Vec<Vec<usize>>,
-    /// Class of every image, by its number in the data set.
-    pub of: BTreeMap<usize, usize>,
-    /// Label of every image, given or decided by the model.
+    /// The images that are looked at here.
+    pub roll: Roll,
+    /// Images by label, as far as it is known without a look at all of them.
     pub labels: BTreeMap<usize, usize>,
-    /// Weight of every image, where the user weighs the classes.
-    pub image_weights: Option<BTreeMap<usize, f64>>,
+    /// Weights of labels, where the user weighs the classes.
+    pub weights: Option<LabelWeights>,
     /// What a person should know.
     pub notes: Vec<String>,
 }
 
 impl Classes {
-    /// Classes from labels: each occurring one alone, or joined to super-classes by `related`.
-    ///
-    /// # Errors
-    /// If there are no labels to join.
-    pub fn new(labels: BTreeMap<usize, usize>, related: Option<&Relatedness>) -> Result<Self, EvaluateError> {
-        let all: Vec<usize> = labels.values().copied().collect();
-        let mut occurring = all.clone();
-        occurring.sort_unstable();
-        occurring.dedup();
-        let members = match related {
-            None => occurring.iter().map(|&label| vec![label]).collect(),
-            Some(related) => super_classes(&all, related)?,
-        };
-        let class_of: BTreeMap<usize, usize> =
-            members.iter().enumerate().flat_map(|(class, own)| own.iter().map(move |&label| (label, class))).collect();
-        let of = labels.iter().filter_map(|(&item, label)| Some((item, *class_of.get(label)?))).collect();
-        let mut notes = Vec::new();
-        if members.len() < occurring.len() {
-            notes.push(joined(&all, occurring.len(), members.len()));
-        }
-        Ok(Self { members, of, labels, image_weights: None, notes })
-    }
-
     /// All images are one class.
-    pub fn single(items: &[usize]) -> Self {
-        let of: BTreeMap<usize, usize> = items.iter().map(|&item| (item, 0)).collect();
-        Self { members: vec![vec![0]], labels: of.clone(), of, ..Self::default() }
+    pub fn single(images: &Chosen) -> Self {
+        let roll = Roll::new(images.placed().map(|(item, place)| (item, place, 0, 0)));
+        Self { members: vec![vec![0]], labels: [(0, images.all.len())].into(), roll, ..Self::default() }
     }
 
     /// Decides without a run of the model which class every image belongs to: by the labels where they suffice. `None`
     /// where the dense model's outputs have to tell. `scores`: class scores of the model, if it has them; `followed`:
     /// whether a criterion looks at classes; `weighted`: whether the user weighs them.
-    ///
-    /// # Errors
-    /// If the labels cannot be used.
     pub fn without_run(
         dataset: &Dataset,
-        indices: &[usize],
+        images: &Chosen,
         scores: Option<usize>,
         followed: bool,
         weighted: bool,
-    ) -> Result<Option<Self>, EvaluateError> {
+    ) -> Option<Self> {
         let Some(scores) = scores else {
-            let mut classes = Self::single(indices);
+            let mut classes = Self::single(images);
             if followed {
                 let why = "the model's first output is not a row of class scores: all images count as one class";
                 classes.notes.push(why.into());
             }
-            return Ok(Some(classes));
+            return Some(classes);
         };
         if !(followed || weighted) {
-            return Ok(Some(Self::single(indices)));
+            return Some(Self::single(images));
         }
-        let given = given_labels(dataset, indices);
-        let suffice = |labels: &BTreeMap<usize, usize>| usable(labels) && labels.values().all(|&label| label < scores);
-        given.filter(suffice).map(|labels| Self::new(labels, None)).transpose()
+        let labels = counted(dataset, &images.all)?;
+        let members: Vec<Vec<usize>> = labels.keys().map(|&label| vec![label]).collect();
+        (usable(&labels) && labels.keys().all(|&label| label < scores))
+            .then(|| Self::of(members, labels, None, images, |item| dataset.label(item)))
     }
 
-    /// Decides by the dense model's outputs on the images: they join labels to super-classes, and stand for labels
-    /// where there are none.
+    /// Decides by the dense model's outputs: they join labels to super-classes, and stand for labels where there are none.
     ///
     /// # Errors
     /// If the outputs give no classes.
-    pub fn by_outputs(dataset: &Dataset, indices: &[usize], outputs: &FirstOutputs) -> Result<Self, EvaluateError> {
-        let given = given_labels(dataset, indices);
-        let Some(rows) = &outputs.rows else { return Ok(Self::single(indices)) };
+    pub fn by_outputs(dataset: &Dataset, images: &Chosen, found: &Answers) -> Result<Self, EvaluateError> {
+        let Some(rows) = &found.rows else { return Ok(Self::single(images)) };
+        let related = Relatedness::from_outputs(rows.view());
+        let given = counted(dataset, &images.all);
         let unlabelled = given.is_none();
-        let items = &outputs.items;
         let labels = match given {
-            Some(labels) => items.iter().filter_map(|item| Some((*item, *labels.get(item)?))).collect(),
-            None => items.iter().copied().zip(argmax(rows.view())?).collect(),
+            Some(labels) => labels,
+            None => counts(argmax(rows.view())?.into_iter()),
         };
-        let mut classes = Self::new(labels, Some(&Relatedness::from_outputs(rows.view())))?;
+        let members = super_classes(&labels, &related)?;
+        let label = |item: usize| if unlabelled { found.answer(item) } else { dataset.label(item) };
+        let mut classes = Self::of(members, labels, Some(&related), images, label);
         if unlabelled {
             classes.notes.push("the images have no labels: the dense model's answers stand for them".into());
         }
         Ok(classes)
     }
 
+    /// Puts every image into the class of its label; one that no class stands for into the class that is nearest to it.
+    fn of(
+        members: Vec<Vec<usize>>,
+        labels: BTreeMap<usize, usize>,
+        related: Option<&Relatedness>,
+        images: &Chosen,
+        label: impl Fn(usize) -> Option<usize>,
+    ) -> Self {
+        let mut class_of: BTreeMap<usize, usize> =
+            members.iter().enumerate().flat_map(|(class, own)| own.iter().map(move |&label| (label, class))).collect();
+        let known = images.placed().filter_map(|(item, place)| {
+            let label = label(item)?;
+            let class = *class_of.entry(label).or_insert_with(|| nearest(label, &members, related));
+            Some((item, place, class, label))
+        });
+        let roll = Roll::new(known);
+        let mut notes = Vec::new();
+        if members.len() < labels.len() {
+            notes.push(joined(&labels, members.len()));
+        }
+        Self { members, roll, labels, weights: None, notes }
+    }
+
+    /// What is said of the images of a batch.
+    pub fn entries(&self, items: &[usize]) -> Vec<Entry> {
+        items.iter().map(|&item| self.roll.entry(item).copied().unwrap_or_default()).collect()
+    }
+
+    /// What an image counts where the user weighs the classes, else 1.
+    pub fn weight(&self, entry: Entry) -> f64 {
+        self.weights.as_ref().map_or(1.0, |own| own.of(entry.label as usize))
+    }
+
     /// Number of classes.
     pub fn count(&self) -> usize {
         self.members.len()
-    }
-
-    /// Images by class, each class in the order given: statistics are cheapest where a batch holds few classes.
-    pub fn sorted(&self, indices: &[usize]) -> Vec<usize> {
-        let mut sorted = indices.to_vec();
-        sorted.sort_by_key(|item| self.of.get(item).copied().unwrap_or(usize::MAX));
-        sorted
-    }
-
-    /// Mean weight of the images of each class; empty where nobody weighs them.
-    pub fn weights(&self) -> Vec<f64> {
-        let Some(weights) = &self.image_weights else { return Vec::new() };
-        let mut sums = vec![(0.0, 0.0); self.count()];
-        for (item, &class) in &self.of {
-            let sum = &mut sums[class];
-            *sum = (sum.0 + weights.get(item).copied().unwrap_or(1.0), sum.1 + 1.0);
-        }
-        sums.into_iter().map(|(sum, images)| if images > 0.0 { sum / images } else { 1.0 }).collect()
     }
 
     /// Name of a class for people.
@@ -145,17 +141,32 @@ impl Classes {
     }
 }
 
-/// Label of every image; `None` where some have none.
-fn given_labels(dataset: &Dataset, indices: &[usize]) -> Option<BTreeMap<usize, usize>> {
-    indices.iter().map(|&item| Some((item, dataset.label(item)?))).collect()
+/// Images by label; `None` where some have none.
+fn counted(dataset: &Dataset, items: &[usize]) -> Option<BTreeMap<usize, usize>> {
+    let mut found = BTreeMap::new();
+    for &item in items {
+        *found.entry(dataset.label(item)?).or_default() += 1;
+    }
+    Some(found)
 }
 
-fn joined(labels: &[usize], occurring: usize, classes: usize) -> String {
-    let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
-    for &label in labels {
-        *counts.entry(label).or_default() += 1;
-    }
-    let fewest = counts.values().copied().min().unwrap_or(0);
+fn counts(labels: impl Iterator<Item = usize>) -> BTreeMap<usize, usize> {
+    let mut found = BTreeMap::new();
+    labels.for_each(|label| *found.entry(label).or_default() += 1);
+    found
+}
+
+/// The class whose members are most like a label that is in none.
+fn nearest(label: usize, members: &[Vec<usize>], related: Option<&Relatedness>) -> usize {
+    let like = |own: &Vec<usize>| {
+        let sum: f64 = own.iter().filter_map(|&other| related?.between(label, other)).sum();
+        sum / own.len().max(1) as f64
+    };
+    (0..members.len()).max_by(|&a, &b| like(&members[a]).total_cmp(&like(&members[b])).then(b.cmp(&a))).unwrap_or(0)
+}
+
+fn joined(labels: &BTreeMap<usize, usize>, classes: usize) -> String {
+    let (occurring, fewest) = (labels.len(), labels.values().copied().min().unwrap_or(0));
     format!(
         "{occurring} classes ({fewest} images in the smallest) were joined to {classes} by the dense model's outputs: class \
          by class at most {MOST_CLASSES} are followed, of at least {LEAST_IMAGES} images each"
@@ -164,11 +175,7 @@ fn joined(labels: &[usize], occurring: usize, classes: usize) -> String {
 
 /// Whether labels alone make usable classes: few enough, and large enough.
 fn usable(labels: &BTreeMap<usize, usize>) -> bool {
-    let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
-    for &label in labels.values() {
-        *counts.entry(label).or_default() += 1;
-    }
-    counts.len() <= MOST_CLASSES && counts.values().all(|&images| images >= LEAST_IMAGES)
+    labels.len() <= MOST_CLASSES && labels.values().all(|&images| images >= LEAST_IMAGES)
 }
 
 /// Number of class scores per image, if the model's first output is a row of them.
@@ -239,17 +246,24 @@ mod tests {
 
     #[test]
     fn few_images_a_class_are_joined_and_said() {
-        let labels: BTreeMap<usize, usize> = (0..20).map(|item| (item, item % 4)).collect();
-        assert!(!usable(&labels) && usable(&(0..20).map(|item| (item, item % 2)).collect()));
+        let labels = counts((0..20).map(|item| item % 4));
+        assert!(!usable(&labels) && usable(&counts((0..20).map(|item| item % 2))));
         let outputs = Array2::from_shape_fn((20, 4), |(i, k)| {
             f32::from(u8::from(i % 4 == k)) + f32::from(u8::from(i % 2 == k % 2)) * 0.8
         });
         let related = Relatedness::from_outputs(outputs.view());
-        let classes = Classes::new(labels, Some(&related)).unwrap();
-        assert_eq!(classes.members, [vec![0, 2], vec![1, 3]]);
+        let members = super_classes(&labels, &related).unwrap();
+        assert_eq!(members, [vec![0, 2], vec![1, 3]]);
+        let images = Chosen::whole(vec![1, 0, 3, 2]);
+        let classes = Classes::of(members, labels, Some(&related), &images, |item| Some(item % 4));
         assert!(classes.notes[0].starts_with("4 classes (5 images"), "{:?}", classes.notes);
-        assert_eq!(classes.sorted(&[1, 0, 3, 2]), [0, 2, 1, 3]);
+        assert_eq!(classes.roll.sorted(), [0, 2, 1, 3]);
         assert_eq!(classes.name(0, &["cat".into()]), "cat and 1 more");
+        // A label that no class stands for.
+        let members = vec![vec![0], vec![1, 3]];
+        let classes =
+            Classes::of(members, counts([0, 1, 3].into_iter()), Some(&related), &images, |item| Some(item % 4));
+        assert_eq!(classes.entries(&[2])[0], Entry { place: 3, class: 0, label: 2 });
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::roll::Chosen;
 use crate::calibration::{CalibrationError, Dataset, DatasetOptions, PreprocessOptions, sample};
 use crate::model::InputSpec;
 
@@ -16,11 +17,24 @@ const HELD_OUT: usize = 5;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parted {
     /// Statistics and repair are fitted on these.
-    pub fitted: Vec<usize>,
+    pub fitted: Chosen,
     /// The repair is judged on these.
-    pub judging: Vec<usize>,
+    pub judging: Chosen,
     /// Calibration images among those that judge and that nothing is fitted on.
     pub held_out: usize,
+}
+
+impl Parted {
+    fn new(fitted: Vec<usize>, judging: Vec<usize>, held_out: usize) -> Self {
+        Self { fitted: Chosen::whole(fitted), judging: Chosen::whole(judging), held_out }
+    }
+
+    /// Only the images of a shard are this machine's own; `items`: theirs, ascending.
+    #[must_use]
+    pub fn within(self, items: &[usize]) -> Self {
+        let held = |item: usize| items.binary_search(&item).is_ok();
+        Self { fitted: self.fitted.within(held), judging: self.judging.within(held), ..self }
+    }
 }
 
 /// Images.
@@ -28,6 +42,8 @@ pub struct Parted {
 pub struct DataOptions {
     /// Calibration images.
     pub data: Option<PathBuf>,
+    /// What was gathered from calibration images before, in their place.
+    pub statistics: Option<PathBuf>,
     /// Labelled images held out from calibration.
     pub eval: Option<PathBuf>,
     /// Map of class folders to outputs.
@@ -56,11 +72,11 @@ impl DataOptions {
         let others = fitted.split_off(wanted.min(fitted.len()));
         // Behind the calibration images stand those that judge the loss of accuracy, if a part was set aside.
         if self.eval_skip == 0 && others.len() >= LEAST_JUDGING.min(fitted.len()).max(1) {
-            return Parted { fitted, judging: others, held_out: 0 };
+            return Parted::new(fitted, others, 0);
         }
         let count = (fitted.len() / HELD_OUT).min(MOST_JUDGING);
         let judging = if count == 0 { fitted.clone() } else { fitted.split_off(fitted.len() - count) };
-        Parted { fitted, judging, held_out: count }
+        Parted::new(fitted, judging, count)
     }
 
     /// Held-out images of a data set.

@@ -41,6 +41,18 @@ pub struct EvaluatedData {
     pub classes: Vec<String>,
 }
 
+impl EvaluatedData {
+    /// What makes other data no part of the same data set.
+    pub(super) fn differs(&self, other: &Self) -> Option<&'static str> {
+        let differing = [
+            ("list of images", self.digest != other.digest || self.items != other.items),
+            ("preprocessing", self.preprocessing != other.preprocessing),
+            ("map of classes", self.classes != other.classes),
+        ];
+        differing.into_iter().find(|own| own.1).map(|own| own.0)
+    }
+}
+
 /// Shards of a data set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Shards {
@@ -51,6 +63,19 @@ pub struct Shards {
 }
 
 impl Shards {
+    /// Adds those of another part.
+    ///
+    /// # Errors
+    /// Which shard is in both.
+    pub(super) fn merge(&mut self, other: &Self) -> Result<(), String> {
+        if let Some(twice) = other.held.iter().find(|own| self.held.binary_search(own).is_ok()) {
+            return Err(format!("shard {twice} of {} is in another part too", self.count));
+        }
+        self.held.extend(&other.held);
+        self.held.sort_unstable();
+        Ok(())
+    }
+
     /// Those that are not in.
     pub fn missing(&self) -> Vec<usize> {
         (0..self.count).filter(|own| self.held.binary_search(own).is_err()).collect()
@@ -122,14 +147,10 @@ impl Evaluation {
         if let Some(what) = self.differs(other) {
             return Err(what);
         }
-        if let Some(twice) = other.shards.held.iter().find(|own| self.shards.held.binary_search(own).is_ok()) {
-            return Err(format!("shard {twice} of {} is in another part too", self.shards.count));
-        }
+        self.shards.merge(&other.shards)?;
         for (own, other) in self.models.iter_mut().zip(&other.models) {
             own.answers.merge(&other.answers);
         }
-        self.shards.held.extend(&other.shards.held);
-        self.shards.held.sort_unstable();
         self.skipped.extend(other.skipped.iter().cloned());
         self.skipped.sort();
         Ok(())
@@ -142,12 +163,10 @@ impl Evaluation {
             ("models", models(self) != models(other)),
             ("version of onnx-prune", self.tool_version != other.tool_version),
             ("engine", self.engine != other.engine),
-            ("list of images", self.data.digest != other.data.digest || self.data.items != other.data.items),
-            ("preprocessing", self.data.preprocessing != other.data.preprocessing),
-            ("map of classes", self.data.classes != other.data.classes),
             ("number of shards", self.shards.count != other.shards.count),
         ];
-        differing.into_iter().find(|own| own.1).map(|own| format!("it is of another {}", own.0))
+        let found = differing.into_iter().find(|own| own.1).map(|own| own.0).or(self.data.differs(&other.data));
+        found.map(|what| format!("it is of another {what}"))
     }
 
     /// Merges the parts in some files; in whatever order they come, the result is the same.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use ndarray::ArrayD;
 
 use super::Observed;
+use super::roll::Entry;
+use crate::calibration::Batch;
 use crate::engine::{Feed, Tensor, feed};
 
 /// Mirror images are added while all images stay below this.
@@ -43,6 +45,86 @@ fn only_floats(batch: &Feed) -> Option<&ArrayD<f32>> {
 fn mirror(batch: &Feed, columns: usize) -> Option<Feed> {
     let (name, images) = batch.iter().next().filter(|_| batch.len() == 1)?;
     (columns < images.shape().len()).then(|| Feed::from([(name.clone(), Arc::new(images.reversed(columns)))]))
+}
+
+/// Inputs of some images, put aside as they come.
+pub(super) struct KeptInputs {
+    most: usize,
+    batch: usize,
+    pieces: Vec<Feed>,
+    images: Vec<KeptImage>,
+}
+
+/// An image whose inputs are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeptImage {
+    /// [`Entry::key`].
+    pub key: u64,
+    /// Its label in the data set, where it is known.
+    pub label: Option<usize>,
+}
+
+impl KeptInputs {
+    /// Of the first `most` images in the seeded order; `batch`: samples of a run.
+    pub(super) fn new(most: usize, batch: usize) -> Self {
+        Self { most, batch, pieces: Vec::new(), images: Vec::new() }
+    }
+
+    /// Keeps of a batch the images at `rows` that are among those; `entries`: what is known of each.
+    pub(super) fn push(&mut self, batch: &Batch, rows: &[usize], entries: &[Entry]) {
+        let kept = rows.iter().zip(entries).filter(|(_, own)| (own.place as usize) < self.most);
+        let image = |(&row, entry): (&usize, &Entry)| (row, KeptImage { key: entry.key(), label: batch.labels[row] });
+        let (rows, images): (Vec<usize>, Vec<KeptImage>) = kept.map(image).unzip();
+        if !rows.is_empty() {
+            let whole = rows.len() == batch.items.len();
+            self.pieces.push(if whole { batch.inputs.clone() } else { feed::rows(&batch.inputs, &rows) });
+            self.images.extend(images);
+        }
+    }
+
+    /// Batches of one size, and their images; `fixed`: a run takes neither more nor fewer.
+    pub(super) fn finish(self, fixed: bool) -> (Vec<Feed>, Vec<KeptImage>) {
+        (regrouped(self.pieces, self.batch, fixed), self.images)
+    }
+}
+
+/// The same samples in batches of `size`; the last may be smaller, or repeats its samples where batches are `fixed`.
+pub(super) fn regrouped(pieces: Vec<Feed>, size: usize, fixed: bool) -> Vec<Feed> {
+    if size <= 1 {
+        return pieces;
+    }
+    let mut batches: Vec<Feed> = Vec::new();
+    let mut waiting: Option<Feed> = None;
+    for piece in pieces {
+        let mut all = match waiting.take() {
+            None => piece,
+            Some(before) => match feed::joined(&[before.clone(), piece.clone()]) {
+                Some(joined) => joined,
+                // They do not go together.
+                None => {
+                    batches.push(before);
+                    piece
+                }
+            },
+        };
+        let mut count = feed::samples(&all);
+        while count > size {
+            batches.push(feed::rows(&all, &(0..size).collect::<Vec<_>>()));
+            all = feed::rows(&all, &(size..count).collect::<Vec<_>>());
+            count -= size;
+        }
+        if count == size {
+            batches.push(all);
+        } else {
+            waiting = Some(all);
+        }
+    }
+    if let Some(last) = waiting {
+        let count = feed::samples(&last).max(1);
+        let rows: Vec<usize> = (0..size).map(|row| row % count).collect();
+        batches.push(if fixed { feed::rows(&last, &rows) } else { last });
+    }
+    batches
 }
 
 /// `wanted` samples from all over the batches, in batches of the same size. `divisible`: whether a run may have any

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{EvaluateError, Pass, compared_values};
 use crate::calibration::Skipped;
-use crate::engine::{CompileOptions, Engine, Feed, feed};
+use crate::engine::{CompileOptions, Engine, Feed, Tensor, feed};
 use crate::model::Model;
 
 /// Sees the number of a value, the dense model's numbers and the other model's.
@@ -67,16 +67,35 @@ impl Reference {
     /// # Errors
     /// As [`Pass::run`].
     pub fn gather(pass: &Pass<'_>, model: &Model) -> Result<Self, EvaluateError> {
+        let (batches, skipped) = pass.batches()?;
+        let runs = batches.into_iter().map(|own| (own.inputs, own.items.len()));
+        Ok(Self { skipped, ..Self::of(pass.engine, model, runs, pass.cancel)? })
+    }
+
+    /// Runs the dense model over some inputs, each with the number of its samples.
+    ///
+    /// # Errors
+    /// If the engine fails, or on interruption.
+    pub fn of(
+        engine: &dyn Engine,
+        model: &Model,
+        runs: impl Iterator<Item = (Feed, usize)>,
+        cancel: &AtomicBool,
+    ) -> Result<Self, EvaluateError> {
         let names = compared_values(model);
-        let mut session = pass.engine.compile(model, &options(&names))?;
+        let mut session = engine.compile(model, &options(&names))?;
         let (mut batches, mut numbers) = (Vec::new(), 0);
-        let skipped = pass.run(session.as_mut(), |batch, outputs| {
-            numbers += outputs.iter().map(ArrayD::len).sum::<usize>();
-            if numbers <= MOST_NUMBERS || batches.is_empty() {
-                batches.push(HeldBatch { feed: batch.inputs.clone(), rows: batch.items.len(), dense: outputs });
+        for (feed, rows) in runs {
+            if cancel.load(Ordering::Relaxed) {
+                return Err(EvaluateError::Interrupted);
             }
-            Ok(())
-        })?;
+            let dense: Vec<ArrayD<f32>> = session.run(&feed::pairs(&feed))?.iter().map(Tensor::to_f32).collect();
+            numbers += dense.iter().map(ArrayD::len).sum::<usize>();
+            if numbers <= MOST_NUMBERS || batches.is_empty() {
+                batches.push(HeldBatch { feed, rows, dense });
+            }
+        }
+        let skipped = Skipped::default();
         let spread = (0..names.len()).map(|at| spread(batches.iter().map(|batch| &batch.dense[at]))).collect();
         Ok(Self { batches, names, spread, skipped })
     }

@@ -28,7 +28,7 @@ impl ClassContext {
     /// # Errors
     /// If the outputs or labels give no responses.
     pub fn new(observed: &Observed, classes: &Classes, response: Response) -> Result<Self, EvaluateError> {
-        let weights = classes.weights();
+        let weights = observed.class_weights(classes);
         let Some(outputs) = &observed.outputs else {
             // Only models without class scores: all images are one class, which is related to nothing.
             return Ok(Self { responses: None, relatedness: Relatedness::single(), weights });

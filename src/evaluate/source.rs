@@ -8,8 +8,8 @@ use ndarray::{Array2, ArrayD, Axis, concatenate};
 
 use super::accuracy::answer;
 use super::classes::rows;
-use super::{DataOptions, EvaluateError, Predictions, Tally, input_specs};
-use crate::calibration::{Batch, Dataset, Inputs, PipelineOptions, Skipped, for_each_batch};
+use super::{DataOptions, EvaluateError, KeptImages, Predictions, StatisticsFile, StatisticsHead, Tally, input_specs};
+use crate::calibration::{ArrayInputs, Batch, Dataset, Inputs, PipelineOptions, Skipped, for_each_batch};
 use crate::engine::{CompileOptions, Engine, Feed, Session, Tensor, feed};
 use crate::model::Model;
 
@@ -56,6 +56,22 @@ impl Source {
         let open = if source.volume() < LARGE { BATCH } else { BATCH_OF_LARGE };
         source.batch = own.unwrap_or(open);
         Ok(source)
+    }
+
+    /// The images that statistics keep.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn kept(statistics: &StatisticsFile) -> Result<Self, EvaluateError> {
+        let KeptImages { inputs, labels } = statistics.kept()?;
+        let StatisticsHead { settings, data, .. } = &statistics.head;
+        Ok(Self {
+            dataset: Dataset::of_inputs(inputs, &labels, data.classes.clone()),
+            inputs: Inputs::Arrays(ArrayInputs { described: data.preprocessing.clone(), columns: settings.columns }),
+            batch: settings.batch,
+            fixed: settings.fixed,
+            strict: true,
+        })
     }
 
     /// How the samples become inputs, in one line.
@@ -167,13 +183,21 @@ pub struct Pass<'a> {
     pub cancel: &'a AtomicBool,
 }
 
-/// A model's first output on some images.
+/// What a model's first output says of some images.
 #[derive(Debug, Clone, Default)]
-pub struct FirstOutputs {
-    /// Numbers of the images in the data set.
-    pub items: Vec<usize>,
-    /// A row `[K]` for each image; `None` where the output cannot be seen as rows.
+pub struct Answers {
+    /// Number in the data set and answer of every image, ascending.
+    answers: Vec<(u32, u32)>,
+    /// A row `[K]` for each image of which it was asked for; `None` where the output cannot be seen as rows.
     pub rows: Option<Array2<f32>>,
+}
+
+impl Answers {
+    /// The output of the largest score of an image.
+    pub fn answer(&self, item: usize) -> Option<usize> {
+        let at = self.answers.binary_search_by_key(&item, |own| own.0 as usize).ok()?;
+        Some(self.answers[at].1 as usize)
+    }
 }
 
 impl Pass<'_> {
@@ -186,25 +210,35 @@ impl Pass<'_> {
         session: &mut dyn Session,
         mut each: impl FnMut(&Batch, Vec<ArrayD<f32>>) -> Result<(), EvaluateError>,
     ) -> Result<Skipped, EvaluateError> {
-        let Source { dataset, inputs, batch: size, strict, fixed } = self.source;
-        let options = PipelineOptions { batch: *size, strict: *strict };
         let interrupted = || self.cancel.load(Ordering::Relaxed);
-        let mut left = self.indices.len();
-        let runs = self.source.runs(self.indices);
-        let skipped = for_each_batch(dataset, &runs, inputs, &options, self.cancel, |batch| {
-            let batch = if *fixed { repeated(batch, *size) } else { batch };
+        self.each_batch(|batch, count| {
             let outputs = session.run(&feed::pairs(&batch.inputs))?;
             let outputs = outputs.iter().map(Tensor::to_f32).collect();
             if interrupted() {
                 return Err(EvaluateError::Interrupted);
             }
-            let count = batch.items.len().min(left);
-            left -= count;
             each(&batch, outputs)?;
             (self.advance)(count as u64);
             Ok(())
+        })
+    }
+
+    /// Hands on the images batch by batch, with the number of those that are not there to fill a run.
+    fn each_batch(
+        &self,
+        mut each: impl FnMut(Batch, usize) -> Result<(), EvaluateError>,
+    ) -> Result<Skipped, EvaluateError> {
+        let Source { dataset, inputs, batch: size, strict, fixed } = self.source;
+        let options = PipelineOptions { batch: *size, strict: *strict };
+        let mut left = self.indices.len();
+        let runs = self.source.runs(self.indices);
+        let skipped = for_each_batch(dataset, &runs, inputs, &options, self.cancel, |batch| {
+            let batch = if *fixed { repeated(batch, *size) } else { batch };
+            let count = batch.items.len().min(left);
+            left -= count;
+            each(batch, count)
         })?;
-        if interrupted() { Err(EvaluateError::Interrupted) } else { Ok(skipped) }
+        if self.cancel.load(Ordering::Relaxed) { Err(EvaluateError::Interrupted) } else { Ok(skipped) }
     }
 
     /// Top-1 answers of a model.
@@ -254,19 +288,42 @@ impl Pass<'_> {
         Ok((tallies, skipped))
     }
 
-    /// First output of a model.
+    /// Answers of a model, and its first output on the images of which `with_row` says so.
     ///
     /// # Errors
     /// As [`Pass::run`].
-    pub fn first_outputs(&self, model: &Model) -> Result<FirstOutputs, EvaluateError> {
+    #[allow(clippy::cast_possible_truncation, reason = "numbers of images and classes")]
+    pub fn answers(&self, model: &Model, with_row: impl Fn(usize) -> bool) -> Result<Answers, EvaluateError> {
         let mut session = self.engine.compile(model, &CompileOptions::default())?;
-        let (mut items, mut all) = (Vec::new(), Vec::new());
+        let (mut answers, mut all) = (Vec::new(), Vec::new());
         self.run(session.as_mut(), |batch, outputs| {
-            all.push(outputs.first().and_then(rows));
-            items.extend(&batch.items);
+            let Some(found) = outputs.first().and_then(rows) else {
+                all.push(None);
+                return Ok(());
+            };
+            let each = batch.items.iter().zip(found.outer_iter());
+            answers.extend(each.map(|(&item, row)| (item as u32, answer(&row.into_dyn()) as u32)));
+            let wanted: Vec<usize> = (0..batch.items.len()).filter(|&row| with_row(batch.items[row])).collect();
+            if !wanted.is_empty() {
+                all.push(Some(found.select(Axis(0), &wanted)));
+            }
             Ok(())
         })?;
-        Ok(FirstOutputs { items, rows: stacked(all) })
+        answers.sort_unstable();
+        Ok(Answers { answers, rows: stacked(all) })
+    }
+
+    /// The images as the model takes them; nothing is run.
+    ///
+    /// # Errors
+    /// If an image is unusable, or on interruption.
+    pub fn batches(&self) -> Result<(Vec<Batch>, Skipped), EvaluateError> {
+        let mut batches = Vec::new();
+        let skipped = self.each_batch(|batch, _| {
+            batches.push(batch);
+            Ok(())
+        })?;
+        Ok((batches, skipped))
     }
 }
 

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::accuracy::{Accuracy, ClassAccuracy};
-use super::{Paired, wilson};
+use super::{EvaluateError, Paired, wilson};
 
 /// Images by class.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -71,6 +71,20 @@ impl Tally {
     pub fn accuracy(&self) -> Option<Accuracy> {
         let images = self.labelled();
         (images > 0).then(|| Accuracy::new(self.classes.values().map(|own| own.correct).sum(), images))
+    }
+
+    /// Refuses labels that a model of `classes` outputs answers no better than by guessing.
+    ///
+    /// # Errors
+    /// [`EvaluateError::NearChance`].
+    pub fn refuse_near_chance(&self, classes: usize) -> Result<(), EvaluateError> {
+        match self.accuracy() {
+            Some(accuracy) if accuracy.near_chance(classes) => {
+                let Accuracy { percent, images, .. } = accuracy;
+                Err(EvaluateError::NearChance { percent, images, classes })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Recall and precision of every class that has labelled images, by the class's output.

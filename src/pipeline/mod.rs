@@ -22,8 +22,8 @@ pub use crate::evaluate::{DataOptions, Metric, MetricFunction, NamedOutputs};
 pub use crate::plan::{Deployed, Goals, LatencyTarget, RoundTo};
 pub use commands::{
     ApplyOptions, BenchOptions, Benched, CheckOptions, EvaluateOptions, StudyBase, StudyEntry, StudyRow, VerifyOptions,
-    apply, bench, check, evaluate, inspect, inspect_timed, kept_tensors, merge, prune, quantize, score, study, sweep,
-    verify,
+    apply, bench, calibrate, check, evaluate, inspect, inspect_timed, kept_tensors, merge, merge_parts, prune,
+    quantize, score, study, sweep, verify,
 };
 pub use options::{Criteria, Depth, Effort, ModelOptions, PlanFile, PruneOptions, QuantizeOptions};
 pub use progress::{Progress, Silent};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::calibration::{Layout, Preprocess};
 use crate::error::Error;
-use crate::evaluate::{DataOptions, Source};
+use crate::evaluate::{DataOptions, Source, StatisticsFile};
 use crate::model::{InputSpec, Model, input_specs};
 
 /// Size of a symbolic axis that nothing tells, the first one of an input left out.
@@ -29,6 +29,12 @@ pub(super) fn known_sizes(
     given: &BTreeMap<String, usize>,
     data: &DataOptions,
 ) -> Result<KnownSizes, Error> {
+    let mut given = given.clone();
+    if let Some(path) = &data.statistics {
+        let gathered = StatisticsFile::describe(path)?.settings.sizes;
+        gathered.into_iter().for_each(|(name, size)| _ = given.entry(name).or_insert(size));
+    }
+    let given = &given;
     let mut known = KnownSizes { sizes: given.clone(), ..KnownSizes::default() };
     let specs = input_specs(model);
     if !specs.iter().any(|spec| open_axes(spec, given).next().is_some()) {

@@ -16,7 +16,7 @@ mod sequential;
 pub use changes::{ChangedLayer, changed_layers, with_layers};
 pub use error::RepairError;
 pub use local::{Method, Refit, refit};
-pub use moments::{MomentOptions, Moments, Products};
+pub use moments::{MomentOptions, Moments, Products, SeenImage, StoredSums};
 pub use passing::passed_on;
 pub(crate) use sequential::{ActivationCache, BatchRange};
 pub use sequential::{Around, LayerFit, Reconstructed, Reconstruction};

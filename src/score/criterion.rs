@@ -2,6 +2,7 @@
 
 use faer::Mat;
 use ndarray::ArrayView2;
+use serde::{Deserialize, Serialize};
 
 use super::ScoreError;
 use super::relatedness::Relatedness;
@@ -45,7 +46,7 @@ pub trait Criterion: Send + Sync {
 }
 
 /// What a criterion must be given.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(clippy::struct_excessive_bools, reason = "one per kind of measurement")]
 pub struct Needs {
     /// Pooled features of the group's consumer inputs over the calibration images ([`GroupInput::consumer_inputs`]) and
@@ -69,6 +70,12 @@ impl Needs {
     /// Whether images are needed at all.
     pub fn images(&self) -> bool {
         self.features || self.fallback || self.moments || self.contributions || self.ranks || self.outputs
+    }
+
+    /// Whether what was measured for these suffices for `other`.
+    pub fn cover(self, other: Self) -> bool {
+        let pooled = other.features || other.fallback;
+        self.and(other) == Self { pool: self.pool.max(other.pool), ..self } && (!pooled || self.pool == other.pool)
     }
 
     /// What this and another criterion need.

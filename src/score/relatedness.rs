@@ -69,6 +69,11 @@ impl Relatedness {
         (correlation.is_square() && correlation.iter().all(|value| value.is_finite())).then_some(Self { correlation })
     }
 
+    /// How two classes are related; `None` if there is no such class.
+    pub fn between(&self, first: usize, second: usize) -> Option<f64> {
+        self.correlation.get((first, second)).copied()
+    }
+
     /// A single class.
     pub fn single() -> Self {
         Self { correlation: DMatrix::identity(1, 1) }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::needless_pass_by_value, reason = "array views are passed by value, as ndarray itself does")]
 
+use std::collections::BTreeMap;
+
 use nalgebra::DMatrix;
 use ndarray::ArrayView2;
 
@@ -171,15 +173,18 @@ impl Responses {
 
 /// Clusters of classes: every class that occurs alone if there are at most [`MOST_CLASSES`] with [`LEAST_IMAGES`]
 /// images each, otherwise the finest cut of their tree that satisfies both; one cluster of all where none does
-/// (`docs/method.md` 2.6). Each cluster rises, and so do the clusters by their smallest class.
+/// (`docs/method.md` 2.6). `labels`: images of each label. Each cluster rises, and so do the clusters by their smallest class.
 ///
 /// # Errors
 /// [`ScoreError::Responses`] where a label has no row in `relatedness`.
-pub fn super_classes(labels: &[usize], relatedness: &Relatedness) -> Result<Vec<Vec<usize>>, ScoreError> {
+pub fn super_classes(
+    labels: &BTreeMap<usize, usize>,
+    relatedness: &Relatedness,
+) -> Result<Vec<Vec<usize>>, ScoreError> {
     let mut images = vec![0; relatedness.classes()];
-    for &label in labels {
+    for (&label, &count) in labels {
         let why = || format!("label {label}, but the model has {} classes", relatedness.classes());
-        *images.get_mut(label).ok_or_else(|| ScoreError::Responses { what: "labels", why: why() })? += 1;
+        *images.get_mut(label).ok_or_else(|| ScoreError::Responses { what: "labels", why: why() })? = count;
     }
     let occurring: Vec<Vec<usize>> =
         (0..images.len()).filter(|&class| images[class] > 0).map(|class| vec![class]).collect();
@@ -277,10 +282,9 @@ mod tests {
     fn small_classes_are_joined_with_their_nearest() {
         let matrix = [[1.0, 0.0, 0.9], [0.0, 1.0, 0.1], [0.9, 0.1, 1.0]];
         let related = Relatedness::from_correlation(DMatrix::from_fn(3, 3, |a, b| matrix[a][b])).unwrap();
-        let labels: Vec<usize> = [vec![0; 5], vec![1; 10], vec![2; 5]].concat();
-        assert_eq!(super_classes(&labels, &related).unwrap(), [vec![0, 2], vec![1]]);
-        assert_eq!(super_classes(&[0, 1, 2], &related).unwrap(), [vec![0, 1, 2]]);
-        assert_eq!(super_classes(&[1; 12], &related).unwrap(), [vec![1]]);
+        assert_eq!(super_classes(&[(0, 5), (1, 10), (2, 5)].into(), &related).unwrap(), [vec![0, 2], vec![1]]);
+        assert_eq!(super_classes(&[(0, 1), (1, 1), (2, 1)].into(), &related).unwrap(), [vec![0, 1, 2]]);
+        assert_eq!(super_classes(&[(1, 12)].into(), &related).unwrap(), [vec![1]]);
         let merged = related.merged(&[vec![0, 2], vec![1]]);
         assert!((merged.correlation()[(0, 1)] - 0.05).abs() < 1e-12);
     }

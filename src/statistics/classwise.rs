@@ -5,6 +5,8 @@ use faer::{Accum, Mat, MatRef, Par};
 use nalgebra::DMatrix;
 use rayon::prelude::*;
 
+use crate::number::whole_number;
+
 /// About what the contributions of a class are centred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Centring {
@@ -68,6 +70,37 @@ impl Contributions {
                 own.products[triangle(left, right)] += (start..start + per_channel).map(products).sum::<f64>();
             }
         }
+    }
+
+    /// All sums in one list, class by class: rows, sums of the columns, products. They add up over parts of the images.
+    pub fn stored(&self) -> Vec<f64> {
+        let mut all = Vec::with_capacity(self.stored_length());
+        for class in &self.classes {
+            all.push(class.rows as f64);
+            all.extend(&class.columns);
+            all.extend(&class.products);
+        }
+        all
+    }
+
+    fn stored_length(&self) -> usize {
+        self.classes.len() * (1 + self.columns + self.channels * (self.channels + 1) / 2)
+    }
+
+    /// Takes sums as [`Self::stored`] gave them; `None` if their number is that of something else.
+    pub fn fill(&mut self, values: &[f64]) -> Option<()> {
+        if values.len() != self.stored_length() {
+            return None;
+        }
+        let length = values.len() / self.classes.len().max(1);
+        for (class, own) in self.classes.iter_mut().zip(values.chunks(length.max(1))) {
+            let (rows, sums) = own.split_first()?;
+            let (columns, products) = sums.split_at(self.columns);
+            class.rows = whole_number(*rows);
+            class.columns = columns.to_vec();
+            class.products = products.to_vec();
+        }
+        Some(())
     }
 
     /// The statistics of pruning units. `weights`: the consumer's weights `[columns, outputs]`; `units`: the channels of each.

@@ -4,11 +4,7 @@ use faer::Mat;
 use ndarray::{ArrayViewD, Axis};
 use rayon::prelude::*;
 
-/// Images that are looked at: ranks hardly differ from batch to batch (Lin et al., figure 2), and each costs a
-/// factorisation.
-const MOST_IMAGES: usize = 50;
-
-/// Sums the ranks of the feature maps of one consumer input over the first images.
+/// Sums the ranks of the feature maps of one consumer input over some images.
 #[derive(Debug, Clone)]
 pub struct RankCollector {
     axis: usize,
@@ -18,19 +14,22 @@ pub struct RankCollector {
 }
 
 impl RankCollector {
+    /// Images that are to be looked at: ranks hardly differ from batch to batch (Lin et al., figure 2), and each costs a
+    /// factorisation.
+    pub const MOST_IMAGES: usize = 50;
+
     /// A collector that has seen nothing. `channel_axis` is at least 1; `units`: the channels of each.
     pub fn new(channel_axis: usize, units: Vec<Vec<usize>>) -> Self {
         let sums = vec![0.0; units.len()];
         Self { axis: channel_axis, units, sums, images: 0 }
     }
 
-    /// Folds in the activations of a batch, `[N, ...]` with the channel axis of the collector; what comes after the
-    /// first images is passed over.
+    /// Folds in the activations of a batch, `[N, ...]` with the channel axis of the collector.
     pub fn push(&mut self, batch: &ArrayViewD<'_, f32>) {
         if self.axis == 0 || self.axis >= batch.ndim() {
             return;
         }
-        let wanted = batch.len_of(Axis(0)).min(MOST_IMAGES.saturating_sub(self.images));
+        let wanted = batch.len_of(Axis(0));
         self.images += wanted;
         let axis = self.axis;
         self.sums.par_iter_mut().zip(&self.units).for_each(|(sum, channels)| {
@@ -85,17 +84,12 @@ mod tests {
     }
 
     #[test]
-    fn only_the_first_images_count_and_positions_may_be_missing() {
+    fn the_mean_is_over_images_and_positions_may_be_missing() {
         let maps =
-            ndarray::Array2::from_shape_fn(
-                (80, 2),
-                |(image, channel)| {
-                    if channel == 0 || image >= MOST_IMAGES { 1.0 } else { 0.0 }
-                },
-            );
+            ndarray::Array2::from_shape_fn((8, 2), |(image, channel)| f32::from(u8::from(channel > 0 && image < 4)));
         let mut collector = RankCollector::new(1, vec![vec![0], vec![1]]);
         collector.push(&maps.view().into_dyn());
         collector.push(&maps.view().into_dyn());
-        assert_eq!(collector.finish(), [1.0, 0.0]);
+        assert_eq!(collector.finish(), [0.0, 0.5]);
     }
 }

@@ -14,6 +14,8 @@ mod list;
 mod table;
 mod tar;
 
+pub(super) use inputs::of_rows;
+
 use std::path::{Path, PathBuf};
 
 use super::classes::Classes;
@@ -47,6 +49,10 @@ pub(crate) trait Source: Send + Sync {
     fn label(&self, i: usize) -> Option<usize>;
     /// File name, or position in the file.
     fn name(&self, i: usize) -> String;
+    /// Calls `each` with the number and name of every image, in order.
+    fn each_name(&self, each: &mut dyn FnMut(usize, &str)) {
+        (0..self.len()).for_each(|i| each(i, &self.name(i)));
+    }
     /// Reads image `i`; the error says what is wrong with it.
     fn load(&self, i: usize) -> Result<Picture, String>;
     /// All inputs of a run on these samples, where the data are not pictures but the inputs themselves.

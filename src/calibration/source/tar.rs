@@ -3,7 +3,7 @@
 //! A pass over the headers finds where the images lie; nothing else is read or kept until an image is wanted.
 
 use std::fs::File;
-use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
+use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::super::CalibrationError;
@@ -18,21 +18,25 @@ const MOST_LABEL: u64 = 4096;
 /// No label.
 const NONE: u32 = u32::MAX;
 
-/// An image: which file, where in it, how long, and its class.
+/// Bytes of a block of a tar file.
+const BLOCK: u64 = 512;
+
+/// An image: the block at which its header begins, and its class. Eight bytes, since there may be millions.
 #[derive(Debug, Clone, Copy)]
 struct Item {
-    offset: u64,
-    /// Place of its header.
-    header: u64,
-    length: u32,
-    file: u32,
+    block: u32,
     label: u32,
 }
 
 struct Tars {
     files: Vec<PathBuf>,
     items: Vec<Item>,
+    /// Images up to the end of each file.
+    ends: Vec<usize>,
 }
+
+/// A member of a tar file.
+type Member<'a> = ::tar::Entry<'a, File>;
 
 impl Source for Tars {
     fn kind(&self) -> &'static str {
@@ -49,84 +53,118 @@ impl Source for Tars {
 
     /// The tar file and the member's name, read from its header: names of millions of images are not kept.
     fn name(&self, i: usize) -> String {
-        let Some(item) = self.items.get(i) else { return format!("image {i}") };
-        let path = &self.files[item.file as usize];
-        let member = self.header(item).unwrap_or_else(|_| format!("member at {}", item.header));
-        format!("{}/{member}", file_name(path))
+        let read = self.member(i, |path, member| Ok(named(path, &member.path()?.display().to_string())));
+        read.unwrap_or_else(|_| format!("image {i}"))
+    }
+
+    /// One pass over the headers, in order.
+    fn each_name(&self, each: &mut dyn FnMut(usize, &str)) {
+        let mut next = 0;
+        for (path, &end) in self.files.iter().zip(&self.ends) {
+            let read = members(path, |name, kind, _| {
+                if is_image(kind) && next < end {
+                    each(next, &named(path, name));
+                    next += 1;
+                }
+                Ok(())
+            });
+            if read.is_err() {
+                (next..end).for_each(|item| each(item, &self.name(item)));
+            }
+            next = end;
+        }
     }
 
     fn load(&self, i: usize) -> Result<Picture, String> {
-        let item = self.items.get(i).ok_or("there is no such image")?;
-        let bytes = self.bytes(item, item.offset, u64::from(item.length)).map_err(|error| error.to_string())?;
-        decode_bytes(bytes).map(Picture::Pixels)
+        let read = |_: &Path, member: &mut Member<'_>| {
+            let mut bytes = Vec::new();
+            member.read_to_end(&mut bytes).map(|_| bytes)
+        };
+        decode_bytes(self.member(i, read).map_err(|error| error.to_string())?).map(Picture::Pixels)
     }
 }
 
 impl Tars {
-    fn bytes(&self, item: &Item, offset: u64, length: u64) -> std::io::Result<Vec<u8>> {
-        let mut file = File::open(&self.files[item.file as usize])?;
-        file.seek(SeekFrom::Start(offset))?;
-        let mut bytes = Vec::new();
-        file.take(length).read_to_end(&mut bytes)?;
-        Ok(bytes)
+    /// What `read` makes of the member that is image `i`.
+    fn member<T>(&self, i: usize, read: impl Fn(&Path, &mut Member<'_>) -> io::Result<T>) -> io::Result<T> {
+        let item = self.items.get(i).ok_or(io::ErrorKind::NotFound)?;
+        let path = &self.files[self.ends.partition_point(|&end| end <= i)];
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::Start(u64::from(item.block) * BLOCK))?;
+        let mut archive = ::tar::Archive::new(file);
+        let mut member = archive.entries()?.next().ok_or(io::ErrorKind::UnexpectedEof)??;
+        read(path, &mut member)
     }
+}
 
-    fn header(&self, item: &Item) -> std::io::Result<String> {
-        let header = self.bytes(item, item.header, item.offset - item.header)?;
-        let mut archive = ::tar::Archive::new(&header[..]);
-        let mut entries = archive.entries()?;
-        let entry = entries.next().ok_or(std::io::ErrorKind::UnexpectedEof)??;
-        Ok(entry.path()?.display().to_string())
-    }
+/// A member's name in a data set.
+fn named(path: &Path, member: &str) -> String {
+    format!("{}/{member}", file_name(path))
+}
+
+fn is_image(kind: &str) -> bool {
+    EXTENSIONS.contains(&kind.to_lowercase().as_str())
 }
 
 /// Tar files, one after the other.
 pub(super) fn open(root: &Path, files: Vec<PathBuf>, classes: Option<Classes>) -> Result<Opened, CalibrationError> {
-    let mut items = Vec::new();
-    for (number, path) in files.iter().enumerate() {
-        let number = u32::try_from(number).unwrap_or(u32::MAX);
-        index(path, number, classes.as_ref(), &mut items)?;
+    let (mut items, mut ends) = (Vec::new(), Vec::new());
+    for path in &files {
+        index(path, classes.as_ref(), &mut items)?;
+        ends.push(items.len());
     }
     if items.is_empty() {
         let why = format!("its tar files hold no image (.{})", EXTENSIONS.join(", ."));
         return Err(CalibrationError::Empty { path: root.display().to_string(), why });
     }
+    items.shrink_to_fit();
     let class_names = classes.map(Classes::into_names).unwrap_or_default();
-    Ok(Opened { source: Box::new(Tars { files, items }), class_names, notes: Vec::new() })
+    Ok(Opened { source: Box::new(Tars { files, items, ends }), class_names, notes: Vec::new() })
 }
 
-/// Finds the images of one file. Members of one key follow one another.
-fn index(path: &Path, file: u32, classes: Option<&Classes>, items: &mut Vec<Item>) -> Result<(), CalibrationError> {
+/// Calls `each` with the name of every member that is a file, its kind and the member.
+fn members(
+    path: &Path,
+    mut each: impl FnMut(&str, &str, &mut ::tar::Entry<'_, BufReader<File>>) -> Result<(), CalibrationError>,
+) -> Result<(), CalibrationError> {
     let fail = |source| CalibrationError::read(path, source);
     let mut archive = ::tar::Archive::new(BufReader::new(File::open(path).map_err(fail)?));
-    let (mut key, mut label, mut first) = (String::new(), NONE, items.len());
     for entry in archive.entries_with_seek().map_err(fail)? {
         let mut entry = entry.map_err(fail)?;
-        if !entry.header().entry_type().is_file() {
-            continue;
-        }
-        let name = entry.path().map_err(fail)?.display().to_string();
-        let (own, kind) = key_of(&name);
-        if own != key {
-            (key, label, first) = (own.to_owned(), NONE, items.len());
-        }
-        let length = entry.size();
-        if kind == "cls" {
-            let mut text = String::new();
-            entry.by_ref().take(MOST_LABEL).read_to_string(&mut text).map_err(fail)?;
-            label = output(text.trim(), classes).ok_or_else(|| {
-                let why = format!("`{}` is neither a class name that is known nor an output index", text.trim());
-                CalibrationError::format(path, &name, why, "give output indices from 0, or class names and `--classes`")
-            })?;
-            items[first..].iter_mut().for_each(|item| item.label = label);
-        } else if EXTENSIONS.contains(&kind.to_lowercase().as_str())
-            && let Ok(length) = u32::try_from(length)
-        {
-            let (offset, header) = (entry.raw_file_position(), entry.raw_header_position());
-            items.push(Item { offset, header, length, file, label });
+        if entry.header().entry_type().is_file() {
+            let name = entry.path().map_err(fail)?.display().to_string();
+            each(&name, key_of(&name).1, &mut entry)?;
         }
     }
     Ok(())
+}
+
+/// Finds the images of one file. Members of one key follow one another.
+fn index(path: &Path, classes: Option<&Classes>, items: &mut Vec<Item>) -> Result<(), CalibrationError> {
+    let (mut key, mut label, mut first) = (String::new(), NONE, items.len());
+    members(path, |name, kind, entry| {
+        let own = key_of(name).0;
+        if own != key {
+            (key, label, first) = (own.to_owned(), NONE, items.len());
+        }
+        if kind == "cls" {
+            let mut text = String::new();
+            let read = entry.by_ref().take(MOST_LABEL).read_to_string(&mut text);
+            read.map_err(|source| CalibrationError::read(path, source))?;
+            label = output(text.trim(), classes).ok_or_else(|| {
+                let why = format!("`{}` is neither a class name that is known nor an output index", text.trim());
+                CalibrationError::format(path, name, why, "give output indices from 0, or class names and `--classes`")
+            })?;
+            items[first..].iter_mut().for_each(|item| item.label = label);
+        } else if is_image(kind) {
+            let block = u32::try_from(entry.raw_header_position() / BLOCK).map_err(|_| {
+                let why = "it holds images beyond 2 TB".to_owned();
+                CalibrationError::format(path, name, why, "split it into several tar files")
+            })?;
+            items.push(Item { block, label });
+        }
+        Ok(())
+    })
 }
 
 /// The key of a member and its kind: what stands before and after the first dot of the file name, as `WebDataset` has it. Of

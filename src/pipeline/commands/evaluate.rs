@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
+use super::calibrate::complete;
 use crate::calibration::{Shard, ShardPart};
 use crate::channels::AnalyseOptions;
 use crate::engine::{Engine, EngineOptions, open};
@@ -95,20 +96,13 @@ fn fits(engine: &dyn Engine, first: &Model, model: &Model, own: &ModelOptions) -
 /// # Errors
 /// If a part is damaged or does not belong to the others, or a shard is there twice or missing.
 pub fn merge(parts: &[PathBuf], partial: bool) -> Result<Evaluation, Error> {
-    let Some(merged) = Evaluation::merged(parts)? else {
-        return Err(Error::Usage {
-            what: "there is nothing to merge".into(),
-            help: "give the files of all shards".into(),
-        });
-    };
-    let missing = merged.shards.missing();
-    if partial || missing.is_empty() {
-        return Ok(merged);
+    let merged = Evaluation::merged(parts)?.ok_or_else(nothing_to_merge)?;
+    if !partial {
+        complete(&merged.shards)?;
     }
-    let named: Vec<String> = missing.iter().take(8).map(ToString::to_string).collect();
-    let more = if missing.len() > named.len() { " and others" } else { "" };
-    Err(Error::Usage {
-        what: format!("{} of {} shards are missing: {}{more}", missing.len(), merged.shards.count, named.join(", ")),
-        help: "run them and give their files too, or `--partial` to merge what there is".into(),
-    })
+    Ok(merged)
+}
+
+pub(super) fn nothing_to_merge() -> Error {
+    Error::Usage { what: "there is nothing to merge".into(), help: "give the files of all shards".into() }
 }

@@ -113,7 +113,7 @@ fn summary(session: &Session<'_>, scored: &Scored<'_>, outcome: Outcome, record:
         blocks: BlockChange::all(channels, &proposal.cut),
         classwise,
         protected: channels.protected.iter().map(ProtectedChannels::from).collect(),
-        calibration: scored.calibration.map(|own| own.describe(&options.data)),
+        calibration: scored.calibration.map(|own| own.describe()),
         verification,
         compensation: repair,
         quantized: integers.map(|own| own.report),

@@ -2,6 +2,7 @@
 
 mod apply;
 mod bench;
+mod calibrate;
 mod check;
 mod evaluate;
 mod finish;
@@ -14,6 +15,7 @@ mod sweep;
 
 pub use apply::{ApplyOptions, VerifyOptions, apply, kept_tensors, verify};
 pub use bench::{BenchOptions, Benched, bench};
+pub use calibrate::{calibrate, merge_parts};
 pub use check::{CheckOptions, check};
 pub use evaluate::{EvaluateOptions, evaluate, merge};
 pub use inspect::{inspect, inspect_timed};

@@ -10,7 +10,7 @@ use crate::pipeline::options::PruneOptions;
 use crate::pipeline::record::Record;
 use crate::pipeline::search::choose;
 use crate::pipeline::session::{Broken, Session, Watch, connected_all, load};
-use crate::pipeline::steps::{CandidateError, calibrate, criterion, open_source, score};
+use crate::pipeline::steps::{CandidateError, calibrate, criterion, open_data, score};
 use crate::pipeline::writing::check_images;
 use crate::report::Summary;
 
@@ -43,9 +43,9 @@ fn attempt(session: &Session<'_>, mut record: Record) -> Result<Summary, Candida
     let options = session.options;
     let measured = options.metric.is_some() || class_scores(&session.model, &session.channels).is_some();
     options.goals.suit(measured, !options.skip_timing)?;
-    let source = open_source(session, options.data.data.as_deref())?.merge_into(&mut record);
-    let criterion = criterion(&options.criteria, source.is_some())?;
-    let calibration = calibrate(session, source, criterion.needs())?.merge_into(&mut record);
+    let data = open_data(session)?.merge_into(&mut record);
+    let criterion = criterion(&options.criteria, data.is_some())?;
+    let calibration = calibrate(session, data, criterion.needs())?.merge_into(&mut record);
     let response = options.criteria.lasso.response;
     let scored = score(session, criterion.as_ref(), calibration.as_ref(), response)?.merge_into(&mut record);
     let chosen = choose(session, &scored)?.merge_into(&mut record);
@@ -60,7 +60,7 @@ pub(super) fn repeat<T>(
     attempt: impl Fn(&Session<'_>, Record) -> Result<T, CandidateError>,
 ) -> Result<T, Error> {
     watch.progress.phase("load", None);
-    if options.outputs.is_some() && options.data.data.is_none() {
+    if options.outputs.is_some() && options.data.data.is_none() && options.data.statistics.is_none() {
         return Err(outputs_want_data());
     }
     let (model, mut loaded) = load(&options.model)?;

@@ -10,7 +10,7 @@ use crate::pipeline::options::PruneOptions;
 use crate::pipeline::record::Record;
 use crate::pipeline::session::{FileDigest, Session, Watch, connected_all};
 use crate::pipeline::steps::{
-    QuantizedModel, calibrate, detections, evaluate, open_source, output_figures, quantize as write_integers, time,
+    QuantizedModel, calibrate, detections, evaluate, open_data, output_figures, quantize as write_integers, time,
     wants_data,
 };
 use crate::pipeline::writing::{self, check_images};
@@ -38,8 +38,8 @@ pub fn quantize(
     let connected = connected_all(options, progress, cancel)?;
     let watch = Watch { devices: &connected, ..Watch::new(progress, cancel) };
     let session = &Session::load(options, watch)?.merge_into(&mut record);
-    let source = open_source(session, options.data.data.as_deref())?.merge_into(&mut record);
-    let calibration = calibrate(session, source, Needs::default())?.merge_into(&mut record);
+    let data = open_data(session)?.merge_into(&mut record);
+    let calibration = calibrate(session, data, Needs::default())?.merge_into(&mut record);
     let Some(calibration) = calibration.as_ref() else { return Err(wants_data()) };
     let QuantizedModel { model, report } =
         write_integers(session, &session.model, calibration, &own)?.merge_into(&mut record);
@@ -67,7 +67,7 @@ pub fn quantize(
         outputs,
         detections,
         quantized: report,
-        calibration: calibration.describe(&options.data),
+        calibration: calibration.describe(),
         warnings: record.warnings,
         notes: record.notes,
         seed: options.seed,

@@ -7,7 +7,7 @@ use crate::pipeline::Progress;
 use crate::pipeline::options::PruneOptions;
 use crate::pipeline::record::Record;
 use crate::pipeline::session::{Session, Watch};
-use crate::pipeline::steps::{self, calibrate, class_report, criterion, open_source};
+use crate::pipeline::steps::{self, calibrate, class_report, criterion, open_data};
 use crate::report::{SCORES_SCHEMA_VERSION, Scored, ScoredGroup};
 
 /// Scores every group by a criterion. Of the options, those of the model, the images, the engine and the criterion count.
@@ -19,9 +19,9 @@ pub fn score(options: &PruneOptions, progress: &dyn Progress, cancel: &AtomicBoo
     progress.phase("load", None);
     let session = &Session::load(options, Watch::new(progress, cancel))?.merge_into(&mut record);
     session.can_prune()?;
-    let source = open_source(session, options.data.data.as_deref())?.merge_into(&mut record);
-    let criterion = criterion(&options.criteria, source.is_some())?;
-    let calibration = calibrate(session, source, criterion.needs())?.merge_into(&mut record);
+    let data = open_data(session)?.merge_into(&mut record);
+    let criterion = criterion(&options.criteria, data.is_some())?;
+    let calibration = calibrate(session, data, criterion.needs())?.merge_into(&mut record);
     let response = options.criteria.lasso.response;
     let scored = steps::score(session, criterion.as_ref(), calibration.as_ref(), response)?.merge_into(&mut record);
     let classwise = class_report(session, &scored, None);
@@ -44,7 +44,7 @@ pub fn score(options: &PruneOptions, progress: &dyn Progress, cancel: &AtomicBoo
         model: session.file_info(),
         engine: calibration.as_ref().map(|_| session.engine.info().clone()),
         criterion: criterion.name().into(),
-        calibration: calibration.as_ref().map(|own| own.describe(&options.data)),
+        calibration: calibration.as_ref().map(|own| own.describe()),
         groups,
         classwise,
         notes: record.notes,

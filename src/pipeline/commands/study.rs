@@ -13,7 +13,7 @@ use crate::pipeline::options::{Criteria, PruneOptions};
 use crate::pipeline::record::Record;
 use crate::pipeline::search::Planner;
 use crate::pipeline::session::{Session, Watch};
-use crate::pipeline::steps::{Calibration, Repaired, calibrate, open_source, score};
+use crate::pipeline::steps::{Calibration, Repaired, calibrate, open_data, open_source, score};
 use crate::plan::{Budget, Target};
 use crate::repair::Compensation;
 use crate::rewrite;
@@ -73,7 +73,7 @@ pub fn study(
 ) -> Result<StudyBase, Error> {
     let mut record = Record::default();
     let session = Session::load(options, Watch::new(progress, cancel))?.merge_into(&mut record);
-    let source = open_source(&session, options.data.data.as_deref())?.merge_into(&mut record);
+    let data = open_data(&session)?.merge_into(&mut record);
     let held_out = open_source(&session, options.data.eval.as_deref())?.merge_into(&mut record);
     let held_out = held_out.ok_or_else(|| Error::Usage {
         what: "a study needs held-out labelled images".into(),
@@ -81,7 +81,7 @@ pub fn study(
     })?;
     let criteria = entries.iter().map(|entry| entry.criteria.build()).collect::<Result<Vec<_>, _>>()?;
     let needs = criteria.iter().fold(Needs::default(), |all, one| all.and(one.needs()));
-    let calibration = calibrate(&session, source, needs)?.merge_into(&mut record);
+    let calibration = calibrate(&session, data, needs)?.merge_into(&mut record);
     let study = Study::new(&session, &held_out, calibration.as_ref())?;
     for (entry, criterion) in entries.iter().zip(&criteria) {
         record.merge(study.entry(entry, criterion.as_ref(), targets, each)?);

@@ -11,7 +11,7 @@ use crate::pipeline::options::{Criteria, PruneOptions};
 use crate::pipeline::record::Record;
 use crate::pipeline::search::{Candidate, Chosen, Planner, beside_blocks, uncut};
 use crate::pipeline::session::{Session, Watch};
-use crate::pipeline::steps::{CandidateError, Proposal, Scored, calibrate, criterion, open_source, score};
+use crate::pipeline::steps::{CandidateError, Proposal, Scored, calibrate, criterion, open_data, score};
 use crate::pipeline::writing::Files;
 use crate::plan::{Budget, PlanError, Target};
 use crate::report::{SWEEP_SCHEMA_VERSION, Swept, SweptModel};
@@ -37,9 +37,9 @@ pub fn sweep(
 
 fn attempt(session: &Session<'_>, shares: &[f64], mut record: Record) -> Result<Swept, CandidateError> {
     let options = session.options;
-    let source = open_source(session, options.data.data.as_deref())?.merge_into(&mut record);
-    let criterion = criterion(&options.criteria, source.is_some())?;
-    let calibration = calibrate(session, source, criterion.needs())?.merge_into(&mut record);
+    let data = open_data(session)?.merge_into(&mut record);
+    let criterion = criterion(&options.criteria, data.is_some())?;
+    let calibration = calibrate(session, data, criterion.needs())?.merge_into(&mut record);
     let response = options.criteria.lasso.response;
     let scored = score(session, criterion.as_ref(), calibration.as_ref(), response)?.merge_into(&mut record);
     let mut planner = Planner::new(session, &scored);

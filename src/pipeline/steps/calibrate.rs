@@ -1,11 +1,12 @@
 //! One pass of the dense model over the calibration images for everything that is needed.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 use crate::evaluate::{
-    Classes, DataOptions, DenseDetections, Observed, Parted, Reference, Shares, Source, Wanted, class_scores,
-    weights_of_images,
+    Chosen, Classes, DenseDetections, LabelWeights, MOST_SAMPLED, Observed, Parted, RELATING, Reference, Shares,
+    Source, StatisticsFile, StatisticsHead, Wanted, class_scores,
 };
 use crate::pipeline::record::{Record, Told};
 use crate::pipeline::session::Session;
@@ -18,7 +19,7 @@ use crate::score::Needs;
 pub(crate) struct Calibration {
     pub(crate) source: Source,
     pub(crate) observed: Observed,
-    /// Images that were observed.
+    /// Images of `source` that accuracy is counted on where there are no others.
     pub(crate) images: Vec<usize>,
     /// Calibration images among those that judge the repair and that nothing is fitted on.
     pub(crate) held_out: usize,
@@ -31,20 +32,60 @@ pub(crate) struct Calibration {
     pub(crate) classes: Classes,
     /// What each part of the run may hold.
     pub(crate) shares: Shares,
+    /// What the images are.
+    pub(crate) about: About,
+}
+
+/// What calibration images are, for the report.
+pub(crate) struct About {
+    /// Kind of source.
+    kind: String,
+    path: PathBuf,
+    /// Distinct labels.
+    classes: usize,
+    preprocessing: String,
 }
 
 impl Calibration {
     /// For the report.
-    pub(crate) fn describe(&self, options: &DataOptions) -> Calibrated {
+    pub(crate) fn describe(&self) -> Calibrated {
+        let About { kind, path, classes, preprocessing } = &self.about;
         Calibrated {
-            path: options.data.clone().unwrap_or_default(),
-            source: self.source.dataset.source().to_owned(),
-            images: self.observed.images + self.held_out,
-            classes: self.source.class_count(),
+            path: path.clone(),
+            source: kind.clone(),
+            images: self.observed.images() + self.held_out,
+            classes: *classes,
             skipped: self.skipped.clone(),
-            preprocessing: self.source.describe(),
+            preprocessing: preprocessing.clone(),
         }
     }
+}
+
+/// What a run knows of the calibration images.
+pub(crate) enum Data {
+    /// The images themselves.
+    Images(Source),
+    /// What was gathered from them before.
+    Statistics(Box<StatisticsFile>),
+}
+
+/// Opens the calibration images or statistics of the options, if there are some.
+pub(crate) fn open_data(session: &Session<'_>) -> Result<Told<Option<Data>>, Error> {
+    let options = &session.options.data;
+    let mut record = Record::default();
+    let Some(path) = &options.statistics else {
+        let source = open_source(session, options.data.as_deref())?.merge_into(&mut record);
+        return Ok(Told::new(source.map(Data::Images), record));
+    };
+    let statistics = StatisticsFile::open(path)?;
+    let StatisticsHead { data, shards, notes, .. } = &statistics.head;
+    session.progress.say(&format!("preprocessing: {}", data.preprocessing));
+    record.notes.extend(notes.iter().cloned());
+    let missing = shards.missing();
+    if !missing.is_empty() {
+        record.warnings.push(format!("the statistics lack {} of {} shards", missing.len(), shards.count));
+    }
+    Ok(Told::new(Some(Data::Statistics(Box::new(statistics))), record))
 }
 
 /// Opens a data set, and says how its images become inputs.
@@ -53,59 +94,134 @@ pub(crate) fn open_source(session: &Session<'_>, path: Option<&Path>) -> Result<
     let mut source = session.source(path)?;
     session.progress.say(&format!("preprocessing: {}", source.describe()));
     let mut record = Record { notes: source.dataset.notes().to_vec(), ..Record::default() };
-    let indices = session.options.data.calibration_images(&source.dataset, session.options.seed);
-    if !source.settle(session.engine.as_ref(), &session.model, &indices.fitted, session.cancel)? {
+    let images = session.options.data.calibration_images(&source.dataset, session.options.seed);
+    if !source.settle(session.engine.as_ref(), &session.model, &images.fitted.all, session.cancel)? {
         record.notes.push("the model runs with one sample at a time only".into());
     }
     Ok(Told::new(Some(source), record))
 }
 
-/// Runs the dense model over the calibration images, if there are some.
+/// What the dense model shows of the calibration images, or what was gathered of it before; nothing without either.
 pub(crate) fn calibrate(
     session: &Session<'_>,
-    source: Option<Source>,
+    data: Option<Data>,
     needs: Needs,
 ) -> Result<Told<Option<Calibration>>, Error> {
-    let Some(source) = source else { return Ok(Told::quiet(None)) };
-    let Session { model, channels, options, .. } = session;
-    let shares = Shares::new(model, channels, session.file.bytes, &source, options.memory)?;
+    let Some(data) = data else { return Ok(Told::quiet(None)) };
     session.step("calibrate", |record| {
-        let Parted { fitted: indices, judging, held_out } =
-            options.data.calibration_images(&source.dataset, options.seed);
-        check_labels(session, &source)?;
-        let mut classes = classes(session, &source, &indices, needs)?;
-        let weights = &options.criteria.class_weights;
-        classes.image_weights = weights_of_images(weights, &classes, source.dataset.class_names())?;
-        let wanted = wanted(session, needs, indices.len(), &classes, shares);
-        record.notes.extend(narrowed(wanted.moments.as_ref(), shares));
-        let sorted = classes.sorted(&indices);
-        session.progress.phase("calibrate", Some(sorted.len() as u64));
-        let observed = session.pass(&source, &sorted, |pass| pass.observe(model, channels, &classes, wanted))?;
-        if let Some(scores) = class_scores(model, channels) {
-            observed.predictions.refuse_near_chance(scores)?;
+        let calibration = match data {
+            Data::Images(source) => of_images(session, source, needs)?.merge_into(record),
+            Data::Statistics(statistics) => of_statistics(session, &statistics, needs)?,
+        };
+        if let Some(scores) = class_scores(&session.model, &session.channels) {
+            calibration.observed.tally.refuse_near_chance(scores)?;
         }
-        let reference = session.pass(&source, &judging, |pass| Reference::gather(&pass, model))?;
-        let skipped = skipped(&observed, &reference);
-        if !skipped.is_empty() {
-            let names = crate::explain::Names(&skipped, 3);
-            record.notes.push(format!("{} images could not be read: {names}", skipped.len()));
+        if !calibration.skipped.is_empty() {
+            let names = crate::explain::Names(&calibration.skipped, 3);
+            record.notes.push(format!("{} images could not be read: {names}", calibration.skipped.len()));
         }
-        record.notes.extend(classes.notes.iter().cloned());
-        let held_out = if held_out > 0 { reference.len() } else { 0 };
-        let reference = Some(reference).filter(|own| !own.is_empty());
-        let detections = reference.as_ref().map(|own| detections(session, own)).transpose()?.flatten();
-        Ok(Some(Calibration {
-            source,
-            observed,
-            images: indices,
-            held_out,
-            skipped,
-            reference,
-            detections,
-            classes,
-            shares,
-        }))
+        Ok(Some(calibration))
     })
+}
+
+fn of_images(session: &Session<'_>, source: Source, needs: Needs) -> Result<Told<Calibration>, Error> {
+    let mut record = Record::default();
+    let images = session.options.data.calibration_images(&source.dataset, session.options.seed);
+    let Observation { observed, classes, shares } = observe(session, &source, &images, needs)?.merge_into(&mut record);
+    let judging = images.judging.items();
+    let reference = session.pass(&source, &judging, |pass| Reference::gather(&pass, &session.model))?;
+    let skipped = skipped(&observed, &reference);
+    let held_out = if images.held_out > 0 { reference.len() } else { 0 };
+    let reference = Some(reference).filter(|own| !own.is_empty());
+    let detections = reference.as_ref().map(|own| detections(session, own)).transpose()?.flatten();
+    let mut images = images.fitted.all;
+    images.truncate(MOST_SAMPLED);
+    let (kind, path) = (source.dataset.source().to_owned(), session.options.data.data.clone().unwrap_or_default());
+    let about = About { kind, path, classes: source.class_count(), preprocessing: source.describe() };
+    Ok(Told::new(
+        Calibration { source, observed, images, held_out, skipped, reference, detections, classes, shares, about },
+        record,
+    ))
+}
+
+/// Statistics in place of images.
+fn of_statistics(session: &Session<'_>, file: &StatisticsFile, needs: Needs) -> Result<Calibration, Error> {
+    let Session { model, channels, options, .. } = session;
+    let StatisticsHead { settings, data, answers, .. } = &file.head;
+    suits(session, file, needs)?;
+    let source = Source::kept(file)?;
+    let shares = Shares::new(model, channels, session.file.bytes, &source, options.memory)?;
+    let mut classes = file.classes();
+    classes.weights = LabelWeights::new(&options.criteria.class_weights, &classes, &data.classes)?;
+    let observed = file.observed(model, channels)?;
+    let judging = file.judging()?;
+    let reference = Reference::of(session.engine.as_ref(), model, judging.into_iter(), session.cancel)?;
+    let held_out = if settings.held_out { reference.len() } else { 0 };
+    let reference = Some(reference).filter(|own| !own.is_empty());
+    let detections = reference.as_ref().map(|own| detections(session, own)).transpose()?.flatten();
+    let about = About {
+        kind: data.source.clone(),
+        path: file.path().to_owned(),
+        classes: answers.classes.values().filter(|own| own.images > 0).count(),
+        preprocessing: data.preprocessing.clone(),
+    };
+    let (images, skipped) = ((0..source.dataset.len()).collect(), observed.skipped.names.clone());
+    Ok(Calibration { source, observed, images, held_out, skipped, reference, detections, classes, shares, about })
+}
+
+/// Refuses statistics of another model, or such as lack something.
+fn suits(session: &Session<'_>, file: &StatisticsFile, needs: Needs) -> Result<(), Error> {
+    let StatisticsHead { settings, model_sha256, .. } = &file.head;
+    let fail = |what: String, help: &str| Err(Error::Usage { what, help: help.into() });
+    let path = file.path().display();
+    if *model_sha256 != session.file.sha256 {
+        return fail(
+            format!("the statistics `{path}` are of another model (SHA-256 {model_sha256})"),
+            "gather them of this model: `onnx-prune calibrate MODEL --data DIR -o FILE`",
+        );
+    }
+    if !settings.needs.cover(needs) {
+        return fail(
+            format!("the statistics `{path}` lack what the criterion needs"),
+            "gather them with the same `--criterion`",
+        );
+    }
+    if settings.class_weights != session.options.criteria.class_weights {
+        return fail(
+            format!("the statistics `{path}` were gathered with other `--class-weights`"),
+            "give the same weights to `calibrate` and here",
+        );
+    }
+    Ok(())
+}
+
+/// What a pass over calibration images gave.
+pub(crate) struct Observation {
+    pub(crate) observed: Observed,
+    pub(crate) classes: Classes,
+    pub(crate) shares: Shares,
+}
+
+/// Runs the dense model over the calibration images that are this machine's own.
+pub(crate) fn observe(
+    session: &Session<'_>,
+    source: &Source,
+    images: &Parted,
+    needs: Needs,
+) -> Result<Told<Observation>, Error> {
+    let Session { model, channels, options, .. } = session;
+    let mut record = Record::default();
+    let shares = Shares::new(model, channels, session.file.bytes, source, options.memory)?;
+    check_labels(session, source)?;
+    let mut classes = classes(session, source, &images.fitted, needs)?;
+    classes.weights = LabelWeights::new(&options.criteria.class_weights, &classes, source.dataset.class_names())?;
+    let wanted = wanted(session, source, needs, images.fitted.all.len(), &classes, shares);
+    record.notes.extend(narrowed(wanted.moments.as_ref(), shares));
+    let sorted = classes.roll.sorted();
+    session.progress.phase("calibrate", Some(sorted.len() as u64));
+    let observed = session.pass(source, &sorted, |pass| pass.observe(model, channels, &classes, wanted))?;
+    record.notes.extend(classes.notes.iter().cloned());
+    Ok(Told::new(Observation { observed, classes, shares }, record))
 }
 
 /// The dense model's detections; none of a classifier, unless its outputs are named.
@@ -142,21 +258,35 @@ fn check_labels(session: &Session<'_>, source: &Source) -> Result<(), Error> {
     })
 }
 
-/// Which class every image belongs to: by the labels where they suffice, else by the dense model's outputs on the images.
-fn classes(session: &Session<'_>, source: &Source, indices: &[usize], needs: Needs) -> Result<Classes, Error> {
+/// Which class every image belongs to: by the labels where they suffice, else by the dense model's outputs on the first images.
+fn classes(session: &Session<'_>, source: &Source, images: &Chosen, needs: Needs) -> Result<Classes, Error> {
     let scores = class_scores(&session.model, &session.channels);
     let followed = needs.contributions || needs.outputs;
     let weighted = !session.options.criteria.class_weights.is_empty();
-    if let Some(classes) = Classes::without_run(&source.dataset, indices, scores, followed, weighted)? {
+    let dataset = &source.dataset;
+    if let Some(classes) = Classes::without_run(dataset, images, scores, followed, weighted) {
         return Ok(classes);
     }
-    session.progress.phase("classes", Some(indices.len() as u64));
-    let outputs = session.pass(source, indices, |pass| pass.first_outputs(&session.model))?;
-    Ok(Classes::by_outputs(&source.dataset, indices, &outputs)?)
+    let first: BTreeSet<usize> = images.all.iter().take(RELATING).copied().collect();
+    let labelled = images.all.iter().all(|&item| dataset.label(item).is_some());
+    // Labels say what the other images are.
+    let others = if labelled { Vec::new() } else { images.items() };
+    let asked = images.all.iter().take(RELATING).copied().chain(others.into_iter().filter(|own| !first.contains(own)));
+    let asked: Vec<usize> = asked.collect();
+    session.progress.phase("classes", Some(asked.len() as u64));
+    let answers = session.pass(source, &asked, |pass| pass.answers(&session.model, |item| first.contains(&item)))?;
+    Ok(Classes::by_outputs(dataset, images, &answers)?)
 }
 
 /// What the pass is to gather.
-fn wanted(session: &Session<'_>, needs: Needs, images: usize, classes: &Classes, shares: Shares) -> Wanted {
+fn wanted(
+    session: &Session<'_>,
+    source: &Source,
+    needs: Needs,
+    images: usize,
+    classes: &Classes,
+    shares: Shares,
+) -> Wanted {
     let Session { options, channels, .. } = session;
     let products = match options.compensation {
         _ if needs.moments || needs.contributions => Some(Products::Pairs),
@@ -169,14 +299,20 @@ fn wanted(session: &Session<'_>, needs: Needs, images: usize, classes: &Classes,
         seed: options.seed,
         products,
         classes: needs.contributions.then(|| classes.count()),
-        weighted: needs.moments && classes.image_weights.is_some(),
+        weighted: needs.moments && classes.weights.is_some(),
         memory: shares.moments,
     };
     let moments = products.map(|own| Moments::new(&session.model, channels, moment_options(own)));
     let kept = options.compensation == Compensation::Sequential
         || options.quantize.is_some()
         || session.allocation(&options.criteria, true) == Allocation::Sensitivity;
-    Wanted::new(channels, needs, moments, kept.then_some(shares.images))
+    Wanted::new(channels, needs, moments, if kept { kept_images(source, images, shares) } else { 0 })
+}
+
+/// Images whose inputs are kept, of so many.
+pub(crate) fn kept_images(source: &Source, images: usize, shares: Shares) -> usize {
+    let room = shares.images / (4 * source.volume()).max(1) as u64;
+    usize::try_from(room).unwrap_or(usize::MAX).max(source.batch).min(images)
 }
 
 /// What to say where memory did not suffice for all moments.

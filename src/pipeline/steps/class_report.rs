@@ -1,6 +1,7 @@
 //! What the cuts take from each class.
 
 use super::Scored;
+use crate::number::whole_number;
 use crate::pipeline::session::Session;
 use crate::plan::Plan;
 use crate::report::{Classwise, FollowedClass, GroupClasses};
@@ -16,7 +17,7 @@ pub(crate) fn class_report(session: &Session<'_>, scored: &Scored<'_>, plan: Opt
     let followed = |class: usize| FollowedClass {
         name: classes.name(class, names),
         outputs: classes.members[class].clone(),
-        images: observed.labels.iter().filter(|&&label| label == class).count(),
+        images: whole_number(observed.classes.get(class).map_or(0.0, |own| own[0])),
         weight: context.weights.get(class).copied().unwrap_or(1.0),
     };
     let edges = session.options.criteria.lasso.edges();

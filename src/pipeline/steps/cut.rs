@@ -79,8 +79,8 @@ fn proof_feeds(session: &Session<'_>, source: Option<&Source>) -> Result<Vec<Fee
     let Some(source) = source else {
         return Ok(random_feeds(model, sizes, COMPARED_RUNS.into(), options.seed));
     };
-    let indices = options.data.calibration_images(&source.dataset, options.seed);
-    Ok(source.examples(&indices.fitted, cancel)?)
+    let images = options.data.calibration_images(&source.dataset, options.seed);
+    Ok(source.examples(&images.fitted.all, cancel)?)
 }
 
 /// The groups behind a failed rewrite or verification; the error itself if they cannot be told.

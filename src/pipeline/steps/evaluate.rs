@@ -66,7 +66,9 @@ pub(crate) fn evaluate(
         progress.phase("evaluate", Some(passes * indices.len() as u64));
         let predictions = |model: &Model| session.pass(source, &indices, |pass| pass.predictions(model));
         let before = match (calibration, dense) {
-            (Some(calibration), _) if seen => calibration.observed.predictions.clone(),
+            (Some(calibration), _) if seen && calibration.observed.predictions.images() > 0 => {
+                calibration.observed.predictions.clone()
+            }
             (_, Some(dense)) => dense,
             (_, None) => predictions(&session.model)?,
         };

@@ -4,6 +4,7 @@
 mod extent;
 mod pairs;
 mod sampling;
+mod stored;
 mod weight;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use rayon::prelude::*;
 use self::extent::Extent;
 pub(super) use self::pairs::Pairs;
 use self::sampling::{Draw, wanted_positions};
+pub use self::stored::StoredSums;
 pub(super) use self::weight::Weight;
 use self::weight::columns_by_outputs;
 use crate::channels::{Channels, ConsumerInput};
@@ -52,6 +54,17 @@ pub struct MomentOptions {
     /// Bytes that all sums may take: the largest consumers are gathered channel by channel, without contributions, or
     /// by means alone where all would take more.
     pub memory: u64,
+}
+
+/// What is known of an image that is observed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SeenImage {
+    /// Its number among all images of the run, on whatever machine they are observed: what is drawn of it depends on this alone.
+    pub number: usize,
+    /// Its class.
+    pub class: usize,
+    /// What it counts in the weighted products.
+    pub weight: f64,
 }
 
 /// Which products are gathered.
@@ -93,7 +106,6 @@ struct Classwise {
 #[derive(Debug)]
 pub struct Moments {
     options: MomentOptions,
-    seen: usize,
     narrowed: usize,
     /// Where the constants of the model are.
     pub(super) constants: Constants,
@@ -115,7 +127,7 @@ impl Moments {
             (node, Consumer::new(weight, input, read, extent))
         };
         let consumers = inputs.into_par_iter().zip(read).zip(extents).map(consumer).collect();
-        Self { options, seen: 0, narrowed, constants, consumers }
+        Self { options, narrowed, constants, consumers }
     }
 
     /// Consumers of which less is gathered than would be with more memory, of how many.
@@ -131,24 +143,16 @@ impl Moments {
         names
     }
 
-    /// Folds one batch in. `values` are looked up by name; `[N, ...]` each. `classes` and `weights`: those of every
-    /// image; images of one class side by side are cheapest.
-    pub fn observe(&mut self, values: &BTreeMap<String, ArrayD<f32>>, classes: &[usize], weights: Option<&[f64]>) {
-        let batch = self.consumers.values().find_map(|consumer| values.get(&consumer.value));
-        let batch = batch.map_or(0, |value| value.len_of(Axis(0)));
-        let draw = Draw { images: self.options.images, seed: self.options.seed, first: self.seen };
-        let kinds: Vec<(usize, f64)> = classes
-            .iter()
-            .enumerate()
-            .map(|(image, &class)| (class, weights.and_then(|w| w.get(image)).copied().unwrap_or(1.0)))
-            .collect();
+    /// Folds one batch in. `values` are looked up by name; `[N, ...]` each. `images`: its images; those of one class side by side
+    /// are cheapest.
+    pub fn observe(&mut self, values: &BTreeMap<String, ArrayD<f32>>, images: &[SeenImage]) {
+        let draw = Draw { images: self.options.images, seed: self.options.seed, batch: images };
         // Consumers are independent and each adds in the order of the batches: any number of threads gives one result.
         self.consumers.par_iter_mut().for_each(|(_, consumer)| {
             if let Some(value) = values.get(&consumer.value) {
-                consumer.add(value, &draw, &kinds);
+                consumer.add(value, &draw);
             }
         });
-        self.seen += batch;
     }
 
     /// The contributions to a node's outputs, if they were gathered.
@@ -257,8 +261,8 @@ impl Consumer {
         }
     }
 
-    /// Adds a batch; `kinds`: class and weight of every image.
-    fn add(&mut self, value: &ArrayD<f32>, draw: &Draw, kinds: &[(usize, f64)]) {
+    /// Adds a batch.
+    fn add(&mut self, value: &ArrayD<f32>, draw: &Draw<'_>) {
         if let Some(window) = &self.window {
             self.count += add_sums(window, &value.view(), &mut self.sums);
         } else {
@@ -278,13 +282,14 @@ impl Consumer {
             return;
         }
         let mut part = Pairs::new(pairs.per_channel, pairs.sum.len());
-        let (per_image, mut at) = (rows.ncols() / kinds.len().max(1), 0);
-        for run in kinds.chunk_by(|a, b| a == b) {
+        let (per_image, mut at) = (rows.ncols() / draw.batch.len().max(1), 0);
+        let alike = |a: &SeenImage, b: &SeenImage| (a.class, a.weight.to_bits()) == (b.class, b.weight.to_bits());
+        for run in draw.batch.chunk_by(alike) {
             let length = run.len() * per_image;
             part.replace(rows.as_ref().subcols(at, length));
             at += length;
             pairs.add_weighted(&part, 1.0);
-            let Some(&(class, weight)) = run.first() else { continue };
+            let Some(&SeenImage { class, weight, .. }) = run.first() else { continue };
             if let Some(own) = &mut self.classwise {
                 own.sums.add(class, length, part.gram.as_ref(), own.weights.as_ref(), &part.sum);
             }

@@ -3,6 +3,7 @@
 use faer::Mat;
 use ndarray::{ArrayD, Axis};
 
+use super::SeenImage;
 use crate::ops::window::PlacedWindow;
 use crate::repair::draws;
 
@@ -18,17 +19,18 @@ pub(in crate::repair) fn wanted_positions(images: usize, positions: usize) -> us
 }
 
 /// Which positions of which images are looked at. The draw depends on the image's number alone.
-pub(in crate::repair) struct Draw {
+pub(in crate::repair) struct Draw<'a> {
     /// Images of the whole run.
     pub(in crate::repair) images: usize,
     pub(in crate::repair) seed: u64,
-    /// Number of the batch's first image.
-    pub(in crate::repair) first: usize,
+    /// The images of the batch.
+    pub(in crate::repair) batch: &'a [SeenImage],
 }
 
-impl Draw {
+impl Draw<'_> {
     fn positions(&self, image: usize, positions: usize) -> Vec<usize> {
-        draws::positions(self.seed, self.first + image, positions, wanted_positions(self.images, positions))
+        let number = self.batch.get(image).map_or(image, |own| own.number);
+        draws::positions(self.seed, number, positions, wanted_positions(self.images, positions))
     }
 
     /// Channel vectors `[C, rows]` at sampled positions of the value; a row's values lie side by side.

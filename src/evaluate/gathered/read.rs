@@ -1,0 +1,170 @@
+//! Statistics as a run uses them.
+
+use std::collections::BTreeMap;
+
+use ndarray::{Array2, Array3, ArrayD, IxDyn};
+use safetensors::tensor::Dtype;
+
+use super::file::{StatisticsFile, numbers};
+use super::write::FORMATS;
+use super::{JUDGING, KEPT, KEY, LABEL, SAMPLED, row_name, sum_name};
+use crate::channels::Channels;
+use crate::engine::{Feed, Tensor, feed};
+use crate::evaluate::kept::{KeptImage, regrouped};
+use crate::evaluate::{Classes, EvaluateError, Observed, Predictions};
+use crate::model::{Model, TensorData};
+use crate::number::whole_number;
+use crate::repair::{MomentOptions, Moments, Products, StoredSums};
+use crate::statistics::InputFeatures;
+
+/// Inputs of images that are in the file, one row for each.
+pub struct KeptImages {
+    /// All inputs of the model.
+    pub inputs: Feed,
+    /// Label of each image, where it is known.
+    pub labels: Vec<Option<usize>>,
+}
+
+impl StoredSums for StatisticsFile {
+    fn sums(&self, name: &str) -> Option<Vec<f64>> {
+        self.doubles(&sum_name(name)).ok()
+    }
+}
+
+impl StatisticsFile {
+    /// The images that are kept for the repair.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or keeps none.
+    pub fn kept(&self) -> Result<KeptImages, EvaluateError> {
+        let (inputs, count) = self.inputs(KEPT)?;
+        if count == 0 {
+            return Err(self.bad("it keeps no images for the repair"));
+        }
+        let bytes = self.whole(&row_name(KEPT, LABEL)).map_err(|error| self.bad(error.to_string()))?;
+        let labels = numbers(&bytes, i64::from_le_bytes).into_iter().map(|label| usize::try_from(label).ok()).collect();
+        Ok(KeptImages { inputs, labels })
+    }
+
+    /// Inputs that judge the repair, in runs, with the number of samples of each.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn judging(&self) -> Result<Vec<(Feed, usize)>, EvaluateError> {
+        let (inputs, count) = self.inputs(JUDGING)?;
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let size = self.head.settings.batch.max(1);
+        let batches = regrouped(vec![inputs], size, self.head.settings.fixed);
+        Ok(batches.into_iter().map(|own| (own.clone(), feed::samples(&own))).collect())
+    }
+
+    /// What the pass over the images showed.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or lacks what the channels of the model need.
+    pub fn observed(&self, model: &Model, channels: &Channels) -> Result<Observed, EvaluateError> {
+        let settings = &self.head.settings;
+        let io = |error: std::io::Error| self.bad(error.to_string());
+        let options = MomentOptions {
+            images: settings.samples,
+            seed: settings.seed,
+            products: Products::Pairs,
+            classes: Some(settings.classes.len()),
+            weighted: false,
+            memory: settings.memory,
+        };
+        let moments = Moments::from_stored(model, channels, settings.classes.len(), self, options)
+            .map_err(|name| self.bad(format!("it lacks `{name}`: it was gathered with another `--ignore`")))?;
+        let sampled = self.whole_numbers(&row_name(SAMPLED, KEY)).map_err(io)?;
+        let keys = self.whole_numbers(&row_name(KEPT, KEY)).map_err(io)?;
+        let labels = |key: &u64| usize::try_from(key >> 32).unwrap_or(0);
+        let ranked = whole_number(self.doubles(&sum_name("ranked")).map_err(io)?.first().copied().unwrap_or(0.0));
+        let classes = self.doubles(&sum_name("classes")).map_err(io)?;
+        let KeptImages { inputs, labels: kept_labels } = self.kept()?;
+        let kept = keys.iter().zip(&kept_labels).map(|(&key, &label)| KeptImage { key, label }).collect();
+        Ok(Observed {
+            labels: sampled.iter().map(labels).collect(),
+            outputs: self.outputs()?,
+            features: self.features(channels)?,
+            ranks: self.ranks(channels, ranked),
+            ranked,
+            sampled,
+            moments: Some(moments),
+            predictions: Predictions::default(),
+            tally: self.head.answers.clone(),
+            classes: classes.as_chunks().0.to_vec(),
+            skipped: crate::calibration::Skipped { names: self.head.skipped.clone() },
+            batches: regrouped(vec![inputs], settings.batch.max(1), settings.fixed),
+            kept,
+        })
+    }
+
+    /// Classes as they were decided before the pass; images are not known.
+    pub fn classes(&self) -> Classes {
+        let members = self.head.settings.classes.clone();
+        let labelled = self.head.answers.classes.iter().filter(|own| own.1.images > 0);
+        let mut labels: BTreeMap<usize, usize> = labelled.map(|(&label, own)| (label, own.images)).collect();
+        if labels.is_empty() {
+            labels = members.iter().flatten().map(|&output| (output, 1)).collect();
+        }
+        Classes { members, labels, ..Classes::default() }
+    }
+
+    fn inputs(&self, set: &str) -> Result<(Feed, usize), EvaluateError> {
+        let (prefix, mut count) = (row_name(set, ""), 0);
+        let mut inputs = BTreeMap::new();
+        for name in self.names() {
+            let Some(own) = name.strip_prefix(&prefix).filter(|own| ![KEY, LABEL].contains(own)) else { continue };
+            let value = self.tensor(&name)?;
+            count = value.shape().first().copied().unwrap_or(0);
+            inputs.insert(own.to_owned(), std::sync::Arc::new(value));
+        }
+        Ok((inputs, count))
+    }
+
+    fn tensor(&self, name: &str) -> Result<Tensor, EvaluateError> {
+        let bytes = self.whole(name).map_err(|error| self.bad(error.to_string()))?;
+        let read = self.info(name).and_then(|info| {
+            let dtype = FORMATS.iter().find(|own| own.1 == info.dtype)?.0;
+            Tensor::try_from(&TensorData { dtype, dims: info.shape.clone(), bytes: bytes.into() }).ok()
+        });
+        read.ok_or_else(|| self.bad(format!("`{name}` has another form")))
+    }
+
+    fn singles(&self, name: &str) -> Result<Option<ArrayD<f32>>, EvaluateError> {
+        let Some(info) = self.info(name).filter(|own| own.dtype == Dtype::F32) else { return Ok(None) };
+        let bytes = self.whole(name).map_err(|error| self.bad(error.to_string()))?;
+        let values = bytes.as_chunks().0.iter().map(|own| f32::from_le_bytes(*own)).collect();
+        Ok(ArrayD::from_shape_vec(IxDyn(&info.shape), values).ok())
+    }
+
+    fn outputs(&self) -> Result<Option<Array2<f32>>, EvaluateError> {
+        let found = self.singles(&row_name(SAMPLED, "outputs"))?;
+        Ok(found.and_then(|own| own.into_dimensionality().ok()))
+    }
+
+    fn features(&self, channels: &Channels) -> Result<Vec<Vec<InputFeatures>>, EvaluateError> {
+        let mut all = Vec::new();
+        for group in &channels.groups {
+            let mut inputs = Vec::new();
+            while let Some(found) =
+                self.singles(&row_name(SAMPLED, &format!("features/{}/{}", group.name, inputs.len())))?
+            {
+                let features: Array3<f32> = found
+                    .into_dimensionality()
+                    .map_err(|error| self.bad(format!("the features of `{}`: {error}", group.name)))?;
+                inputs.push(InputFeatures { features });
+            }
+            all.push(inputs);
+        }
+        Ok(all)
+    }
+
+    fn ranks(&self, channels: &Channels, images: usize) -> Vec<Vec<f64>> {
+        let of = |name: &str| self.sums(&format!("ranks/{name}")).unwrap_or_default();
+        let mean = |sum: f64| sum / images.max(1) as f64;
+        channels.groups.iter().map(|group| of(&group.name).into_iter().map(mean).collect()).collect()
+    }
+}

@@ -1,0 +1,135 @@
+//! Statistics of a shard as tensors.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use safetensors::tensor::Dtype;
+
+use super::file::{Planned, write};
+use super::{JUDGING, KEPT, KEY, LABEL, SAMPLED, StatisticsHead, row_name, sum_name};
+use crate::channels::Channels;
+use crate::engine::{Feed, Tensor, feed};
+use crate::evaluate::{EvaluateError, Observed};
+use crate::model::{DataType, Model, TensorData};
+
+/// What the pass over a shard gave.
+pub struct Gathered<'a> {
+    /// Statistics.
+    pub observed: &'a Observed,
+    /// Inputs that judge the repair, with their place in the order of all such inputs.
+    pub judging: &'a [(Feed, Vec<u64>)],
+}
+
+/// Writes the statistics of a shard.
+///
+/// # Errors
+/// If they cannot be written, or an input has no axis of samples.
+pub fn write_statistics(
+    path: &Path,
+    head: &StatisticsHead,
+    model: &Model,
+    channels: &Channels,
+    gathered: &Gathered<'_>,
+) -> Result<(), EvaluateError> {
+    let Gathered { observed, judging } = gathered;
+    let mut tensors = sums(model, channels, observed);
+    tensors.extend(sampled(channels, observed));
+    let keys: Vec<u64> = observed.kept.iter().map(|own| own.key).collect();
+    let labels: Vec<i64> =
+        observed.kept.iter().map(|own| own.label.map_or(-1, |label| i64::try_from(label).unwrap_or(-1))).collect();
+    tensors.extend(inputs(KEPT, &observed.batches, keys)?);
+    tensors.push(whole_numbers(row_name(KEPT, LABEL), Dtype::I64, labels.into_iter().map(i64::to_le_bytes).collect()));
+    let feeds: Vec<Feed> = judging.iter().map(|own| own.0.clone()).collect();
+    tensors.extend(inputs(JUDGING, &feeds, judging.iter().flat_map(|own| own.1.iter().copied()).collect())?);
+    // By size of their numbers, then by name, as the format wants them.
+    tensors.sort_by(|a, b| (b.dtype.bitsize(), &a.name).cmp(&(a.dtype.bitsize(), &b.name)));
+    write(path, head, &tensors)
+}
+
+/// What adds up.
+fn sums<'a>(model: &Model, channels: &Channels, observed: &'a Observed) -> Vec<Planned<'a>> {
+    let moments = observed.moments.as_ref().map(|own| own.stored(model)).unwrap_or_default();
+    let mut all: Vec<Planned<'a>> =
+        moments.into_iter().map(|(name, values)| doubles(sum_name(&name), vec![values.len()], values)).collect();
+    let classes: Vec<f64> = observed.classes.iter().flatten().copied().collect();
+    all.push(doubles(sum_name("classes"), vec![observed.classes.len(), 2], classes));
+    all.push(doubles(sum_name("ranked"), vec![1], vec![observed.ranked as f64]));
+    for (group, ranks) in channels.groups.iter().zip(&observed.ranks).filter(|own| !own.1.is_empty()) {
+        let values: Vec<f64> = ranks.iter().map(|mean| mean * observed.ranked as f64).collect();
+        all.push(doubles(sum_name(&format!("ranks/{}", group.name)), vec![values.len()], values));
+    }
+    all
+}
+
+/// What is kept of sampled images.
+fn sampled<'a>(channels: &'a Channels, observed: &'a Observed) -> Vec<Planned<'a>> {
+    let keys = observed.sampled.iter().map(|own| own.to_le_bytes()).collect();
+    let mut all = vec![whole_numbers(row_name(SAMPLED, KEY), Dtype::U64, keys)];
+    if let Some(outputs) = &observed.outputs {
+        let shape = vec![outputs.nrows(), outputs.ncols()];
+        all.push(singles(row_name(SAMPLED, "outputs"), shape, outputs.as_slice().unwrap_or_default()));
+    }
+    for (group, inputs) in channels.groups.iter().zip(&observed.features) {
+        for (at, own) in inputs.iter().enumerate().filter(|own| own.1.images() > 0) {
+            let shape = vec![own.images(), own.units(), own.depth()];
+            let name = row_name(SAMPLED, &format!("features/{}/{at}", group.name));
+            all.push(singles(name, shape, own.features.as_slice().unwrap_or_default()));
+        }
+    }
+    all
+}
+
+/// Inputs of the model, one row for each image.
+fn inputs(set: &str, feeds: &[Feed], keys: Vec<u64>) -> Result<Vec<Planned<'static>>, EvaluateError> {
+    let count = keys.len();
+    let mut all = vec![whole_numbers(row_name(set, KEY), Dtype::U64, keys.into_iter().map(u64::to_le_bytes).collect())];
+    // The last batch may repeat its samples.
+    let rows: Vec<usize> = (0..count).collect();
+    let Some(joined) = feed::joined(feeds).map(|all| feed::rows(&all, &rows)) else { return Ok(all) };
+    for (name, value) in joined {
+        if value.shape().first() != Some(&count) {
+            return Err(EvaluateError::Usage {
+                what: format!("the input `{name}` has no axis that counts samples"),
+                help: "calibrate such a model in one run: `onnx-prune MODEL --data DIR`".into(),
+            });
+        }
+        all.push(tensor(row_name(set, &name), &value));
+    }
+    Ok(all)
+}
+
+/// Formats of the engine's values.
+pub(super) const FORMATS: [(DataType, Dtype); 8] = [
+    (DataType::Float, Dtype::F32),
+    (DataType::Double, Dtype::F64),
+    (DataType::Float16, Dtype::F16),
+    (DataType::Int64, Dtype::I64),
+    (DataType::Int32, Dtype::I32),
+    (DataType::Uint8, Dtype::U8),
+    (DataType::Int8, Dtype::I8),
+    (DataType::Bool, Dtype::BOOL),
+];
+
+fn tensor(name: String, value: &Tensor) -> Planned<'static> {
+    let TensorData { dtype, dims, bytes } = TensorData::from(value);
+    let format = FORMATS.iter().find(|own| own.0 == dtype).map_or(Dtype::F32, |own| own.1);
+    Planned { name, dtype: format, shape: dims, write: Box::new(move |to| to.write_all(&bytes)) }
+}
+
+fn whole_numbers(name: String, dtype: Dtype, values: Vec<[u8; 8]>) -> Planned<'static> {
+    let shape = vec![values.len()];
+    Planned { name, dtype, shape, write: Box::new(move |to| to.write_all(values.as_flattened())) }
+}
+
+fn doubles(name: String, shape: Vec<usize>, values: Vec<f64>) -> Planned<'static> {
+    Planned { name, dtype: Dtype::F64, shape, write: Box::new(move |to| write_doubles(&values, to)) }
+}
+
+pub(super) fn write_doubles(values: &[f64], to: &mut dyn Write) -> io::Result<()> {
+    values.iter().try_for_each(|value| to.write_all(&value.to_le_bytes()))
+}
+
+fn singles(name: String, shape: Vec<usize>, values: &[f32]) -> Planned<'_> {
+    let write = move |to: &mut dyn Write| values.iter().try_for_each(|value| to.write_all(&value.to_le_bytes()));
+    Planned { name, dtype: Dtype::F32, shape, write: Box::new(write) }
+}

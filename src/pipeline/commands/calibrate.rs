@@ -1,0 +1,143 @@
+//! The command `onnx-prune calibrate`: statistics of calibration images, or of a shard of them, as a file.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use crate::calibration::{Shard, ShardPart};
+use crate::engine::Feed;
+use crate::error::Error;
+use crate::evaluate::{
+    EvaluateError, EvaluatedData, GatherSettings, Gathered, Parted, STATISTICS_SCHEMA_VERSION, Shards, Source,
+    StatisticsHead, class_scores, merge_statistics, write_statistics,
+};
+use crate::pipeline::Progress;
+use crate::pipeline::options::PruneOptions;
+use crate::pipeline::record::Record;
+use crate::pipeline::session::{Session, Watch};
+use crate::pipeline::steps::{Observation, criterion, kept_images, observe, open_source};
+use crate::score::Needs;
+
+/// Runs the dense model over a shard of the calibration images and writes what pruning needs to know of them. Of the options, those
+/// of the model, the images, the engine, the criterion and the memory count.
+///
+/// # Errors
+/// If something given is unusable; nothing is written then.
+pub fn calibrate(
+    options: &PruneOptions,
+    shard: Shard,
+    output: &Path,
+    progress: &dyn Progress,
+    cancel: &AtomicBool,
+) -> Result<StatisticsHead, Error> {
+    let mut record = Record::default();
+    progress.phase("load", None);
+    let session = &Session::load(options, Watch::new(progress, cancel))?.merge_into(&mut record);
+    session.can_prune()?;
+    let Some(source) = open_source(session, options.data.data.as_deref())?.merge_into(&mut record) else {
+        return Err(Error::Usage {
+            what: "there is nothing to calibrate on".into(),
+            help: "give images with `--data`".into(),
+        });
+    };
+    let needs = criterion(&options.criteria, true)?.needs();
+    let ShardPart { items, digest } = shard.part(&source.dataset);
+    let images = options.data.calibration_images(&source.dataset, options.seed).within(&items);
+    drop(items);
+    let found = observe(session, &source, &images, needs)?.merge_into(&mut record);
+    let answers = found.observed.tally.clone();
+    if let Some(scores) = class_scores(&session.model, &session.channels) {
+        answers.refuse_near_chance(scores)?;
+    }
+    let (judging, skipped) = judging(session, &source, &images)?;
+    let mut skipped = [found.observed.skipped.names.clone(), skipped].concat();
+    skipped.sort();
+    let head = StatisticsHead {
+        schema_version: STATISTICS_SCHEMA_VERSION,
+        tool_version: env!("CARGO_PKG_VERSION").into(),
+        engine: session.engine.info().kind(),
+        model_sha256: session.file.sha256.clone(),
+        data: EvaluatedData {
+            source: source.dataset.source().to_owned(),
+            items: source.dataset.len(),
+            digest,
+            preprocessing: source.describe(),
+            classes: source.dataset.class_names().to_vec(),
+        },
+        settings: settings(session, &source, &images, needs, &found),
+        shards: Shards { count: shard.count, held: vec![shard.index] },
+        answers,
+        skipped,
+        notes: record.notes,
+    };
+    session.interrupted()?;
+    let gathered = Gathered { observed: &found.observed, judging: &judging };
+    write_statistics(output, &head, &session.model, &session.channels, &gathered)?;
+    Ok(head)
+}
+
+fn settings(
+    session: &Session<'_>,
+    source: &Source,
+    images: &Parted,
+    needs: Needs,
+    found: &Observation,
+) -> GatherSettings {
+    let options = session.options;
+    let samples = images.fitted.all.len();
+    GatherSettings {
+        samples,
+        kept: kept_images(source, samples, found.shares),
+        judging: images.judging.all.len(),
+        held_out: images.held_out > 0,
+        seed: options.seed,
+        needs,
+        memory: found.shares.moments,
+        class_weights: options.criteria.class_weights.clone(),
+        classes: found.classes.members.clone(),
+        sizes: session.sizes.clone(),
+        ignore: options.model.ignore.clone(),
+        batch: source.batch,
+        fixed: source.fixed,
+        columns: source.inputs.columns(),
+    }
+}
+
+/// Inputs with the places of their images in the order of all.
+type Judging = Vec<(Feed, Vec<u64>)>;
+
+/// Inputs that judge the repair, and which could not be read.
+fn judging(session: &Session<'_>, source: &Source, images: &Parted) -> Result<(Judging, Vec<String>), Error> {
+    let place = |item: usize| images.judging.placed().find(|own| own.0 == item).map_or(0, |own| own.1 as u64);
+    let (batches, skipped) = session.pass(source, &images.judging.items(), |pass| pass.batches())?;
+    let mut seen = std::collections::BTreeSet::new();
+    let mut all = Vec::new();
+    for batch in batches {
+        // A run may be filled with samples that are there already.
+        let keys = batch.items.iter().filter(|&&item| seen.insert(item)).map(|&item| place(item)).collect();
+        all.push((batch.inputs, keys));
+    }
+    Ok((all, skipped.names))
+}
+
+/// Merges statistics of shards into a file. `partial`: shards may be missing, for a merge of merges.
+///
+/// # Errors
+/// If a part is damaged or does not belong to the others, or a shard is there twice or missing.
+pub fn merge_parts(parts: &[std::path::PathBuf], output: &Path, partial: bool) -> Result<StatisticsHead, Error> {
+    let accept = |head: &StatisticsHead| if partial { Ok(()) } else { complete(&head.shards) };
+    merge_statistics(parts, output, accept)?.ok_or_else(super::evaluate::nothing_to_merge)
+}
+
+/// Refuses a merge that lacks shards.
+pub(super) fn complete(shards: &Shards) -> Result<(), EvaluateError> {
+    let missing = shards.missing();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let named: Vec<String> = missing.iter().take(8).map(ToString::to_string).collect();
+    let more = if missing.len() > named.len() { " and others" } else { "" };
+    Err(EvaluateError::Usage {
+        what: format!("{} of {} shards are missing: {}{more}", missing.len(), shards.count, named.join(", ")),
+        help: "run them and give their files too, or `--partial` to merge what there is".into(),
+    })
+}
