@@ -123,6 +123,7 @@ fn options(model: &str, images: usize, eval: usize) -> Option<PruneOptions> {
     (path.is_file() && data.is_dir() && held_out.is_dir()).then(|| PruneOptions {
         model: ModelOptions { path, ..ModelOptions::default() },
         data: DataOptions {
+            statistics: None,
             data: Some(data),
             eval: Some(held_out),
             classes,

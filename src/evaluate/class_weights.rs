@@ -81,7 +81,8 @@ mod tests {
         let classes = Classes { labels: [(0, 10), (1, 10), (2, 10)].into(), ..Classes::default() };
         let given = [("dog".to_owned(), 5.0), ("2".to_owned(), 3.0), ("*".to_owned(), 0.5)];
         let weights = LabelWeights::new(&given, &classes, &names).unwrap().unwrap();
-        assert_eq!([0, 1, 2].map(|label| weights.of(label)), [0.5, 5.0, 3.0]);
+        let found = [0, 1, 2].map(|label| weights.of(label).to_bits());
+        assert_eq!(found, [0.5_f64, 5.0, 3.0].map(f64::to_bits));
         assert_eq!(LabelWeights::new(&[], &classes, &names).unwrap(), None);
         let error = LabelWeights::new(&[("cow".to_owned(), 1.0)], &classes, &names).unwrap_err();
         assert!(error.help().unwrap().contains("cat, dog, car"), "{error:?}");

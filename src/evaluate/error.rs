@@ -85,7 +85,7 @@ pub enum EvaluateError {
         /// The last line of its standard error.
         said: Option<String>,
     },
-    /// A part of an evaluation cannot be used.
+    /// A part of an evaluation, or of statistics, cannot be used.
     #[error("`{path}` cannot be merged")]
     Part {
         /// Its file.

@@ -96,17 +96,14 @@ pub(super) fn regrouped(pieces: Vec<Feed>, size: usize, fixed: bool) -> Vec<Feed
     let mut batches: Vec<Feed> = Vec::new();
     let mut waiting: Option<Feed> = None;
     for piece in pieces {
-        let mut all = match waiting.take() {
-            None => piece,
-            Some(before) => match feed::joined(&[before.clone(), piece.clone()]) {
-                Some(joined) => joined,
+        let mut all = piece;
+        if let Some(before) = waiting.take() {
+            match feed::joined(&[before.clone(), all.clone()]) {
+                Some(joined) => all = joined,
                 // They do not go together.
-                None => {
-                    batches.push(before);
-                    piece
-                }
-            },
-        };
+                None => batches.push(before),
+            }
+        }
         let mut count = feed::samples(&all);
         while count > size {
             batches.push(feed::rows(&all, &(0..size).collect::<Vec<_>>()));

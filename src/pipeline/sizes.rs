@@ -31,8 +31,9 @@ pub(super) fn known_sizes(
 ) -> Result<KnownSizes, Error> {
     let mut given = given.clone();
     if let Some(path) = &data.statistics {
-        let gathered = StatisticsFile::describe(path)?.settings.sizes;
-        gathered.into_iter().for_each(|(name, size)| _ = given.entry(name).or_insert(size));
+        let own = given;
+        given = StatisticsFile::open(path)?.head.settings.sizes;
+        given.extend(own);
     }
     let given = &given;
     let mut known = KnownSizes { sizes: given.clone(), ..KnownSizes::default() };

@@ -30,6 +30,12 @@ impl Files {
 /// Fails early if a folder or file of images cannot be read.
 pub(super) fn check_images(options: &PruneOptions) -> Result<(), Error> {
     for path in [&options.data.data, &options.data.eval, &options.data.classes].into_iter().flatten() {
+        // Of `@list.txt` the list.
+        let path = path
+            .to_str()
+            .and_then(|own| own.strip_prefix('@'))
+            .filter(|_| !path.exists())
+            .map_or(path.as_path(), Path::new);
         std::fs::metadata(path).map_err(|error| CalibrationError::read(path, error))?;
     }
     Ok(())

@@ -18,6 +18,7 @@ mod devices;
 mod metric;
 mod refusals;
 mod shards;
+mod statistics;
 #[path = "../support/mod.rs"]
 mod support;
 mod told;

@@ -1,5 +1,6 @@
 //! The file: safetensors with a checksum, read tensor by tensor.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -12,8 +13,9 @@ use crate::evaluate::EvaluateError;
 use crate::model::write_atomically;
 use crate::number::hex;
 
-/// Keys of the metadata.
+/// Keys of the metadata: the description, the checksum of every tensor, that of the header with zeros in its place.
 const HEAD: &str = "onnx_prune";
+const SUMS: &str = "tensors_sha256";
 const CHECKSUM: &str = "sha256";
 
 /// Longest header that is read: 64 MB are a million tensors.
@@ -43,6 +45,7 @@ pub struct StatisticsFile {
     /// What they are of.
     pub head: StatisticsHead,
     tensors: Metadata,
+    sums: Sums,
     /// Where the first tensor begins.
     start: u64,
 }
@@ -65,31 +68,33 @@ impl<W: Write> Write for Hashing<W> {
     }
 }
 
+/// Checksums by tensor.
+type Sums = BTreeMap<String, String>;
+
 /// Writes a file, whole or not at all. Tensors are written one after the other, so that none but the largest is in memory.
 pub(super) fn write(path: &Path, head: &StatisticsHead, tensors: &[Planned<'_>]) -> Result<(), EvaluateError> {
-    let fail = |why: String| EvaluateError::Part { path: path.display().to_string(), why };
-    let empty = "0".repeat(64);
-    let header = |sum: &str| header(head, tensors, sum).map_err(|error| fail(error.to_string()));
-    let bare = header(&empty)?;
+    let zeros = || "0".repeat(64);
+    let mut sums: Sums = tensors.iter().map(|own| (own.name.clone(), zeros())).collect();
     let written = write_atomically(path, |file: &mut BufWriter<&File>| {
-        let mut hashing = Hashing { to: &mut *file, hash: Sha256::new() };
-        hashing.write_all(&bare)?;
+        // A place of the same length.
+        file.write_all(&header(head, tensors, &sums, &zeros())?)?;
         for tensor in tensors {
+            let mut hashing = Hashing { to: &mut *file, hash: Sha256::new() };
             (tensor.write)(&mut hashing)?;
+            sums.insert(tensor.name.clone(), hex(&hashing.hash.finalize()));
         }
-        let sum = hex(&hashing.hash.finalize());
+        let sum = hex(&Sha256::digest(header(head, tensors, &sums, &zeros())?));
         file.seek(SeekFrom::Start(0))?;
-        let whole = header(&sum).map_err(io::Error::other)?;
-        file.write_all(&whole)
+        file.write_all(&header(head, tensors, &sums, &sum)?)
     });
     Ok(written?)
 }
 
 /// Length and header, padded to a multiple of 8 bytes.
-fn header(head: &StatisticsHead, tensors: &[Planned<'_>], sum: &str) -> Result<Vec<u8>, serde_json::Error> {
+fn header(head: &StatisticsHead, tensors: &[Planned<'_>], sums: &Sums, sum: &str) -> io::Result<Vec<u8>> {
     let mut all = serde_json::Map::new();
-    let metadata = serde_json::json!({ HEAD: serde_json::to_string(head)?, CHECKSUM: sum });
-    all.insert("__metadata__".into(), metadata);
+    let (head, sums) = (serde_json::to_string(head)?, serde_json::to_string(sums)?);
+    all.insert("__metadata__".into(), serde_json::json!({ HEAD: head, SUMS: sums, CHECKSUM: sum }));
     let mut offset = 0;
     for tensor in tensors {
         let end = offset + tensor.bytes();
@@ -105,23 +110,11 @@ fn header(head: &StatisticsHead, tensors: &[Planned<'_>], sum: &str) -> Result<V
 }
 
 impl StatisticsFile {
-    /// Opens a file; its checksum is compared.
+    /// Opens a file. Checksums of tensors are compared as they are read.
     ///
     /// # Errors
     /// If it is none, of another version, or damaged.
     pub fn open(path: &Path) -> Result<Self, EvaluateError> {
-        Self::read(path, true)
-    }
-
-    /// The description alone, without a look at the rest.
-    ///
-    /// # Errors
-    /// As [`Self::open`].
-    pub fn describe(path: &Path) -> Result<StatisticsHead, EvaluateError> {
-        Ok(Self::read(path, false)?.head)
-    }
-
-    fn read(path: &Path, whole: bool) -> Result<Self, EvaluateError> {
         let bad = |why: String| EvaluateError::Part { path: path.display().to_string(), why };
         let damaged = |why: &str| bad(format!("it is damaged, or holds no statistics: {why}"));
         let mut file = File::open(path).map_err(|error| bad(error.to_string()))?;
@@ -132,26 +125,30 @@ impl StatisticsFile {
         if header > MOST_HEADER || header + 8 > size {
             return Err(damaged("its header is longer than the file"));
         }
-        let mut text = Vec::new();
+        let mut text = length.to_vec();
         (&mut file).take(header).read_to_end(&mut text).map_err(|error| bad(error.to_string()))?;
-        let tensors: Metadata = serde_json::from_slice(&text).map_err(|error| damaged(&error.to_string()))?;
+        let read = text.split_at_checked(8).and_then(|own| std::str::from_utf8(own.1).ok());
+        let read = read.ok_or_else(|| damaged("its header is no text"))?;
+        let tensors: Metadata = serde_json::from_str(read).map_err(|error| damaged(&error.to_string()))?;
         let start = header + 8;
         if start + tensors.data_len() as u64 != size {
             return Err(damaged("its length is not what its header says"));
         }
-        let said =
-            tensors.metadata().as_ref().and_then(|own| Some((own.get(HEAD)?.clone(), own.get(CHECKSUM)?.clone())));
-        let (head, sum) = said.ok_or_else(|| damaged("it was not written by `onnx-prune calibrate`"))?;
+        let said = |key: &str| tensors.metadata().as_ref().and_then(|own| own.get(key).cloned());
+        let missing = || damaged("it was not written by `onnx-prune calibrate`");
+        let (head, sum) = (said(HEAD).ok_or_else(missing)?, said(CHECKSUM).ok_or_else(missing)?);
+        if without(text, &sum) != sum {
+            return Err(damaged("the checksum of its header is that of another content"));
+        }
+        let sums: Sums =
+            serde_json::from_str(&said(SUMS).ok_or_else(missing)?).map_err(|error| damaged(&error.to_string()))?;
         let head: StatisticsHead = serde_json::from_str(&head).map_err(|error| damaged(&error.to_string()))?;
         if head.schema_version != STATISTICS_SCHEMA_VERSION {
             let own =
                 format!("its form is version {}, this program reads {STATISTICS_SCHEMA_VERSION}", head.schema_version);
             return Err(bad(own));
         }
-        if whole && checksum(length, text, &sum, &mut file).map_err(|error| bad(error.to_string()))? != sum {
-            return Err(bad("it is damaged: its checksum is that of another content".into()));
-        }
-        Ok(Self { path: path.to_owned(), head, tensors, start })
+        Ok(Self { path: path.to_owned(), head, tensors, sums, start })
     }
 
     /// The file.
@@ -180,10 +177,16 @@ impl StatisticsFile {
         Ok(bytes)
     }
 
-    /// All bytes of a tensor.
+    /// All bytes of a tensor; its checksum is compared.
     pub(super) fn whole(&self, name: &str) -> io::Result<Vec<u8>> {
         let info = self.info(name).ok_or(io::ErrorKind::NotFound)?;
-        self.bytes(name, 0, info.data_offsets.1 - info.data_offsets.0)
+        let bytes = self.bytes(name, 0, info.data_offsets.1 - info.data_offsets.0)?;
+        if self.sums.get(name).is_some_and(|sum| *sum == hex(&Sha256::digest(&bytes))) {
+            return Ok(bytes);
+        }
+        let path = self.path.display();
+        let why = format!("`{path}` is damaged: the checksum of `{name}` is that of another content");
+        Err(io::Error::new(io::ErrorKind::InvalidData, why))
     }
 
     /// A tensor of doubles.
@@ -207,20 +210,11 @@ pub(super) fn numbers<T>(bytes: &[u8], read: impl Fn([u8; 8]) -> T) -> Vec<T> {
     bytes.as_chunks().0.iter().map(|own| read(*own)).collect()
 }
 
-/// Hash of the file with nothing in place of its checksum.
-fn checksum(length: [u8; 8], mut header: Vec<u8>, sum: &str, rest: &mut File) -> io::Result<String> {
+/// Hash of a header with zeros in place of its checksum.
+fn without(mut header: Vec<u8>, sum: &str) -> String {
     let place = header.windows(sum.len().max(1)).position(|own| own == sum.as_bytes());
     if let Some(at) = place.filter(|_| !sum.is_empty()) {
         header[at..at + sum.len()].fill(b'0');
     }
-    let mut hashing = Hashing { to: io::sink(), hash: Sha256::new() };
-    hashing.write_all(&length)?;
-    hashing.write_all(&header)?;
-    let mut chunk = vec![0; 1 << 20];
-    loop {
-        match rest.read(&mut chunk)? {
-            0 => return Ok(hex(&hashing.hash.finalize())),
-            read => hashing.write_all(&chunk[..read])?,
-        }
-    }
+    hex(&Sha256::digest(&header))
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
+
 use super::file::{Planned, StatisticsFile, write};
 use super::write::write_doubles;
 use super::{JUDGING, KEPT, KEY, SAMPLED, StatisticsHead, row_name, sum_name};
@@ -12,8 +14,11 @@ use crate::evaluate::EvaluateError;
 /// A row of a set: its key, the part that it is in, and its place there.
 type Row = (u64, usize, u64);
 
-/// Merges the parts in some files into one; in whatever order they come, the result is the same. One tensor of one part is in memory
-/// at a time, and one sum.
+/// Tensors of so many parts are read at once.
+const AT_ONCE: usize = 8;
+
+/// Merges the parts in some files into one; in whatever order they come, the result is the same. A sum and one tensor of a
+/// few parts are in memory at a time.
 ///
 /// # Errors
 /// If a file is unusable or does not belong to the others, by its name; what `accept` says of the whole; or if the result cannot be
@@ -81,6 +86,10 @@ fn order(parts: &[StatisticsFile], set: &str) -> Result<Vec<Row>, EvaluateError>
         let keys = part.whole_numbers(&name).map_err(|error| part.bad(error.to_string()))?;
         let prefix = row_name(set, "");
         let uneven = |own: &String| part.info(own).is_none_or(|info| info.shape.first() != Some(&keys.len()));
+        // Rows are copied one by one later.
+        for own in part.names().iter().filter(|own| own.starts_with(&prefix)) {
+            part.whole(own).map_err(|error| part.bad(error.to_string()))?;
+        }
         if let Some(short) = part.names().into_iter().find(|own| own.starts_with(&prefix) && uneven(own)) {
             return Err(part.bad(format!("`{short}` does not have a row for each of {} images", keys.len())));
         }
@@ -112,12 +121,14 @@ fn planned<'a>(
 
 fn sum(parts: &[StatisticsFile], name: &str) -> io::Result<Vec<f64>> {
     let mut all: Vec<f64> = Vec::new();
-    for part in parts {
-        let own = part.doubles(name)?;
-        if all.is_empty() {
-            all = own;
-        } else {
-            all.iter_mut().zip(own).for_each(|(sum, more)| *sum += more);
+    for some in parts.chunks(AT_ONCE) {
+        let read: Vec<Vec<f64>> = some.par_iter().map(|part| part.doubles(name)).collect::<Result<_, _>>()?;
+        for own in read {
+            if all.is_empty() {
+                all = own;
+            } else {
+                all.iter_mut().zip(own).for_each(|(sum, more)| *sum += more);
+            }
         }
     }
     Ok(all)

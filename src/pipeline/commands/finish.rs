@@ -7,7 +7,7 @@ use crate::pipeline::record::Record;
 use crate::pipeline::search::{Candidate, Chosen, slower};
 use crate::pipeline::session::{FileDigest, Session};
 use crate::pipeline::steps::{
-    Evaluated, Scored, TimedModels, class_report, detections, evaluate, metric, output_figures, save, time,
+    Calibration, Evaluated, Scored, TimedModels, class_report, detections, evaluate, metric, output_figures, save, time,
 };
 use crate::pipeline::writing::Files;
 use crate::report::{
@@ -113,7 +113,7 @@ fn summary(session: &Session<'_>, scored: &Scored<'_>, outcome: Outcome, record:
         blocks: BlockChange::all(channels, &proposal.cut),
         classwise,
         protected: channels.protected.iter().map(ProtectedChannels::from).collect(),
-        calibration: scored.calibration.map(|own| own.describe()),
+        calibration: scored.calibration.map(Calibration::describe),
         verification,
         compensation: repair,
         quantized: integers.map(|own| own.report),

@@ -7,7 +7,7 @@ use crate::pipeline::Progress;
 use crate::pipeline::options::PruneOptions;
 use crate::pipeline::record::Record;
 use crate::pipeline::session::{Session, Watch};
-use crate::pipeline::steps::{self, calibrate, class_report, criterion, open_data};
+use crate::pipeline::steps::{self, Calibration, calibrate, class_report, criterion, open_data};
 use crate::report::{SCORES_SCHEMA_VERSION, Scored, ScoredGroup};
 
 /// Scores every group by a criterion. Of the options, those of the model, the images, the engine and the criterion count.
@@ -44,7 +44,7 @@ pub fn score(options: &PruneOptions, progress: &dyn Progress, cancel: &AtomicBoo
         model: session.file_info(),
         engine: calibration.as_ref().map(|_| session.engine.info().clone()),
         criterion: criterion.name().into(),
-        calibration: calibration.as_ref().map(|own| own.describe()),
+        calibration: calibration.as_ref().map(Calibration::describe),
         groups,
         classwise,
         notes: record.notes,
