@@ -38,6 +38,7 @@ pub(super) fn dispatch(cli: &Cli, console: &Console<'_>) -> Result<ExitStatus, E
         Some(Command::Calibrate(flags)) => super::calibrate::run(flags, console),
         Some(Command::Evaluate(flags)) => super::evaluate::run(flags, console),
         Some(Command::Merge(flags)) => super::evaluate::merge(flags, console),
+        Some(Command::Sweep(flags)) => super::jobs::run(flags, console),
         Some(Command::Quantize(flags)) => super::quantize::run(flags, console),
         Some(Command::Operators(flags)) => super::operators::run(flags, console),
         Some(Command::Agent(flags)) => super::agent::run(flags),
@@ -75,6 +76,11 @@ fn prune(flags: &Prune, console: &Console<'_>) -> Result<(), Error> {
     }
     if let Some(shares) = &flags.budget.sweep {
         return super::sweep::run(flags, &options, &shares.0, console);
+    }
+    if let Some(report) = flags.results.report.as_ref().filter(|_| flags.results.skip_done)
+        && pipeline::finished(report, &console.command).is_some()
+    {
+        return Ok(());
     }
     check_targets(flags, &options)?;
     let bar = console.progress(flags.results.quiet || flags.results.json);

@@ -13,6 +13,7 @@ use super::device_flags::DeviceFlags;
 use super::engine_flags::EngineFlags;
 use super::evaluate::{Evaluate, Merge};
 use super::generated::{Completions, Man, Schema};
+use super::jobs::Sweep;
 use super::metric_flags::MetricFlags;
 use super::operators::Operators;
 use super::other_flags::{Apply, Bench, Inspect, Score, Setup, Verify};
@@ -78,6 +79,8 @@ pub(super) enum Command {
     Evaluate(Box<Evaluate>),
     /// Put parts together: those of statistics, or those of an evaluation
     Merge(Merge),
+    /// Write the commands of many runs for a scheduler, and collect their results
+    Sweep(Box<Sweep>),
     /// Write a model in 8-bit integers, without pruning
     Quantize(Box<Quantize>),
     /// Show what is done with which operator: dependencies, cost, repair, derivatives

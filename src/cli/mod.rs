@@ -16,6 +16,7 @@ mod evaluate;
 mod exit;
 mod flags;
 mod generated;
+mod jobs;
 mod memory;
 mod metric_flags;
 mod operators;

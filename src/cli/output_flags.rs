@@ -37,6 +37,9 @@ pub(super) struct OutputFlags {
     /// Replace existing files
     #[arg(long, help_heading = "Output")]
     pub(super) force: bool,
+    /// Do nothing if the report says that the same command came to its end, and the model is still what it wrote
+    #[arg(long, requires = "report", help_heading = "Output")]
+    pub(super) skip_done: bool,
     /// Do not time the models
     #[arg(long, help_heading = "Output")]
     pub(super) no_timing: bool,

@@ -21,9 +21,9 @@ pub use crate::check::Bounds;
 pub use crate::evaluate::{DataOptions, Metric, MetricFunction, NamedOutputs};
 pub use crate::plan::{Deployed, Goals, LatencyTarget, RoundTo};
 pub use commands::{
-    ApplyOptions, BenchOptions, Benched, CheckOptions, EvaluateOptions, StudyBase, StudyEntry, StudyRow, VerifyOptions,
-    apply, bench, calibrate, check, evaluate, inspect, inspect_timed, kept_tensors, merge, merge_parts, prune,
-    quantize, score, study, sweep, verify,
+    ApplyOptions, BenchOptions, Benched, CheckOptions, EvaluateOptions, JOBS_SCHEMA_VERSION, Job, Jobs, StudyBase,
+    StudyEntry, StudyRow, SweepOptions, VerifyOptions, apply, bench, calibrate, check, evaluate, finished, inspect,
+    inspect_timed, kept_tensors, merge, merge_parts, prune, quantize, score, study, sweep, verify,
 };
 pub use options::{Criteria, Depth, Effort, ModelOptions, PlanFile, PruneOptions, QuantizeOptions};
 pub use progress::{Progress, Silent};

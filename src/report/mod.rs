@@ -50,7 +50,10 @@ pub use summary::{
     AccuracyChange, BlockChange, Calibrated, Change, ClassChange, DeviceLatency, FileInfo, GroupChange,
     ProtectedChannels, REPORT_SCHEMA_VERSION, Summary, Verified,
 };
-pub use swept::{SWEEP_SCHEMA_VERSION, Swept, SweptModel, sweep_csv, sweep_svg, sweep_table};
+pub use swept::{
+    Collected, SWEEP_SCHEMA_VERSION, Swept, SweptModel, collected_html, collected_table, sweep_csv, sweep_svg,
+    sweep_table,
+};
 pub use terminal::Terminal;
 pub(crate) use terminal::lines;
 pub use text::printable;

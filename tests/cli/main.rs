@@ -14,6 +14,7 @@ mod classes;
 mod detections;
 #[cfg(unix)]
 mod devices;
+mod jobs;
 #[cfg(unix)]
 mod metric;
 mod refusals;

@@ -102,7 +102,17 @@ impl StatisticsHead {
             let fields = |own: &GatherSettings| serde_json::to_value(own).ok();
             let (own, other) = (fields(&self.settings)?, fields(&other.settings)?);
             let differing = own.as_object()?.iter().find(|(name, value)| other.get(name.as_str()) != Some(value));
-            differing.map(|(name, _)| format!("setting of `{name}`"))
+            differing.map(|(name, _)| match name.as_str() {
+                "samples" | "judging" | "held_out" => "number of images (`--samples`)".to_owned(),
+                "seed" => "`--seed`".to_owned(),
+                "needs" => "`--criterion`".to_owned(),
+                "memory" | "kept" => "`--memory`".to_owned(),
+                "class_weights" => "`--class-weights`".to_owned(),
+                "classes" => "division into classes (`--criterion`, or another engine's outputs)".to_owned(),
+                "sizes" => "`--dim`".to_owned(),
+                "ignore" => "`--ignore`".to_owned(),
+                other => format!("setting of `{other}`"),
+            })
         })
     }
 }

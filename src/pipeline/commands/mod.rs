@@ -7,6 +7,7 @@ mod check;
 mod evaluate;
 mod finish;
 mod inspect;
+mod jobs;
 mod prune;
 mod quantize;
 mod score;
@@ -19,6 +20,7 @@ pub use calibrate::{calibrate, merge_parts};
 pub use check::{CheckOptions, check};
 pub use evaluate::{EvaluateOptions, evaluate, merge};
 pub use inspect::{inspect, inspect_timed};
+pub use jobs::{JOBS_SCHEMA_VERSION, Job, Jobs, SweepOptions, finished};
 pub use prune::prune;
 #[cfg(test)]
 pub(super) use prune::prune_watched;

@@ -86,7 +86,7 @@ impl Writer<'_> {
         let warnings = candidate.proposal.warnings.clone();
         let chosen = Chosen { candidate, searched: None, warnings, dense: self.dense.take(), metric: None };
         let finished = finish(self.session, self.scored, chosen, files, &mut self.record)?;
-        self.models.push(SweptModel { share, summary: finished.summary });
+        self.models.push(SweptModel { share, name: None, summary: finished.summary });
         self.dense = finished.dense;
         Ok(())
     }

@@ -16,6 +16,7 @@ pub(crate) use page::{Cell, Page};
 pub(crate) use quality::class_by_class;
 pub(crate) use run::{again, first_result, held_by};
 pub use sweep::sweep_html;
+pub(crate) use sweep::sweep_section;
 
 use super::{Format, Summary};
 

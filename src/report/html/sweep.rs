@@ -18,17 +18,22 @@ pub fn sweep_html(swept: &Swept) -> Result<String, fmt::Error> {
     for warning in &swept.warnings {
         page.paragraph("warning", warning)?;
     }
-    if let Some(picture) = sweep_svg(swept)? {
-        page.title("What every model costs and keeps")?;
-        writeln!(page.0, "<div class=\"scroll\">{picture}</div>")?;
-    }
+    page.title("What every model costs and keeps")?;
+    sweep_section(&mut page, swept)?;
     for other in swept.on_other_devices() {
         if let (Some(device), Some(picture)) = (other.device(), sweep_svg(&other)?) {
             page.title(&format!("On {}", device.device))?;
             writeln!(page.0, "<div class=\"scroll\">{picture}</div>")?;
         }
     }
-    page.title("Models")?;
+    Ok(page.finish())
+}
+
+/// Picture and table of a sweep.
+pub(crate) fn sweep_section(page: &mut Page, swept: &Swept) -> fmt::Result {
+    if let Some(picture) = sweep_svg(swept)? {
+        writeln!(page.0, "<div class=\"scroll\">{picture}</div>")?;
+    }
     let row = |own: &crate::report::SweptModel| -> Vec<Cell> {
         let summary = &own.summary;
         let latency = summary
@@ -63,5 +68,5 @@ pub fn sweep_html(swept: &Swept) -> Result<String, fmt::Error> {
             &format!("Metric: {}; {} of the dense model{way}.", own.command, significant(own.before)),
         )?;
     }
-    Ok(page.finish())
+    Ok(())
 }

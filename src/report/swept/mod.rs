@@ -1,8 +1,10 @@
 //! A sweep over budgets: one model for each, and what every one of them costs and is worth.
 
+mod collected;
 mod svg;
 mod table;
 
+pub use collected::{Collected, collected_html, collected_table};
 pub use svg::sweep_svg;
 pub use table::{sweep_csv, sweep_table};
 
@@ -32,6 +34,9 @@ pub struct Swept {
 pub struct SweptModel {
     /// Share of the multiply-accumulates that was asked for; 1: the dense model in integers or half precision.
     pub share: f64,
+    /// What tells it from the others, where that is more than the share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// The run's report.
     pub summary: Summary,
 }
@@ -82,6 +87,7 @@ impl Swept {
             Some(SweptModel {
                 summary: Summary { device, other_devices, latency_ms, ..model.summary.clone() },
                 share: model.share,
+                name: model.name.clone(),
             })
         };
         let models = self.models.iter().map(on).collect::<Option<_>>()?;

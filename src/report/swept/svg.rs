@@ -90,7 +90,11 @@ fn point(swept: &Swept, model: &SweptModel) -> Option<Point> {
     let x = summary.latency_ms.map_or([cost; 3], |own| [own.ratio_low, cost, own.ratio_high]);
     let precision = model.precision();
     let alone = precision.is_some() && model.share >= 1.0;
-    let label = if alone { "dense".into() } else { format!("x{}", digits(model.share)) };
+    let label = match &model.name {
+        Some(name) => name.clone(),
+        None if alone => "dense".into(),
+        None => format!("x{}", digits(model.share)),
+    };
     Some(Point { x, y, label, front: swept.on_front(model), precision })
 }
 

@@ -61,7 +61,10 @@ pub fn sweep_table(swept: &Swept, style: Style) -> Result<String, Error> {
 /// Name, multiply-accumulates and the share of them that is kept; where models in integers want a longer name, that tells the
 /// share.
 fn columns(swept: &Swept, name: &str, macs: &str, kept: &str) -> String {
-    if swept.models.iter().any(|own| own.precision().is_some()) {
+    let longest = swept.models.iter().filter_map(|own| Some(own.name.as_ref()?.chars().count())).max();
+    if let Some(longest) = longest {
+        format!("{name:<width$}{macs:>10}{kept:>7}", width = longest.max(5) + 2)
+    } else if swept.models.iter().any(|own| own.precision().is_some()) {
         format!("{name:<12}{macs:>10}")
     } else {
         format!("{name:<7}{macs:>10}{kept:>7}")
@@ -70,6 +73,9 @@ fn columns(swept: &Swept, name: &str, macs: &str, kept: &str) -> String {
 
 /// The share that was asked for, and what the model is written in.
 fn name(model: &SweptModel) -> String {
+    if let Some(name) = &model.name {
+        return name.clone();
+    }
     match (model.precision(), model.share) {
         (None, share) => format!("x{}", digits(share)),
         (Some(precision), 1.0) => precision.into(),

@@ -22,7 +22,7 @@ fn swept() -> Swept {
             warnings: Vec::new(),
             ..base
         };
-        SweptModel { share, summary }
+        SweptModel { share, name: None, summary }
     };
     let models = [(0.9, 0.93, 915), (0.7, 0.72, 890), (0.5, 0.75, 850), (0.3, 0.41, 610)].map(model).into();
     let warnings = vec!["x0.20 is the model of x0.30: floors leave no more to cut".into()];
