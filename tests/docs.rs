@@ -14,7 +14,7 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use support::help::{commands, help, page};
 use support::pages::{files, name, pages};
@@ -228,9 +228,19 @@ fn what_pages_give_to_the_jobs_of_services_is_what_these_take() {
 }
 
 fn is_of_another(line: &str) -> bool {
-    ["cargo test", "cargo bench", "cargo install", "cargo doc", "cargo run", "trtexec", "#SBATCH"]
-        .iter()
-        .any(|other| line.contains(other))
+    [
+        "cargo test",
+        "cargo bench",
+        "cargo install",
+        "cargo doc",
+        "cargo run",
+        "trtexec",
+        "#SBATCH",
+        "sbatch",
+        "snakemake",
+    ]
+    .iter()
+    .any(|other| line.contains(other))
 }
 
 #[test]
@@ -238,6 +248,30 @@ fn the_readme_is_one_screen_and_pages_are_short() {
     assert!(read(&root().join("README.md")).lines().count() <= 66);
     for path in pages() {
         assert!(read(&path).lines().count() <= 450, "{}", name(&path));
+    }
+}
+
+#[test]
+fn what_schedulers_are_given_is_short_told_and_known() {
+    let page = read(&root().join("docs/scale.md"));
+    let mut known = flags(&help(&["calibrate"]));
+    known.extend(flags(&help(&[])));
+    let folders = ["deploy", "deploy/kubernetes"].map(|folder| std::fs::read_dir(root().join(folder)).unwrap());
+    let files: Vec<PathBuf> =
+        folders.into_iter().flatten().map(|own| own.unwrap().path()).filter(|path| path.is_file()).collect();
+    assert!(files.len() >= 7);
+    for path in files {
+        let text = read(&path);
+        assert!(text.lines().count() < 60, "{}", name(&path));
+        assert!(
+            page.contains(path.file_name().unwrap().to_str().unwrap()),
+            "docs/scale.md does not tell of {}",
+            name(&path)
+        );
+        if path.extension().is_some_and(|own| own == "yaml") {
+            let own: String = text.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n");
+            assert!(flags(&own).is_subset(&known), "{}", name(&path));
+        }
     }
 }
 

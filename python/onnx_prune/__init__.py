@@ -12,7 +12,22 @@ The functions are the commands of ``onnx-prune``; keyword arguments are its flag
 ``onnx_prune.torch`` cuts a PyTorch module by a plan.
 """
 
-from ._api import Result, apply, bench, check, inspect, prune, quantize, score, setup, sweep, verify
+from ._api import (
+    Result,
+    apply,
+    bench,
+    calibrate,
+    check,
+    evaluate,
+    inspect,
+    merge,
+    prune,
+    quantize,
+    score,
+    setup,
+    sweep,
+    verify,
+)
 from ._errors import CheckFailed, Error, InputError
 from ._native import Block, Channels, Cut, Group, Model, Protected, Slices, __version__, mask, slice
 
@@ -31,9 +46,12 @@ __all__ = [
     "__version__",
     "apply",
     "bench",
+    "calibrate",
     "check",
+    "evaluate",
     "inspect",
     "mask",
+    "merge",
     "prune",
     "quantize",
     "score",

@@ -264,6 +264,42 @@ def score(model: ModelLike, data: Any = None, **options: Any) -> Dict[str, Any]:
     return json.loads(_run([*arguments, *_flags(options)]))
 
 
+def calibrate(
+    model: ModelLike,
+    data: Any,
+    output: Union[str, "os.PathLike[str]"],
+    *,
+    progress: Optional[ProgressFunction] = None,
+    **options: Any,
+) -> Path:
+    """Gathers the statistics of calibration data, or of a shard of them (``shard="0/8"``), in a file: ``onnx-prune calibrate``.
+    ``prune(model, statistics=file)`` prunes with them."""
+    work = _Work()
+    path = work.model(model)
+    arguments = ["calibrate", path, *_config(options), *work.data(data, path, "data", options.get("samples"))]
+    _run([*arguments, "--output", os.fspath(output), "--quiet", *_flags(options)], progress)
+    return Path(output)
+
+
+def evaluate(
+    models: Sequence[ModelLike], data: Any, *, progress: Optional[ProgressFunction] = None, **options: Any
+) -> Dict[str, Any]:
+    """What models answer on labelled data, counted: ``onnx-prune evaluate``. The others are compared with the first."""
+    work = _Work()
+    paths = [work.model(model, f"model{number}.onnx") for number, model in enumerate(models)]
+    arguments = ["evaluate", *paths, *_config(options), *work.data(data, paths[0], "data", "all")]
+    return json.loads(_run([*arguments, "--json", *_flags(options)], progress))
+
+
+def merge(
+    parts: Iterable[Union[str, "os.PathLike[str]"]], output: Union[str, "os.PathLike[str]"], **options: Any
+) -> Path:
+    """Puts the parts of :func:`calibrate`, or of evaluations, together: ``onnx-prune merge``."""
+    files = [os.fspath(part) for part in parts]
+    _run(["merge", *files, *_config(options), "--output", os.fspath(output), "--quiet", *_flags(options)])
+    return Path(output)
+
+
 def inspect(model: ModelLike, **options: Any) -> Dict[str, Any]:
     """Which channels go together, which can be cut, and who protects the others: ``onnx-prune inspect``."""
     work = _Work()

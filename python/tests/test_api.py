@@ -197,6 +197,18 @@ def test_two_threads_at_once(model, images):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_shards_of_statistics_and_evaluations_are_merged(model, images, tmp_path):
+    parts = []
+    for index in range(2):
+        parts.append(onnx_prune.calibrate(model, images, tmp_path / f"{index}.stats", shard=f"{index}/2"))
+    merged = onnx_prune.merge(parts, tmp_path / "all.stats")
+    result = onnx_prune.prune(model, statistics=merged, **FAST)
+    whole = onnx_prune.prune(model, images, samples="all", **FAST)
+    assert [own.after for own in result.report.groups] == [own.after for own in whole.report.groups]
+    with pytest.raises(onnx_prune.InputError, match="1 of 2 shards"):
+        onnx_prune.merge(parts[:1], tmp_path / "some.stats")
+
+
 def test_an_interrupt_ends_the_run(small, pictures, tmp_path):
     target = tmp_path / "pruned.onnx"
     code = (

@@ -114,7 +114,9 @@ impl Explain for CalibrationError {
     fn why(&self) -> Option<String> {
         Some(match self {
             Self::Read { source, .. } => source.to_string(),
-            Self::Unknown { .. } => "it is neither a folder nor a .npz, .npy, .bin, .csv or .jsonl file".to_owned(),
+            Self::Unknown { .. } => {
+                "it is neither a folder nor a .npz, .npy, .tar, .parquet, .bin, .csv or .jsonl file".to_owned()
+            }
             Self::Empty { why, .. }
             | Self::Image { why, .. }
             | Self::Unreadable { why, .. }
@@ -128,7 +130,7 @@ impl Explain for CalibrationError {
         let text = match self {
             Self::Empty { .. } => {
                 "give a folder with one subfolder of images per class, a folder of images (with labels.csv or \
-                 labels.jsonl), a .npz or .npy file, or CIFAR-10 binary batches"
+                 labels.jsonl), a .npz or .npy file, tar or Parquet files, `@list.txt`, or CIFAR-10 binary batches"
             }
             Self::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
                 "check the spelling; a relative path starts at the current folder"

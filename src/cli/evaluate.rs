@@ -38,7 +38,7 @@ pub(super) struct Evaluate {
     /// The models; the others are compared with the first
     #[arg(value_name = "MODEL", required = true)]
     models: Vec<PathBuf>,
-    /// Images: class folders, a flat folder with a table of labels, tar files (`WebDataset`), @list.txt, CIFAR-10 .bin, or .npz
+    /// Images: class folders, a flat folder with a table of labels, tar files (`WebDataset`), Parquet (Hugging Face), @list.txt, CIFAR-10 .bin, or .npz
     /// and .npy
     #[arg(long, value_name = "DIR", help_heading = "Input")]
     data: PathBuf,

@@ -123,7 +123,7 @@ impl ModelFlags {
 
 #[derive(Debug, Args)]
 pub(super) struct DataFlags {
-    /// Calibration data: class folders, a flat folder, tar files (`WebDataset`), @list.txt, CIFAR-10 .bin, or .npz and .npy of
+    /// Calibration data: class folders, a flat folder, tar files (`WebDataset`), Parquet (Hugging Face), @list.txt, CIFAR-10 .bin, or .npz and .npy of
     /// images or of the inputs by name
     #[arg(long, value_name = "DIR", help_heading = "Input")]
     data: Option<PathBuf>,

@@ -11,6 +11,7 @@ use super::console::Console;
 use super::flags::Cli;
 use crate::check::{CHECK_SCHEMA_VERSION, Checked};
 use crate::error::Error;
+use crate::evaluate::{EVALUATION_SCHEMA_VERSION, Evaluation};
 use crate::plan::{PLAN_SCHEMA_VERSION, Plan};
 use crate::report::{
     QUANTIZE_SCHEMA_VERSION, QuantizeSummary, REPORT_SCHEMA_VERSION, SWEEP_SCHEMA_VERSION, Summary, Swept, json_schema,
@@ -49,6 +50,8 @@ enum SchemaOf {
     Quantize,
     /// The report of check
     Check,
+    /// What evaluate and merge write
+    Evaluation,
     /// onnx-prune.toml
     Settings,
 }
@@ -61,6 +64,7 @@ impl SchemaOf {
             Self::Plan => json_schema::<Plan>("plan of onnx-prune", PLAN_SCHEMA_VERSION),
             Self::Quantize => json_schema::<QuantizeSummary>("report of onnx-prune quantize", QUANTIZE_SCHEMA_VERSION),
             Self::Check => json_schema::<Checked>("report of onnx-prune check", CHECK_SCHEMA_VERSION),
+            Self::Evaluation => json_schema::<Evaluation>("counts of onnx-prune evaluate", EVALUATION_SCHEMA_VERSION),
             Self::Settings => settings(),
         }
     }

@@ -86,7 +86,7 @@ pub enum EvaluateError {
         said: Option<String>,
     },
     /// A part of an evaluation, or of statistics, cannot be used.
-    #[error("`{path}` cannot be merged")]
+    #[error("`{path}` cannot be used")]
     Part {
         /// Its file.
         path: String,
@@ -201,9 +201,7 @@ impl Explain for EvaluateError {
             Self::Metric { .. } => {
                 "run the command by hand: given the path of an ONNX file (in place of `{model}`, else as its last argument) it must end with status 0 and print a number as a line of its own, or a JSON object with the key `metric`, at the end of its standard output"
             }
-            Self::Part { .. } => {
-                "leave it out and run its shard again, with the same models, images and flags as the others"
-            }
+            Self::Part { .. } => "make it again, with the same models, images and flags as the others",
             Self::Pruned(_) => "the file may be damaged, or the engine too old for its operators",
             Self::Differs { .. } => {
                 "a pruned model that differs from its masked original is a bug: please report it with `onnx-prune inspect`"

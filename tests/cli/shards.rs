@@ -71,9 +71,9 @@ fn parts_that_do_not_belong_are_named() {
         (vec!["p0.json"], "1 of 2 shards are missing: 1"),
         (vec!["p0.json", "p1.json", "p0.json"], "shard 0 of 2 is in another part too"),
         (vec!["p0.json", "scaled.json"], "it is of another preprocessing"),
-        (vec!["p0.json", "cut.json"], "`cut.json` cannot be merged"),
+        (vec!["p0.json", "cut.json"], "`cut.json` cannot be used"),
         (vec!["p0.json", "changed.json"], "it is damaged"),
-        (vec!["p0.json", "no.json"], "`no.json` cannot be merged"),
+        (vec!["p0.json", "no.json"], "`no.json` cannot be used"),
     ];
     for (parts, words) in refused {
         let output = merge(at, &[&parts[..], &["-o", "all.json"]].concat());

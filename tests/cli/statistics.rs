@@ -105,16 +105,16 @@ fn parts_that_do_not_belong_are_named() {
     let refused = [
         (vec![first], "1 of 2 shards are missing: 1"),
         (vec![first, second, first], "shard 0 of 2 is in another part too"),
-        (vec![first, "scaled.stats"], "`scaled.stats` cannot be merged"),
+        (vec![first, "scaled.stats"], "`scaled.stats` cannot be used"),
         (vec![first, "seed.stats"], "it is of another `--seed`"),
         (vec![first, "norm.stats"], "it is of another division into classes"),
-        (vec![first, "some.stats"], "`some.stats` cannot be merged"),
+        (vec![first, "some.stats"], "`some.stats` cannot be used"),
         (vec![first, "memory.stats"], "it is of another `--memory`"),
-        (vec![first, "cut.stats"], "`cut.stats` cannot be merged"),
+        (vec![first, "cut.stats"], "`cut.stats` cannot be used"),
         (vec![first, "changed.stats"], "is that of another content"),
         (vec![first, "empty.stats"], "it is too short"),
         (vec![first, "promising.stats"], "its header is longer than the file"),
-        (vec![first, "no.stats"], "`no.stats` cannot be merged"),
+        (vec![first, "no.stats"], "`no.stats` cannot be used"),
     ];
     for (parts, words) in refused {
         let output = merge(at, &parts, "all.stats");

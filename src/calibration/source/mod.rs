@@ -11,6 +11,7 @@ mod image_folder;
 mod inputs;
 mod labels;
 mod list;
+mod parquet;
 mod table;
 mod tar;
 
@@ -94,6 +95,10 @@ pub(crate) fn open(path: &Path, options: &DatasetOptions) -> Result<Opened, Cali
     if listing.images.is_empty() && !tars.is_empty() {
         return tar::open(path, tars, classes);
     }
+    let tables: Vec<PathBuf> = listing.files.iter().filter(|file| parquet::is_parquet(file)).cloned().collect();
+    if listing.images.is_empty() && !tables.is_empty() {
+        return parquet::open(path, tables, classes);
+    }
     if let Some(table) = table::find(path, &listing) {
         return flat::with_table(path, &table, &listing, classes);
     }
@@ -118,6 +123,7 @@ fn open_file(path: &Path, classes: Option<Classes>, options: &DatasetOptions) ->
         "npz" | "npy" => inputs::file(path, classes, options),
         "bin" => cifar::files(path, vec![path.to_owned()], classes, Vec::new()),
         "tar" => tar::open(path, vec![path.to_owned()], classes),
+        "parquet" => parquet::open(path, vec![path.to_owned()], classes),
         "csv" | "jsonl" => flat::with_table(parent, path, &files::Listing::of(parent)?, classes),
         extension if EXTENSIONS.contains(&extension) => Ok(flat::single(path)),
         _ => Err(CalibrationError::Unknown { path: path.display().to_string() }),

@@ -1,13 +1,13 @@
 //! The file: safetensors with a checksum, read tensor by tensor.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use sha2::{Digest as _, Sha256};
 
+use super::tensors::{Sums, Tensors};
 use super::{STATISTICS_SCHEMA_VERSION, StatisticsHead};
 use crate::evaluate::EvaluateError;
 use crate::model::write_atomically;
@@ -41,13 +41,9 @@ impl Planned<'_> {
 /// Statistics in a file.
 #[derive(Debug)]
 pub struct StatisticsFile {
-    path: PathBuf,
     /// What they are of.
     pub head: StatisticsHead,
-    tensors: Metadata,
-    sums: Sums,
-    /// Where the first tensor begins.
-    start: u64,
+    pub(super) tensors: Tensors,
 }
 
 /// Hands on what is written, and hashes it.
@@ -68,26 +64,36 @@ impl<W: Write> Write for Hashing<W> {
     }
 }
 
-/// Checksums by tensor.
-type Sums = BTreeMap<String, String>;
-
 /// Writes a file, whole or not at all. Tensors are written one after the other, so that none but the largest is in memory.
 pub(super) fn write(path: &Path, head: &StatisticsHead, tensors: &[Planned<'_>]) -> Result<(), EvaluateError> {
     let zeros = || "0".repeat(64);
+    let mut damaged = None;
     let mut sums: Sums = tensors.iter().map(|own| (own.name.clone(), zeros())).collect();
     let written = write_atomically(path, |file: &mut BufWriter<&File>| {
         // A place of the same length.
         file.write_all(&header(head, tensors, &sums, &zeros())?)?;
         for tensor in tensors {
             let mut hashing = Hashing { to: &mut *file, hash: Sha256::new() };
-            (tensor.write)(&mut hashing)?;
+            if let Err(error) = (tensor.write)(&mut hashing) {
+                // A part that is read while the whole is written.
+                return Err(error.downcast::<EvaluateError>().map_or_else(
+                    |error| error,
+                    |own| {
+                        damaged = Some(own);
+                        io::ErrorKind::InvalidData.into()
+                    },
+                ));
+            }
             sums.insert(tensor.name.clone(), hex(&hashing.hash.finalize()));
         }
         let sum = hex(&Sha256::digest(header(head, tensors, &sums, &zeros())?));
         file.seek(SeekFrom::Start(0))?;
         file.write_all(&header(head, tensors, &sums, &sum)?)
     });
-    Ok(written?)
+    match damaged {
+        Some(own) => Err(own),
+        None => Ok(written?),
+    }
 }
 
 /// Length and header, padded to a multiple of 8 bytes.
@@ -148,66 +154,19 @@ impl StatisticsFile {
                 format!("its form is version {}, this program reads {STATISTICS_SCHEMA_VERSION}", head.schema_version);
             return Err(bad(own));
         }
-        Ok(Self { path: path.to_owned(), head, tensors, sums, start })
+        let tensors = Tensors::new(path, start, &tensors, &sums).ok_or_else(|| damaged("it lacks checksums"))?;
+        Ok(Self { head, tensors })
     }
 
     /// The file.
     pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Names of its tensors, ascending.
-    pub(super) fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.tensors.tensors().into_keys().collect();
-        names.sort();
-        names
-    }
-
-    pub(super) fn info(&self, name: &str) -> Option<&TensorInfo> {
-        self.tensors.info(name)
-    }
-
-    /// The bytes of a tensor from `from` on, so many.
-    pub(super) fn bytes(&self, name: &str, from: u64, length: usize) -> io::Result<Vec<u8>> {
-        let info = self.info(name).ok_or(io::ErrorKind::NotFound)?;
-        let mut file = File::open(&self.path)?;
-        file.seek(SeekFrom::Start(self.start + info.data_offsets.0 as u64 + from))?;
-        let mut bytes = vec![0; length];
-        file.read_exact(&mut bytes)?;
-        Ok(bytes)
-    }
-
-    /// All bytes of a tensor; its checksum is compared.
-    pub(super) fn whole(&self, name: &str) -> io::Result<Vec<u8>> {
-        let info = self.info(name).ok_or(io::ErrorKind::NotFound)?;
-        let bytes = self.bytes(name, 0, info.data_offsets.1 - info.data_offsets.0)?;
-        if self.sums.get(name).is_some_and(|sum| *sum == hex(&Sha256::digest(&bytes))) {
-            return Ok(bytes);
-        }
-        let path = self.path.display();
-        let why = format!("`{path}` is damaged: the checksum of `{name}` is that of another content");
-        Err(io::Error::new(io::ErrorKind::InvalidData, why))
-    }
-
-    /// A tensor of doubles.
-    pub(super) fn doubles(&self, name: &str) -> io::Result<Vec<f64>> {
-        Ok(numbers(&self.whole(name)?, f64::from_le_bytes))
-    }
-
-    /// A tensor of whole numbers.
-    pub(super) fn whole_numbers(&self, name: &str) -> io::Result<Vec<u64>> {
-        Ok(numbers(&self.whole(name)?, u64::from_le_bytes))
+        self.tensors.path()
     }
 
     /// An error about this file.
     pub(super) fn bad(&self, why: impl Into<String>) -> EvaluateError {
-        EvaluateError::Part { path: self.path.display().to_string(), why: why.into() }
+        self.tensors.bad(why)
     }
-}
-
-/// Numbers of eight bytes.
-pub(super) fn numbers<T>(bytes: &[u8], read: impl Fn([u8; 8]) -> T) -> Vec<T> {
-    bytes.as_chunks().0.iter().map(|own| read(*own)).collect()
 }
 
 /// Hash of a header with zeros in place of its checksum.

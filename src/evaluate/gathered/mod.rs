@@ -8,6 +8,7 @@ mod file;
 mod head;
 mod merge;
 mod read;
+mod tensors;
 mod write;
 
 pub use file::StatisticsFile;

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use ndarray::{Array2, Array3, ArrayD, IxDyn};
 use safetensors::tensor::Dtype;
 
-use super::file::{StatisticsFile, numbers};
+use super::file::StatisticsFile;
+use super::tensors::numbers;
 use super::write::FORMATS;
 use super::{JUDGING, KEPT, KEY, LABEL, SAMPLED, row_name, sum_name};
-use crate::channels::Channels;
+use crate::channels::{Channels, Group};
 use crate::engine::{Feed, Tensor, feed};
 use crate::evaluate::kept::{KeptImage, regrouped};
 use crate::evaluate::{Classes, EvaluateError, Observed, Predictions};
@@ -26,8 +27,16 @@ pub struct KeptImages {
 }
 
 impl StoredSums for StatisticsFile {
-    fn sums(&self, name: &str) -> Option<Vec<f64>> {
-        self.doubles(&sum_name(name)).ok()
+    type Error = EvaluateError;
+
+    fn sums(&self, name: &str) -> Result<Option<Vec<f64>>, EvaluateError> {
+        let name = sum_name(name);
+        let found = self.tensors.form(&name).map(|_| self.tensors.doubles(&name)).transpose();
+        found.map_err(|error| self.tensors.failed(error))
+    }
+
+    fn lacks(&self, name: &str) -> EvaluateError {
+        self.bad(format!("it lacks `{name}`: it was gathered with another `--ignore`"))
     }
 }
 
@@ -41,8 +50,8 @@ impl StatisticsFile {
         if count == 0 {
             return Err(self.bad("it keeps no images for the repair"));
         }
-        let bytes = self.whole(&row_name(KEPT, LABEL)).map_err(|error| self.bad(error.to_string()))?;
-        let labels = numbers(&bytes, i64::from_le_bytes).into_iter().map(|label| usize::try_from(label).ok()).collect();
+        let bytes = self.tensors.whole(&row_name(KEPT, LABEL)).map_err(|error| self.tensors.failed(error))?;
+        let labels = numbers(&bytes, i64::from_le_bytes).map(|label| usize::try_from(label).ok()).collect();
         Ok(KeptImages { inputs, labels })
     }
 
@@ -66,7 +75,7 @@ impl StatisticsFile {
     /// If the file cannot be read, or lacks what the channels of the model need.
     pub fn observed(&self, model: &Model, channels: &Channels) -> Result<Observed, EvaluateError> {
         let settings = &self.head.settings;
-        let io = |error: std::io::Error| self.bad(error.to_string());
+        let io = |error: std::io::Error| self.tensors.failed(error);
         let options = MomentOptions {
             images: settings.samples,
             seed: settings.seed,
@@ -75,20 +84,20 @@ impl StatisticsFile {
             weighted: false,
             memory: settings.memory,
         };
-        let moments = Moments::from_stored(model, channels, settings.classes.len(), self, options)
-            .map_err(|name| self.bad(format!("it lacks `{name}`: it was gathered with another `--ignore`")))?;
-        let sampled = self.whole_numbers(&row_name(SAMPLED, KEY)).map_err(io)?;
-        let keys = self.whole_numbers(&row_name(KEPT, KEY)).map_err(io)?;
+        let moments = Moments::from_stored(model, channels, settings.classes.len(), self, options)?;
+        let sampled = self.tensors.whole_numbers(&row_name(SAMPLED, KEY)).map_err(io)?;
+        let keys = self.tensors.whole_numbers(&row_name(KEPT, KEY)).map_err(io)?;
         let labels = |key: &u64| usize::try_from(key >> 32).unwrap_or(0);
-        let ranked = whole_number(self.doubles(&sum_name("ranked")).map_err(io)?.first().copied().unwrap_or(0.0));
-        let classes = self.doubles(&sum_name("classes")).map_err(io)?;
+        let ranked =
+            whole_number(self.tensors.doubles(&sum_name("ranked")).map_err(io)?.first().copied().unwrap_or(0.0));
+        let classes = self.tensors.doubles(&sum_name("classes")).map_err(io)?;
         let KeptImages { inputs, labels: kept_labels } = self.kept()?;
         let kept = keys.iter().zip(&kept_labels).map(|(&key, &label)| KeptImage { key, label }).collect();
         Ok(Observed {
             labels: sampled.iter().map(labels).collect(),
             outputs: self.outputs()?,
             features: self.features(channels)?,
-            ranks: self.ranks(channels, ranked),
+            ranks: self.ranks(channels, ranked)?,
             ranked,
             sampled,
             moments: Some(moments),
@@ -115,9 +124,10 @@ impl StatisticsFile {
     fn inputs(&self, set: &str) -> Result<(Feed, usize), EvaluateError> {
         let (prefix, mut count) = (row_name(set, ""), 0);
         let mut inputs = BTreeMap::new();
-        for name in self.names() {
+        for form in self.tensors.forms() {
+            let name = form.name.as_str();
             let Some(own) = name.strip_prefix(&prefix).filter(|own| ![KEY, LABEL].contains(own)) else { continue };
-            let value = self.tensor(&name)?;
+            let value = self.tensor(name)?;
             count = value.shape().first().copied().unwrap_or(0);
             inputs.insert(own.to_owned(), std::sync::Arc::new(value));
         }
@@ -125,19 +135,20 @@ impl StatisticsFile {
     }
 
     fn tensor(&self, name: &str) -> Result<Tensor, EvaluateError> {
-        let bytes = self.whole(name).map_err(|error| self.bad(error.to_string()))?;
-        let read = self.info(name).and_then(|info| {
-            let dtype = FORMATS.iter().find(|own| own.1 == info.dtype)?.0;
-            Tensor::try_from(&TensorData { dtype, dims: info.shape.clone(), bytes: bytes.into() }).ok()
+        let bytes = self.tensors.whole(name).map_err(|error| self.tensors.failed(error))?;
+        let read = self.tensors.form(name).zip(self.tensors.shape(name)).and_then(|(form, dims)| {
+            let dtype = FORMATS.iter().find(|own| own.1 == form.dtype)?.0;
+            Tensor::try_from(&TensorData { dtype, dims, bytes: bytes.into() }).ok()
         });
         read.ok_or_else(|| self.bad(format!("`{name}` has another form")))
     }
 
     fn singles(&self, name: &str) -> Result<Option<ArrayD<f32>>, EvaluateError> {
-        let Some(info) = self.info(name).filter(|own| own.dtype == Dtype::F32) else { return Ok(None) };
-        let bytes = self.whole(name).map_err(|error| self.bad(error.to_string()))?;
+        let form = self.tensors.form(name).filter(|own| own.dtype == Dtype::F32);
+        let Some(shape) = form.and_then(|_| self.tensors.shape(name)) else { return Ok(None) };
+        let bytes = self.tensors.whole(name).map_err(|error| self.tensors.failed(error))?;
         let values = bytes.as_chunks().0.iter().map(|own| f32::from_le_bytes(*own)).collect();
-        Ok(ArrayD::from_shape_vec(IxDyn(&info.shape), values).ok())
+        Ok(ArrayD::from_shape_vec(IxDyn(&shape), values).ok())
     }
 
     fn outputs(&self) -> Result<Option<Array2<f32>>, EvaluateError> {
@@ -162,9 +173,12 @@ impl StatisticsFile {
         Ok(all)
     }
 
-    fn ranks(&self, channels: &Channels, images: usize) -> Vec<Vec<f64>> {
-        let of = |name: &str| self.sums(&format!("ranks/{name}")).unwrap_or_default();
+    fn ranks(&self, channels: &Channels, images: usize) -> Result<Vec<Vec<f64>>, EvaluateError> {
         let mean = |sum: f64| sum / images.max(1) as f64;
-        channels.groups.iter().map(|group| of(&group.name).into_iter().map(mean).collect()).collect()
+        let of = |group: &Group| {
+            let sums = self.sums(&format!("ranks/{}", group.name))?;
+            Ok(sums.unwrap_or_default().into_iter().map(mean).collect())
+        };
+        channels.groups.iter().map(of).collect()
     }
 }

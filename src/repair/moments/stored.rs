@@ -13,8 +13,17 @@ use crate::ops::constant::Constants;
 
 /// Sums, from which moments are made again.
 pub trait StoredSums {
+    /// Why there are none.
+    type Error;
+
     /// The numbers of this name, if there are some.
-    fn sums(&self, name: &str) -> Option<Vec<f64>>;
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    fn sums(&self, name: &str) -> Result<Option<Vec<f64>>, Self::Error>;
+
+    /// Says that numbers of this name are missing, or that there are more or fewer than there should be.
+    fn lacks(&self, name: &str) -> Self::Error;
 }
 
 /// The lists of one consumer, by the name of its node.
@@ -46,14 +55,14 @@ impl Moments {
     /// Moments from sums of a model with the same channels; `classes`: how many were told apart.
     ///
     /// # Errors
-    /// The name of what is missing or of another length.
-    pub fn from_stored(
+    /// What `stored` says of what cannot be read, is missing or is of another length.
+    pub fn from_stored<S: StoredSums>(
         model: &Model,
         channels: &Channels,
         classes: usize,
-        stored: &dyn StoredSums,
+        stored: &S,
         options: super::MomentOptions,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, S::Error> {
         let inputs: BTreeMap<usize, &ConsumerInput> =
             channels.groups.iter().flat_map(|group| &group.consumer_inputs).map(|input| (input.node, input)).collect();
         let constants = Constants::of(model.graph());
@@ -69,17 +78,17 @@ impl Moments {
 }
 
 impl Consumer {
-    fn from_stored(
+    fn from_stored<S: StoredSums>(
         model: &Model,
         constants: &Constants,
         input: &ConsumerInput,
         read: Read,
         (node, classes): (&str, usize),
-        stored: &dyn StoredSums,
-    ) -> Result<Self, String> {
+        stored: &S,
+    ) -> Result<Self, S::Error> {
         let find = |what: &str| stored.sums(&named(node, what));
-        let missing = |what: &str| named(node, what);
-        let (pairs, weighted, classwise) = (find("pairs"), find("weighted"), find("classes"));
+        let missing = |what: &str| stored.lacks(&named(node, what));
+        let (pairs, weighted, classwise) = (find("pairs")?, find("weighted")?, find("classes")?);
         let (channels, kernel_size) = (input.size, read.kernel_size());
         let whole = Pairs::stored_length(channels * kernel_size);
         let extent = Extent {
@@ -92,8 +101,8 @@ impl Consumer {
         };
         let weight = (extent.classes > 0).then(|| Weight::of(model, constants, input)).flatten();
         let mut own = Self::new(weight, input, read, extent);
-        own.sums = find("sums").filter(|sums| sums.len() == own.sums.len()).ok_or_else(|| missing("sums"))?;
-        let count = find("count").ok_or_else(|| missing("count"))?;
+        own.sums = find("sums")?.filter(|sums| sums.len() == own.sums.len()).ok_or_else(|| missing("sums"))?;
+        let count = find("count")?.ok_or_else(|| missing("count"))?;
         own.count = count.first().map_or(0, |&count| whole_number(count));
         for (what, place, values) in [("pairs", &mut own.pairs, pairs), ("weighted", &mut own.weighted, weighted)] {
             if let (Some(place), Some(values)) = (place, values) {
