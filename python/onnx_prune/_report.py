@@ -1090,6 +1090,9 @@ class Swept(Part):
 class SweptModel(Part):
     """One model of a sweep."""
 
+    name: Optional[str]
+    """What tells it from the others, where that is more than the share."""
+
     share: float
     """Share of the multiply-accumulates that was asked for; 1: the dense model in integers or half precision."""
 

@@ -1,4 +1,4 @@
-//! The page of flags, `docs/flags.md`, from what the program prints as its help.
+//! The pages of flags, `docs/flags.md` and `docs/commands.md`, from what the program prints as its help.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -128,16 +128,16 @@ fn section(title: &str, help: &Help, first: &BTreeSet<Item>) -> String {
     out
 }
 
-/// The page `docs/flags.md`.
-pub fn page() -> String {
+/// The pages of flags in `docs/`: those of a run, and those of the other commands.
+pub fn pages_of_flags() -> [(&'static str, String); 2] {
     let printed = help(&[]);
     let first = parsed(&printed);
     let items: BTreeSet<Item> = first.groups.iter().flat_map(|(_, items)| items.clone()).collect();
-    let head = "# Flags\n\nWhat `--help` prints. Flags that mean the same as in a run are only named.\n";
-    let mut out = head.to_owned();
-    out += &section("A run", &first, &BTreeSet::new());
+    let run = "# Flags\n\nWhat `--help` prints of a run; those of the other commands are on [a page of their own](commands.md).\n";
+    let others = "# Commands\n\nWhat `--help` prints of the commands beside [a run](flags.md). Flags that mean the same there are only named.\n";
+    let mut commands_page = others.to_owned();
     for name in commands(&printed) {
-        out += &section(&name, &parsed(&help(&[&name])), &items);
+        commands_page += &section(&name, &parsed(&help(&[&name])), &items);
     }
-    out
+    [("flags.md", run.to_owned() + &section("A run", &first, &BTreeSet::new())), ("commands.md", commands_page)]
 }
