@@ -31,56 +31,51 @@ Exit codes: 0 done, 2 bad input or usage";
 #[command(after_help = EXAMPLES)]
 pub(super) struct Sweep {
     /// The models
-    #[arg(value_name = "MODEL", required_unless_present = "collect", conflicts_with = "collect")]
+    #[arg(value_name = "MODEL", required_unless_present = "collect")]
     models: Vec<PathBuf>,
     /// Write a command for every combination, one a line; - prints them
-    #[arg(long, value_name = "FILE|-", required_unless_present = "collect", conflicts_with = "collect")]
+    #[arg(long, value_name = "FILE|-", required_unless_present = "collect")]
     jobs: Option<PathBuf>,
     /// Where the results go
-    #[arg(long, value_name = "DIR", default_value = "sweep", conflicts_with = "collect")]
+    #[arg(long, value_name = "DIR", default_value = "sweep")]
     folder: PathBuf,
     /// Budgets, each on its own: multiply-accumulates kept
-    #[arg(long, value_name = "X,...", value_delimiter = ',', conflicts_with = "collect", help_heading = "Choices")]
+    #[arg(long, value_name = "X,...", value_delimiter = ',', help_heading = "Choices")]
     target_macs: Vec<String>,
     /// Budgets, each on its own: measured time of a run
-    #[arg(long, value_name = "X,...", value_delimiter = ',', conflicts_with = "collect", help_heading = "Choices")]
+    #[arg(long, value_name = "X,...", value_delimiter = ',', help_heading = "Choices")]
     target_latency: Vec<String>,
     /// Budgets, each on its own: bytes of the file
-    #[arg(long, value_name = "X,...", value_delimiter = ',', conflicts_with = "collect", help_heading = "Choices")]
+    #[arg(long, value_name = "X,...", value_delimiter = ',', help_heading = "Choices")]
     target_size: Vec<String>,
     /// Budgets, each on its own: points of accuracy that may be lost
-    #[arg(
-        long,
-        value_name = "POINTS,...",
-        value_delimiter = ',',
-        conflicts_with = "collect",
-        help_heading = "Choices"
-    )]
+    #[arg(long, value_name = "POINTS,...", value_delimiter = ',', help_heading = "Choices")]
     max_drop: Vec<String>,
     /// Criteria
-    #[arg(long, value_name = "NAME,...", value_delimiter = ',', conflicts_with = "collect", help_heading = "Choices")]
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', help_heading = "Choices")]
     criteria: Vec<String>,
     /// Seeds
-    #[arg(long, value_name = "S,...", value_delimiter = ',', conflicts_with = "collect", help_heading = "Choices")]
+    #[arg(long, value_name = "S,...", value_delimiter = ',', help_heading = "Choices")]
     seeds: Vec<u64>,
     /// Devices that time
-    #[arg(
-        long,
-        value_name = "DEVICE,...",
-        value_delimiter = ',',
-        conflicts_with = "collect",
-        help_heading = "Choices"
-    )]
+    #[arg(long, value_name = "DEVICE,...", value_delimiter = ',', help_heading = "Choices")]
     devices: Vec<String>,
     /// How the jobs call this program
-    #[arg(long, value_name = "PROGRAM", default_value = "onnx-prune", conflicts_with = "collect")]
+    #[arg(long, value_name = "PROGRAM", default_value = "onnx-prune")]
     program: String,
     /// Flags of every run, behind --
-    #[arg(last = true, value_name = "FLAGS", conflicts_with = "collect")]
+    #[arg(last = true, value_name = "FLAGS")]
     flags: Vec<String>,
     /// Read the results in a folder: prints tables, writes sweep.csv and sweep.svg for the first model and device,
     /// sweep.2.csv and so on for the others, and sweep.html with all
-    #[arg(long, value_name = "DIR")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        conflicts_with_all = [
+            "models", "jobs", "folder", "target_macs", "target_latency", "target_size", "max_drop", "criteria", "seeds",
+            "devices", "program", "flags"
+        ]
+    )]
     collect: Option<PathBuf>,
     /// Print the commands of the jobs that have no result, one a line, and nothing else
     #[arg(long, requires = "collect")]

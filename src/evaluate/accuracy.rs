@@ -81,7 +81,7 @@ impl Predictions {
     /// Adds the scores `[N, classes]` of one batch; `items`: the images' numbers in the data set.
     pub fn add(&mut self, scores: &ArrayD<f32>, labels: &[Option<usize>], items: &[usize]) {
         for ((row, label), &item) in scores.axis_iter(Axis(0)).zip(labels).zip(items) {
-            self.answers.insert(item, (answer(&row), *label));
+            self.insert(item, answer(&row), *label);
         }
     }
 

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{EvaluateError, Tally};
+use super::{EvaluateError, Source, Tally};
 use crate::explain::path_text;
 use crate::number::hex;
 
@@ -42,6 +42,17 @@ pub struct EvaluatedData {
 }
 
 impl EvaluatedData {
+    /// A data set as it was opened; `digest`: that of its list of items.
+    pub fn of(source: &Source, digest: String) -> Self {
+        Self {
+            source: source.dataset.source().to_owned(),
+            items: source.dataset.len(),
+            digest,
+            preprocessing: source.describe(),
+            classes: source.dataset.class_names().to_vec(),
+        }
+    }
+
     /// What makes other data no part of the same data set.
     pub(super) fn differs(&self, other: &Self) -> Option<&'static str> {
         let differing = [

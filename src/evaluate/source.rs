@@ -8,7 +8,7 @@ use ndarray::{Array2, ArrayD, Axis, concatenate};
 
 use super::accuracy::answer;
 use super::classes::rows;
-use super::{DataOptions, EvaluateError, KeptImages, Predictions, StatisticsFile, StatisticsHead, Tally, input_specs};
+use super::{DataOptions, EvaluateError, KeptImages, Predictions, StatisticsHead, Tally, input_specs};
 use crate::calibration::{ArrayInputs, Batch, Dataset, Inputs, PipelineOptions, Skipped, for_each_batch};
 use crate::engine::{CompileOptions, Engine, Feed, Session, Tensor, feed};
 use crate::model::Model;
@@ -59,19 +59,16 @@ impl Source {
     }
 
     /// The images that statistics keep.
-    ///
-    /// # Errors
-    /// If the file cannot be read.
-    pub fn kept(statistics: &StatisticsFile) -> Result<Self, EvaluateError> {
-        let KeptImages { inputs, labels } = statistics.kept()?;
-        let StatisticsHead { settings, data, .. } = &statistics.head;
-        Ok(Self {
+    pub fn kept(head: &StatisticsHead, images: KeptImages) -> Self {
+        let KeptImages { inputs, labels } = images;
+        let StatisticsHead { settings, data, .. } = head;
+        Self {
             dataset: Dataset::of_inputs(inputs, &labels, data.classes.clone()),
             inputs: Inputs::Arrays(ArrayInputs { described: data.preprocessing.clone(), columns: settings.columns }),
             batch: settings.batch,
             fixed: settings.fixed,
             strict: true,
-        })
+        }
     }
 
     /// How the samples become inputs, in one line.

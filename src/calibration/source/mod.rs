@@ -129,3 +129,10 @@ fn open_file(path: &Path, classes: Option<Classes>, options: &DatasetOptions) ->
         _ => Err(CalibrationError::Unknown { path: path.display().to_string() }),
     }
 }
+
+/// Which part, by the ends of all, and where in it.
+fn within(ends: &[usize], i: usize) -> Option<(usize, usize)> {
+    let part = ends.partition_point(|&end| end <= i);
+    let start = part.checked_sub(1).map_or(0, |before| ends[before]);
+    (part < ends.len()).then_some((part, i - start))
+}

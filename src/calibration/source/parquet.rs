@@ -18,7 +18,7 @@ use super::super::CalibrationError;
 use super::super::classes::Classes;
 use super::super::decode::decode_bytes;
 use super::files::{extension, file_name};
-use super::{Opened, Picture, Source};
+use super::{Opened, Picture, Source, within};
 
 /// Columns that hold encoded images, by their last name or their only one.
 const IMAGES: [&str; 6] = ["bytes", "image", "img", "jpg", "png", "image_bytes"];
@@ -81,13 +81,6 @@ impl Tables {
         let (number, row) = within(&self.ends, i)?;
         Some((self.files.get(number)?, row))
     }
-}
-
-/// Which part, by the ends of all, and where in it.
-fn within(ends: &[usize], i: usize) -> Option<(usize, usize)> {
-    let part = ends.partition_point(|&end| end <= i);
-    let start = part.checked_sub(1).map_or(0, |before| ends[before]);
-    (part < ends.len()).then_some((part, i - start))
 }
 
 impl Table {

@@ -10,7 +10,7 @@ use super::super::CalibrationError;
 use super::super::classes::Classes;
 use super::super::decode::{EXTENSIONS, decode_bytes};
 use super::files::{extension, file_name};
-use super::{Opened, Picture, Source};
+use super::{Opened, Picture, Source, within};
 
 /// Most bytes of a `.cls` file.
 const MOST_LABEL: u64 = 4096;
@@ -88,7 +88,7 @@ impl Tars {
     /// What `read` makes of the member that is image `i`.
     fn member<T>(&self, i: usize, read: impl Fn(&Path, &mut Member<'_>) -> io::Result<T>) -> io::Result<T> {
         let item = self.items.get(i).ok_or(io::ErrorKind::NotFound)?;
-        let path = &self.files[self.ends.partition_point(|&end| end <= i)];
+        let path = &self.files[within(&self.ends, i).ok_or(io::ErrorKind::NotFound)?.0];
         let mut file = File::open(path)?;
         file.seek(SeekFrom::Start(u64::from(item.block) * BLOCK))?;
         let mut archive = ::tar::Archive::new(file);

@@ -65,7 +65,10 @@ impl<W: Write> Write for Hashing<W> {
 }
 
 /// Writes a file, whole or not at all. Tensors are written one after the other, so that none but the largest is in memory.
-pub(super) fn write(path: &Path, head: &StatisticsHead, tensors: &[Planned<'_>]) -> Result<(), EvaluateError> {
+pub(super) fn write(path: &Path, head: &StatisticsHead, mut tensors: Vec<Planned<'_>>) -> Result<(), EvaluateError> {
+    // By size of their numbers, then by name, as the format wants them.
+    tensors.sort_by(|a, b| (b.dtype.bitsize(), &a.name).cmp(&(a.dtype.bitsize(), &b.name)));
+    let tensors = &tensors[..];
     let zeros = || "0".repeat(64);
     let mut damaged = None;
     let mut sums: Sums = tensors.iter().map(|own| (own.name.clone(), zeros())).collect();

@@ -53,9 +53,8 @@ pub fn merge_statistics(
     }
     let all: BTreeMap<&str, &Form> =
         forms.iter().flat_map(|own| own.iter()).map(|form| (form.name.as_str(), form)).collect();
-    let mut tensors: Vec<Planned<'_>> = all.into_values().filter_map(|form| planned(&parts, form, &orders)).collect();
-    tensors.sort_by(|a, b| (b.dtype.bitsize(), &a.name).cmp(&(a.dtype.bitsize(), &b.name)));
-    write(output, &head, &tensors)?;
+    let tensors: Vec<Planned<'_>> = all.into_values().filter_map(|form| planned(&parts, form, &orders)).collect();
+    write(output, &head, tensors)?;
     Ok(Some(head))
 }
 

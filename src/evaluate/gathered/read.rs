@@ -19,6 +19,7 @@ use crate::repair::{MomentOptions, Moments, Products, StoredSums};
 use crate::statistics::InputFeatures;
 
 /// Inputs of images that are in the file, one row for each.
+#[derive(Clone)]
 pub struct KeptImages {
     /// All inputs of the model.
     pub inputs: Feed,
@@ -69,11 +70,11 @@ impl StatisticsFile {
         Ok(batches.into_iter().map(|own| (own.clone(), feed::samples(&own))).collect())
     }
 
-    /// What the pass over the images showed.
+    /// What the pass over the images showed; `images`: those that are kept.
     ///
     /// # Errors
     /// If the file cannot be read, or lacks what the channels of the model need.
-    pub fn observed(&self, model: &Model, channels: &Channels) -> Result<Observed, EvaluateError> {
+    pub fn observed(&self, model: &Model, channels: &Channels, images: KeptImages) -> Result<Observed, EvaluateError> {
         let settings = &self.head.settings;
         let io = |error: std::io::Error| self.tensors.failed(error);
         let options = MomentOptions {
@@ -91,7 +92,7 @@ impl StatisticsFile {
         let ranked =
             whole_number(self.tensors.doubles(&sum_name("ranked")).map_err(io)?.first().copied().unwrap_or(0.0));
         let classes = self.tensors.doubles(&sum_name("classes")).map_err(io)?;
-        let KeptImages { inputs, labels: kept_labels } = self.kept()?;
+        let KeptImages { inputs, labels: kept_labels } = images;
         let kept = keys.iter().zip(&kept_labels).map(|(&key, &label)| KeptImage { key, label }).collect();
         Ok(Observed {
             labels: sampled.iter().map(labels).collect(),

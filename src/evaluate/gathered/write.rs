@@ -41,9 +41,7 @@ pub fn write_statistics(
     tensors.push(whole_numbers(row_name(KEPT, LABEL), Dtype::I64, labels.into_iter().map(i64::to_le_bytes).collect()));
     let feeds: Vec<Feed> = judging.iter().map(|own| own.0.clone()).collect();
     tensors.extend(inputs(JUDGING, &feeds, judging.iter().flat_map(|own| own.1.iter().copied()).collect())?);
-    // By size of their numbers, then by name, as the format wants them.
-    tensors.sort_by(|a, b| (b.dtype.bitsize(), &a.name).cmp(&(a.dtype.bitsize(), &b.name)));
-    write(path, head, &tensors)
+    write(path, head, tensors)
 }
 
 /// What adds up.

@@ -8,7 +8,7 @@ use crate::engine::Feed;
 use crate::error::Error;
 use crate::evaluate::{
     EvaluateError, EvaluatedData, GatherSettings, Gathered, Parted, STATISTICS_SCHEMA_VERSION, Shards, Source,
-    StatisticsHead, class_scores, merge_statistics, write_statistics,
+    StatisticsHead, merge_statistics, write_statistics,
 };
 use crate::pipeline::Progress;
 use crate::pipeline::options::PruneOptions;
@@ -45,9 +45,6 @@ pub fn calibrate(
     drop(items);
     let found = observe(session, &source, &images, needs)?.merge_into(&mut record);
     let answers = found.observed.tally.clone();
-    if let Some(scores) = class_scores(&session.model, &session.channels) {
-        answers.refuse_near_chance(scores)?;
-    }
     let (judging, skipped) = judging(session, &source, &images)?;
     let mut skipped = [found.observed.skipped.names.clone(), skipped].concat();
     skipped.sort();
@@ -56,13 +53,7 @@ pub fn calibrate(
         tool_version: env!("CARGO_PKG_VERSION").into(),
         engine: session.engine.info().kind(),
         model_sha256: session.file.sha256.clone(),
-        data: EvaluatedData {
-            source: source.dataset.source().to_owned(),
-            items: source.dataset.len(),
-            digest,
-            preprocessing: source.describe(),
-            classes: source.dataset.class_names().to_vec(),
-        },
+        data: EvaluatedData::of(&source, digest),
         settings: settings(session, &source, &images, needs, &found),
         shards: Shards { count: shard.count, held: vec![shard.index] },
         answers,

@@ -113,9 +113,6 @@ pub(crate) fn calibrate(
             Data::Images(source) => of_images(session, source, needs)?.merge_into(record),
             Data::Statistics(statistics) => of_statistics(session, &statistics, needs)?,
         };
-        if let Some(scores) = class_scores(&session.model, &session.channels) {
-            calibration.observed.tally.refuse_near_chance(scores)?;
-        }
         if !calibration.skipped.is_empty() {
             let names = crate::explain::Names(&calibration.skipped, 3);
             record.notes.push(format!("{} images could not be read: {names}", calibration.skipped.len()));
@@ -149,11 +146,13 @@ fn of_statistics(session: &Session<'_>, file: &StatisticsFile, needs: Needs) -> 
     let Session { model, channels, options, .. } = session;
     let StatisticsHead { settings, data, answers, .. } = &file.head;
     suits(session, file, needs)?;
-    let source = Source::kept(file)?;
+    let kept = file.kept()?;
+    let source = Source::kept(&file.head, kept.clone());
     let shares = Shares::new(model, channels, session.file.bytes, &source, options.memory)?;
     let mut classes = file.classes();
     classes.weights = LabelWeights::new(&options.criteria.class_weights, &classes, &data.classes)?;
-    let observed = file.observed(model, channels)?;
+    let observed = file.observed(model, channels, kept)?;
+    refuse_near_chance(session, &observed)?;
     let judging = file.judging()?;
     let reference = Reference::of(session.engine.as_ref(), model, judging.into_iter(), session.cancel)?;
     let held_out = if settings.held_out { reference.len() } else { 0 };
@@ -195,6 +194,14 @@ fn suits(session: &Session<'_>, file: &StatisticsFile, needs: Needs) -> Result<(
     Ok(())
 }
 
+/// Refuses labels that the dense model answers no better than by guessing.
+fn refuse_near_chance(session: &Session<'_>, observed: &Observed) -> Result<(), Error> {
+    match class_scores(&session.model, &session.channels) {
+        Some(scores) => Ok(observed.tally.refuse_near_chance(scores)?),
+        None => Ok(()),
+    }
+}
+
 /// What a pass over calibration images gave.
 pub(crate) struct Observation {
     pub(crate) observed: Observed,
@@ -220,6 +227,7 @@ pub(crate) fn observe(
     let sorted = classes.roll.sorted();
     session.progress.phase("calibrate", Some(sorted.len() as u64));
     let observed = session.pass(source, &sorted, |pass| pass.observe(model, channels, &classes, wanted))?;
+    refuse_near_chance(session, &observed)?;
     record.notes.extend(classes.notes.iter().cloned());
     Ok(Told::new(Observation { observed, classes, shares }, record))
 }
