@@ -38,6 +38,10 @@ const RIDGE: f64 = 0.3;
 const LEAST_ROUNDS: f64 = 4.0;
 const LEAST_STEPS: usize = 4;
 
+/// Multiply-accumulates for which a second is reckoned where rounds are counted: half of what two cores do, so that the
+/// time ends the rounds of slow machines alone.
+const MACS_PER_SECOND: f64 = 1.7e9;
+
 /// Steps between measurements of the length, and weight of a new one in their geometric mean.
 const MEASURE: usize = 5;
 const NEWEST: f64 = 0.2;
@@ -97,13 +101,14 @@ pub(super) struct Descent<'a> {
 
 impl<'a> Descent<'a> {
     /// Starts from the numbers that the file holds; `None` if they give no error. `keep`: whether passes over a draw are
-    /// held.
+    /// held. `step_macs`: multiply-accumulates of one pass over a draw.
     pub(super) fn new(
         program: &'a Program,
         targets: Vec<Target>,
         held_out: Vec<Batch>,
         options: &'a RefineOptions,
         keep: bool,
+        step_macs: u64,
     ) -> Option<Self> {
         let at = program.numbers.clone();
         let best = objective(program, &targets, &held_out, &at)?;
@@ -125,7 +130,7 @@ impl<'a> Descent<'a> {
             share,
             rounds,
             keep,
-            steps: options.draws,
+            steps: counted(options, step_macs),
         })
     }
 
@@ -155,7 +160,7 @@ impl<'a> Descent<'a> {
                 break;
             }
             if step == 1 && self.rounds == 0 {
-                self.steps = self.fitting(begin.elapsed().as_secs_f64() / 2.0);
+                self.fit_into_time(begin.elapsed().as_secs_f64() / 2.0);
             }
             if step >= self.steps / 2 {
                 mean.add(&self.at);
@@ -171,11 +176,13 @@ impl<'a> Descent<'a> {
         Ok(kept)
     }
 
-    /// Steps of a round with which a few rounds fit into the time, when one takes so many seconds.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small count, saturated")]
-    fn fitting(&self, seconds: f64) -> usize {
-        let fit = self.options.seconds / (LEAST_ROUNDS * seconds.max(1e-9));
-        (fit as usize).clamp(LEAST_STEPS, self.options.draws.max(LEAST_STEPS))
+    /// Where the time alone ends the rounds: steps of a round with which a few fit into it, when one takes so many
+    /// seconds. Where rounds are counted, the clock decides nothing but the end.
+    fn fit_into_time(&mut self, seconds: f64) {
+        if self.options.rounds.is_none() {
+            let most = self.options.draws;
+            self.steps = at_least(self.options.seconds / (LEAST_ROUNDS * seconds.max(1e-9)), most);
+        }
     }
 
     /// Takes one step on a draw; `false` if it has no direction.
@@ -223,6 +230,23 @@ impl<'a> Descent<'a> {
     }
 }
 
+/// Steps of a round where rounds are counted: the same on every machine. `macs`: multiply-accumulates of a step.
+fn counted(options: &RefineOptions, macs: u64) -> usize {
+    match options.rounds {
+        Some(rounds) => {
+            let round = options.seconds * MACS_PER_SECOND / rounds.max(1) as f64;
+            at_least(round / macs.max(1) as f64, options.draws)
+        }
+        None => options.draws,
+    }
+}
+
+/// As many whole steps, not fewer than [`LEAST_STEPS`] and else at most `most`.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small count, saturated")]
+fn at_least(steps: f64, most: usize) -> usize {
+    (steps as usize).clamp(LEAST_STEPS, most.max(LEAST_STEPS))
+}
+
 /// The best length along the last draw's direction, measured on another draw and averaged with the length so far.
 fn measured(so_far: f64, direction: &[f32], linear: &Linear<'_>, right: &[f32]) -> f64 {
     let new = dot(right, direction) / linear.curvature(direction);
@@ -259,4 +283,18 @@ impl Mean {
 /// An inner product in double precision.
 pub(super) fn dot(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counted_rounds_take_steps_by_the_work_and_not_by_the_clock() {
+        let options = RefineOptions { rounds: Some(6), draws: 25, seconds: 120.0, ..RefineOptions::default() };
+        // 34e9 multiply-accumulates for a round.
+        assert_eq!([1_000_000, 3_400_000_000, 100_000_000_000].map(|macs| counted(&options, macs)), [25, 10, 4]);
+        assert_eq!(counted(&RefineOptions { seconds: 60.0, ..options }, 3_400_000_000), 5);
+        assert_eq!(counted(&RefineOptions { rounds: None, ..options }, 3_400_000_000), 25);
+    }
 }

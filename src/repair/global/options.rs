@@ -9,7 +9,8 @@ pub struct RefineOptions {
     /// Rounds at most; `None`: as many as the time holds. Steps shrink towards the last one, and after each held-out images
     /// decide.
     pub rounds: Option<usize>,
-    /// Draws of images, and steps, in a round.
+    /// Draws of images, and steps, in a round at most. Where rounds are counted, large models take fewer, by their
+    /// multiply-accumulates and `seconds`, so that every machine takes the same steps until the time is up.
     pub draws: usize,
     /// Images of a draw; fewer where `memory` does not hold what is compared of them.
     pub images_per_draw: usize,

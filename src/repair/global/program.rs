@@ -223,6 +223,18 @@ impl Program {
         kept / self.values[0].shape.first().copied().unwrap_or(1).max(1)
     }
 
+    /// Multiply-accumulates of the affine steps for one image.
+    pub(super) fn macs_per_image(&self) -> u64 {
+        let macs = |step: &Step| {
+            let layout = step.operator.affine()?.layout();
+            let positions =
+                self.values[step.output].shape.iter().product::<usize>() / (layout.groups * layout.outputs).max(1);
+            Some(layout.weights() as u64 * positions as u64)
+        };
+        let batch = self.values[0].shape.first().copied().unwrap_or(1).max(1) as u64;
+        self.steps.iter().filter_map(macs).sum::<u64>() / batch
+    }
+
     /// The values that are compared.
     pub(super) fn targets(&self) -> &[usize] {
         &self.targets

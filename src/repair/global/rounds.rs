@@ -1,6 +1,7 @@
 //! The rounds: steps on fresh draws, kept if held-out images say so.
 
 use std::borrow::Borrow;
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -74,7 +75,10 @@ pub fn refine(
     let count = options.images_per_draw.min(work.room).max(work.size);
     let mut draws = Draws::new(work.teacher, &images, fit, count, work.size, options.seed);
     let keep = count * work.per_image <= options.memory;
-    let Some(mut descent) = Descent::new(&work.program, targets, held_out, options, keep) else { return Ok(refined) };
+    let macs = work.program.macs_per_image().saturating_mul(count as u64);
+    let Some(mut descent) = Descent::new(&work.program, targets, held_out, options, keep, macs) else {
+        return Ok(refined);
+    };
     refined.errors.push(descent.best());
     if descent.best() < NOTHING {
         refined.left_out.insert(0, ("model".into(), "what can be compared is as in the dense model".into()));
@@ -92,13 +96,22 @@ pub fn refine(
             Some(most) => refined.rounds as f64 / most.max(1) as f64,
             None => begin.elapsed().as_secs_f64() / options.seconds,
         };
-        let kept = descent.round(&mut draws, progress, &|| stop().is_none())?;
+        let cut = Cell::new(None);
+        let go_on = || {
+            cut.set(stop());
+            cut.get().is_none()
+        };
+        let kept = descent.round(&mut draws, progress, &go_on)?;
         refined.rounds += 1;
         refined.kept += usize::from(kept);
         refined.errors.push(descent.best());
         failures = if kept { 0 } else { failures + 1 };
         if failures == if options.rounds.is_some() { PATIENCE } else { LONG_PATIENCE } {
             refined.stopped_by = Stop::NoGain;
+            break;
+        }
+        if let Some(why) = cut.get() {
+            refined.stopped_by = why;
             break;
         }
     }
