@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
-use crate::model::ModelError;
+use crate::model::{ModelError, reachable};
 
 /// Files in the order in which they come into being, with their names in messages.
 #[derive(Debug, Default)]
@@ -28,12 +28,10 @@ impl Targets {
         if let Some((_, other)) = self.0.iter().find(|(known, _)| *known == identity) {
             return Err(fail(format!("it is {other}; give another path")).into());
         }
-        if !folder(path).is_dir() {
-            return Err(fail("its folder does not exist".into()).into());
-        }
         if path.is_dir() {
             return Err(fail("it is a folder".into()).into());
         }
+        reachable(path)?;
         self.0.push((identity, name));
         Ok(self)
     }

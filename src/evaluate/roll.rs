@@ -55,10 +55,7 @@ impl Entry {
 
 /// Entries by the image's number in the data set: 16 bytes for each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Roll {
-    items: Vec<u32>,
-    entries: Vec<Entry>,
-}
+pub struct Roll(Vec<(u32, Entry)>);
 
 impl Roll {
     /// From the number, place, class and label of every image.
@@ -70,23 +67,24 @@ impl Roll {
             })
             .collect();
         all.sort_unstable_by_key(|own| own.0);
-        let (items, entries) = all.into_iter().unzip();
-        Self { items, entries }
+        all.shrink_to_fit();
+        Self(all)
     }
 
     /// What is known of an image.
     pub fn entry(&self, item: usize) -> Option<&Entry> {
-        let at = self.items.binary_search(&u32::try_from(item).ok()?).ok()?;
-        self.entries.get(at)
+        let item = u32::try_from(item).ok()?;
+        let at = self.0.binary_search_by_key(&item, |own| own.0).ok()?;
+        Some(&self.0[at].1)
     }
 
     /// Numbers of all images by class, each class in the order in which they were drawn: statistics are cheapest where a batch
     /// holds few classes.
     pub fn sorted(&self) -> Vec<usize> {
-        let mut order: Vec<(u64, u32)> =
-            self.entries.iter().map(|own| own.key()).zip(self.items.iter().copied()).collect();
-        order.sort_unstable();
-        order.into_iter().map(|(_, item)| item as usize).collect()
+        let mut order: Vec<usize> = (0..self.0.len()).collect();
+        order.sort_unstable_by_key(|&at| (self.0[at].1.key(), self.0[at].0));
+        order.iter_mut().for_each(|own| *own = self.0[*own].0 as usize);
+        order
     }
 }
 

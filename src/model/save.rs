@@ -81,6 +81,24 @@ pub(crate) fn replaceable(path: &Path, force: bool) -> Result<(), ModelError> {
     }
 }
 
+/// Refuses a path whose folder does not exist or takes no file, before the work for what goes there.
+///
+/// # Errors
+/// [`ModelError::Write`].
+pub(crate) fn reachable(path: &Path) -> Result<(), ModelError> {
+    let fail = |why: String| ModelError::Write { path: path.display().to_string(), why };
+    let folder = folder_of(path);
+    if !folder.is_dir() {
+        return Err(fail("its folder does not exist".into()));
+    }
+    // What is written first is a file without a name, which leaves nothing.
+    tempfile::tempfile_in(folder).map(drop).map_err(|error| fail(format!("its folder takes no file: {error}")))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Writes through a temporary file; the target is either the old or the whole new file.
 pub(crate) fn write_atomically(
     path: &Path,
@@ -88,11 +106,10 @@ pub(crate) fn write_atomically(
 ) -> Result<(), ModelError> {
     replaceable(path, true)?;
     let attempt = || -> io::Result<()> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut builder = tempfile::Builder::new();
         builder.prefix(".onnx-prune-");
         ordinary_mode(&mut builder);
-        let file = builder.tempfile_in(folder)?;
+        let file = builder.tempfile_in(folder_of(path))?;
         let mut writer = BufWriter::with_capacity(1 << 20, file.as_file());
         write(&mut writer)?;
         writer.flush()?;

@@ -6,7 +6,7 @@ use super::options::PruneOptions;
 use super::session::FileDigest;
 use crate::calibration::CalibrationError;
 use crate::error::Error;
-use crate::model::{ModelError, replaceable};
+use crate::model::{ModelError, reachable, replaceable};
 
 /// Files of one pruned model.
 pub(super) struct Files {
@@ -53,11 +53,7 @@ pub(super) fn check(model: &Path, target: &Path, force: bool) -> Result<(), Erro
         return Err(fail("it is the input; give another path with `-o`").into());
     }
     replaceable(target, force)?;
-    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if !folder.is_dir() {
-        return Err(fail("its folder does not exist").into());
-    }
-    Ok(())
+    Ok(reachable(target)?)
 }
 
 /// Bytes and SHA-256 of what was written.

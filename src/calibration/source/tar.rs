@@ -6,6 +6,8 @@ use std::fs::File;
 use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
+
 use super::super::CalibrationError;
 use super::super::classes::Classes;
 use super::super::decode::{EXTENSIONS, decode_bytes};
@@ -57,21 +59,19 @@ impl Source for Tars {
         read.unwrap_or_else(|_| format!("image {i}"))
     }
 
-    /// One pass over the headers, in order.
+    /// One pass over the headers: of as many files at a time as there are threads, so that few names are in memory.
     fn each_name(&self, each: &mut dyn FnMut(usize, &str)) {
         let mut next = 0;
-        for (path, &end) in self.files.iter().zip(&self.ends) {
-            let read = members(path, |name, kind, _| {
-                if is_image(kind) && next < end {
-                    each(next, &named(path, name));
-                    next += 1;
-                }
-                Ok(())
-            });
-            if read.is_err() {
-                (next..end).for_each(|item| each(item, &self.name(item)));
+        for some in self.files.chunks(rayon::current_num_threads().max(1)) {
+            let names: Vec<Vec<String>> = some.par_iter().map(|path| image_names(path)).collect();
+            for own in names {
+                let part = within(&self.ends, next).map_or(0, |found| found.0);
+                let end = self.ends.get(part).copied().unwrap_or(next);
+                own.iter().zip(next..end).for_each(|(name, item)| each(item, name));
+                // Of a file that changed in the meantime.
+                (next + own.len()..end).for_each(|item| each(item, &self.name(item)));
+                next = end;
             }
-            next = end;
         }
     }
 
@@ -97,6 +97,20 @@ impl Tars {
     }
 }
 
+/// Names of the images of a file, as far as it can be read.
+fn image_names(path: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    let read = members(path, |name, kind, _| {
+        if is_image(kind) {
+            names.push(named(path, name));
+        }
+        Ok(())
+    });
+    // What is missing is told where the image is read.
+    drop(read);
+    names
+}
+
 /// A member's name in a data set.
 fn named(path: &Path, member: &str) -> String {
     format!("{}/{member}", file_name(path))
@@ -109,8 +123,10 @@ fn is_image(kind: &str) -> bool {
 /// Tar files, one after the other.
 pub(super) fn open(root: &Path, files: Vec<PathBuf>, classes: Option<Classes>) -> Result<Opened, CalibrationError> {
     let (mut items, mut ends) = (Vec::new(), Vec::new());
-    for path in &files {
-        index(path, classes.as_ref(), &mut items)?;
+    let found: Vec<Result<Vec<Item>, CalibrationError>> =
+        files.par_iter().map(|path| index(path, classes.as_ref())).collect();
+    for own in found {
+        items.extend(own?);
         ends.push(items.len());
     }
     if items.is_empty() {
@@ -122,13 +138,42 @@ pub(super) fn open(root: &Path, files: Vec<PathBuf>, classes: Option<Classes>) -
     Ok(Opened { source: Box::new(Tars { files, items, ends }), class_names, notes: Vec::new() })
 }
 
+/// A file that is read from header to header. What is skipped within the buffer is not read again: of small images one
+/// read holds several.
+struct Headers {
+    file: BufReader<File>,
+    at: u64,
+}
+
+impl io::Read for Headers {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(bytes)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
+impl io::Seek for Headers {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.at = match to {
+            SeekFrom::Current(distance) => {
+                self.file.seek_relative(distance)?;
+                self.at.checked_add_signed(distance).ok_or(io::ErrorKind::InvalidInput)?
+            }
+            other => self.file.seek(other)?,
+        };
+        Ok(self.at)
+    }
+}
+
 /// Calls `each` with the name of every member that is a file, its kind and the member.
 fn members(
     path: &Path,
-    mut each: impl FnMut(&str, &str, &mut ::tar::Entry<'_, BufReader<File>>) -> Result<(), CalibrationError>,
+    mut each: impl FnMut(&str, &str, &mut ::tar::Entry<'_, Headers>) -> Result<(), CalibrationError>,
 ) -> Result<(), CalibrationError> {
     let fail = |source| CalibrationError::read(path, source);
-    let mut archive = ::tar::Archive::new(BufReader::new(File::open(path).map_err(fail)?));
+    let file = BufReader::new(File::open(path).map_err(fail)?);
+    let mut archive = ::tar::Archive::new(Headers { file, at: 0 });
     for entry in archive.entries_with_seek().map_err(fail)? {
         let mut entry = entry.map_err(fail)?;
         if entry.header().entry_type().is_file() {
@@ -140,8 +185,9 @@ fn members(
 }
 
 /// Finds the images of one file. Members of one key follow one another.
-fn index(path: &Path, classes: Option<&Classes>, items: &mut Vec<Item>) -> Result<(), CalibrationError> {
-    let (mut key, mut label, mut first) = (String::new(), NONE, items.len());
+fn index(path: &Path, classes: Option<&Classes>) -> Result<Vec<Item>, CalibrationError> {
+    let mut items: Vec<Item> = Vec::new();
+    let (mut key, mut label, mut first) = (String::new(), NONE, 0);
     members(path, |name, kind, entry| {
         let own = key_of(name).0;
         if own != key {
@@ -164,7 +210,8 @@ fn index(path: &Path, classes: Option<&Classes>, items: &mut Vec<Item>) -> Resul
             items.push(Item { block, label });
         }
         Ok(())
-    })
+    })?;
+    Ok(items)
 }
 
 /// The key of a member and its kind: what stands before and after the first dot of the file name, as `WebDataset` has it. Of

@@ -106,17 +106,25 @@ fn planned<'a>(parts: &'a [Tensors], form: &'a Form, orders: &'a BTreeMap<&str, 
     planned(rows.len(), Box::new(move |to| copy_rows(parts, name, rows, to)))
 }
 
+/// Numbers that a thread adds up at a time.
+const PIECE: usize = 1 << 13;
+
+/// The sum of a tensor over all parts, in their order. As many parts as there are threads are read at a time.
 fn sum(parts: &[Tensors], name: &str) -> io::Result<Vec<f64>> {
     let mut all: Vec<f64> = Vec::new();
-    for some in parts.chunks(rayon::current_num_threads().max(1)) {
-        let read: Vec<Vec<u8>> = some.par_iter().map(|part| part.whole(name)).collect::<Result<_, _>>()?;
-        for own in read {
-            if all.is_empty() {
-                all = numbers(&own, f64::from_le_bytes).collect();
-            } else {
-                all.iter_mut().zip(numbers(&own, f64::from_le_bytes)).for_each(|(sum, more)| *sum += more);
+    let mut read = vec![Vec::new(); rayon::current_num_threads().clamp(1, parts.len().max(1))];
+    for some in parts.chunks(read.len()) {
+        let read = &mut read[..some.len()];
+        some.par_iter().zip(&mut *read).try_for_each(|(part, bytes)| part.read(name, bytes))?;
+        let first = all.is_empty();
+        all.resize(read[0].len() / size_of::<f64>(), 0.0);
+        all.par_chunks_mut(PIECE).enumerate().for_each(|(piece, sums)| {
+            for (at, own) in read.iter().enumerate() {
+                let numbers = numbers(&own[piece * PIECE * size_of::<f64>()..], f64::from_le_bytes);
+                let add = |(sum, more): (&mut f64, f64)| *sum = if first && at == 0 { more } else { *sum + more };
+                sums.iter_mut().zip(numbers).for_each(add);
             }
-        }
+        });
     }
     Ok(all)
 }

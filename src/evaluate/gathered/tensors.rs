@@ -109,21 +109,33 @@ impl Tensors {
 
     /// Some rows of a tensor, without a look at its checksum.
     pub(super) fn some(&self, name: &str, first: u64, rows: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.fill(name, first, rows, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn fill(&self, name: &str, first: u64, rows: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
         let at = self.find(name).ok_or(io::ErrorKind::NotFound)?;
         let (form, place) = (&self.forms[at], &self.places[at]);
         let mut file = File::open(&self.path)?;
         file.seek(SeekFrom::Start(self.start + place.from + first * form.row_bytes() as u64))?;
-        let mut bytes = vec![0; rows * form.row_bytes()];
-        file.read_exact(&mut bytes)?;
-        Ok(bytes)
+        bytes.resize(rows * form.row_bytes(), 0);
+        file.read_exact(bytes)
     }
 
     /// All bytes of a tensor; its checksum is compared.
     pub(super) fn whole(&self, name: &str) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.read(name, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The same in place of what `bytes` holds.
+    pub(super) fn read(&self, name: &str, bytes: &mut Vec<u8>) -> io::Result<()> {
         let place = &self.places[self.find(name).ok_or(io::ErrorKind::NotFound)?];
-        let bytes = self.some(name, 0, place.rows)?;
+        self.fill(name, 0, place.rows, bytes)?;
         if Sha256::digest(&bytes)[..] == place.sum {
-            return Ok(bytes);
+            return Ok(());
         }
         let why = format!("it is damaged: the checksum of `{name}` is that of another content");
         Err(io::Error::new(io::ErrorKind::InvalidData, self.bad(why)))

@@ -7,7 +7,7 @@ use crate::calibration::{Shard, ShardPart};
 use crate::engine::Feed;
 use crate::error::Error;
 use crate::evaluate::{
-    EvaluateError, EvaluatedData, GatherSettings, Gathered, Parted, STATISTICS_SCHEMA_VERSION, Shards, Source,
+    Chosen, EvaluateError, EvaluatedData, GatherSettings, Gathered, Parted, STATISTICS_SCHEMA_VERSION, Shards, Source,
     StatisticsHead, merge_statistics, write_statistics,
 };
 use crate::pipeline::Progress;
@@ -43,9 +43,11 @@ pub fn calibrate(
     let ShardPart { items, digest } = shard.part(&source.dataset);
     let images = options.data.calibration_images(&source.dataset, options.seed).within(&items);
     drop(items);
-    let found = observe(session, &source, &images, needs)?.merge_into(&mut record);
+    let Parted { fitted, judging: judges, held_out } = images;
+    let counts = Counts { samples: fitted.all.len(), judging: judges.all.len(), held_out: held_out > 0 };
+    let found = observe(session, &source, fitted, needs)?.merge_into(&mut record);
     let answers = found.observed.tally.clone();
-    let (judging, skipped) = judging(session, &source, &images)?;
+    let (judging, skipped) = judging(session, &source, &judges)?;
     let mut skipped = [found.observed.skipped.names.clone(), skipped].concat();
     skipped.sort();
     let head = StatisticsHead {
@@ -54,7 +56,7 @@ pub fn calibrate(
         engine: session.engine.info().kind(),
         model_sha256: session.file.sha256.clone(),
         data: EvaluatedData::of(&source, digest),
-        settings: settings(session, &source, &images, needs, &found),
+        settings: settings(session, &source, counts, needs, &found),
         shards: Shards { count: shard.count, held: vec![shard.index] },
         answers,
         skipped,
@@ -66,20 +68,26 @@ pub fn calibrate(
     Ok(head)
 }
 
+/// Images over all shards: those that statistics are of, those that judge the repair, and whether the latter are held out.
+struct Counts {
+    samples: usize,
+    judging: usize,
+    held_out: bool,
+}
+
 fn settings(
     session: &Session<'_>,
     source: &Source,
-    images: &Parted,
+    Counts { samples, judging, held_out }: Counts,
     needs: Needs,
     found: &Observation,
 ) -> GatherSettings {
     let options = session.options;
-    let samples = images.fitted.all.len();
     GatherSettings {
         samples,
         kept: kept_images(source, samples, found.shares),
-        judging: images.judging.all.len(),
-        held_out: images.held_out > 0,
+        judging,
+        held_out,
         seed: options.seed,
         needs,
         memory: found.shares.moments,
@@ -97,9 +105,9 @@ fn settings(
 type Judging = Vec<(Feed, Vec<u64>)>;
 
 /// Inputs that judge the repair, and which could not be read.
-fn judging(session: &Session<'_>, source: &Source, images: &Parted) -> Result<(Judging, Vec<String>), Error> {
-    let place = |item: usize| images.judging.placed().find(|own| own.0 == item).map_or(0, |own| own.1 as u64);
-    let (batches, skipped) = session.pass(source, &images.judging.items(), |pass| pass.batches())?;
+fn judging(session: &Session<'_>, source: &Source, images: &Chosen) -> Result<(Judging, Vec<String>), Error> {
+    let place = |item: usize| images.placed().find(|own| own.0 == item).map_or(0, |own| own.1 as u64);
+    let (batches, skipped) = session.pass(source, &images.items(), |pass| pass.batches())?;
     let mut seen = std::collections::BTreeSet::new();
     let mut all = Vec::new();
     for batch in batches {

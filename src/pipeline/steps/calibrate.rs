@@ -123,16 +123,16 @@ pub(crate) fn calibrate(
 
 fn of_images(session: &Session<'_>, source: Source, needs: Needs) -> Result<Told<Calibration>, Error> {
     let mut record = Record::default();
-    let images = session.options.data.calibration_images(&source.dataset, session.options.seed);
-    let Observation { observed, classes, shares } = observe(session, &source, &images, needs)?.merge_into(&mut record);
-    let judging = images.judging.items();
+    let Parted { fitted, judging, held_out } =
+        session.options.data.calibration_images(&source.dataset, session.options.seed);
+    let images = fitted.all.iter().take(MOST_SAMPLED).copied().collect();
+    let Observation { observed, classes, shares } = observe(session, &source, fitted, needs)?.merge_into(&mut record);
+    let judging = judging.items();
     let reference = session.pass(&source, &judging, |pass| Reference::gather(&pass, &session.model))?;
     let skipped = skipped(&observed, &reference);
-    let held_out = if images.held_out > 0 { reference.len() } else { 0 };
+    let held_out = if held_out > 0 { reference.len() } else { 0 };
     let reference = Some(reference).filter(|own| !own.is_empty());
     let detections = reference.as_ref().map(|own| detections(session, own)).transpose()?.flatten();
-    let mut images = images.fitted.all;
-    images.truncate(MOST_SAMPLED);
     let (kind, path) = (source.dataset.source().to_owned(), session.options.data.data.clone().unwrap_or_default());
     let about = About { kind, path, classes: source.class_count(), preprocessing: source.describe() };
     Ok(Told::new(
@@ -209,20 +209,22 @@ pub(crate) struct Observation {
     pub(crate) shares: Shares,
 }
 
-/// Runs the dense model over the calibration images that are this machine's own.
+/// Runs the dense model over the calibration images that are this machine's own. The list of all images is given up before
+/// the pass: it grows with the data set.
 pub(crate) fn observe(
     session: &Session<'_>,
     source: &Source,
-    images: &Parted,
+    images: Chosen,
     needs: Needs,
 ) -> Result<Told<Observation>, Error> {
     let Session { model, channels, options, .. } = session;
     let mut record = Record::default();
     let shares = Shares::new(model, channels, session.file.bytes, source, options.memory)?;
     check_labels(session, source)?;
-    let mut classes = classes(session, source, &images.fitted, needs)?;
+    let mut classes = classes(session, source, &images, needs)?;
     classes.weights = LabelWeights::new(&options.criteria.class_weights, &classes, source.dataset.class_names())?;
-    let wanted = wanted(session, source, needs, images.fitted.all.len(), &classes, shares);
+    let wanted = wanted(session, source, needs, images.all.len(), &classes, shares);
+    drop(images);
     record.notes.extend(narrowed(wanted.moments.as_ref(), shares));
     let sorted = classes.roll.sorted();
     session.progress.phase("calibrate", Some(sorted.len() as u64));
