@@ -203,7 +203,7 @@ fn a_report_that_cannot_be_written_is_refused_before_the_work() {
     std::fs::write(folder.path("r.json"), "mine").unwrap();
     folder.refuses(&format!("m.onnx {QUICK} -o x.onnx --report r.json"), "--force");
     assert_eq!(folder.read("r.json"), b"mine");
-    if std::path::Path::new("/proc/self").is_dir() {
+    if Path::new("/proc/self").is_dir() {
         folder.refuses(&format!("m.onnx {QUICK} -o /proc/m.onnx"), "its folder takes no file");
         folder.refuses("calibrate m.onnx --data nowhere -o /proc/m.stats", "its folder takes no file");
     }

@@ -42,9 +42,10 @@ impl Dataset {
         source::open(path, options).map(|opened| Self { opened })
     }
 
-    /// Inputs of a model with one row for each sample, all labelled or none.
-    pub fn of_inputs(inputs: Feed, labels: &[Option<usize>], class_names: Vec<String>) -> Self {
-        Self { opened: source::of_rows(inputs, labels, class_names) }
+    /// Inputs of a model in batches of `size` samples, of which there are as many as labels; the last batch may have fewer, or
+    /// repeat some.
+    pub fn of_batches(batches: Vec<Feed>, size: usize, labels: Vec<Option<usize>>, class_names: Vec<String>) -> Self {
+        Self { opened: source::of_batches(batches, size, labels, class_names) }
     }
 
     /// Number of images.

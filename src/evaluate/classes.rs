@@ -112,11 +112,6 @@ impl Classes {
         Self { members, roll, labels, weights: None, notes }
     }
 
-    /// What is said of the images of a batch.
-    pub fn entries(&self, items: &[usize]) -> Vec<Entry> {
-        items.iter().map(|&item| self.roll.entry(item).copied().unwrap_or_default()).collect()
-    }
-
     /// What an image counts where the user weighs the classes, else 1.
     pub fn weight(&self, entry: Entry) -> f64 {
         self.weights.as_ref().map_or(1.0, |own| own.of(entry.label as usize))
@@ -257,13 +252,13 @@ mod tests {
         let images = Chosen::whole(vec![1, 0, 3, 2]);
         let classes = Classes::of(members, labels, Some(&related), &images, |item| Some(item % 4));
         assert!(classes.notes[0].starts_with("4 classes (5 images"), "{:?}", classes.notes);
-        assert_eq!(classes.roll.sorted(), [0, 2, 1, 3]);
+        assert_eq!(classes.roll.items(), [0, 2, 1, 3]);
         assert_eq!(classes.name(0, &["cat".into()]), "cat and 1 more");
         // A label that no class stands for.
         let members = vec![vec![0], vec![1, 3]];
         let classes =
             Classes::of(members, counts([0, 1, 3].into_iter()), Some(&related), &images, |item| Some(item % 4));
-        assert_eq!(classes.entries(&[2])[0], Entry { place: 3, class: 0, label: 2 });
+        assert_eq!(classes.roll.reader().entry(2), Some(Entry { place: 3, class: 0, label: 2 }));
     }
 
     #[test]

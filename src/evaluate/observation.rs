@@ -8,7 +8,7 @@ use ndarray::{Array2, ArrayD, Axis};
 use super::accuracy::answer;
 use super::classes::{Classes, rows as rows_of};
 use super::kept::{KeptImage, KeptInputs};
-use super::roll::Entry;
+use super::roll::{Entry, Reader};
 use super::source::stacked;
 use super::{EvaluateError, Pass, Predictions, Source, Tally};
 use crate::calibration::{Batch, Skipped};
@@ -123,11 +123,11 @@ impl Pass<'_> {
         let mut session = self.engine.compile(model, &options)?;
         let mut found = Observed { classes: vec![[0.0; 2]; classes.count()], ..Observed::default() };
         let mut rows_of_batches = Vec::new();
-        let mut fresh = Fresh::new(self.source);
+        let (mut fresh, mut roll) = (Fresh::new(self.source), classes.roll.reader());
         found.skipped = self.run(session.as_mut(), |batch, outputs| {
             let values: BTreeMap<String, ArrayD<f32>> = names.iter().cloned().zip(outputs).collect();
             let (rows, values) = fresh.only(batch, values);
-            let images = Seen::new(batch, &rows, classes);
+            let images = Seen::new(batch, &rows, classes, &mut roll);
             if let Some(output) = values.get(&names[0]) {
                 images.count(output, &mut found);
                 let sampled = images.below(MOST_SAMPLED);
@@ -191,9 +191,9 @@ struct Seen {
 }
 
 impl Seen {
-    fn new(batch: &Batch, rows: &[usize], classes: &Classes) -> Self {
+    fn new(batch: &Batch, rows: &[usize], classes: &Classes, roll: &mut Reader<'_>) -> Self {
         let items: Vec<usize> = rows.iter().map(|&row| batch.items[row]).collect();
-        let entries = classes.entries(&items);
+        let entries: Vec<Entry> = items.iter().map(|&item| roll.entry(item).unwrap_or_default()).collect();
         let image = |&entry: &Entry| SeenImage {
             number: entry.place as usize,
             class: entry.class as usize,

@@ -53,38 +53,67 @@ impl Entry {
     }
 }
 
-/// Entries by the image's number in the data set: 16 bytes for each.
+/// The images that are looked at, in the order in which they are run: by class, within a class as they were drawn.
+/// Statistics are cheapest where a batch holds few classes. There may be millions: an image takes 16 bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Roll(Vec<(u32, Entry)>);
+pub struct Roll {
+    /// Numbers in the data set.
+    items: Vec<usize>,
+    /// Places in the seeded order.
+    places: Vec<u32>,
+    labels: Vec<u32>,
+    /// Images up to the end of each class.
+    ends: Vec<usize>,
+}
 
 impl Roll {
     /// From the number, place, class and label of every image.
     #[allow(clippy::cast_possible_truncation, reason = "numbers of images and classes")]
     pub fn new(images: impl Iterator<Item = (usize, usize, usize, usize)>) -> Self {
-        let mut all: Vec<(u32, Entry)> = images
-            .map(|(item, place, class, label)| {
-                (item as u32, Entry { place: place as u32, class: class as u32, label: label as u32 })
-            })
-            .collect();
-        all.sort_unstable_by_key(|own| own.0);
-        all.shrink_to_fit();
-        Self(all)
+        let mut all: Vec<[u32; 4]> =
+            images.map(|(item, place, class, label)| [class, place, item, label].map(|own| own as u32)).collect();
+        all.sort_unstable();
+        let classes = all.last().map_or(0, |own| own[0] + 1);
+        Self {
+            items: all.iter().map(|own| own[2] as usize).collect(),
+            places: all.iter().map(|own| own[1]).collect(),
+            labels: all.iter().map(|own| own[3]).collect(),
+            ends: (0..classes).map(|class| all.partition_point(|own| own[0] <= class)).collect(),
+        }
     }
 
-    /// What is known of an image.
-    pub fn entry(&self, item: usize) -> Option<&Entry> {
-        let item = u32::try_from(item).ok()?;
-        let at = self.0.binary_search_by_key(&item, |own| own.0).ok()?;
-        Some(&self.0[at].1)
+    /// Numbers in the data set of all images, in the order in which they are run.
+    pub fn items(&self) -> &[usize] {
+        &self.items
     }
 
-    /// Numbers of all images by class, each class in the order in which they were drawn: statistics are cheapest where a batch
-    /// holds few classes.
-    pub fn sorted(&self) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.0.len()).collect();
-        order.sort_unstable_by_key(|&at| (self.0[at].1.key(), self.0[at].0));
-        order.iter_mut().for_each(|own| *own = self.0[*own].0 as usize);
-        order
+    /// What is known of images, asked for in about the order in which they are run.
+    pub fn reader(&self) -> Reader<'_> {
+        Reader { roll: self, at: 0 }
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "numbers of classes")]
+    fn entry(&self, at: usize) -> Entry {
+        let class = self.ends.partition_point(|&end| end <= at) as u32;
+        Entry { place: self.places[at], class, label: self.labels[at] }
+    }
+}
+
+/// Looks images up, from the one on that was asked for last.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    roll: &'a Roll,
+    at: usize,
+}
+
+impl Reader<'_> {
+    /// What is known of an image, by its number in the data set.
+    pub fn entry(&mut self, item: usize) -> Option<Entry> {
+        let (before, behind) = self.roll.items.split_at(self.at);
+        let behind = behind.iter().position(|&own| own == item).map(|found| found + self.at);
+        let found = behind.or_else(|| before.iter().rposition(|&own| own == item))?;
+        self.at = found;
+        Some(self.roll.entry(found))
     }
 }
 
@@ -97,8 +126,10 @@ mod tests {
         let chosen = Chosen::whole(vec![7, 3, 9, 5]).within(|item| item != 9);
         assert_eq!((chosen.items(), chosen.own.clone()), (vec![7, 3, 5], vec![0, 1, 3]));
         let roll = Roll::new(chosen.placed().map(|(item, place)| (item, place, usize::from(item == 7), 0)));
-        assert_eq!(roll.sorted(), [3, 5, 7]);
-        assert_eq!(roll.entry(5), Some(&Entry { place: 3, class: 0, label: 0 }));
-        assert_eq!((roll.entry(9), roll.entry(7).unwrap().key()), (None, 1 << 32));
+        assert_eq!(roll.items(), [3, 5, 7]);
+        let mut reader = roll.reader();
+        assert_eq!(reader.entry(7).map(Entry::key), Some(1 << 32));
+        assert_eq!(reader.entry(5), Some(Entry { place: 3, class: 0, label: 0 }));
+        assert_eq!((reader.entry(9), reader.entry(3)), (None, Some(Entry { place: 1, class: 0, label: 0 })));
     }
 }

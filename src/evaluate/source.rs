@@ -60,10 +60,10 @@ impl Source {
 
     /// The images that statistics keep.
     pub fn kept(head: &StatisticsHead, images: KeptImages) -> Self {
-        let KeptImages { inputs, labels } = images;
+        let KeptImages { batches, labels } = images;
         let StatisticsHead { settings, data, .. } = head;
         Self {
-            dataset: Dataset::of_inputs(inputs, &labels, data.classes.clone()),
+            dataset: Dataset::of_batches(batches, settings.batch, labels, data.classes.clone()),
             inputs: Inputs::Arrays(ArrayInputs { described: data.preprocessing.clone(), columns: settings.columns }),
             batch: settings.batch,
             fixed: settings.fixed,

@@ -12,7 +12,7 @@ use crate::support::{onnx_prune, text};
 use crate::{json, refused};
 
 /// A folder with the model and data for it.
-fn with(boxes: Boxes) -> tempfile::TempDir {
+pub(crate) fn with(boxes: Boxes) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     detector(boxes).save(&folder.path().join("m.onnx"), &SaveOptions::default()).unwrap();
     let number =

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::Output;
 
 use super::{data, with_model};
+use crate::json;
+use crate::support::detector::Boxes;
 use crate::support::{onnx_prune, root, text};
 
 fn calibrate(folder: &Path, more: &[&str]) -> Output {
@@ -75,6 +77,51 @@ fn merged_statistics_prune_as_the_images_do() {
     assert!(merge(at, &["b.stats", "a.stats"], "tree.stats").status.success());
     prune(at, "tree.onnx", &["--statistics", "tree.stats"]);
     assert_eq!(plan("images.plan.json"), plan("tree.plan.json"));
+}
+
+/// Models that take one image at a time, or a number of them, and detectors.
+#[test]
+fn statistics_serve_every_kind_of_model() {
+    for batch in [1, 8] {
+        let folder = with_model("fashion_plain.onnx");
+        let at = folder.path();
+        fixed_batch(&at.join("model.onnx"), batch);
+        let train = data("train");
+        let images = prune(at, "images.onnx", &["--data", &train, "--samples", "all"]);
+        let own = parts(at, 1);
+        assert!(prune(at, "statistics.onnx", &["--statistics", &own[0]]) == images, "a batch of {batch}");
+        let own = parts(at, 3);
+        assert!(merge(at, &own.iter().map(String::as_str).collect::<Vec<_>>(), "all.stats").status.success());
+        prune(at, "merged.onnx", &["--statistics", "all.stats"]);
+    }
+    let folder = crate::detections::with(Boxes::Corners);
+    let at = folder.path();
+    let output = run(at, &["calibrate", "m.onnx", "--data", "x.npy", "--engine", "tract", "-o", "m.stats"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let detected = |source: [&str; 2]| {
+        let usual = ["m.onnx", "--engine", "tract", "--no-timing", "--effort", "fast", "--force", "--report", "r.json"];
+        let output = run(at, &[&usual[..], &source, &["--target-macs", "0.8"]].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        json(&at.join("r.json"))["detections"].clone()
+    };
+    let found = detected(["--statistics", "m.stats"]);
+    assert!(found["dense"].as_u64() > Some(0) && found == detected(["--data", "x.npy"]), "{found}");
+}
+
+/// Fixes the first axis of all inputs and outputs of a file.
+fn fixed_batch(path: &Path, batch: i64) {
+    use onnx_prune::proto::onnx::{ModelProto, tensor_shape_proto::dimension::Value, type_proto};
+    use prost::Message as _;
+    let mut model = ModelProto::decode(&fs::read(path).unwrap()[..]).unwrap();
+    let graph = model.graph.as_mut().unwrap();
+    for value in graph.input.iter_mut().chain(&mut graph.output) {
+        let Some(type_proto::Value::TensorType(tensor)) = value.r#type.as_mut().and_then(|own| own.value.as_mut())
+        else {
+            continue;
+        };
+        tensor.shape.as_mut().unwrap().dim[0].value = Some(Value::DimValue(batch));
+    }
+    fs::write(path, model.encode_to_vec()).unwrap();
 }
 
 #[test]

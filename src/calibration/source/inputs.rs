@@ -61,21 +61,6 @@ impl Source for InputArrays {
     }
 }
 
-/// Inputs with one row for each sample, as they were prepared before.
-pub(in crate::calibration) fn of_rows(inputs: Feed, labels: &[Option<usize>], class_names: Vec<String>) -> Opened {
-    let labels: Vec<usize> = labels.iter().copied().flatten().collect();
-    let count = inputs.values().next().and_then(|values| values.shape().first().copied()).unwrap_or(0);
-    let fitted = |values| Fitted { role: Role::Rows, values };
-    let inputs = inputs.into_iter().map(|(name, values)| (name, fitted(values))).collect();
-    let source = InputArrays {
-        samples: Samples { inputs, count },
-        labels: (labels.len() == count).then_some(labels),
-        names: (0..count).map(|at| format!("kept image {at}")).collect(),
-        fixed_run: None,
-    };
-    Opened { source: Box::new(source), class_names, notes: Vec::new() }
-}
-
 /// How a mistake in arrays is mended.
 fn help(specs: &[InputSpec]) -> String {
     let inputs: Vec<String> = specs.iter().map(|spec| format!("`{}` {}", spec.name, spec.describe())).collect();

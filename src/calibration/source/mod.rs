@@ -2,6 +2,7 @@
 
 mod array;
 mod array_file;
+mod batches;
 mod cifar;
 pub(super) mod convert;
 mod files;
@@ -15,7 +16,7 @@ mod parquet;
 mod table;
 mod tar;
 
-pub(super) use inputs::of_rows;
+pub(super) use batches::of_batches;
 
 use std::path::{Path, PathBuf};
 

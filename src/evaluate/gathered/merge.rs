@@ -86,7 +86,7 @@ fn order(parts: &[Tensors], set: &str) -> Result<Vec<Row>, EvaluateError> {
                 return Err(part.bad(format!("`{}` does not have a row for each of {} images", form.name, keys.len())));
             }
             // Rows are copied one by one later.
-            part.whole(&form.name).map_err(|error| part.failed(error))?;
+            part.pieces(&form.name, 1, |_, _| Ok(())).map_err(|error| part.failed(error))?;
         }
         rows.extend(keys.into_iter().zip(0..).map(|(key, row)| (key, number, row)));
     }

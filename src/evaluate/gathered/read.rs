@@ -1,28 +1,30 @@
 //! Statistics as a run uses them.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
 
 use ndarray::{Array2, Array3, ArrayD, IxDyn};
 use safetensors::tensor::Dtype;
 
 use super::file::StatisticsFile;
-use super::tensors::numbers;
+use super::tensors::{Form, numbers};
 use super::write::FORMATS;
 use super::{JUDGING, KEPT, KEY, LABEL, SAMPLED, row_name, sum_name};
 use crate::channels::{Channels, Group};
 use crate::engine::{Feed, Tensor, feed};
-use crate::evaluate::kept::{KeptImage, regrouped};
+use crate::evaluate::kept::KeptImage;
 use crate::evaluate::{Classes, EvaluateError, Observed, Predictions};
 use crate::model::{Model, TensorData};
 use crate::number::whole_number;
 use crate::repair::{MomentOptions, Moments, Products, StoredSums};
 use crate::statistics::InputFeatures;
 
-/// Inputs of images that are in the file, one row for each.
+/// Inputs of images that are in the file.
 #[derive(Clone)]
 pub struct KeptImages {
-    /// All inputs of the model.
-    pub inputs: Feed,
+    /// All inputs of the model, in batches as they were gathered.
+    pub batches: Vec<Feed>,
     /// Label of each image, where it is known.
     pub labels: Vec<Option<usize>>,
 }
@@ -47,13 +49,13 @@ impl StatisticsFile {
     /// # Errors
     /// If the file cannot be read, or keeps none.
     pub fn kept(&self) -> Result<KeptImages, EvaluateError> {
-        let (inputs, count) = self.inputs(KEPT)?;
-        if count == 0 {
+        let batches = self.batches(KEPT)?;
+        if batches.is_empty() {
             return Err(self.bad("it keeps no images for the repair"));
         }
         let bytes = self.tensors.whole(&row_name(KEPT, LABEL)).map_err(|error| self.tensors.failed(error))?;
         let labels = numbers(&bytes, i64::from_le_bytes).map(|label| usize::try_from(label).ok()).collect();
-        Ok(KeptImages { inputs, labels })
+        Ok(KeptImages { batches, labels })
     }
 
     /// Inputs that judge the repair, in runs, with the number of samples of each.
@@ -61,12 +63,7 @@ impl StatisticsFile {
     /// # Errors
     /// If the file cannot be read.
     pub fn judging(&self) -> Result<Vec<(Feed, usize)>, EvaluateError> {
-        let (inputs, count) = self.inputs(JUDGING)?;
-        if count == 0 {
-            return Ok(Vec::new());
-        }
-        let size = self.head.settings.batch.max(1);
-        let batches = regrouped(vec![inputs], size, self.head.settings.fixed);
+        let batches = self.batches(JUDGING)?;
         Ok(batches.into_iter().map(|own| (own.clone(), feed::samples(&own))).collect())
     }
 
@@ -76,7 +73,7 @@ impl StatisticsFile {
     /// If the file cannot be read, or lacks what the channels of the model need.
     pub fn observed(&self, model: &Model, channels: &Channels, images: KeptImages) -> Result<Observed, EvaluateError> {
         let settings = &self.head.settings;
-        let io = |error: std::io::Error| self.tensors.failed(error);
+        let io = |error: io::Error| self.tensors.failed(error);
         let options = MomentOptions {
             images: settings.samples,
             seed: settings.seed,
@@ -92,7 +89,7 @@ impl StatisticsFile {
         let ranked =
             whole_number(self.tensors.doubles(&sum_name("ranked")).map_err(io)?.first().copied().unwrap_or(0.0));
         let classes = self.tensors.doubles(&sum_name("classes")).map_err(io)?;
-        let KeptImages { inputs, labels: kept_labels } = images;
+        let KeptImages { batches, labels: kept_labels } = images;
         let kept = keys.iter().zip(&kept_labels).map(|(&key, &label)| KeptImage { key, label }).collect();
         Ok(Observed {
             labels: sampled.iter().map(labels).collect(),
@@ -106,7 +103,7 @@ impl StatisticsFile {
             tally: self.head.answers.clone(),
             classes: classes.as_chunks().0.to_vec(),
             skipped: crate::calibration::Skipped { names: self.head.skipped.clone() },
-            batches: regrouped(vec![inputs], settings.batch.max(1), settings.fixed),
+            batches,
             kept,
         })
     }
@@ -122,26 +119,27 @@ impl StatisticsFile {
         Classes { members, labels, ..Classes::default() }
     }
 
-    fn inputs(&self, set: &str) -> Result<(Feed, usize), EvaluateError> {
-        let (prefix, mut count) = (row_name(set, ""), 0);
-        let mut inputs = BTreeMap::new();
+    /// The inputs of a set in batches, each read on its own: there is no second copy of them.
+    fn batches(&self, set: &str) -> Result<Vec<Feed>, EvaluateError> {
+        let (prefix, settings) = (row_name(set, ""), &self.head.settings);
+        let size = settings.batch.max(1);
+        let mut all: Vec<Feed> = Vec::new();
         for form in self.tensors.forms() {
-            let name = form.name.as_str();
-            let Some(own) = name.strip_prefix(&prefix).filter(|own| ![KEY, LABEL].contains(own)) else { continue };
-            let value = self.tensor(name)?;
-            count = value.shape().first().copied().unwrap_or(0);
-            inputs.insert(own.to_owned(), std::sync::Arc::new(value));
+            let Some(own) = form.name.strip_prefix(&prefix).filter(|own| ![KEY, LABEL].contains(own)) else { continue };
+            let mut at = 0;
+            let piece = |bytes: &[u8], rows: usize| {
+                let value = tensor(form, bytes, rows).ok_or(io::ErrorKind::Unsupported)?;
+                // A run that takes neither more nor fewer is filled with the same again.
+                let filled: Vec<usize> = (0..size).map(|row| row % rows).collect();
+                let value = if settings.fixed && rows < size { value.rows(&filled) } else { value };
+                all.resize_with(all.len().max(at + 1), Feed::new);
+                all[at].insert(own.to_owned(), Arc::new(value));
+                at += 1;
+                Ok(())
+            };
+            self.tensors.pieces(&form.name, size, piece).map_err(|error| self.tensors.failed(error))?;
         }
-        Ok((inputs, count))
-    }
-
-    fn tensor(&self, name: &str) -> Result<Tensor, EvaluateError> {
-        let bytes = self.tensors.whole(name).map_err(|error| self.tensors.failed(error))?;
-        let read = self.tensors.form(name).zip(self.tensors.shape(name)).and_then(|(form, dims)| {
-            let dtype = FORMATS.iter().find(|own| own.1 == form.dtype)?.0;
-            Tensor::try_from(&TensorData { dtype, dims, bytes: bytes.into() }).ok()
-        });
-        read.ok_or_else(|| self.bad(format!("`{name}` has another form")))
+        Ok(all)
     }
 
     fn singles(&self, name: &str) -> Result<Option<ArrayD<f32>>, EvaluateError> {
@@ -182,4 +180,11 @@ impl StatisticsFile {
         };
         channels.groups.iter().map(of).collect()
     }
+}
+
+/// Some rows of a tensor.
+fn tensor(form: &Form, bytes: &[u8], rows: usize) -> Option<Tensor> {
+    let dtype = FORMATS.iter().find(|own| own.1 == form.dtype)?.0;
+    let dims = [&[rows], &form.row[..]].concat();
+    Tensor::try_from(&TensorData { dtype, dims, bytes: bytes.to_vec().into() }).ok()
 }

@@ -109,18 +109,52 @@ impl Tensors {
 
     /// Some rows of a tensor, without a look at its checksum.
     pub(super) fn some(&self, name: &str, first: u64, rows: usize) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        self.fill(name, first, rows, &mut bytes)?;
+        let (form, place) = self.entry(name)?;
+        let mut file = self.at(place, first * form.row_bytes() as u64)?;
+        let mut bytes = vec![0; rows * form.row_bytes()];
+        file.read_exact(&mut bytes)?;
         Ok(bytes)
     }
 
-    fn fill(&self, name: &str, first: u64, rows: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
+    fn entry(&self, name: &str) -> io::Result<(&Form, &Place)> {
         let at = self.find(name).ok_or(io::ErrorKind::NotFound)?;
-        let (form, place) = (&self.forms[at], &self.places[at]);
+        Ok((&self.forms[at], &self.places[at]))
+    }
+
+    /// The file, at a byte of a tensor.
+    fn at(&self, place: &Place, byte: u64) -> io::Result<File> {
         let mut file = File::open(&self.path)?;
-        file.seek(SeekFrom::Start(self.start + place.from + first * form.row_bytes() as u64))?;
-        bytes.resize(rows * form.row_bytes(), 0);
-        file.read_exact(bytes)
+        file.seek(SeekFrom::Start(self.start + place.from + byte))?;
+        Ok(file)
+    }
+
+    /// Calls `each` with the bytes of so many rows after one another, and their number; the checksum is compared at the end.
+    pub(super) fn pieces(
+        &self,
+        name: &str,
+        rows: usize,
+        mut each: impl FnMut(&[u8], usize) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let (form, place) = self.entry(name)?;
+        let mut file = self.at(place, 0)?;
+        let (mut hash, mut bytes, mut left) = (Sha256::new(), Vec::new(), place.rows);
+        while left > 0 {
+            let count = left.min(rows.max(1));
+            bytes.resize(count * form.row_bytes(), 0);
+            file.read_exact(&mut bytes)?;
+            hash.update(&bytes);
+            each(&bytes, count)?;
+            left -= count;
+        }
+        self.compare(name, place, &hash.finalize())
+    }
+
+    fn compare(&self, name: &str, place: &Place, sum: &[u8]) -> io::Result<()> {
+        if sum == place.sum {
+            return Ok(());
+        }
+        let why = format!("it is damaged: the checksum of `{name}` is that of another content");
+        Err(io::Error::new(io::ErrorKind::InvalidData, self.bad(why)))
     }
 
     /// All bytes of a tensor; its checksum is compared.
@@ -132,13 +166,10 @@ impl Tensors {
 
     /// The same in place of what `bytes` holds.
     pub(super) fn read(&self, name: &str, bytes: &mut Vec<u8>) -> io::Result<()> {
-        let place = &self.places[self.find(name).ok_or(io::ErrorKind::NotFound)?];
-        self.fill(name, 0, place.rows, bytes)?;
-        if Sha256::digest(&bytes)[..] == place.sum {
-            return Ok(());
-        }
-        let why = format!("it is damaged: the checksum of `{name}` is that of another content");
-        Err(io::Error::new(io::ErrorKind::InvalidData, self.bad(why)))
+        let (form, place) = self.entry(name)?;
+        bytes.resize(place.rows * form.row_bytes(), 0);
+        self.at(place, 0)?.read_exact(bytes)?;
+        self.compare(name, place, &Sha256::digest(&bytes))
     }
 
     /// A tensor of doubles.

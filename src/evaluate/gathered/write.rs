@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use safetensors::tensor::Dtype;
 
@@ -77,21 +78,24 @@ fn sampled<'a>(channels: &'a Channels, observed: &'a Observed) -> Vec<Planned<'a
     all
 }
 
-/// Inputs of the model, one row for each image.
+/// Inputs of the model, one row for each image, written batch by batch.
 fn inputs(set: &str, feeds: &[Feed], keys: Vec<u64>) -> Result<Vec<Planned<'static>>, EvaluateError> {
     let count = keys.len();
     let mut all = vec![whole_numbers(row_name(set, KEY), Dtype::U64, keys.into_iter().map(u64::to_le_bytes).collect())];
-    // The last batch may repeat its samples.
-    let rows: Vec<usize> = (0..count).collect();
-    let Some(joined) = feed::joined(feeds).map(|all| feed::rows(&all, &rows)) else { return Ok(all) };
-    for (name, value) in joined {
-        if value.shape().first() != Some(&count) {
+    let Some(first) = feeds.first() else { return Ok(all) };
+    for (name, value) in first {
+        let row = value.shape().get(1..).unwrap_or_default();
+        let same = |own: &&Arc<Tensor>, samples| own.shape().split_first() == Some((&samples, row));
+        let values: Option<Vec<Arc<Tensor>>> =
+            feeds.iter().map(|feed| feed.get(name).filter(|own| same(own, feed::samples(feed))).cloned()).collect();
+        let rows: usize = feeds.iter().map(feed::samples).sum();
+        let Some(values) = values.filter(|_| rows >= count) else {
             return Err(EvaluateError::Usage {
-                what: format!("the input `{name}` has no axis that counts samples"),
+                what: format!("the input `{name}` has no axis that counts samples, or not the same size for all"),
                 help: "calibrate such a model in one run: `onnx-prune MODEL --data DIR`".into(),
             });
-        }
-        all.push(tensor(row_name(set, &name), &value));
+        };
+        all.push(tensors(row_name(set, name), count, row, values));
     }
     Ok(all)
 }
@@ -108,10 +112,23 @@ pub(super) const FORMATS: [(DataType, Dtype); 8] = [
     (DataType::Bool, Dtype::BOOL),
 ];
 
-fn tensor(name: String, value: &Tensor) -> Planned<'static> {
-    let TensorData { dtype, dims, bytes } = TensorData::from(value);
-    let format = FORMATS.iter().find(|own| own.0 == dtype).map_or(Dtype::F32, |own| own.1);
-    Planned { name, dtype: format, shape: dims, write: Box::new(move |to| to.write_all(&bytes)) }
+/// The first `count` rows of some tensors, each of shape `row`: the last batch may repeat its samples.
+fn tensors(name: String, count: usize, row: &[usize], values: Vec<Arc<Tensor>>) -> Planned<'static> {
+    let dtype = values.first().map_or(DataType::Float, |own| own.element_type());
+    let dtype = FORMATS.iter().find(|own| own.0 == dtype).map_or(Dtype::F32, |own| own.1);
+    let shape = [&[count], row].concat();
+    let bytes = shape.iter().product::<usize>() * dtype.bitsize() / 8;
+    let write = move |to: &mut dyn Write| {
+        let mut left = bytes;
+        for value in &values {
+            let TensorData { bytes, .. } = TensorData::from(value.as_ref());
+            let own = bytes.len().min(left);
+            to.write_all(&bytes[..own])?;
+            left -= own;
+        }
+        Ok(())
+    };
+    Planned { name, dtype, shape, write: Box::new(write) }
 }
 
 fn whole_numbers(name: String, dtype: Dtype, values: Vec<[u8; 8]>) -> Planned<'static> {

@@ -226,9 +226,9 @@ pub(crate) fn observe(
     let wanted = wanted(session, source, needs, images.all.len(), &classes, shares);
     drop(images);
     record.notes.extend(narrowed(wanted.moments.as_ref(), shares));
-    let sorted = classes.roll.sorted();
-    session.progress.phase("calibrate", Some(sorted.len() as u64));
-    let observed = session.pass(source, &sorted, |pass| pass.observe(model, channels, &classes, wanted))?;
+    let items = classes.roll.items();
+    session.progress.phase("calibrate", Some(items.len() as u64));
+    let observed = session.pass(source, items, |pass| pass.observe(model, channels, &classes, wanted))?;
     refuse_near_chance(session, &observed)?;
     record.notes.extend(classes.notes.iter().cloned());
     Ok(Told::new(Observation { observed, classes, shares }, record))
