@@ -50,8 +50,7 @@ fn mirror(batch: &Feed, columns: usize) -> Option<Feed> {
 /// Inputs of some images, put aside as they come.
 pub(super) struct KeptInputs {
     most: usize,
-    batch: usize,
-    pieces: Vec<Feed>,
+    batches: Batches,
     images: Vec<KeptImage>,
 }
 
@@ -67,7 +66,7 @@ pub struct KeptImage {
 impl KeptInputs {
     /// Of the first `most` images in the seeded order; `batch`: samples of a run.
     pub(super) fn new(most: usize, batch: usize) -> Self {
-        Self { most, batch, pieces: Vec::new(), images: Vec::new() }
+        Self { most, batches: Batches { size: batch, ..Batches::default() }, images: Vec::new() }
     }
 
     /// Keeps of a batch the images at `rows` that are among those; `entries`: what is known of each.
@@ -77,51 +76,61 @@ impl KeptInputs {
         let (rows, images): (Vec<usize>, Vec<KeptImage>) = kept.map(image).unzip();
         if !rows.is_empty() {
             let whole = rows.len() == batch.items.len();
-            self.pieces.push(if whole { batch.inputs.clone() } else { feed::rows(&batch.inputs, &rows) });
+            self.batches.push(if whole { batch.inputs.clone() } else { feed::rows(&batch.inputs, &rows) });
             self.images.extend(images);
         }
     }
 
     /// Batches of one size, and their images; `fixed`: a run takes neither more nor fewer.
     pub(super) fn finish(self, fixed: bool) -> (Vec<Feed>, Vec<KeptImage>) {
-        (regrouped(self.pieces, self.batch, fixed), self.images)
+        (self.batches.finish(fixed), self.images)
     }
 }
 
-/// The same samples in batches of `size`; the last may be smaller, or repeats its samples where batches are `fixed`.
-pub(super) fn regrouped(pieces: Vec<Feed>, size: usize, fixed: bool) -> Vec<Feed> {
-    if size <= 1 {
-        return pieces;
-    }
-    let mut batches: Vec<Feed> = Vec::new();
-    let mut waiting: Option<Feed> = None;
-    for piece in pieces {
+/// Samples put together to batches of one size as they come.
+#[derive(Default)]
+struct Batches {
+    size: usize,
+    full: Vec<Feed>,
+    waiting: Option<Feed>,
+}
+
+impl Batches {
+    fn push(&mut self, piece: Feed) {
+        if self.size <= 1 {
+            self.full.push(piece);
+            return;
+        }
         let mut all = piece;
-        if let Some(before) = waiting.take() {
+        if let Some(before) = self.waiting.take() {
             match feed::joined(&[before.clone(), all.clone()]) {
                 Some(joined) => all = joined,
                 // They do not go together.
-                None => batches.push(before),
+                None => self.full.push(before),
             }
         }
         let mut count = feed::samples(&all);
-        while count > size {
-            batches.push(feed::rows(&all, &(0..size).collect::<Vec<_>>()));
-            all = feed::rows(&all, &(size..count).collect::<Vec<_>>());
-            count -= size;
+        while count > self.size {
+            self.full.push(feed::rows(&all, &(0..self.size).collect::<Vec<_>>()));
+            all = feed::rows(&all, &(self.size..count).collect::<Vec<_>>());
+            count -= self.size;
         }
-        if count == size {
-            batches.push(all);
+        if count == self.size {
+            self.full.push(all);
         } else {
-            waiting = Some(all);
+            self.waiting = Some(all);
         }
     }
-    if let Some(last) = waiting {
-        let count = feed::samples(&last).max(1);
-        let rows: Vec<usize> = (0..size).map(|row| row % count).collect();
-        batches.push(if fixed { feed::rows(&last, &rows) } else { last });
+
+    /// The batches; the last may be smaller, or repeats its samples where batches are `fixed`.
+    fn finish(mut self, fixed: bool) -> Vec<Feed> {
+        if let Some(last) = self.waiting {
+            let count = feed::samples(&last).max(1);
+            let rows: Vec<usize> = (0..self.size).map(|row| row % count).collect();
+            self.full.push(if fixed { feed::rows(&last, &rows) } else { last });
+        }
+        self.full
     }
-    batches
 }
 
 /// `wanted` samples from all over the batches, in batches of the same size. `divisible`: whether a run may have any

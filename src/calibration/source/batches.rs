@@ -4,14 +4,14 @@ use super::{Opened, Picture, Source};
 use crate::engine::{Feed, feed};
 
 /// Batches of `size` samples; the last may have fewer, or repeat some.
-struct Batches {
+struct PreparedInputs {
     batches: Vec<Feed>,
     size: usize,
     /// One for each sample.
     labels: Vec<Option<usize>>,
 }
 
-impl Source for Batches {
+impl Source for PreparedInputs {
     fn kind(&self) -> &'static str {
         "prepared inputs"
     }
@@ -45,6 +45,6 @@ pub(in crate::calibration) fn of_batches(
     labels: Vec<Option<usize>>,
     class_names: Vec<String>,
 ) -> Opened {
-    let source = Batches { batches, size: size.max(1), labels };
+    let source = PreparedInputs { batches, size: size.max(1), labels };
     Opened { source: Box::new(source), class_names, notes: Vec::new() }
 }
