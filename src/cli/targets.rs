@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
-use crate::model::{ModelError, reachable};
+use crate::model::{ModelError, folder_of, reachable};
 
 /// Files in the order in which they come into being, with their names in messages.
 #[derive(Debug, Default)]
@@ -37,13 +37,9 @@ impl Targets {
     }
 }
 
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 /// The path without links, `.` and `..`, also where the file itself does not exist yet.
 fn identity(path: &Path) -> PathBuf {
-    let parent = || Some(folder(path).canonicalize().ok()?.join(path.file_name()?));
+    let parent = || Some(folder_of(path).canonicalize().ok()?.join(path.file_name()?));
     path.canonicalize().ok().or_else(parent).unwrap_or_else(|| path.to_owned())
 }
 

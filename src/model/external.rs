@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 
 use super::map::map;
+use super::save::folder_of;
 use crate::proto::onnx::{StringStringEntryProto, TensorProto, tensor_proto::DataLocation};
 
 /// Files beside the model, each mapped once.
@@ -27,8 +28,7 @@ pub(super) fn is_external(tensor: &TensorProto) -> bool {
 
 impl External {
     pub(super) fn beside(model: &Path) -> Self {
-        let folder = model.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Self { folder: Some(folder.to_owned()), ..Self::default() }
+        Self { folder: Some(folder_of(model).to_owned()), ..Self::default() }
     }
 
     /// The bytes of a tensor, `size` of them.

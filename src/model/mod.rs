@@ -20,7 +20,7 @@ pub(crate) use file::digest;
 pub use file::{LoadOptions, Model};
 pub use inputs::{InputSpec, input_specs};
 pub use save::SaveOptions;
-pub(crate) use save::{reachable, replaceable, write_atomically};
+pub(crate) use save::{folder_of, reachable, replaceable, write_atomically};
 pub use tensor::{DataType, TensorData};
 pub use tensor_type::{Dimension, TensorType};
 pub use typed::{Element, TypedError};

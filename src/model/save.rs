@@ -95,7 +95,8 @@ pub(crate) fn reachable(path: &Path) -> Result<(), ModelError> {
     tempfile::tempfile_in(folder).map(drop).map_err(|error| fail(format!("its folder takes no file: {error}")))
 }
 
-fn folder_of(path: &Path) -> &Path {
+/// The folder that a path lies in.
+pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 

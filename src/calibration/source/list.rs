@@ -8,12 +8,13 @@ use super::super::text::read_text;
 use super::files::Listing;
 use super::table::Row;
 use super::{Opened, flat, tar};
+use crate::model::folder_of;
 
 /// Opens the images or the tar files that a list names, a line each, relative to its folder. Behind an image may stand, after a
 /// tab or a space, its class: a name that the class list has, or an output index.
 pub(super) fn open(list: &Path, classes: Option<Classes>) -> Result<Opened, CalibrationError> {
     let text = read_text(list)?;
-    let root = list.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let root = folder_of(list);
     let lines = || (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
     let tars: Vec<PathBuf> = lines().map(|(_, line)| root.join(line.trim())).collect();
     if !tars.is_empty() && tars.iter().all(|path| tar::is_tar(path)) {

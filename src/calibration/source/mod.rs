@@ -24,6 +24,7 @@ use super::classes::Classes;
 use super::decode::{EXTENSIONS, Pixels};
 use super::{CalibrationError, DatasetOptions};
 use crate::engine::Feed;
+use crate::model::folder_of;
 
 /// One image as its source has it.
 pub(crate) enum Picture {
@@ -119,7 +120,7 @@ fn listed(path: &Path) -> Option<PathBuf> {
 }
 
 fn open_file(path: &Path, classes: Option<Classes>, options: &DatasetOptions) -> Result<Opened, CalibrationError> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = folder_of(path);
     match files::extension(path).as_str() {
         "npz" | "npy" => inputs::file(path, classes, options),
         "bin" => cifar::files(path, vec![path.to_owned()], classes, Vec::new()),

@@ -61,12 +61,10 @@ impl Source for Tars {
 
     /// One pass over the headers: of as many files at a time as there are threads, so that few names are in memory.
     fn each_name(&self, each: &mut dyn FnMut(usize, &str)) {
-        let mut next = 0;
-        for some in self.files.chunks(rayon::current_num_threads().max(1)) {
-            let names: Vec<Vec<String>> = some.par_iter().map(|path| image_names(path)).collect();
-            for own in names {
-                let part = within(&self.ends, next).map_or(0, |found| found.0);
-                let end = self.ends.get(part).copied().unwrap_or(next);
+        let (mut next, threads) = (0, rayon::current_num_threads().max(1));
+        for (files, ends) in self.files.chunks(threads).zip(self.ends.chunks(threads)) {
+            let names: Vec<Vec<String>> = files.par_iter().map(|path| image_names(path)).collect();
+            for (own, &end) in names.iter().zip(ends) {
                 own.iter().zip(next..end).for_each(|(name, item)| each(item, name));
                 // Of a file that changed in the meantime.
                 (next + own.len()..end).for_each(|item| each(item, &self.name(item)));

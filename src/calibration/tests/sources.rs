@@ -215,6 +215,25 @@ fn tar_files_hold_images_and_their_classes() {
 }
 
 #[test]
+fn tar_files_without_images_stand_anywhere_among_others() {
+    let folder = Folder::new();
+    folder.png("own.png", (2, 2), 1);
+    let png = std::fs::read(folder.at("own.png")).unwrap();
+    std::fs::remove_file(folder.at("own.png")).unwrap();
+    let images = ["0.png", "1.png"].map(|name| (name, png.clone()));
+    for (name, members) in
+        [("a.tar", &[][..]), ("b.tar", &images), ("c.tar", &[("c.txt", vec![1])]), ("d.tar", &images)]
+    {
+        tar(&folder, name, members);
+    }
+    let dataset = folder.open();
+    let mut names = Vec::new();
+    dataset.each_name(&mut |item, name| names.push((item, name.to_owned())));
+    assert_eq!(names, (0..4).map(|item| (item, dataset.name(item))).collect::<Vec<_>>());
+    assert_eq!(dataset.name(2), "d.tar/0.png");
+}
+
+#[test]
 fn a_list_names_images_and_their_classes() {
     let folder = Folder::new();
     folder.png("x y.png", (2, 2), 1).png("sub/2.png", (2, 2), 2).png("3.png", (2, 2), 3);
