@@ -34,7 +34,7 @@ fn open(path: &Path, classes: Option<PathBuf>) -> Dataset {
 }
 
 /// The tensors of these images, one after the other.
-fn tensors(dataset: &Dataset, indices: &[usize], preprocess: &Preprocess) -> ArrayD<f32> {
+fn tensors(dataset: &Dataset, indices: &[u32], preprocess: &Preprocess) -> ArrayD<f32> {
     let mut batches = Vec::new();
     let options = PipelineOptions { batch: 16, strict: true };
     let preprocess = preprocess.clone();
@@ -99,14 +99,14 @@ impl Case {
     }
 
     /// What Pillow and NumPy make of the same files.
-    fn reference(&self, test: &str, root: &Path, dataset: &Dataset, indices: &[usize]) -> Option<ArrayD<f32>> {
+    fn reference(&self, test: &str, root: &Path, dataset: &Dataset, indices: &[u32]) -> Option<ArrayD<f32>> {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("out.npy");
         let mut arguments: Vec<String> = vec![out.display().to_string()];
         let numbers = [self.size.0, self.size.1, self.short.unwrap_or(0)];
         arguments.extend(numbers.iter().map(ToString::to_string));
         arguments.push(self.interpolation.to_string());
-        arguments.extend(indices.iter().map(|&i| root.join(dataset.name(i)).display().to_string()));
+        arguments.extend(indices.iter().map(|&i| root.join(dataset.name(i as usize)).display().to_string()));
         python(test, REFERENCE, &arguments)?;
         Some(ndarray_npy::read_npy(out).unwrap())
     }
@@ -166,7 +166,7 @@ fn samples_are_balanced_and_repeatable() {
     let chosen = sample(&dataset, Some(256), 0);
     let mut per_class = [0; 10];
     for &i in &chosen {
-        per_class[dataset.label(i).unwrap()] += 1;
+        per_class[dataset.label(i as usize).unwrap()] += 1;
     }
     assert!(per_class.iter().all(|&count| count == 25 || count == 26), "{per_class:?}");
     assert_eq!(chosen, sample(&dataset, Some(256), 0));
@@ -197,12 +197,12 @@ fn photographs_give_the_very_tensors_of_pillow() {
                   Image.open(path).convert('RGB').save(f'{sys.argv[1]}/{i:03}.png', compress_level=1)\n";
     let mut arguments = vec![folder.path().display().to_string()];
     let chosen = sample(&photos, Some(40), 0);
-    arguments.extend(chosen.iter().map(|&i| path.join(photos.name(i)).display().to_string()));
+    arguments.extend(chosen.iter().map(|&i| path.join(photos.name(i as usize)).display().to_string()));
     if python(TEST, script, &arguments).is_none() {
         return;
     }
     let dataset = open(folder.path(), None);
-    let indices: Vec<usize> = (0..dataset.len()).collect();
+    let indices: Vec<u32> = dataset.numbers().collect();
     assert_eq!(indices.len(), 40);
     for case in cases() {
         let Some(expected) = case.reference(TEST, folder.path(), &dataset, &indices) else { return };
@@ -275,12 +275,12 @@ fn unusual_files_are_read_as_pillow_reads_them() {
     let case = Case { size: (24, 24), short: None, interpolation: Interpolation::Bilinear };
     let dataset = open(folder.path(), None);
     assert_eq!(dataset.class_names(), ["close", "exact"]);
-    for i in 0..dataset.len() {
+    for i in dataset.numbers() {
         let expected = case.reference(TEST, folder.path(), &dataset, &[i]).unwrap();
         let found = tensors(&dataset, &[i], &case.preprocess());
         let levels = (&found - &expected).mapv(f32::abs).fold(0.0_f32, |a, &b| a.max(b)) * 255.0 * 0.225;
-        let allowed = if dataset.name(i).starts_with("exact") { 0.0 } else { 5.0 };
-        assert!(levels <= allowed, "{}: {levels} levels", dataset.name(i));
+        let allowed = if dataset.name(i as usize).starts_with("exact") { 0.0 } else { 5.0 };
+        assert!(levels <= allowed, "{}: {levels} levels", dataset.name(i as usize));
     }
 }
 

@@ -101,7 +101,7 @@ fn load(path: &Path) -> Model {
 /// Mean error of the outputs of models on the pictures of `unseen`.
 fn errors(engine: &dyn Engine, dense: &Model, others: &[&Model], unseen: &Path) -> Vec<f64> {
     let source = Source::open(dense, unseen, &DataOptions::default()).unwrap();
-    let indices: Vec<usize> = (0..source.dataset.len()).collect();
+    let indices: Vec<u32> = source.dataset.numbers().collect();
     let cancel = AtomicBool::new(false);
     let pass = Pass { engine, source: &source, indices: &indices, advance: &|_| {}, cancel: &cancel };
     let reference = Reference::gather(&pass, dense).unwrap();

@@ -1,5 +1,6 @@
 //! A set of calibration images.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::CalibrationError;
@@ -51,6 +52,11 @@ impl Dataset {
     /// Number of images.
     pub fn len(&self) -> usize {
         self.opened.source.len()
+    }
+
+    /// Numbers of all images. Lists of them hold them as 32 bits, for there may be millions.
+    pub fn numbers(&self) -> Range<u32> {
+        0..u32::try_from(self.len()).unwrap_or(u32::MAX)
     }
 
     /// Whether there are no images; an opened data set has at least one.

@@ -73,7 +73,7 @@ impl Skipped {
 /// [`CalibrationError::Unreadable`] where no image at all can be used.
 pub fn for_each_batch<E: From<CalibrationError>>(
     dataset: &Dataset,
-    indices: &[usize],
+    indices: &[u32],
     inputs: &Inputs,
     options: &PipelineOptions,
     cancel: &AtomicBool,
@@ -112,18 +112,19 @@ pub fn for_each_batch<E: From<CalibrationError>>(
 /// Hands out arrays, which are in memory.
 fn arrays<E: From<CalibrationError>>(
     dataset: &Dataset,
-    indices: &[usize],
+    indices: &[u32],
     options: &PipelineOptions,
     cancel: &AtomicBool,
     mut f: impl FnMut(Batch) -> Result<(), E>,
 ) -> Result<Skipped, E> {
-    for items in indices.chunks(options.batch.max(1)) {
+    for chunk in indices.chunks(options.batch.max(1)) {
         if cancel.load(Ordering::Relaxed) {
             break;
         }
-        let Some(inputs) = dataset.feed(items) else { continue };
+        let items: Vec<usize> = chunk.iter().map(|&item| item as usize).collect();
+        let Some(inputs) = dataset.feed(&items) else { continue };
         let labels = items.iter().map(|&item| dataset.label(item)).collect();
-        f(Batch { inputs, labels, items: items.to_vec() })?;
+        f(Batch { inputs, labels, items })?;
     }
     Ok(Skipped::default())
 }
@@ -141,13 +142,14 @@ struct Producer<'a> {
 }
 
 impl Producer<'_> {
-    fn run(&mut self, indices: &[usize], cancel: &AtomicBool) -> Result<(), CalibrationError> {
+    fn run(&mut self, indices: &[u32], cancel: &AtomicBool) -> Result<(), CalibrationError> {
         let batch = self.options.batch.max(1);
         for chunk in indices.chunks(batch) {
             if cancel.load(Ordering::Relaxed) {
                 return Ok(());
             }
-            let decoded: Vec<Decoded> = chunk.par_iter().map(|&item| (item, self.decode(item))).collect();
+            let decoded: Vec<Decoded> =
+                chunk.par_iter().map(|&item| item as usize).map(|item| (item, self.decode(item))).collect();
             for (item, image) in decoded {
                 self.take(item, image)?;
             }
@@ -225,7 +227,7 @@ mod tests {
         let preprocess = Preprocess::resolve(&[None, Some(3), Some(4), Some(4)], &scale).unwrap();
         let picture = PictureInput { name: "x".into(), element: DataType::Float, preprocess };
         let options = PipelineOptions { batch: 5, ..PipelineOptions::default() };
-        let indices: Vec<usize> = (0..12).rev().collect();
+        let indices: Vec<u32> = (0..12).rev().collect();
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let (sender, receiver) = sync_channel(indices.len());

@@ -13,15 +13,15 @@ use super::Dataset;
 /// The order is interleaved: round after round takes one image of each class that has any left, classes and images
 /// in an order drawn from `seed` (`ChaCha8`). Any prefix is therefore balanced to within one image while no class is
 /// used up, and a smaller sample of the same seed is a prefix of a larger one. Unlabelled images are one class.
-pub fn sample(dataset: &Dataset, count: Option<usize>, seed: u64) -> Vec<usize> {
-    let mut classes: BTreeMap<Option<usize>, Vec<usize>> = BTreeMap::new();
-    for i in 0..dataset.len() {
-        classes.entry(dataset.label(i)).or_default().push(i);
+pub fn sample(dataset: &Dataset, count: Option<usize>, seed: u64) -> Vec<u32> {
+    let mut classes: BTreeMap<Option<usize>, Vec<u32>> = BTreeMap::new();
+    for item in dataset.numbers() {
+        classes.entry(dataset.label(item as usize)).or_default().push(item);
     }
     interleave(classes.into_values().collect(), count.unwrap_or(usize::MAX), seed)
 }
 
-fn interleave(mut classes: Vec<Vec<usize>>, count: usize, seed: u64) -> Vec<usize> {
+fn interleave(mut classes: Vec<Vec<u32>>, count: usize, seed: u64) -> Vec<u32> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     for class in &mut classes {
         class.shuffle(&mut random);
@@ -40,9 +40,9 @@ fn interleave(mut classes: Vec<Vec<usize>>, count: usize, seed: u64) -> Vec<usiz
 mod tests {
     use super::*;
 
-    fn classes(lengths: &[usize]) -> Vec<Vec<usize>> {
+    fn classes(lengths: &[u32]) -> Vec<Vec<u32>> {
         let mut next = 0;
-        let mut class = |length: usize| {
+        let mut class = |length: u32| {
             next += length;
             (next - length..next).collect()
         };
@@ -56,7 +56,7 @@ mod tests {
             assert_eq!(chosen.len(), count);
             let mut per_class = [0; 4];
             for i in chosen {
-                per_class[i / 10] += 1;
+                per_class[i as usize / 10] += 1;
             }
             assert!(per_class.iter().max().unwrap() - per_class.iter().min().unwrap() <= 1, "{count}: {per_class:?}");
         }

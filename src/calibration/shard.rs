@@ -76,7 +76,7 @@ impl Shard {
             hash.update([0]);
             hash.update(dataset.label(item).map_or(u64::MAX, |label| label as u64).to_le_bytes());
             if self.count <= 1 || self.holds(name) {
-                items.push(item);
+                items.extend(u32::try_from(item));
             }
         });
         ShardPart { items, digest: hex(&hash.finalize()) }
@@ -86,8 +86,8 @@ impl Shard {
 /// A part of a data set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShardPart {
-    /// Items that are in it.
-    pub items: Vec<usize>,
+    /// Numbers of the images that are in it, ascending.
+    pub items: Vec<u32>,
     /// What tells the whole list of items from another: SHA-256 of all names and labels, in hexadecimal.
     pub digest: String,
 }

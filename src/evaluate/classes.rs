@@ -100,7 +100,7 @@ impl Classes {
         let mut class_of: BTreeMap<usize, usize> =
             members.iter().enumerate().flat_map(|(class, own)| own.iter().map(move |&label| (label, class))).collect();
         let known = images.placed().filter_map(|(item, place)| {
-            let label = label(item)?;
+            let label = label(item as usize)?;
             let class = *class_of.entry(label).or_insert_with(|| nearest(label, &members, related));
             Some((item, place, class, label))
         });
@@ -137,10 +137,10 @@ impl Classes {
 }
 
 /// Images by label; `None` where some have none.
-fn counted(dataset: &Dataset, items: &[usize]) -> Option<BTreeMap<usize, usize>> {
+fn counted(dataset: &Dataset, items: &[u32]) -> Option<BTreeMap<usize, usize>> {
     let mut found = BTreeMap::new();
     for &item in items {
-        *found.entry(dataset.label(item)?).or_default() += 1;
+        *found.entry(dataset.label(item as usize)?).or_default() += 1;
     }
     Some(found)
 }

@@ -25,14 +25,14 @@ pub struct Parted {
 }
 
 impl Parted {
-    fn new(fitted: Vec<usize>, judging: Vec<usize>, held_out: usize) -> Self {
+    fn new(fitted: Vec<u32>, judging: Vec<u32>, held_out: usize) -> Self {
         Self { fitted: Chosen::whole(fitted), judging: Chosen::whole(judging), held_out }
     }
 
     /// Only the images of a shard are this machine's own; `items`: theirs, ascending.
     #[must_use]
-    pub fn within(self, items: &[usize]) -> Self {
-        let held = |item: usize| items.binary_search(&item).is_ok();
+    pub fn within(self, items: &[u32]) -> Self {
+        let held = |item: u32| items.binary_search(&item).is_ok();
         Self { fitted: self.fitted.within(held), judging: self.judging.within(held), ..self }
     }
 }
@@ -80,7 +80,7 @@ impl DataOptions {
     }
 
     /// Held-out images of a data set.
-    pub fn held_out_images(&self, dataset: &Dataset, seed: u64) -> Vec<usize> {
+    pub fn held_out_images(&self, dataset: &Dataset, seed: u64) -> Vec<u32> {
         let count = self.eval_samples.map(|count| count + self.eval_skip);
         sample(dataset, count, seed).into_iter().skip(self.eval_skip).collect()
     }

@@ -1,5 +1,6 @@
 //! Runs of models over the images of a data set.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -101,9 +102,9 @@ impl Source {
     ///
     /// # Errors
     /// If no sample can be read.
-    pub fn examples(&self, indices: &[usize], cancel: &AtomicBool) -> Result<Vec<Feed>, EvaluateError> {
+    pub fn examples(&self, indices: &[u32], cancel: &AtomicBool) -> Result<Vec<Feed>, EvaluateError> {
         if let Inputs::Arrays(_) = &self.inputs {
-            let runs = self.runs(indices);
+            let runs: Vec<usize> = self.runs(indices).iter().map(|&item| item as usize).collect();
             let sizes = if self.fixed { vec![self.batch] } else { vec![1, 2.min(runs.len())] };
             return Ok(sizes.into_iter().filter_map(|size| self.dataset.feed(runs.get(..size)?)).collect());
         }
@@ -130,7 +131,7 @@ impl Source {
         &mut self,
         engine: &dyn Engine,
         model: &Model,
-        indices: &[usize],
+        indices: &[u32],
         cancel: &AtomicBool,
     ) -> Result<bool, EvaluateError> {
         let feeds = self.examples(indices, cancel)?;
@@ -155,13 +156,13 @@ impl Source {
     }
 
     /// The samples of all runs: where a run takes a number of samples, the last is filled with some from all over.
-    fn runs(&self, indices: &[usize]) -> Vec<usize> {
-        let mut filled = indices.to_vec();
-        if self.fixed && !indices.is_empty() {
-            let lacking = (self.batch - indices.len() % self.batch) % self.batch;
-            filled.extend((0..lacking).map(|at| indices[at * indices.len() / lacking.max(1)]));
+    fn runs<'a>(&self, indices: &'a [u32]) -> Cow<'a, [u32]> {
+        let lacking = if self.fixed { (self.batch - indices.len() % self.batch) % self.batch } else { 0 };
+        if lacking == 0 || indices.is_empty() {
+            return Cow::Borrowed(indices);
         }
-        filled
+        let filling = (0..lacking).map(|at| indices[at * indices.len() / lacking]);
+        Cow::Owned(indices.iter().copied().chain(filling).collect())
     }
 }
 
@@ -173,7 +174,7 @@ pub struct Pass<'a> {
     /// The data set.
     pub source: &'a Source,
     /// Numbers of the images.
-    pub indices: &'a [usize],
+    pub indices: &'a [u32],
     /// Called with the number of images that were run since the last call.
     pub advance: &'a dyn Fn(u64),
     /// Ends the run.

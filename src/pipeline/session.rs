@@ -189,7 +189,7 @@ impl<'a> Session<'a> {
     }
 
     /// Runs `f` with a pass over some images, which the progress counts.
-    pub(super) fn pass<T>(&self, source: &Source, indices: &[usize], f: impl FnOnce(Pass<'_>) -> T) -> T {
+    pub(super) fn pass<T>(&self, source: &Source, indices: &[u32], f: impl FnOnce(Pass<'_>) -> T) -> T {
         let advance = |images| self.progress.advance(images);
         f(Pass { engine: self.engine.as_ref(), source, indices, advance: &advance, cancel: self.cancel })
     }

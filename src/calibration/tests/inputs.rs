@@ -26,7 +26,7 @@ fn open(folder: &Folder, name: &str, specs: &[InputSpec]) -> Result<Dataset, Cal
 /// Everything in one batch.
 fn all(dataset: &Dataset, specs: &[InputSpec], options: &PreprocessOptions) -> Result<Batch, CalibrationError> {
     let inputs = Inputs::resolve(dataset, specs, options)?;
-    let indices: Vec<usize> = (0..dataset.len()).collect();
+    let indices: Vec<u32> = dataset.numbers().collect();
     let batch = PipelineOptions { batch: indices.len(), strict: true };
     let mut found = None;
     for_each_batch(dataset, &indices, &inputs, &batch, &AtomicBool::new(false), |batch| {

@@ -17,7 +17,7 @@ fn numbered(count: u8) -> Folder {
 
 fn collect(
     dataset: &Dataset,
-    indices: &[usize],
+    indices: &[u32],
     options: &PipelineOptions,
 ) -> Result<(Vec<Batch>, Skipped), CalibrationError> {
     let mut batches = Vec::new();
@@ -41,7 +41,8 @@ fn order_labels_and_sizes() {
     assert!(skipped.is_empty());
     assert_eq!(batches.iter().map(|batch| batch.items.len()).collect::<Vec<_>>(), [3, 3, 1]);
     assert_eq!(batches[0].inputs["x"].shape(), [3, 3, 4, 4]);
-    let items: Vec<usize> = batches.iter().flat_map(|batch| batch.items.clone()).collect();
+    let items: Vec<u32> =
+        batches.iter().flat_map(|batch| &batch.items).map(|&item| u32::try_from(item).unwrap()).collect();
     assert_eq!(items, indices);
     for batch in &batches {
         for (at, &item) in batch.items.iter().enumerate() {
@@ -56,7 +57,7 @@ fn unreadable_images_are_named_and_batches_stay_full() {
     let folder = numbered(6);
     folder.text("a/00.png", "broken").text("b/04.png", "");
     let dataset = folder.open();
-    let all: Vec<usize> = (0..6).collect();
+    let all: Vec<u32> = (0..6).collect();
     let (batches, skipped) = collect(&dataset, &all, &options(2)).unwrap();
     assert_eq!(batches.iter().map(|batch| batch.items.clone()).collect::<Vec<_>>(), [[1, 2], [3, 5]]);
     assert_eq!(skipped.len(), 2);
@@ -90,7 +91,7 @@ fn cancelling_stops_early() {
     let dataset = folder.open();
     let cancel = AtomicBool::new(false);
     let mut calls = 0;
-    let indices: Vec<usize> = (0..12).collect();
+    let indices: Vec<u32> = (0..12).collect();
     let result = for_each_batch(&dataset, &indices, &plain_input(4), &options(1), &cancel, |_| {
         calls += 1;
         cancel.store(calls == 2, Ordering::Relaxed);
@@ -111,7 +112,7 @@ impl From<CalibrationError> for Enough {
 #[test]
 fn an_error_of_the_caller_ends_it() {
     let folder = numbered(12);
-    let indices: Vec<usize> = (0..12).collect();
+    let indices: Vec<u32> = (0..12).collect();
     let mut calls = 0;
     let error = for_each_batch(&folder.open(), &indices, &plain_input(4), &options(1), &AtomicBool::new(false), |_| {
         calls += 1;

@@ -106,7 +106,7 @@ type Judging = Vec<(Feed, Vec<u64>)>;
 
 /// Inputs that judge the repair, and which could not be read.
 fn judging(session: &Session<'_>, source: &Source, images: &Chosen) -> Result<(Judging, Vec<String>), Error> {
-    let place = |item: usize| images.placed().find(|own| own.0 == item).map_or(0, |own| own.1 as u64);
+    let place = |item: usize| images.placed().find(|own| own.0 as usize == item).map_or(0, |own| own.1.into());
     let (batches, skipped) = session.pass(source, &images.items(), |pass| pass.batches())?;
     let mut seen = std::collections::BTreeSet::new();
     let mut all = Vec::new();

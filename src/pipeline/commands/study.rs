@@ -94,7 +94,7 @@ struct Study<'a> {
     session: &'a Session<'a>,
     source: &'a Source,
     calibration: Option<&'a Calibration>,
-    indices: Vec<usize>,
+    indices: Vec<u32>,
     dense: Predictions,
 }
 

@@ -14,7 +14,7 @@ use crate::report::Loss;
 fn predictions(
     planner: &mut Planner<'_>,
     source: &Source,
-    indices: &[usize],
+    indices: &[u32],
     model: &Model,
 ) -> Result<Predictions, Error> {
     let session = planner.session;

@@ -20,7 +20,7 @@ pub(crate) struct Calibration {
     pub(crate) source: Source,
     pub(crate) observed: Observed,
     /// Images of `source` that accuracy is counted on where there are no others.
-    pub(crate) images: Vec<usize>,
+    pub(crate) images: Vec<u32>,
     /// Calibration images among those that judge the repair and that nothing is fitted on.
     pub(crate) held_out: usize,
     /// Images that could not be read.
@@ -164,7 +164,7 @@ fn of_statistics(session: &Session<'_>, file: &StatisticsFile, needs: Needs) -> 
         classes: answers.classes.values().filter(|own| own.images > 0).count(),
         preprocessing: data.preprocessing.clone(),
     };
-    let (images, skipped) = ((0..source.dataset.len()).collect(), observed.skipped.names.clone());
+    let (images, skipped) = (source.dataset.numbers().collect(), observed.skipped.names.clone());
     Ok(Calibration { source, observed, images, held_out, skipped, reference, detections, classes, shares, about })
 }
 
@@ -277,14 +277,16 @@ fn classes(session: &Session<'_>, source: &Source, images: &Chosen, needs: Needs
     if let Some(classes) = Classes::without_run(dataset, images, scores, followed, weighted) {
         return Ok(classes);
     }
-    let first: BTreeSet<usize> = images.all.iter().take(RELATING).copied().collect();
-    let labelled = images.all.iter().all(|&item| dataset.label(item).is_some());
+    let first: BTreeSet<u32> = images.all.iter().take(RELATING).copied().collect();
+    let labelled = images.all.iter().all(|&item| dataset.label(item as usize).is_some());
     // Labels say what the other images are.
     let others = if labelled { Vec::new() } else { images.items() };
     let asked = images.all.iter().take(RELATING).copied().chain(others.into_iter().filter(|own| !first.contains(own)));
-    let asked: Vec<usize> = asked.collect();
+    let asked: Vec<u32> = asked.collect();
     session.progress.phase("classes", Some(asked.len() as u64));
-    let answers = session.pass(source, &asked, |pass| pass.answers(&session.model, |item| first.contains(&item)))?;
+    let answers = session.pass(source, &asked, |pass| {
+        pass.answers(&session.model, |item| u32::try_from(item).is_ok_and(|own| first.contains(&own)))
+    })?;
     Ok(Classes::by_outputs(dataset, images, &answers)?)
 }
 
