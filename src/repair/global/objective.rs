@@ -8,11 +8,11 @@ use super::ops::{Array, elements};
 use super::program::Program;
 
 /// Shares of the objective: what the model returns, the last feature map, and all values before it together. Outputs
-/// alone have too few numbers an image to say what hundreds of thousands of weights should be; the residual streams say it layer
-/// by layer.
-const OUTPUTS: f64 = 0.3;
-const LAST: f64 = 1.0;
-const STREAMS: f64 = 3.0;
+/// alone have too few numbers an image to say what hundreds of thousands of weights should be, and of training images a
+/// classifier knows the answers by heart; the residual streams say it layer by layer (`docs/method.md` 10.1).
+const OUTPUTS: f64 = 0.005;
+const LAST: f64 = 0.05;
+const STREAMS: f64 = 0.95;
 
 /// One value that is compared with the dense model's.
 pub(super) struct Target {

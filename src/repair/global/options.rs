@@ -51,7 +51,7 @@ pub enum Stop {
     Rounds,
     /// The time was up.
     Time,
-    /// Three rounds one after the other did not help on held-out images.
+    /// Three rounds one after the other were undone: held-out images said that they harm.
     NoGain,
     /// The caller cancelled.
     Cancelled,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use ndarray::ArrayD;
 
 use super::dense::{Dense, Teacher, single_input};
-use super::descent::{Descent, Draws};
+use super::descent::{Descent, Draws, Outcome};
 use super::images::{Images, Pick};
 use super::objective::weigh;
 use super::ops;
@@ -28,7 +28,7 @@ const BATCH_NUMBERS: usize = 1 << 15;
 /// An objective below which nothing is left to gain: rounding.
 const NOTHING: f64 = 1e-9;
 
-/// Rounds one after the other that did not help before it ends.
+/// Rounds one after the other that were undone before it ends.
 const PATIENCE: usize = 3;
 
 /// The same where the time alone ends it: each of them halves the steps.
@@ -101,11 +101,11 @@ pub fn refine(
             cut.set(stop());
             cut.get().is_none()
         };
-        let kept = descent.round(&mut draws, progress, &go_on)?;
+        let outcome = descent.round(&mut draws, progress, &go_on)?;
         refined.rounds += 1;
-        refined.kept += usize::from(kept);
+        refined.kept += usize::from(outcome == Outcome::Better);
         refined.errors.push(descent.best());
-        failures = if kept { 0 } else { failures + 1 };
+        failures = if outcome == Outcome::Undone { failures + 1 } else { 0 };
         if failures == if options.rounds.is_some() { PATIENCE } else { LONG_PATIENCE } {
             refined.stopped_by = Stop::NoGain;
             break;
