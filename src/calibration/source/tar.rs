@@ -285,9 +285,12 @@ mod tests {
     #[test]
     fn labels_beyond_sixteen_bits_are_kept() {
         let mut labels = Labels::Short(Vec::new());
-        [7, NONE].into_iter().for_each(|label| labels.push(label));
+        labels.push(7);
+        labels.push(NONE);
         assert_eq!(labels, Labels::Short(vec![7, u16::MAX]));
-        [65_535, 70_000, NONE, 3].into_iter().for_each(|label| labels.push(label));
+        for label in [65_535, 70_000, NONE, 3] {
+            labels.push(label);
+        }
         let all: Vec<Option<usize>> = (0..7).map(|at| labels.get(at)).collect();
         assert_eq!(all, [Some(7), None, Some(65_535), Some(70_000), None, Some(3), None]);
     }
