@@ -872,7 +872,7 @@ class Refined(Part):
     """Images that steps were fitted on, and images that decided whether steps are kept."""
 
     kept: int
-    """Rounds whose step was kept."""
+    """Rounds that came nearer than all before them."""
 
     left_out: List[List[Any]]
     """Nodes that were left as they are, and why."""

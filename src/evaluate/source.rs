@@ -291,7 +291,7 @@ impl Pass<'_> {
     /// # Errors
     /// As [`Pass::run`].
     #[allow(clippy::cast_possible_truncation, reason = "numbers of images and classes")]
-    pub fn answers(&self, model: &Model, with_row: impl Fn(usize) -> bool) -> Result<Answers, EvaluateError> {
+    pub fn answers(&self, model: &Model, with_row: impl Fn(u32) -> bool) -> Result<Answers, EvaluateError> {
         let mut session = self.engine.compile(model, &CompileOptions::default())?;
         let (mut answers, mut all) = (Vec::new(), Vec::new());
         self.run(session.as_mut(), |batch, outputs| {
@@ -301,7 +301,7 @@ impl Pass<'_> {
             };
             let each = batch.items.iter().zip(found.outer_iter());
             answers.extend(each.map(|(&item, row)| (item as u32, answer(&row.into_dyn()) as u32)));
-            let wanted: Vec<usize> = (0..batch.items.len()).filter(|&row| with_row(batch.items[row])).collect();
+            let wanted: Vec<usize> = (0..batch.items.len()).filter(|&row| with_row(batch.items[row] as u32)).collect();
             if !wanted.is_empty() {
                 all.push(Some(found.select(Axis(0), &wanted)));
             }

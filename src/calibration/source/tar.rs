@@ -23,60 +23,18 @@ const NONE: u32 = u32::MAX;
 /// Bytes of a block of a tar file.
 const BLOCK: u64 = 512;
 
-/// An image: the block at which its header begins, and its class.
+/// An image: the block at which its header begins, and its class. Eight bytes, since there may be millions.
 #[derive(Debug, Clone, Copy)]
 struct Item {
     block: u32,
     label: u32,
 }
 
-/// There may be millions of images: each takes six bytes.
 struct Tars {
     files: Vec<PathBuf>,
-    /// The block at which the header of each image begins.
-    blocks: Vec<u32>,
-    labels: Labels,
+    items: Vec<Item>,
     /// Images up to the end of each file.
     ends: Vec<usize>,
-}
-
-/// The label of each image: in 16 bits while these hold all of them.
-#[derive(Debug, PartialEq)]
-enum Labels {
-    Short(Vec<u16>),
-    Long(Vec<u32>),
-}
-
-impl Labels {
-    /// No label.
-    const NONE: u16 = u16::MAX;
-
-    fn push(&mut self, label: u32) {
-        let short =
-            if label == NONE { Some(Self::NONE) } else { u16::try_from(label).ok().filter(|&own| own != Self::NONE) };
-        match (&mut *self, short) {
-            (Self::Short(all), Some(short)) => all.push(short),
-            (Self::Long(all), _) => all.push(label),
-            (Self::Short(all), None) => {
-                let long = |&own: &u16| if own == Self::NONE { NONE } else { own.into() };
-                *self = Self::Long(all.iter().map(long).chain([label]).collect());
-            }
-        }
-    }
-
-    fn get(&self, at: usize) -> Option<usize> {
-        match self {
-            Self::Short(all) => all.get(at).filter(|&&label| label != Self::NONE).map(|&label| label.into()),
-            Self::Long(all) => all.get(at).filter(|&&label| label != NONE).map(|&label| label as usize),
-        }
-    }
-
-    fn shrink_to_fit(&mut self) {
-        match self {
-            Self::Short(all) => all.shrink_to_fit(),
-            Self::Long(all) => all.shrink_to_fit(),
-        }
-    }
 }
 
 /// A member of a tar file.
@@ -88,11 +46,11 @@ impl Source for Tars {
     }
 
     fn len(&self) -> usize {
-        self.blocks.len()
+        self.items.len()
     }
 
     fn label(&self, i: usize) -> Option<usize> {
-        self.labels.get(i)
+        self.items.get(i).map(|own| own.label).filter(|&label| label != NONE).and_then(|own| usize::try_from(own).ok())
     }
 
     /// The tar file and the member's name, read from its header: names of millions of images are not kept.
@@ -127,10 +85,10 @@ impl Source for Tars {
 impl Tars {
     /// What `read` makes of the member that is image `i`.
     fn member<T>(&self, i: usize, read: impl Fn(&Path, &mut Member<'_>) -> io::Result<T>) -> io::Result<T> {
-        let &block = self.blocks.get(i).ok_or(io::ErrorKind::NotFound)?;
+        let item = self.items.get(i).ok_or(io::ErrorKind::NotFound)?;
         let path = &self.files[within(&self.ends, i).ok_or(io::ErrorKind::NotFound)?.0];
         let mut file = File::open(path)?;
-        file.seek(SeekFrom::Start(u64::from(block) * BLOCK))?;
+        file.seek(SeekFrom::Start(u64::from(item.block) * BLOCK))?;
         let mut archive = ::tar::Archive::new(file);
         let mut member = archive.entries()?.next().ok_or(io::ErrorKind::UnexpectedEof)??;
         read(path, &mut member)
@@ -162,24 +120,20 @@ fn is_image(kind: &str) -> bool {
 
 /// Tar files, one after the other.
 pub(super) fn open(root: &Path, files: Vec<PathBuf>, classes: Option<Classes>) -> Result<Opened, CalibrationError> {
-    let (mut blocks, mut labels, mut ends) = (Vec::new(), Labels::Short(Vec::new()), Vec::new());
+    let (mut items, mut ends) = (Vec::new(), Vec::new());
     let found: Vec<Result<Vec<Item>, CalibrationError>> =
         files.par_iter().map(|path| index(path, classes.as_ref())).collect();
     for own in found {
-        for item in own? {
-            blocks.push(item.block);
-            labels.push(item.label);
-        }
-        ends.push(blocks.len());
+        items.extend(own?);
+        ends.push(items.len());
     }
-    if blocks.is_empty() {
+    if items.is_empty() {
         let why = format!("its tar files hold no image (.{})", EXTENSIONS.join(", ."));
         return Err(CalibrationError::Empty { path: root.display().to_string(), why });
     }
-    blocks.shrink_to_fit();
-    labels.shrink_to_fit();
+    items.shrink_to_fit();
     let class_names = classes.map(Classes::into_names).unwrap_or_default();
-    Ok(Opened { source: Box::new(Tars { files, blocks, labels, ends }), class_names, notes: Vec::new() })
+    Ok(Opened { source: Box::new(Tars { files, items, ends }), class_names, notes: Vec::new() })
 }
 
 /// A file that is read from header to header. What is skipped within the buffer is not read again: of small images one
@@ -276,22 +230,4 @@ fn output(label: &str, classes: Option<&Classes>) -> Option<u32> {
 /// Whether a file is a tar file by its name.
 pub(super) fn is_tar(path: &Path) -> bool {
     extension(path) == "tar"
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn labels_beyond_sixteen_bits_are_kept() {
-        let mut labels = Labels::Short(Vec::new());
-        labels.push(7);
-        labels.push(NONE);
-        assert_eq!(labels, Labels::Short(vec![7, u16::MAX]));
-        for label in [65_535, 70_000, NONE, 3] {
-            labels.push(label);
-        }
-        let all: Vec<Option<usize>> = (0..7).map(|at| labels.get(at)).collect();
-        assert_eq!(all, [Some(7), None, Some(65_535), Some(70_000), None, Some(3), None]);
-    }
 }

@@ -231,7 +231,8 @@ impl<'a> Descent<'a> {
         true
     }
 
-    /// Keeps the numbers reached or their mean over the end of the round, if either is better than the best.
+    /// Keeps the numbers reached or their mean over the end of the round, if either is better than the best; what came of the
+    /// round by the better of both.
     fn outcome(&mut self, mean: &Mean) -> Outcome {
         let before = self.best.1;
         let mut least = f64::INFINITY;
@@ -242,10 +243,12 @@ impl<'a> Descent<'a> {
                 self.best = (numbers.clone(), error);
             }
         }
-        match least {
-            least if least < before => Outcome::Better,
-            least if least <= before * (1.0 + NEAR) => Outcome::Near,
-            _ => Outcome::Undone,
+        if least < before {
+            Outcome::Better
+        } else if least <= before * (1.0 + NEAR) {
+            Outcome::Near
+        } else {
+            Outcome::Undone
         }
     }
 }

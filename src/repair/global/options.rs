@@ -60,7 +60,7 @@ pub enum Stop {
 /// What refinement did.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Refined {
-    /// Rounds whose step was kept.
+    /// Rounds that came nearer than all before them.
     pub kept: usize,
     /// Rounds that were made.
     pub rounds: usize,
