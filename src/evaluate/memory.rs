@@ -19,6 +19,9 @@ const BASE: u64 = 96 << 20;
 /// The least with which images, moments and rows can be worked on.
 const LEAST: u64 = 128 << 20;
 
+/// Bytes of an image in the lists of a run: its number and place, and where it lies in a tar file with its label.
+const LISTED: u64 = 16;
+
 /// Values of a batch are held as the engine returns them and as they are looked at.
 const HELD_TWICE: u64 = 2;
 
@@ -48,6 +51,13 @@ impl Shares {
         limit: Option<u64>,
     ) -> Result<Self, EvaluateError> {
         Fixed::new(model, channels, file, source).shares(limit)
+    }
+
+    /// Inputs of `size` bytes that may be kept, of so many images. Their lists count towards the same share, up to half of
+    /// it, so that millions of images take no more than few.
+    pub fn kept(&self, images: usize, size: u64) -> usize {
+        let lists = (LISTED * images as u64).min(self.images / 2);
+        usize::try_from((self.images - lists) / size.max(1)).unwrap_or(usize::MAX).min(images)
     }
 
     fn of(free: u64) -> Self {
@@ -114,6 +124,17 @@ mod tests {
         for number in ["973 MB", "524 MB", "315 MB", "629 MB", "8 images"] {
             assert!(error.contains(number), "{number}: {error}");
         }
+    }
+
+    #[test]
+    fn lists_and_kept_inputs_of_any_number_of_images_stay_within_their_share() {
+        let shares = Shares::of(160 << 20);
+        assert_eq!(shares.kept(1000, 3136), 1000);
+        for images in [20_000, 100_000, 1_000_000] {
+            let held = LISTED * images as u64 + 3136 * shares.kept(images, 3136) as u64;
+            assert!(held <= shares.images && held + 3136 > shares.images, "{images}: {held}");
+        }
+        assert_eq!(shares.kept(usize::MAX >> 8, 3136), 6687, "half of the share stays");
     }
 
     #[test]

@@ -284,9 +284,7 @@ fn classes(session: &Session<'_>, source: &Source, images: &Chosen, needs: Needs
     let asked = images.all.iter().take(RELATING).copied().chain(others.into_iter().filter(|own| !first.contains(own)));
     let asked: Vec<u32> = asked.collect();
     session.progress.phase("classes", Some(asked.len() as u64));
-    let answers = session.pass(source, &asked, |pass| {
-        pass.answers(&session.model, |item| u32::try_from(item).is_ok_and(|own| first.contains(&own)))
-    })?;
+    let answers = session.pass(source, &asked, |pass| pass.answers(&session.model, |item| first.contains(&item)))?;
     Ok(Classes::by_outputs(dataset, images, &answers)?)
 }
 
@@ -321,10 +319,9 @@ fn wanted(
     Wanted::new(channels, needs, moments, if kept { kept_images(source, images, shares) } else { 0 })
 }
 
-/// Images whose inputs are kept, of so many.
+/// Images whose inputs are kept, of so many. All shards keep as many, since `images` counts those of all.
 pub(crate) fn kept_images(source: &Source, images: usize, shares: Shares) -> usize {
-    let room = shares.images / (4 * source.volume()).max(1) as u64;
-    usize::try_from(room).unwrap_or(usize::MAX).max(source.batch).min(images)
+    shares.kept(images, 4 * source.volume() as u64).max(source.batch).min(images)
 }
 
 /// What to say where memory did not suffice for all moments.
