@@ -1,5 +1,7 @@
 //! A window for sizes that are known: what every output position reads.
 
+use std::ops::Range;
+
 use super::{Window, signed};
 
 /// A window over an image of known size: which input position every output position reads at every kernel position.
@@ -18,9 +20,48 @@ pub(crate) struct PlacedWindow {
     columns: Vec<Run>,
     /// By kernel index along all other axes: rows of the output, and rows of the input that they read.
     rows: Vec<Vec<(usize, usize)>>,
+    /// For every kernel position what is read in one go, in the order of [`PlacedWindow::segments`]; empty where neighbours
+    /// do not read neighbours.
+    copies: Vec<Copies>,
 }
 
-/// First output index along the last axis that is inside, the input index that it reads, and how many there are.
+/// What output positions read of the input at one kernel position, where neighbours read neighbours.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Copies {
+    kernel_position: usize,
+    /// As long as may be: where rows of the output and of the input are of one length, all rows, with the padding at
+    /// their ends between them.
+    runs: Vec<Run>,
+    /// Output positions in the padding.
+    blanks: Vec<Range<usize>>,
+}
+
+impl Copies {
+    /// From segments in ascending order.
+    fn of(kernel_position: usize, segments: &[Segment], positions: usize) -> Self {
+        let (mut own, mut end) = (Self { kernel_position, ..Self::default() }, 0);
+        for &Segment { output, input, count, .. } in segments {
+            own.blanks.extend((output > end).then_some(end..output));
+            end = output + count;
+            match own.runs.last_mut() {
+                Some(last) if input.checked_sub(last.input) == Some(output - last.output) => {
+                    last.count = end - last.output;
+                }
+                _ => own.runs.push(Run { output, input, count }),
+            }
+        }
+        own.blanks.extend((positions > end).then_some(end..positions));
+        own
+    }
+
+    fn clear_blanks(&self, row: &mut [f32]) {
+        for blank in &self.blanks {
+            row[blank.clone()].fill(0.0);
+        }
+    }
+}
+
+/// First output index that is inside, the input index that it reads, and how many there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Run {
     output: usize,
@@ -120,9 +161,17 @@ impl PlacedWindow {
             transposed: window.is_transposed(),
             columns: Vec::new(),
             rows: Vec::new(),
+            copies: Vec::new(),
         };
         placed.columns = (0..kernel[rank - 1]).map(|k| placed.run(k)).collect();
         placed.rows = (0..placed.kernel_size() / kernel[rank - 1]).map(|k| placed.row_pairs(k)).collect();
+        if placed.steps() == (1, 1) {
+            let mut segments = vec![Vec::new(); placed.kernel_size()];
+            placed.segments(|own| segments[own.kernel_position].push(own));
+            let columns = placed.columns.len();
+            let order = (0..columns).flat_map(|column| (column..segments.len()).step_by(columns));
+            placed.copies = order.map(|k| Copies::of(k, &segments[k], placed.positions())).collect();
+        }
         placed
     }
 
@@ -243,26 +292,47 @@ impl PlacedWindow {
     /// Writes the windows of `channels` planes: `columns` is `[channels * kernel_size, positions]`, zero where nothing is
     /// read.
     pub(crate) fn gather(&self, planes: &[f32], columns: &mut [f32]) {
-        let positions = self.positions();
-        let block = self.kernel_size() * positions;
-        columns.fill(0.0);
-        for (plane, block) in planes.chunks_exact(self.area()).zip(columns.chunks_exact_mut(block)) {
+        let (positions, area) = (self.positions(), self.area());
+        let blocks = columns.chunks_exact_mut(self.kernel_size() * positions);
+        if !self.copies.is_empty() {
+            for (plane, block) in planes.chunks_exact(area).zip(blocks) {
+                for own in &self.copies {
+                    let row = &mut block[own.kernel_position * positions..][..positions];
+                    for run in &own.runs {
+                        row[run.output..][..run.count].copy_from_slice(&plane[run.input..][..run.count]);
+                    }
+                    own.clear_blanks(row);
+                }
+            }
+            return;
+        }
+        for (plane, block) in planes.chunks_exact(area).zip(blocks) {
+            block.fill(0.0);
             self.segments(|own| {
                 let row = &mut block[own.kernel_position * positions..][..positions];
-                if own.output_step == 1 && own.input_step == 1 {
-                    row[own.output..own.output + own.count].copy_from_slice(&plane[own.input..own.input + own.count]);
-                } else {
-                    own.pull(row, plane, |target, read| *target = read);
-                }
+                own.pull(row, plane, |target, read| *target = read);
             });
         }
     }
 
-    /// The transpose of [`PlacedWindow::gather`]: adds windows to planes.
-    pub(crate) fn scatter(&self, columns: &[f32], planes: &mut [f32]) {
-        let positions = self.positions();
-        let block = self.kernel_size() * positions;
-        for (plane, block) in planes.chunks_exact_mut(self.area()).zip(columns.chunks_exact(block)) {
+    /// The transpose of [`PlacedWindow::gather`]: adds windows to planes. What `columns` holds in the padding is set to zero.
+    pub(crate) fn scatter(&self, columns: &mut [f32], planes: &mut [f32]) {
+        let (positions, area) = (self.positions(), self.area());
+        let blocks = columns.chunks_exact_mut(self.kernel_size() * positions);
+        if !self.copies.is_empty() {
+            for (plane, block) in planes.chunks_exact_mut(area).zip(blocks) {
+                for own in &self.copies {
+                    let row = &mut block[own.kernel_position * positions..][..positions];
+                    own.clear_blanks(row);
+                    for run in &own.runs {
+                        let targets = plane[run.input..][..run.count].iter_mut();
+                        targets.zip(&row[run.output..][..run.count]).for_each(|(target, more)| *target += more);
+                    }
+                }
+            }
+            return;
+        }
+        for (plane, block) in planes.chunks_exact_mut(area).zip(blocks) {
             self.segments(|own| {
                 let row = &block[own.kernel_position * positions..][..positions];
                 own.push(row, plane, |target, more| *target += more);

@@ -64,6 +64,10 @@ fn same_puts_the_odd_padding_where_it_says() {
 fn segments_and_sums_agree_with_single_reads() {
     for (op, kernel, input, attributes) in [
         ("Conv", vec![3], vec![7], vec![("strides", vec![2]), ("pads", vec![1, 2])]),
+        ("Conv", vec![3, 3], vec![5, 6], vec![("pads", vec![1, 1, 1, 1])]),
+        ("Conv", vec![5, 5], vec![2, 3], vec![("pads", vec![2, 2, 2, 2])]),
+        ("Conv", vec![3, 3], vec![6, 5], vec![("pads", vec![2, 2, 2, 2]), ("dilations", vec![2, 2])]),
+        ("ConvTranspose", vec![3, 3], vec![4, 5], vec![("pads", vec![1, 1, 1, 1])]),
         (
             "Conv",
             vec![3, 2],
@@ -77,8 +81,18 @@ fn segments_and_sums_agree_with_single_reads() {
         let ints: Vec<(&str, &[i64])> = attributes.iter().map(|(name, values)| (*name, values.as_slice())).collect();
         let window = placed(&node(op, &ints, ""), &kernel, &input);
         let plane: Vec<f32> = (0..window.area()).map(|at| at as f32 + 1.0).collect();
-        let mut columns = vec![0.0; window.kernel_size() * window.positions()];
+        let mut columns = vec![-1.0; window.kernel_size() * window.positions()];
         window.gather(&plane, &mut columns);
+        // The transpose adds every number of the windows to where it was read, and nothing that stands in the padding.
+        let mut back = vec![0.0; window.area()];
+        let mut ups: Vec<f32> = (0..columns.len()).map(|at| (at * 7 % 31) as f32).collect();
+        let mut expected = vec![0.0; window.area()];
+        for (at, up) in ups.iter().enumerate() {
+            let (k, o) = (at / window.positions(), at % window.positions());
+            window.reads(o, k).into_iter().for_each(|from| expected[from] += up);
+        }
+        window.scatter(&mut ups, &mut back);
+        assert_eq!(back, expected);
         let mut sums = vec![0.0; window.kernel_size()];
         window.sums().add(&plane, &mut sums);
         for (k, row) in columns.chunks_exact(window.positions()).enumerate() {

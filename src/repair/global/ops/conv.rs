@@ -163,7 +163,7 @@ impl Conv {
             } else {
                 let columns = MatMut::from_row_major_slice_mut(&mut buffer, self.layout.inputs, positions);
                 matmul(columns, Accum::Replace, matrix, up, 1.0, Par::Seq);
-                self.window.scatter(&buffer, planes);
+                self.window.scatter(&mut buffer, planes);
             }
         });
         out
