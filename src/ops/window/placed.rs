@@ -20,34 +20,36 @@ pub(crate) struct PlacedWindow {
     columns: Vec<Run>,
     /// By kernel index along all other axes: rows of the output, and rows of the input that they read.
     rows: Vec<Vec<(usize, usize)>>,
-    /// For every kernel position what is read in one go, in the order of [`PlacedWindow::segments`]; empty where neighbours
-    /// do not read neighbours.
-    copies: Vec<Copies>,
+    /// What every kernel position reads, in the order of [`PlacedWindow::segments`].
+    kernel_reads: Vec<Reads>,
 }
 
-/// What output positions read of the input at one kernel position, where neighbours read neighbours.
+/// What output positions read of the input at one kernel position.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Copies {
+struct Reads {
     kernel_position: usize,
-    /// As long as may be: where rows of the output and of the input are of one length, all rows, with the padding at
-    /// their ends between them.
-    runs: Vec<Run>,
-    /// Output positions in the padding.
+    /// As long as may be: where neighbours read neighbours and rows of the output and of the input are of one length, all
+    /// rows, with the padding at their ends between them.
+    runs: Vec<Segment>,
+    /// Output positions that read nothing.
     blanks: Vec<Range<usize>>,
 }
 
-impl Copies {
+impl Reads {
     /// From segments in ascending order.
     fn of(kernel_position: usize, segments: &[Segment], positions: usize) -> Self {
         let (mut own, mut end) = (Self { kernel_position, ..Self::default() }, 0);
-        for &Segment { output, input, count, .. } in segments {
-            own.blanks.extend((output > end).then_some(end..output));
-            end = output + count;
+        for &segment in segments {
+            for (output, _) in segment.pairs() {
+                own.blanks.extend((output > end).then_some(end..output));
+                end = output + 1;
+            }
+            let dense = segment.output_step == 1 && segment.input_step == 1;
             match own.runs.last_mut() {
-                Some(last) if input.checked_sub(last.input) == Some(output - last.output) => {
+                Some(last) if dense && segment.input.checked_sub(last.input) == Some(segment.output - last.output) => {
                     last.count = end - last.output;
                 }
-                _ => own.runs.push(Run { output, input, count }),
+                _ => own.runs.push(segment),
             }
         }
         own.blanks.extend((positions > end).then_some(end..positions));
@@ -61,7 +63,7 @@ impl Copies {
     }
 }
 
-/// First output index that is inside, the input index that it reads, and how many there are.
+/// First output index along the last axis that is inside, the input index that it reads, and how many there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Run {
     output: usize,
@@ -161,17 +163,15 @@ impl PlacedWindow {
             transposed: window.is_transposed(),
             columns: Vec::new(),
             rows: Vec::new(),
-            copies: Vec::new(),
+            kernel_reads: Vec::new(),
         };
         placed.columns = (0..kernel[rank - 1]).map(|k| placed.run(k)).collect();
         placed.rows = (0..placed.kernel_size() / kernel[rank - 1]).map(|k| placed.row_pairs(k)).collect();
-        if placed.steps() == (1, 1) {
-            let mut segments = vec![Vec::new(); placed.kernel_size()];
-            placed.segments(|own| segments[own.kernel_position].push(own));
-            let columns = placed.columns.len();
-            let order = (0..columns).flat_map(|column| (column..segments.len()).step_by(columns));
-            placed.copies = order.map(|k| Copies::of(k, &segments[k], placed.positions())).collect();
-        }
+        let mut segments = vec![Vec::new(); placed.kernel_size()];
+        placed.segments(|own| segments[own.kernel_position].push(own));
+        let columns = placed.columns.len();
+        let order = (0..columns).flat_map(|column| (column..segments.len()).step_by(columns));
+        placed.kernel_reads = order.map(|k| Reads::of(k, &segments[k], placed.positions())).collect();
         placed
     }
 
@@ -292,51 +292,28 @@ impl PlacedWindow {
     /// Writes the windows of `channels` planes: `columns` is `[channels * kernel_size, positions]`, zero where nothing is
     /// read.
     pub(crate) fn gather(&self, planes: &[f32], columns: &mut [f32]) {
-        let (positions, area) = (self.positions(), self.area());
+        let positions = self.positions();
         let blocks = columns.chunks_exact_mut(self.kernel_size() * positions);
-        if !self.copies.is_empty() {
-            for (plane, block) in planes.chunks_exact(area).zip(blocks) {
-                for own in &self.copies {
-                    let row = &mut block[own.kernel_position * positions..][..positions];
-                    for run in &own.runs {
-                        row[run.output..][..run.count].copy_from_slice(&plane[run.input..][..run.count]);
-                    }
-                    own.clear_blanks(row);
-                }
-            }
-            return;
-        }
-        for (plane, block) in planes.chunks_exact(area).zip(blocks) {
-            block.fill(0.0);
-            self.segments(|own| {
+        for (plane, block) in planes.chunks_exact(self.area()).zip(blocks) {
+            for own in &self.kernel_reads {
                 let row = &mut block[own.kernel_position * positions..][..positions];
-                own.pull(row, plane, |target, read| *target = read);
-            });
+                own.runs.iter().for_each(|run| run.pull(row, plane, |target, read| *target = read));
+                own.clear_blanks(row);
+            }
         }
     }
 
-    /// The transpose of [`PlacedWindow::gather`]: adds windows to planes. What `columns` holds in the padding is set to zero.
+    /// The transpose of [`PlacedWindow::gather`]: adds windows to planes. What `columns` holds where nothing is read is set to
+    /// zero.
     pub(crate) fn scatter(&self, columns: &mut [f32], planes: &mut [f32]) {
-        let (positions, area) = (self.positions(), self.area());
+        let positions = self.positions();
         let blocks = columns.chunks_exact_mut(self.kernel_size() * positions);
-        if !self.copies.is_empty() {
-            for (plane, block) in planes.chunks_exact_mut(area).zip(blocks) {
-                for own in &self.copies {
-                    let row = &mut block[own.kernel_position * positions..][..positions];
-                    own.clear_blanks(row);
-                    for run in &own.runs {
-                        let targets = plane[run.input..][..run.count].iter_mut();
-                        targets.zip(&row[run.output..][..run.count]).for_each(|(target, more)| *target += more);
-                    }
-                }
+        for (plane, block) in planes.chunks_exact_mut(self.area()).zip(blocks) {
+            for own in &self.kernel_reads {
+                let row = &mut block[own.kernel_position * positions..][..positions];
+                own.clear_blanks(row);
+                own.runs.iter().for_each(|run| run.push(row, plane, |target, more| *target += more));
             }
-            return;
-        }
-        for (plane, block) in planes.chunks_exact_mut(area).zip(blocks) {
-            self.segments(|own| {
-                let row = &block[own.kernel_position * positions..][..positions];
-                own.push(row, plane, |target, more| *target += more);
-            });
         }
     }
 }

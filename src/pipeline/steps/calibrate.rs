@@ -321,7 +321,7 @@ fn wanted(
 
 /// Images whose inputs are kept, of so many. All shards keep as many, since `images` counts those of all.
 pub(crate) fn kept_images(source: &Source, images: usize, shares: Shares) -> usize {
-    shares.kept(images, 4 * source.volume() as u64).max(source.batch).min(images)
+    shares.kept(images, 4 * source.volume() as u64).max(source.batch.min(images))
 }
 
 /// What to say where memory did not suffice for all moments.
