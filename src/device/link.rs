@@ -106,13 +106,13 @@ impl Link {
         cancel: &AtomicBool,
     ) -> Result<(Reply, Bytes), EngineError> {
         let frame = wire::frame(request, payload).map_err(|error| self.lost(error, cancel))?;
-        if self.to.as_ref().is_none_or(|to| to.send(frame).is_err()) {
-            return Err(self.lost(WireError::Ended, cancel));
-        }
+        // Where the process reads no more, what it wrote before says why.
+        let sent = self.to.as_ref().is_some_and(|to| to.send(frame).is_ok());
         loop {
             match self.from.recv_timeout(POLL) {
                 Ok(Ok((Reply::Beat, _))) => {}
                 Ok(Ok((Reply::Failed { failure }, _))) => return Err(failure.on(&self.name)),
+                Ok(Ok(_)) if !sent => return Err(self.lost(WireError::Ended, cancel)),
                 Ok(Ok(reply)) => return Ok(reply),
                 Ok(Err(error)) => return Err(self.lost(error, cancel)),
                 Err(RecvTimeoutError::Disconnected) => return Err(self.lost(WireError::Ended, cancel)),
@@ -253,4 +253,24 @@ fn listening(mut errors: ChildStderr, said: Arc<Mutex<Vec<u8>>>) {
             said.drain(..excess);
         }
     });
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_is_told_although_the_process_reads_no_more() {
+        let options = DeviceOptions::new(Target::Exec("exec <&-; echo hello".into()));
+        let mut link = Link::start(&options).unwrap().unwrap();
+        let began = Instant::now();
+        while link.to.as_ref().is_some_and(|to| to.send(vec![Bytes::from_static(b"x")]).is_ok()) {
+            assert!(began.elapsed() < Duration::from_secs(30), "the process still reads");
+            std::thread::sleep(POLL);
+        }
+        let Err(EngineError::Device { why, .. }) = link.ask(&Request::Beat, Vec::new(), &AtomicBool::new(false)) else {
+            panic!("a process that reads no more is an error of the device")
+        };
+        assert!(why.contains("what came is `hello`"), "{why}");
+    }
 }
