@@ -145,6 +145,7 @@ fn inside(inside: bool, number: f32) -> f32 {
 
 impl Function {
     /// The value at `x`.
+    #[inline(always)]
     pub(crate) fn value(self, x: f32) -> f32 {
         match self {
             Self::Leaky(slope) => {
@@ -187,7 +188,41 @@ impl Function {
         }
     }
 
+    /// The values at `xs`.
+    pub(crate) fn values(self, xs: &[f32]) -> Vec<f32> {
+        fn all(xs: &[f32], value: impl Fn(f32) -> f32) -> Vec<f32> {
+            xs.iter().map(|x| value(*x)).collect()
+        }
+        // For the quick ones the choice of the function costs more than the function.
+        match self {
+            Self::Leaky(slope) => all(xs, |x| Self::Leaky(slope).value(x)),
+            Self::Clip(low, high) => all(xs, |x| Self::Clip(low, high).value(x)),
+            Self::HardSigmoid(a, b) => all(xs, |x| Self::HardSigmoid(a, b).value(x)),
+            Self::HardSwish => all(xs, |x| Self::HardSwish.value(x)),
+            Self::Abs => all(xs, |x| Self::Abs.value(x)),
+            Self::Scale(a) => all(xs, |x| Self::Scale(a).value(x)),
+            other => all(xs, |x| other.value(x)),
+        }
+    }
+
+    /// `changes` times the slopes at `xs`.
+    pub(crate) fn times_slopes(self, changes: &[f32], xs: &[f32]) -> Vec<f32> {
+        fn all(changes: &[f32], xs: &[f32], slope: impl Fn(f32) -> f32) -> Vec<f32> {
+            changes.iter().zip(xs).map(|(change, x)| change * slope(*x)).collect()
+        }
+        match self {
+            Self::Leaky(slope) => all(changes, xs, |x| Self::Leaky(slope).slope(x)),
+            Self::Clip(low, high) => all(changes, xs, |x| Self::Clip(low, high).slope(x)),
+            Self::HardSigmoid(a, b) => all(changes, xs, |x| Self::HardSigmoid(a, b).slope(x)),
+            Self::HardSwish => all(changes, xs, |x| Self::HardSwish.slope(x)),
+            Self::Abs => all(changes, xs, |x| Self::Abs.slope(x)),
+            Self::Scale(a) => all(changes, xs, |x| Self::Scale(a).slope(x)),
+            other => all(changes, xs, |x| other.slope(x)),
+        }
+    }
+
     /// The derivative at `x`; at a corner one of the two.
+    #[inline(always)]
     pub(crate) fn slope(self, x: f32) -> f32 {
         match self {
             Self::Leaky(slope) => {
@@ -198,7 +233,10 @@ impl Function {
                 }
             }
             Self::Clip(low, high) => inside(x > low && x < high, 1.0),
-            Self::Sigmoid => sigmoid(x) * (1.0 - sigmoid(x)),
+            Self::Sigmoid => {
+                let share = sigmoid(x);
+                share * (1.0 - share)
+            }
             Self::HardSigmoid(a, b) => inside((0.0..1.0).contains(&(a * x + b)), a),
             Self::HardSwish => {
                 if x >= 3.0 {
@@ -207,7 +245,10 @@ impl Function {
                     inside(x > -3.0, x / 3.0 + 0.5)
                 }
             }
-            Self::Swish(a) => sigmoid(a * x) * (1.0 + a * x * (1.0 - sigmoid(a * x))),
+            Self::Swish(a) => {
+                let share = sigmoid(a * x);
+                share * (1.0 + a * x * (1.0 - share))
+            }
             Self::Tanh => 1.0 - x.tanh().powi(2),
             Self::Elu(a) => {
                 if x > 0.0 {

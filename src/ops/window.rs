@@ -5,8 +5,10 @@
 //! `output_padding`, `output_shape`.
 
 mod placed;
+mod polyphase;
 
 pub(crate) use placed::PlacedWindow;
+pub(crate) use polyphase::{Copies, Polyphase};
 
 use crate::model::axes::sizes;
 use crate::proto::onnx::NodeProto;

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::polyphase::{Geometry, Polyphase};
 use super::{Window, signed};
 
 /// A window over an image of known size: which input position every output position reads at every kernel position.
@@ -141,12 +142,6 @@ impl Segment {
         };
         back.pull(inputs, outputs, |own, read| each(own, read));
     }
-
-    /// Calls `each` with every output position's number and that of the input which it reads.
-    pub(crate) fn both(self, outputs: &[f32], inputs: &[f32], mut each: impl FnMut(f32, f32)) {
-        let outputs = outputs[self.output..].iter().step_by(self.output_step).take(self.count);
-        outputs.zip(inputs[self.input..].iter().step_by(self.input_step)).for_each(|(own, read)| each(*own, *read));
-    }
 }
 
 impl PlacedWindow {
@@ -247,6 +242,24 @@ impl PlacedWindow {
             columns: (0..columns).map(read).collect(),
             rows: self.rows.iter().map(|rows| rows.iter().map(|(_, from)| *from).collect()).collect(),
         }
+    }
+
+    /// Where everything stands for sums over the windows of one channel. Where the window is transposed, input and output change
+    /// places. `None` where the padding would outgrow the image by far.
+    pub(crate) fn polyphase(&self) -> Option<Polyphase> {
+        let (input, output) = if self.transposed { (&self.output, &self.input) } else { (&self.input, &self.output) };
+        Polyphase::new(&Geometry {
+            input,
+            output,
+            kernel: &self.kernel,
+            strides: &self.strides,
+            dilations: &self.dilations,
+            begin: &self.begin,
+        })
+    }
+
+    pub(crate) fn is_transposed(&self) -> bool {
+        self.transposed
     }
 
     /// Steps between neighbours of a segment in the output and in the input.

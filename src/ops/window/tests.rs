@@ -60,9 +60,9 @@ fn same_puts_the_odd_padding_where_it_says() {
     assert_eq!((valid.output(), patch(&valid, 0)), (&[2][..], vec![1, 2, 3]));
 }
 
-#[test]
-fn segments_and_sums_agree_with_single_reads() {
-    for (op, kernel, input, attributes) in [
+/// Windows of one to three axes, with strides, dilations and paddings.
+fn windows() -> Vec<PlacedWindow> {
+    [
         ("Conv", vec![3], vec![7], vec![("strides", vec![2]), ("pads", vec![1, 2])]),
         ("Conv", vec![3, 3], vec![5, 6], vec![("pads", vec![1, 1, 1, 1])]),
         ("Conv", vec![5, 5], vec![2, 3], vec![("pads", vec![2, 2, 2, 2])]),
@@ -77,9 +77,22 @@ fn segments_and_sums_agree_with_single_reads() {
         ("ConvTranspose", vec![3], vec![4], vec![("strides", vec![2]), ("pads", vec![1, 0])]),
         ("ConvTranspose", vec![3, 2], vec![3, 4], vec![("strides", vec![2, 3]), ("dilations", vec![1, 2])]),
         ("Conv", vec![2, 3, 2], vec![3, 5, 4], vec![("pads", vec![0, 1, 1, 1, 0, 0]), ("strides", vec![1, 2, 1])]),
-    ] {
+        ("Conv", vec![3, 3], vec![9, 40], vec![("pads", vec![1, 1, 1, 1])]),
+        ("Conv", vec![2, 2], vec![9, 11], vec![("strides", vec![3, 4])]),
+        ("Conv", vec![3], vec![12], vec![("pads", vec![-2, -1])]),
+        ("Conv", vec![3], vec![4], vec![("pads", vec![9, 9]), ("dilations", vec![9])]),
+    ]
+    .into_iter()
+    .map(|(op, kernel, input, attributes)| {
         let ints: Vec<(&str, &[i64])> = attributes.iter().map(|(name, values)| (*name, values.as_slice())).collect();
-        let window = placed(&node(op, &ints, ""), &kernel, &input);
+        placed(&node(op, &ints, ""), &kernel, &input)
+    })
+    .collect()
+}
+
+#[test]
+fn segments_and_sums_agree_with_single_reads() {
+    for window in windows() {
         let plane: Vec<f32> = (0..window.area()).map(|at| at as f32 + 1.0).collect();
         let mut columns = vec![-1.0; window.kernel_size() * window.positions()];
         window.gather(&plane, &mut columns);
@@ -102,4 +115,41 @@ fn segments_and_sums_agree_with_single_reads() {
             assert!((sums[k] - read.iter().map(|&value| f64::from(value)).sum::<f64>()).abs() < 1e-9);
         }
     }
+}
+
+#[test]
+fn polyphase_components_hold_what_is_read() {
+    for window in windows() {
+        let own = window.polyphase().unwrap();
+        let mut copies = own.copies();
+        let numbers = |count: usize, by: usize| (0..count).map(|at| (at * by % 31) as f32).collect::<Vec<_>>();
+        // Memory is used again for every channel.
+        for by in [7, 5] {
+            let weights = numbers(window.kernel_size(), by);
+            let (input, output) = (numbers(window.area(), by + 4), numbers(window.positions(), by + 6));
+            let (mut forward, mut back) = (vec![1.0; output.len()], vec![2.0; input.len()]);
+            let mut sums = vec![3.0; weights.len()];
+            let mut expected = (forward.clone(), back.clone(), sums.clone());
+            for (k, weight) in weights.iter().enumerate() {
+                for (o, i) in (0..output.len()).filter_map(|o| Some((o, window.reads(o, k)?))) {
+                    expected.0[o] += weight * input[i];
+                    expected.1[i] += weight * output[o];
+                    expected.2[k] += output[o] * input[i];
+                }
+            }
+            if window.is_transposed() {
+                own.push(&weights, &input, &mut forward, &mut copies);
+                own.pull(&weights, &output, &mut back, &mut copies);
+                own.correlate(&input, &output, &mut sums, &mut copies);
+            } else {
+                own.pull(&weights, &input, &mut forward, &mut copies);
+                own.push(&weights, &output, &mut back, &mut copies);
+                own.correlate(&output, &input, &mut sums, &mut copies);
+            }
+            // Whole numbers: sums are exact.
+            assert_eq!((forward, back, sums), expected, "{window:?}");
+        }
+    }
+    let far = Window::of(&node("Conv", &[("dilations", &[1 << 24]), ("pads", &[1 << 24, 1 << 24])], ""), Some(&[3]));
+    assert!(far.unwrap().place(&[4], &[4]).unwrap().polyphase().is_none());
 }

@@ -23,6 +23,9 @@ const MOST_MADE: usize = 3;
 /// The same of a budget that is counted: blocks gain less there than where the clock decides, and are not to take long.
 const MOST_MADE_COUNTED: usize = 1;
 
+/// Sets of blocks, each one block larger, that promise nothing before no larger one is looked for in a budget that is counted.
+const MOST_IN_VAIN: usize = 2;
+
 /// Multiply-accumulates of all trials of blocks, about, for a latency and for a budget that is counted.
 const TIMED_MACS: f64 = 3e12;
 const COUNTED_MACS: f64 = 1e12;
@@ -54,7 +57,8 @@ pub(super) fn fixed_blocks(planner: &mut Planner<'_>) -> Result<(), Error> {
     }
     let saved = by_cost(planner, Measure::Macs);
     let limit = Limit { blocks: found, needed: f64::INFINITY, most: wanted, most_loss: f64::INFINITY };
-    let steps = removals(session, planner.scored, (limit, TIMED_MACS), &saved)?.merge_into(&mut planner.record);
+    let steps = removals(session, planner.scored, (limit, TIMED_MACS), &saved, &mut |_, _| Ok(true))?;
+    let steps = steps.merge_into(&mut planner.record);
     planner.blocks = steps.into_iter().next_back().map(|own| own.blocks).unwrap_or_default();
     Ok(())
 }
@@ -82,29 +86,41 @@ pub(super) fn proposals(
     let mut parts = criteria.budget.parts().into_iter().filter_map(|part| part.limit(cost).ok().flatten());
     let Some((measure, limit)) = parts.next() else { return Ok(vec![widths]) };
     let needed = 1.0 - limit / cost.dense(measure).max(1.0);
-    let steps = nested_sets(planner, measure, needed, loss)?;
+    let steps = nested_sets(planner, (measure, needed, loss), criteria)?;
     let mut better: Vec<(f64, Proposal)> = Vec::new();
     for step in some(steps.get(1..).unwrap_or_default(), MOST_SETS) {
-        planner.blocks.clone_from(&step.blocks);
-        let Some(proposal) = planner.plan_if_any(criteria)? else { continue };
-        let whole = step.loss + proposal.loss.unwrap_or(0.0);
-        if whole < loss {
+        if let Some((whole, proposal)) =
+            with_blocks(planner, criteria, &step.blocks, step.loss)?.filter(|own| own.0 < loss)
+        {
             better.push((whole, Proposal { loss: Some(whole), ..proposal }));
         }
     }
-    planner.blocks.clear();
     better.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut all = vec![widths];
     all.extend(better.into_iter().map(|own| own.1).take(MOST_MADE_COUNTED));
     Ok(all)
 }
 
-/// Sets of blocks up to the first that saves what is needed; measured once where several plans want them.
+/// The plan without some blocks, which lose `loss`, and what both lose together; `None` where it leaves every channel.
+fn with_blocks(
+    planner: &mut Planner<'_>,
+    criteria: &Criteria,
+    blocks: &[usize],
+    loss: f64,
+) -> Result<Option<(f64, Proposal)>, Error> {
+    planner.blocks = blocks.to_vec();
+    let proposal = planner.plan_if_any(criteria);
+    planner.blocks.clear();
+    Ok(proposal?.map(|own| (loss + own.loss.unwrap_or(0.0), own)))
+}
+
+/// Sets of blocks up to the first that saves what is needed. They end earlier where several in a row promise nothing: to lose
+/// no less, with the widths for the rest, than the set before or than widths alone. The price of blocks mostly grows as
+/// blocks go, that of widths falls. Where several plans want them, all are measured, once.
 fn nested_sets(
     planner: &mut Planner<'_>,
-    measure: Measure,
-    needed: f64,
-    most_loss: f64,
+    (measure, needed, most_loss): (Measure, f64, f64),
+    criteria: &Criteria,
 ) -> Result<Vec<Removal<()>>, Error> {
     let saved = by_cost(planner, measure);
     let blocks = planner.session.channels.blocks.len();
@@ -117,7 +133,16 @@ fn nested_sets(
             None => (needed, most_loss),
         };
         let limit = Limit { blocks, needed, most: usize::MAX, most_loss };
-        removals(planner.session, planner.scored, (limit, COUNTED_MACS), &saved)?.merge_into(&mut planner.record)
+        let (session, scored, all_wanted) = (planner.session, planner.scored, planner.strongest.is_some());
+        let (mut before, mut in_vain) = (most_loss, 0);
+        let mut goes_on = |blocks: &[usize], loss: f64| {
+            let whole = with_blocks(planner, criteria, blocks, loss)?.map_or(loss, |own| own.0);
+            in_vain = if whole < before.min(most_loss) { 0 } else { in_vain + 1 };
+            before = whole;
+            Ok(all_wanted || in_vain < MOST_IN_VAIN)
+        };
+        let found = removals(session, scored, (limit, COUNTED_MACS), &saved, &mut goes_on)?;
+        found.merge_into(&mut planner.record)
     };
     let end = all.iter().position(|own| own.saved >= needed).map_or(all.len(), |last| last + 1);
     let steps = all[..end].to_vec();
@@ -199,7 +224,8 @@ pub(super) fn land(planner: &mut Planner<'_>, bound: Limits, target: LatencyTarg
     })?;
     let saved = |blocks: &[usize]| outermost(session, blocks).map(|block| times[block]).sum::<f64>();
     let limit = Limit { blocks: times.len(), needed: alone - wanted, most: usize::MAX, most_loss };
-    let steps = removals(session, planner.scored, (limit, TIMED_MACS), &saved)?.merge_into(&mut planner.record);
+    let steps = removals(session, planner.scored, (limit, TIMED_MACS), &saved, &mut |_, _| Ok(true))?;
+    let steps = steps.merge_into(&mut planner.record);
     let mut landed: Vec<(f64, Landed, Vec<usize>)> = Vec::new();
     for step in some(steps.get(1..).unwrap_or_default(), MOST_LANDED) {
         planner.blocks.clone_from(&step.blocks);

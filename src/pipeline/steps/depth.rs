@@ -3,6 +3,7 @@
 use super::Scored;
 use crate::error::Error;
 use crate::evaluate::{BlockTrials, Reference, TrialLimits};
+use crate::model::Model;
 use crate::pipeline::record::Told;
 use crate::pipeline::session::Session;
 use crate::plan::search::depth::{Limit, Removal, exchanged, nested};
@@ -14,12 +15,13 @@ pub(crate) fn can_try_blocks(session: &Session<'_>, scored: &Scored<'_>) -> bool
 }
 
 /// Sets of blocks, the first of them empty, each one block larger than the one before. `macs`: multiply-accumulates that the
-/// trials may take, about; `saved`: what a set saves, as a share.
+/// trials may take, about; `saved`: what a set saves, as a share; `goes_on`: whether larger sets than one are wanted.
 pub(crate) fn removals(
     session: &Session<'_>,
     scored: &Scored<'_>,
     (limit, macs): (Limit, f64),
     saved: &dyn Fn(&[usize]) -> f64,
+    goes_on: &mut dyn FnMut(&[usize], f64) -> Result<bool, Error>,
 ) -> Result<Told<Vec<Removal<()>>>, Error> {
     let Session { model, channels, engine, options, cancel, progress, .. } = session;
     session.step("blocks", |_| {
@@ -30,19 +32,28 @@ pub(crate) fn removals(
         let shares = calibration.shares;
         let limits = TrialLimits { macs, activations: shares.activations, rows: shares.rows };
         let trials = BlockTrials::new((model, channels), engine.as_ref(), inputs, limits, options.seed, cancel)?;
-        let mut found = nested(limit, model.clone(), saved, |base, block| {
+        let without = |base: &Model, block: usize| {
             session.interrupted()?;
             progress.advance(1);
             Ok::<_, Error>(trials.without(base, block)?)
+        };
+        let mut ended = false;
+        let mut found = nested(limit, model.clone(), saved, without, |own| {
+            let on = goes_on(&own.blocks, own.loss)?;
+            ended = !on;
+            Ok(on)
         })?;
-        exchanged(limit, &mut found, saved, |blocks| {
-            let mut state = (model.clone(), 0.0);
-            for &block in blocks {
-                session.interrupted()?;
-                state = trials.without(&state.0, block)?;
-            }
-            Ok::<_, Error>(state.1)
-        })?;
+        // Sets that the caller ended lead nowhere.
+        if !ended {
+            exchanged(limit, &mut found, saved, |blocks| {
+                let mut state = (model.clone(), 0.0);
+                for &block in blocks {
+                    session.interrupted()?;
+                    state = trials.without(&state.0, block)?;
+                }
+                Ok::<_, Error>(state.1)
+            })?;
+        }
         Ok(found
             .sets
             .into_iter()

@@ -48,15 +48,16 @@ pub struct Limit {
 /// a block costs mostly grows as others go. What saves more than is needed is worth no more than that.
 ///
 /// `saved` tells what a set saves, `without` takes one block more out of a network and tells the loss. The first of the
-/// result has no block gone; the sets end with the first that saves what is needed.
+/// result has no block gone; the sets end with the first that saves what is needed, or after which `goes_on` says no.
 ///
 /// # Errors
-/// The first error of `without`.
+/// The first error of `without` or `goes_on`.
 pub fn nested<S, E>(
     limit: Limit,
     dense: S,
     saved: &dyn Fn(&[usize]) -> f64,
     mut without: impl FnMut(&S, usize) -> Result<(S, f64), E>,
+    mut goes_on: impl FnMut(&Removal<S>) -> Result<bool, E>,
 ) -> Result<Nested<S>, E> {
     let mut steps = vec![Removal { blocks: Vec::new(), loss: 0.0, saved: 0.0, state: dense }];
     // The loss that each block added when it was measured, and with how many others gone.
@@ -99,8 +100,12 @@ pub fn nested<S, E>(
         }
         let Some((_, block, state, loss)) = fresh.filter(|own| own.3 <= limit.most_loss) else { break };
         let blocks = [&last.blocks[..], &[block]].concat();
-        let saved = saved(&blocks);
-        steps.push(Removal { blocks, loss, saved, state });
+        let step = Removal { saved: saved(&blocks), blocks, loss, state };
+        let on = goes_on(&step)?;
+        steps.push(step);
+        if !on {
+            break;
+        }
     }
     let added = known.into_iter().map(|own| own.map(|(loss, _)| loss)).collect();
     Ok(Nested { sets: steps, added })
@@ -157,13 +162,14 @@ mod tests {
     fn search(own: &[f64], pairs: &[(usize, usize, f64)], limit: Limit) -> (Nested<Vec<usize>>, usize) {
         let mut runs = 0;
         let share = 1.0 / own.len() as f64;
-        let found = nested(limit, Vec::new(), &|set| share * set.len() as f64, |gone: &Vec<usize>, block| {
+        let without = |gone: &Vec<usize>, block| {
             runs += 1;
             let set = [&gone[..], &[block]].concat();
             let together = pairs.iter().filter(|(a, b, _)| set.contains(a) && set.contains(b)).map(|own| own.2);
             let loss = set.iter().map(|&block| own[block]).chain(together).sum();
             Ok::<_, ()>((set, loss))
-        });
+        };
+        let found = nested(limit, Vec::new(), &|set| share * set.len() as f64, without, |_| Ok(true));
         (found.unwrap(), runs)
     }
 
@@ -202,10 +208,21 @@ mod tests {
     }
 
     #[test]
+    fn the_caller_ends_it() {
+        let share = |set: &[usize]| 0.1 * set.len() as f64;
+        let without = |&gone: &usize, _| Ok::<_, ()>((gone + 1, 0.1));
+        let found = nested(depth(4, 0.9), 0, &share, without, |step| Ok(step.blocks.len() < 2)).unwrap();
+        assert_eq!(found.sets.len(), 3);
+        let failed = nested(depth(4, 0.9), 0, &share, |&gone, _| Ok((gone + 1, 0.1)), |_| Err("stopped"));
+        assert_eq!(failed, Err("stopped"));
+    }
+
+    #[test]
     fn a_block_that_saves_nothing_more_stays() {
         // The second lies in the first.
         let saved = |set: &[usize]| if set.contains(&0) { 0.5 } else { 0.2 * set.len() as f64 };
-        let found = nested(depth(2, 0.9), (), &saved, |&(), block| Ok::<_, ()>(((), [0.1, 0.3][block])));
+        let loss = |&(): &(), block: usize| Ok::<_, ()>(((), [0.1, 0.3][block]));
+        let found = nested(depth(2, 0.9), (), &saved, loss, |_| Ok(true));
         assert_eq!(found.unwrap().sets.last().unwrap().blocks, [0]);
     }
 }

@@ -11,7 +11,7 @@ use super::super::blocks::{Affine, Layout, Stored, add_moments, kept_input};
 use super::super::site::Site;
 use super::{Array, At, Keeps, Made, Operator, array, elements, placed};
 use crate::ops::linear::{BIAS, LinearMap, WEIGHT};
-use crate::ops::window::PlacedWindow;
+use crate::ops::window::{Copies, PlacedWindow, Polyphase};
 
 pub(super) fn make(site: &Site<'_>) -> Option<Made> {
     let weight = site.floats(WEIGHT)?.shape();
@@ -27,16 +27,26 @@ pub(super) fn make(site: &Site<'_>) -> Option<Made> {
     }
     let window = placed(site, Some(&weight[2..]))?;
     let layout = Layout { groups, outputs: o / groups, inputs: map.layout.columns, bias };
-    Some(Made::new(Conv { window, layout, stored: Stored::Linear(map), channels, batch }, &[0]))
+    let depthwise = if channels == 1 && layout.outputs == 1 { Some(window.polyphase()?) } else { None };
+    Some(Made::new(Conv { window, depthwise, layout, stored: Stored::Linear(map), channels, batch }, &[0]))
 }
 
 struct Conv {
     window: PlacedWindow,
+    /// Where every group has one input and one output.
+    depthwise: Option<Polyphase>,
     layout: Layout,
     stored: Stored,
     /// Input channels of one group.
     channels: usize,
     batch: usize,
+}
+
+/// Memory for one group of one image.
+struct Workspace {
+    /// Windows; none are needed where they are the image itself.
+    windows: Vec<f32>,
+    copies: Option<Copies>,
 }
 
 impl Conv {
@@ -58,14 +68,10 @@ impl Conv {
         input.len() == self.batch * self.layout.groups * self.sizes().0
     }
 
-    /// A buffer for windows; none is needed where they are the image itself.
-    fn buffer(&self) -> Vec<f32> {
-        let direct = self.window.is_pointwise() || self.is_depthwise();
-        vec![0.0; if direct { 0 } else { self.layout.inputs * self.window.positions() }]
-    }
-
-    fn is_depthwise(&self) -> bool {
-        self.channels == 1 && self.layout.outputs == 1
+    fn workspace(&self) -> Workspace {
+        let direct = self.window.is_pointwise() || self.depthwise.is_some();
+        let windows = vec![0.0; if direct { 0 } else { self.layout.inputs * self.window.positions() }];
+        Workspace { windows, copies: self.depthwise.as_ref().map(Polyphase::copies) }
     }
 
     /// Windows of one group of one image, `[inputs, positions]`.
@@ -80,17 +86,21 @@ impl Conv {
     }
 
     /// `output += weights * windows of input` over all images and groups.
-    fn product(&self, input: &[f32], weights: &[f32], output: &mut [f32], buffer: &mut [f32]) {
+    fn product(&self, input: &[f32], weights: &[f32], output: &mut [f32], workspace: &mut Workspace) {
         let positions = self.window.positions();
         self.parts(|group, x, y| {
             let (planes, out) = (&input[x], &mut output[y]);
-            if self.is_depthwise() {
+            if let (Some(own), Some(copies)) = (&self.depthwise, &mut workspace.copies) {
                 let kernel = &weights[self.layout.range(group)];
-                self.window.segments(|own| own.pull(out, planes, |y, x| *y += kernel[own.kernel_position] * x));
+                if self.window.is_transposed() {
+                    own.push(kernel, planes, out, copies);
+                } else {
+                    own.pull(kernel, planes, out, copies);
+                }
                 return;
             }
             let out = MatMut::from_row_major_slice_mut(out, self.layout.outputs, positions);
-            let columns = self.windows(planes, buffer);
+            let columns = self.windows(planes, &mut workspace.windows);
             matmul(out, Accum::Add, self.layout.matrix(weights, group), columns, 1.0, Par::Seq);
         });
     }
@@ -117,7 +127,7 @@ impl Conv {
     /// Sums of cotangents times windows, and of cotangents.
     fn add_gradient(&self, input: &[f32], cotangent: &[f32], gradient: &mut [f32]) {
         let positions = self.window.positions();
-        let mut buffer = self.buffer();
+        let mut workspace = self.workspace();
         let (weights, biases) = gradient.split_at_mut(self.layout.weights());
         self.parts(|group, x, y| {
             let planes = &input[x];
@@ -127,17 +137,14 @@ impl Conv {
                 let planes = ups.chunks_exact(positions);
                 biases.iter_mut().zip(planes).for_each(|(bias, plane)| *bias += plane.iter().sum::<f32>());
             }
-            if self.is_depthwise() {
-                self.window.segments(|own| {
-                    let mut sum = 0.0;
-                    own.both(ups, planes, |u, x| sum += u * x);
-                    sums[own.kernel_position] += sum;
-                });
+            if let (Some(own), Some(copies)) = (&self.depthwise, &mut workspace.copies) {
+                let (output, input) = if self.window.is_transposed() { (planes, ups) } else { (ups, planes) };
+                own.correlate(output, input, sums, copies);
                 return;
             }
             let sums = MatMut::from_row_major_slice_mut(sums, self.layout.outputs, self.layout.inputs);
             let up = MatRef::from_row_major_slice(ups, self.layout.outputs, positions);
-            let columns = self.windows(planes, &mut buffer);
+            let columns = self.windows(planes, &mut workspace.windows);
             matmul(sums, Accum::Add, up, columns.transpose(), 1.0, Par::Seq);
         });
     }
@@ -147,12 +154,16 @@ impl Conv {
         let positions = self.window.positions();
         let (input, _) = self.sizes();
         let mut out = vec![0.0; self.batch * self.layout.groups * input];
-        let mut buffer = self.buffer();
+        let mut workspace = self.workspace();
         self.parts(|group, x, y| {
             let (planes, ups) = (&mut out[x], &cotangent[y]);
-            if self.is_depthwise() {
+            if let (Some(own), Some(copies)) = (&self.depthwise, &mut workspace.copies) {
                 let kernel = &weights[self.layout.range(group)];
-                self.window.segments(|own| own.push(ups, planes, |x, u| *x += kernel[own.kernel_position] * u));
+                if self.window.is_transposed() {
+                    own.pull(kernel, ups, planes, copies);
+                } else {
+                    own.push(kernel, ups, planes, copies);
+                }
                 return;
             }
             let up = MatRef::from_row_major_slice(ups, self.layout.outputs, positions);
@@ -161,9 +172,10 @@ impl Conv {
                 let target = MatMut::from_row_major_slice_mut(planes, self.layout.inputs, positions);
                 matmul(target, Accum::Replace, matrix, up, 1.0, Par::Seq);
             } else {
-                let columns = MatMut::from_row_major_slice_mut(&mut buffer, self.layout.inputs, positions);
+                let windows = &mut workspace.windows;
+                let columns = MatMut::from_row_major_slice_mut(windows, self.layout.inputs, positions);
                 matmul(columns, Accum::Replace, matrix, up, 1.0, Par::Seq);
-                self.window.scatter(&mut buffer, planes);
+                self.window.scatter(windows, planes);
             }
         });
         out
@@ -178,7 +190,7 @@ impl Operator for Conv {
     fn forward(&self, inputs: &[&Array], numbers: &[f32]) -> Option<Array> {
         let input = inputs.first().filter(|input| self.fits(input))?;
         let mut out = self.biased(numbers);
-        self.product(elements(input), numbers, &mut out, &mut self.buffer());
+        self.product(elements(input), numbers, &mut out, &mut self.workspace());
         self.shaped(out)
     }
 
@@ -187,12 +199,12 @@ impl Operator for Conv {
         if tangent.is_none() && step.is_empty() {
             return None;
         }
-        let (mut out, mut buffer) = (self.biased(step), self.buffer());
+        let (mut out, mut workspace) = (self.biased(step), self.workspace());
         if let Some(tangent) = tangent {
-            self.product(elements(tangent), at.numbers, &mut out, &mut buffer);
+            self.product(elements(tangent), at.numbers, &mut out, &mut workspace);
         }
         if let Some(input) = kept_input(at).filter(|_| !step.is_empty()) {
-            self.product(elements(input), step, &mut out, &mut buffer);
+            self.product(elements(input), step, &mut out, &mut workspace);
         }
         self.shaped(out)
     }

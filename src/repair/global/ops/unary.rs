@@ -24,14 +24,7 @@ impl Unary {
     /// `change` times the slope. The sign of a rectifier's output is that of its input.
     fn times_slope(&self, at: &At<'_>, change: &Array) -> Option<Array> {
         let kept = if self.keeps() == Keeps::Output { at.output? } else { at.input(0)? };
-        let pairs = elements(change).iter().zip(elements(kept));
-        let out = match self.function {
-            Function::Leaky(slope) => {
-                pairs.map(|(change, x)| if *x > 0.0 { *change } else { slope * change }).collect()
-            }
-            function => pairs.map(|(change, x)| change * function.slope(*x)).collect(),
-        };
-        array(&self.shape, out)
+        array(&self.shape, self.function.times_slopes(elements(change), elements(kept)))
     }
 }
 
@@ -41,12 +34,7 @@ impl Operator for Unary {
     }
 
     fn forward(&self, inputs: &[&Array], _numbers: &[f32]) -> Option<Array> {
-        let values = elements(inputs.first()?);
-        let out = match self.function {
-            Function::Leaky(slope) => values.iter().map(|x| if *x > 0.0 { *x } else { slope * x }).collect(),
-            function => values.iter().map(|x| function.value(*x)).collect(),
-        };
-        array(&self.shape, out)
+        array(&self.shape, self.function.values(elements(inputs.first()?)))
     }
 
     fn jvp(&self, at: &At<'_>, tangents: &[Option<&Array>], _step: &[f32]) -> Option<Array> {
