@@ -40,7 +40,7 @@ const LEAST_STEPS: usize = 4;
 
 /// Multiply-accumulates for which a second is reckoned where rounds are counted: half of what two cores do, so that the
 /// time ends the rounds of slow machines alone.
-const MACS_PER_SECOND: f64 = 3e9;
+const MACS_PER_SECOND: f64 = 5e9;
 
 /// A round that ends not farther than this share above the least error goes on from where it is: large steps wander about
 /// what smaller ones will find.
@@ -315,9 +315,9 @@ mod tests {
     #[test]
     fn counted_rounds_take_steps_by_the_work_and_not_by_the_clock() {
         let options = RefineOptions { rounds: Some(6), draws: 25, seconds: 120.0, ..RefineOptions::default() };
-        // 60e9 multiply-accumulates for a round.
-        assert_eq!([1_000_000, 3_000_000_000, 100_000_000_000].map(|macs| counted(&options, macs)), [25, 20, 4]);
-        assert_eq!(counted(&RefineOptions { seconds: 60.0, ..options }, 3_000_000_000), 10);
-        assert_eq!(counted(&RefineOptions { rounds: None, ..options }, 3_000_000_000), 25);
+        // 100e9 multiply-accumulates for a round.
+        assert_eq!([1_000_000, 5_000_000_000, 100_000_000_000].map(|macs| counted(&options, macs)), [25, 20, 4]);
+        assert_eq!(counted(&RefineOptions { seconds: 60.0, ..options }, 5_000_000_000), 10);
+        assert_eq!(counted(&RefineOptions { rounds: None, ..options }, 5_000_000_000), 25);
     }
 }
