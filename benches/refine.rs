@@ -2,7 +2,7 @@
 //!
 //!     cargo bench --bench refine -- DENSE PRUNED IMAGES.npy OUT [rounds draws images seconds seed]
 //!
-//! `IMAGES.npy` holds preprocessed images, `[N, C, H, W]` single precision.
+//! `IMAGES.npy` holds preprocessed images, `[N, C, H, W]` single precision. With 0 rounds it takes as many as the seconds hold.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::panic, reason = "a benchmark prints its figures")]
 
@@ -29,7 +29,7 @@ fn main() {
     let standard = RefineOptions::default();
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small counts")]
     let options = RefineOptions {
-        rounds: Some(number(0, 6.0) as usize),
+        rounds: Some(number(0, 6.0) as usize).filter(|&rounds| rounds > 0),
         draws: number(1, standard.draws as f64) as usize,
         images_per_draw: number(2, standard.images_per_draw as f64) as usize,
         seconds: number(3, standard.seconds),

@@ -145,6 +145,7 @@ fn inside(inside: bool, number: f32) -> f32 {
 
 impl Function {
     /// The value at `x`.
+    #[allow(clippy::inline_always, reason = "loops are made for one function each")]
     #[inline(always)]
     pub(crate) fn value(self, x: f32) -> f32 {
         match self {
@@ -222,6 +223,7 @@ impl Function {
     }
 
     /// The derivative at `x`; at a corner one of the two.
+    #[allow(clippy::inline_always, reason = "loops are made for one function each")]
     #[inline(always)]
     pub(crate) fn slope(self, x: f32) -> f32 {
         match self {

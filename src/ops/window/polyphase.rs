@@ -254,6 +254,7 @@ struct Sum<'a> {
 impl pulp::NullaryFnOnce for Sum<'_> {
     type Output = ();
 
+    #[allow(clippy::inline_always, reason = "only what is inlined there uses the processor's vector instructions")]
     #[inline(always)]
     fn call(self) {
         for (start, to) in (0..).step_by(LANES).zip(self.to.chunks_exact_mut(LANES)) {
@@ -278,6 +279,7 @@ struct Product<'a> {
 impl pulp::NullaryFnOnce for Product<'_> {
     type Output = f32;
 
+    #[allow(clippy::inline_always, reason = "only what is inlined there uses the processor's vector instructions")]
     #[inline(always)]
     fn call(self) -> f32 {
         let mut sums = [0.0; LANES];

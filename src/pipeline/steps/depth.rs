@@ -8,6 +8,9 @@ use crate::pipeline::record::Told;
 use crate::pipeline::session::Session;
 use crate::plan::search::depth::{Limit, Removal, exchanged, nested};
 
+/// Whether sets larger than this one, of this loss, are wanted.
+pub(crate) type GoesOn<'a> = dyn FnMut(&[usize], f64) -> Result<bool, Error> + 'a;
+
 /// Whether blocks can be tried: there are some, and inputs to refit layers on and to judge by.
 pub(crate) fn can_try_blocks(session: &Session<'_>, scored: &Scored<'_>) -> bool {
     let measured = |own: &super::Calibration| !own.observed.batches.is_empty() && own.reference.is_some();
@@ -21,7 +24,7 @@ pub(crate) fn removals(
     scored: &Scored<'_>,
     (limit, macs): (Limit, f64),
     saved: &dyn Fn(&[usize]) -> f64,
-    goes_on: &mut dyn FnMut(&[usize], f64) -> Result<bool, Error>,
+    goes_on: &mut GoesOn<'_>,
 ) -> Result<Told<Vec<Removal<()>>>, Error> {
     let Session { model, channels, engine, options, cancel, progress, .. } = session;
     session.step("blocks", |_| {
