@@ -143,6 +143,26 @@ fn inside(inside: bool, number: f32) -> f32 {
     if inside { number } else { 0.0 }
 }
 
+/// The expression, compiled anew for each function that takes less time than to choose among all.
+macro_rules! chosen {
+    ($function:expr, $own:ident => $result:expr) => {
+        match $function {
+            Function::Leaky(slope) => chosen!(Function::Leaky(slope), $own = $result),
+            Function::Clip(low, high) => chosen!(Function::Clip(low, high), $own = $result),
+            Function::HardSigmoid(a, b) => chosen!(Function::HardSigmoid(a, b), $own = $result),
+            Function::HardSwish => chosen!(Function::HardSwish, $own = $result),
+            Function::Abs => chosen!(Function::Abs, $own = $result),
+            Function::Scale(a) => chosen!(Function::Scale(a), $own = $result),
+            other => chosen!(other, $own = $result),
+        }
+    };
+    ($function:expr, $own:ident = $result:expr) => {{
+        // A closure, so that the function is known wherever it is called.
+        let $own = move || $function;
+        $result
+    }};
+}
+
 impl Function {
     /// The value at `x`.
     #[allow(clippy::inline_always, reason = "loops are made for one function each")]
@@ -191,35 +211,12 @@ impl Function {
 
     /// The values at `xs`.
     pub(crate) fn values(self, xs: &[f32]) -> Vec<f32> {
-        fn all(xs: &[f32], value: impl Fn(f32) -> f32) -> Vec<f32> {
-            xs.iter().map(|x| value(*x)).collect()
-        }
-        // For the quick ones the choice of the function costs more than the function.
-        match self {
-            Self::Leaky(slope) => all(xs, |x| Self::Leaky(slope).value(x)),
-            Self::Clip(low, high) => all(xs, |x| Self::Clip(low, high).value(x)),
-            Self::HardSigmoid(a, b) => all(xs, |x| Self::HardSigmoid(a, b).value(x)),
-            Self::HardSwish => all(xs, |x| Self::HardSwish.value(x)),
-            Self::Abs => all(xs, |x| Self::Abs.value(x)),
-            Self::Scale(a) => all(xs, |x| Self::Scale(a).value(x)),
-            other => all(xs, |x| other.value(x)),
-        }
+        chosen!(self, own => xs.iter().map(|x| own().value(*x)).collect())
     }
 
     /// `changes` times the slopes at `xs`.
     pub(crate) fn times_slopes(self, changes: &[f32], xs: &[f32]) -> Vec<f32> {
-        fn all(changes: &[f32], xs: &[f32], slope: impl Fn(f32) -> f32) -> Vec<f32> {
-            changes.iter().zip(xs).map(|(change, x)| change * slope(*x)).collect()
-        }
-        match self {
-            Self::Leaky(slope) => all(changes, xs, |x| Self::Leaky(slope).slope(x)),
-            Self::Clip(low, high) => all(changes, xs, |x| Self::Clip(low, high).slope(x)),
-            Self::HardSigmoid(a, b) => all(changes, xs, |x| Self::HardSigmoid(a, b).slope(x)),
-            Self::HardSwish => all(changes, xs, |x| Self::HardSwish.slope(x)),
-            Self::Abs => all(changes, xs, |x| Self::Abs.slope(x)),
-            Self::Scale(a) => all(changes, xs, |x| Self::Scale(a).slope(x)),
-            other => all(changes, xs, |x| other.slope(x)),
-        }
+        chosen!(self, own => changes.iter().zip(xs).map(|(change, x)| change * own().slope(*x)).collect())
     }
 
     /// The derivative at `x`; at a corner one of the two.

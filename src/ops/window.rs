@@ -6,6 +6,7 @@
 
 mod placed;
 mod polyphase;
+mod segment;
 
 pub(crate) use placed::PlacedWindow;
 pub(crate) use polyphase::{Copies, Polyphase};

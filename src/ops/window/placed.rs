@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::polyphase::{Geometry, Polyphase};
+use super::segment::Segment;
 use super::{Window, signed};
 
 /// A window over an image of known size: which input position every output position reads at every kernel position.
@@ -95,55 +96,6 @@ impl WindowSums {
     }
 }
 
-/// Output positions of a row, evenly spaced, that read evenly spaced input positions of a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Segment {
-    pub(crate) kernel_position: usize,
-    /// First output position.
-    output: usize,
-    output_step: usize,
-    /// Input position that it reads.
-    input: usize,
-    input_step: usize,
-    count: usize,
-}
-
-impl Segment {
-    /// Output positions and the input positions that they read.
-    pub(crate) fn pairs(self) -> impl Iterator<Item = (usize, usize)> {
-        (0..self.count).map(move |step| (self.output + step * self.output_step, self.input + step * self.input_step))
-    }
-
-    /// Calls `each` with every output position's number and what it reads of the input.
-    pub(crate) fn pull<T>(self, outputs: &mut [T], inputs: &[f32], mut each: impl FnMut(&mut T, f32)) {
-        if self.output_step == 1 && self.input_step == 1 {
-            let targets = outputs[self.output..self.output + self.count].iter_mut();
-            targets.zip(&inputs[self.input..self.input + self.count]).for_each(|(own, read)| each(own, *read));
-            return;
-        }
-        let sources = inputs[self.input..].iter().step_by(self.input_step);
-        if self.output_step == 1 {
-            let targets = outputs[self.output..self.output + self.count].iter_mut();
-            targets.zip(sources).for_each(|(own, read)| each(own, *read));
-        } else {
-            let targets = outputs[self.output..].iter_mut().step_by(self.output_step).take(self.count);
-            targets.zip(sources).for_each(|(own, read)| each(own, *read));
-        }
-    }
-
-    /// The transpose of [`Segment::pull`]: calls `each` with every input position's number and that of its output.
-    pub(crate) fn push(self, outputs: &[f32], inputs: &mut [f32], mut each: impl FnMut(&mut f32, f32)) {
-        let back = Self {
-            output: self.input,
-            output_step: self.input_step,
-            input: self.output,
-            input_step: self.output_step,
-            ..self
-        };
-        back.pull(inputs, outputs, |own, read| each(own, read));
-    }
-}
-
 impl PlacedWindow {
     /// A window over spatial sizes of its rank, none of them 0.
     pub(super) fn new(window: &Window, input: &[usize], output: &[usize]) -> Self {
@@ -163,7 +115,7 @@ impl PlacedWindow {
         placed.columns = (0..kernel[rank - 1]).map(|k| placed.run(k)).collect();
         placed.rows = (0..placed.kernel_size() / kernel[rank - 1]).map(|k| placed.row_pairs(k)).collect();
         let mut segments = vec![Vec::new(); placed.kernel_size()];
-        placed.segments(|own| segments[own.kernel_position].push(own));
+        placed.segments(|kernel_position, own| segments[kernel_position].push(own));
         let columns = placed.columns.len();
         let order = (0..columns).flat_map(|column| (column..segments.len()).step_by(columns));
         placed.kernel_reads = order.map(|k| Reads::of(k, &segments[k], placed.positions())).collect();
@@ -244,8 +196,7 @@ impl PlacedWindow {
         }
     }
 
-    /// Where everything stands for sums over the windows of one channel. Where the window is transposed, input and output change
-    /// places. `None` where the padding would outgrow the image by far.
+    /// Where everything stands for sums over the windows of one channel; `None` where the padding would outgrow the image by far.
     pub(crate) fn polyphase(&self) -> Option<Polyphase> {
         let (input, output) = if self.transposed { (&self.output, &self.input) } else { (&self.input, &self.output) };
         Polyphase::new(&Geometry {
@@ -255,11 +206,8 @@ impl PlacedWindow {
             strides: &self.strides,
             dilations: &self.dilations,
             begin: &self.begin,
+            transposed: self.transposed,
         })
-    }
-
-    pub(crate) fn is_transposed(&self) -> bool {
-        self.transposed
     }
 
     /// Steps between neighbours of a segment in the output and in the input.
@@ -282,21 +230,21 @@ impl PlacedWindow {
         rows.filter_map(|row| Some((row, self.source_of(last, row, k)?))).collect()
     }
 
-    /// Calls `each` for all that one row of the output reads of one row of the input at one kernel position.
-    pub(crate) fn segments(&self, mut each: impl FnMut(Segment)) {
+    /// Calls `each` for every kernel position with what one row of the output reads there of one row of the input.
+    pub(crate) fn segments(&self, mut each: impl FnMut(usize, Segment)) {
         let last = self.kernel.len() - 1;
         let (output_step, input_step) = self.steps();
         for (column, run) in self.columns.iter().enumerate().filter(|(_, run)| run.count > 0) {
             for (outer, rows) in self.rows.iter().enumerate() {
                 for &(row, from) in rows {
-                    each(Segment {
-                        kernel_position: outer * self.columns.len() + column,
+                    let segment = Segment {
                         output: row * self.output[last] + run.output,
                         output_step,
                         input: from * self.input[last] + run.input,
                         input_step,
                         count: run.count,
-                    });
+                    };
+                    each(outer * self.columns.len() + column, segment);
                 }
             }
         }

@@ -5,12 +5,13 @@
 //! kernel position reads one run of numbers for all output positions, gaps between rows included, whatever the size of
 //! the image.
 
+use super::segment::Segment;
 use super::signed;
 
 /// Numbers that are worked on side by side.
 const LANES: usize = 32;
 
-/// Sizes and attributes of a window that is not transposed, by axis.
+/// Sizes and attributes of a window, by axis. Where it is transposed, input and output have changed places.
 pub(super) struct Geometry<'a> {
     pub(super) input: &'a [usize],
     pub(super) output: &'a [usize],
@@ -18,39 +19,7 @@ pub(super) struct Geometry<'a> {
     pub(super) strides: &'a [usize],
     pub(super) dilations: &'a [usize],
     pub(super) begin: &'a [i64],
-}
-
-/// Numbers of a plane, evenly spaced, and where they stand side by side in a copy of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Row {
-    plane: usize,
-    step: usize,
-    copy: usize,
-    count: usize,
-}
-
-impl Row {
-    fn of_plane<'a>(&self, plane: &'a [f32]) -> impl Iterator<Item = &'a f32> {
-        plane[self.plane..].iter().step_by(self.step).take(self.count)
-    }
-
-    fn spread(&self, plane: &[f32], copy: &mut [f32]) {
-        let copy = &mut copy[self.copy..self.copy + self.count];
-        if self.step == 1 {
-            copy.copy_from_slice(&plane[self.plane..self.plane + self.count]);
-        } else {
-            copy.iter_mut().zip(self.of_plane(plane)).for_each(|(to, from)| *to = *from);
-        }
-    }
-
-    fn add_back(&self, copy: &[f32], plane: &mut [f32]) {
-        let copy = &copy[self.copy..self.copy + self.count];
-        if self.step == 1 {
-            plane[self.plane..self.plane + self.count].iter_mut().zip(copy).for_each(|(to, from)| *to += from);
-        } else {
-            plane[self.plane..].iter_mut().step_by(self.step).zip(copy).for_each(|(to, from)| *to += from);
-        }
-    }
+    pub(super) transposed: bool,
 }
 
 /// What a kernel position reads: of which component, and how far behind the output position.
@@ -61,7 +30,7 @@ struct Tap {
     behind: usize,
 }
 
-/// Where everything stands in the copies of input and output.
+/// Where everything stands in the copies of input and output. Where the window is transposed, these have changed places.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Polyphase {
     /// In the order of kernel positions along the last axis, then the others.
@@ -73,8 +42,10 @@ pub(crate) struct Polyphase {
     span: usize,
     /// Zeros before the first output position in a copy of the output.
     front: usize,
-    input: Vec<Row>,
-    output: Vec<Row>,
+    /// What the copies read of the planes.
+    input: Vec<Segment>,
+    output: Vec<Segment>,
+    transposed: bool,
 }
 
 /// Copies of one plane of the input and of the output, with zeros where these have nothing.
@@ -82,7 +53,7 @@ pub(crate) struct Polyphase {
 pub(crate) struct Copies {
     input: Vec<f32>,
     output: Vec<f32>,
-    /// Sums over windows, in the layout of either.
+    /// Sums over windows, in the layout of the other side.
     sums: Vec<f32>,
 }
 
@@ -127,6 +98,7 @@ impl Polyphase {
             front: taps.iter().map(|tap| tap.behind).max().unwrap_or(0),
             input: components.iter().flat_map(rows).collect(),
             output: rows_of_output(own.output, &extents),
+            transposed: own.transposed,
             taps,
         })
     }
@@ -135,40 +107,38 @@ impl Polyphase {
     pub(crate) fn copies(&self) -> Copies {
         let input = self.components * self.size + LANES;
         let output = self.front + self.size + LANES;
-        Copies { input: vec![0.0; input], output: vec![0.0; output], sums: vec![0.0; input.max(output)] }
+        Copies { input: vec![0.0; input], output: vec![0.0; output], sums: vec![0.0; input] }
     }
 
     fn spread_input(&self, plane: &[f32], copies: &mut Copies) {
-        self.input.iter().for_each(|row| row.spread(plane, &mut copies.input));
+        spread(&self.input, plane, &mut copies.input);
     }
 
     fn spread_output(&self, plane: &[f32], copies: &mut Copies) {
-        self.output.iter().for_each(|row| row.spread(plane, &mut copies.output[self.front..]));
+        spread(&self.output, plane, &mut copies.output[self.front..]);
     }
 
     /// Adds to every output position the sum over its window of weight times input.
     pub(crate) fn pull(&self, weights: &[f32], input: &[f32], output: &mut [f32], copies: &mut Copies) {
-        self.spread_input(input, copies);
-        let taps = self.taps.iter().map(|tap| (tap.component * self.size + tap.behind, weights[tap.kernel_position]));
-        sum(&taps.collect::<Vec<_>>(), &copies.input, &mut copies.sums[..self.span.next_multiple_of(LANES)]);
-        self.output.iter().for_each(|row| row.add_back(&copies.sums, output));
+        if self.transposed {
+            self.sum_over_outputs(weights, input, output, copies);
+        } else {
+            self.sum_over_inputs(weights, input, output, copies);
+        }
     }
 
     /// The transpose of [`Polyphase::pull`]: adds to every input position weight times output of all windows that read it.
     pub(crate) fn push(&self, weights: &[f32], output: &[f32], input: &mut [f32], copies: &mut Copies) {
-        self.spread_output(output, copies);
-        for component in 0..self.components {
-            let own = self.taps.iter().filter(|tap| tap.component == component);
-            let taps: Vec<_> = own.map(|tap| (self.front - tap.behind, weights[tap.kernel_position])).collect();
-            // What goes beyond a component is written anew with the next.
-            let sums = &mut copies.sums[component * self.size..][..self.size.next_multiple_of(LANES)];
-            sum(&taps, &copies.output, sums);
+        if self.transposed {
+            self.sum_over_inputs(weights, output, input, copies);
+        } else {
+            self.sum_over_outputs(weights, output, input, copies);
         }
-        self.input.iter().for_each(|row| row.add_back(&copies.sums, input));
     }
 
     /// Adds to the number of every kernel position the sum over output positions of output times what is read there.
     pub(crate) fn correlate(&self, output: &[f32], input: &[f32], weights: &mut [f32], copies: &mut Copies) {
+        let (output, input) = if self.transposed { (input, output) } else { (output, input) };
         self.spread_input(input, copies);
         self.spread_output(output, copies);
         let span = self.span.next_multiple_of(LANES);
@@ -177,6 +147,37 @@ impl Polyphase {
             let reads = &copies.input[tap.component * self.size + tap.behind..][..span];
             weights[tap.kernel_position] += product(ups, reads);
         }
+    }
+
+    fn sum_over_inputs(&self, weights: &[f32], input: &[f32], output: &mut [f32], copies: &mut Copies) {
+        self.spread_input(input, copies);
+        let taps = self.taps.iter().map(|tap| (tap.component * self.size + tap.behind, weights[tap.kernel_position]));
+        sum(&taps.collect::<Vec<_>>(), &copies.input, &mut copies.sums[..self.span.next_multiple_of(LANES)]);
+        add_back(&self.output, &copies.sums, output);
+    }
+
+    fn sum_over_outputs(&self, weights: &[f32], output: &[f32], input: &mut [f32], copies: &mut Copies) {
+        self.spread_output(output, copies);
+        for component in 0..self.components {
+            let own = self.taps.iter().filter(|tap| tap.component == component);
+            let taps: Vec<_> = own.map(|tap| (self.front - tap.behind, weights[tap.kernel_position])).collect();
+            // What goes beyond a component is written anew with the next.
+            let sums = &mut copies.sums[component * self.size..][..self.size.next_multiple_of(LANES)];
+            sum(&taps, &copies.output, sums);
+        }
+        add_back(&self.input, &copies.sums, input);
+    }
+}
+
+fn spread(segments: &[Segment], plane: &[f32], copy: &mut [f32]) {
+    for own in segments {
+        own.pull(copy, plane, |to, from| *to = from);
+    }
+}
+
+fn add_back(segments: &[Segment], copy: &[f32], plane: &mut [f32]) {
+    for own in segments {
+        own.push(copy, plane, |to, more| *to += more);
     }
 }
 
@@ -189,13 +190,13 @@ fn places(sizes: &[usize], mut element: usize) -> Vec<usize> {
     at
 }
 
-/// The transpose of [`places`].
+/// The inverse of [`places`].
 fn number(sizes: &[usize], at: &[usize]) -> usize {
     sizes.iter().zip(at).fold(0, |all, (size, at)| all * size + at)
 }
 
-/// Rows of the input that one component holds.
-fn rows_of_component(own: &Geometry<'_>, extents: &[usize], component: usize) -> Vec<Row> {
+/// What one component reads of the input.
+fn rows_of_component(own: &Geometry<'_>, extents: &[usize], component: usize) -> Vec<Segment> {
     let last = extents.len() - 1;
     let phase = places(own.strides, component);
     let size: usize = extents.iter().product();
@@ -212,23 +213,25 @@ fn rows_of_component(own: &Geometry<'_>, extents: &[usize], component: usize) ->
     let row = |row: usize| {
         let at = places(&extents[..last], row);
         let read: Vec<usize> = at.iter().enumerate().map(|(axis, &at)| source(axis, at)).collect::<Option<_>>()?;
-        Some(Row {
-            plane: number(&own.input[..last], &read) * own.input[last] + from,
-            step: own.strides[last],
-            copy: component * size + row * extents[last] + first,
+        Some(Segment {
+            output: component * size + row * extents[last] + first,
+            output_step: 1,
+            input: number(&own.input[..last], &read) * own.input[last] + from,
+            input_step: own.strides[last],
             count: inside.len(),
         })
     };
     outer.filter_map(row).collect()
 }
 
-fn rows_of_output(output: &[usize], extents: &[usize]) -> Vec<Row> {
+fn rows_of_output(output: &[usize], extents: &[usize]) -> Vec<Segment> {
     let last = output.len() - 1;
     let rows = 0..output[..last].iter().product::<usize>();
-    rows.map(|row| Row {
-        plane: row * output[last],
-        step: 1,
-        copy: number(&extents[..last], &places(&output[..last], row)) * extents[last],
+    rows.map(|row| Segment {
+        output: number(&extents[..last], &places(&output[..last], row)) * extents[last],
+        output_step: 1,
+        input: row * output[last],
+        input_step: 1,
         count: output[last],
     })
     .collect()

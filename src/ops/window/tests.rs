@@ -137,15 +137,9 @@ fn polyphase_components_hold_what_is_read() {
                     expected.2[k] += output[o] * input[i];
                 }
             }
-            if window.is_transposed() {
-                own.push(&weights, &input, &mut forward, &mut copies);
-                own.pull(&weights, &output, &mut back, &mut copies);
-                own.correlate(&input, &output, &mut sums, &mut copies);
-            } else {
-                own.pull(&weights, &input, &mut forward, &mut copies);
-                own.push(&weights, &output, &mut back, &mut copies);
-                own.correlate(&output, &input, &mut sums, &mut copies);
-            }
+            own.pull(&weights, &input, &mut forward, &mut copies);
+            own.push(&weights, &output, &mut back, &mut copies);
+            own.correlate(&output, &input, &mut sums, &mut copies);
             // Whole numbers: sums are exact.
             assert_eq!((forward, back, sums), expected, "{window:?}");
         }

@@ -23,7 +23,7 @@ const MOST_MADE: usize = 3;
 /// The same of a budget that is counted: blocks gain less there than where the clock decides, and are not to take long.
 const MOST_MADE_COUNTED: usize = 1;
 
-/// Sets of blocks, each one block larger, that promise nothing before no larger one is looked for in a budget that is counted.
+/// Sets in a row that promise nothing, in a budget that is counted, before no larger one is looked for.
 const MOST_IN_VAIN: usize = 2;
 
 /// Multiply-accumulates of all trials of blocks, about, for a latency and for a budget that is counted.
@@ -136,10 +136,13 @@ fn nested_sets(
         let (session, scored, all_wanted) = (planner.session, planner.scored, planner.strongest.is_some());
         let (mut before, mut in_vain) = (most_loss, 0);
         let mut goes_on = |blocks: &[usize], loss: f64| {
+            if all_wanted {
+                return Ok(true);
+            }
             let whole = with_blocks(planner, criteria, blocks, loss)?.map_or(loss, |own| own.0);
             in_vain = if whole < before.min(most_loss) { 0 } else { in_vain + 1 };
             before = whole;
-            Ok(all_wanted || in_vain < MOST_IN_VAIN)
+            Ok(in_vain < MOST_IN_VAIN)
         };
         let found = removals(session, scored, (limit, COUNTED_MACS), &saved, &mut goes_on)?;
         found.merge_into(&mut planner.record)

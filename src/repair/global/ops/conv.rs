@@ -91,12 +91,7 @@ impl Conv {
         self.parts(|group, x, y| {
             let (planes, out) = (&input[x], &mut output[y]);
             if let (Some(own), Some(copies)) = (&self.depthwise, &mut workspace.copies) {
-                let kernel = &weights[self.layout.range(group)];
-                if self.window.is_transposed() {
-                    own.push(kernel, planes, out, copies);
-                } else {
-                    own.pull(kernel, planes, out, copies);
-                }
+                own.pull(&weights[self.layout.range(group)], planes, out, copies);
                 return;
             }
             let out = MatMut::from_row_major_slice_mut(out, self.layout.outputs, positions);
@@ -138,8 +133,7 @@ impl Conv {
                 biases.iter_mut().zip(planes).for_each(|(bias, plane)| *bias += plane.iter().sum::<f32>());
             }
             if let (Some(own), Some(copies)) = (&self.depthwise, &mut workspace.copies) {
-                let (output, input) = if self.window.is_transposed() { (planes, ups) } else { (ups, planes) };
-                own.correlate(output, input, sums, copies);
+                own.correlate(ups, planes, sums, copies);
                 return;
             }
             let sums = MatMut::from_row_major_slice_mut(sums, self.layout.outputs, self.layout.inputs);
@@ -158,12 +152,7 @@ impl Conv {
         self.parts(|group, x, y| {
             let (planes, ups) = (&mut out[x], &cotangent[y]);
             if let (Some(own), Some(copies)) = (&self.depthwise, &mut workspace.copies) {
-                let kernel = &weights[self.layout.range(group)];
-                if self.window.is_transposed() {
-                    own.pull(kernel, ups, planes, copies);
-                } else {
-                    own.push(kernel, ups, planes, copies);
-                }
+                own.push(&weights[self.layout.range(group)], ups, planes, copies);
                 return;
             }
             let up = MatRef::from_row_major_slice(ups, self.layout.outputs, positions);

@@ -15,7 +15,7 @@ pub(super) fn make(site: &Site<'_>) -> Option<Made> {
     }
     let padded = site.int("count_include_pad").unwrap_or(0) != 0;
     let mut inside = vec![0usize; window.positions()];
-    window.segments(|own| own.pairs().for_each(|(output, _)| inside[output] += 1));
+    window.segments(|_, own| own.pairs().for_each(|(output, _)| inside[output] += 1));
     // Windows that reach over the padding in `ceil_mode` count less; the comparison with the engine finds them.
     let count = |&inside: &usize| if padded { window.kernel_size() } else { inside };
     let shares = inside.iter().map(|inside| 1.0 / count(inside).max(1) as f32).collect();
@@ -39,7 +39,7 @@ impl Operator for AveragePool {
         let mut out = vec![0.0; self.output.iter().product()];
         let planes = elements(inputs.first()?).chunks_exact(self.window.area());
         for (plane, out) in planes.zip(out.chunks_exact_mut(self.shares.len().max(1))) {
-            self.window.segments(|own| own.pull(out, plane, |sum, value| *sum += value));
+            self.window.segments(|_, own| own.pull(out, plane, |sum, value| *sum += value));
             out.iter_mut().zip(&self.shares).for_each(|(sum, share)| *sum *= share);
         }
         array(&self.output, out)
@@ -57,7 +57,7 @@ impl Operator for AveragePool {
         let ups = elements(cotangent).chunks_exact(self.shares.len().max(1));
         for (plane, up) in out.chunks_exact_mut(self.window.area()).zip(ups) {
             let shared: Vec<f32> = up.iter().zip(&self.shares).map(|(value, share)| value * share).collect();
-            self.window.segments(|own| own.push(&shared, plane, |target, value| *target += value));
+            self.window.segments(|_, own| own.push(&shared, plane, |target, value| *target += value));
         }
         vec![array(&self.input, out)]
     }
@@ -77,7 +77,7 @@ impl MaxPool {
         let values = elements(input);
         for (number, best) in found.chunks_exact_mut(positions.max(1)).enumerate() {
             let offset = number * area;
-            self.window.segments(|own| {
+            self.window.segments(|_, own| {
                 for (output, input) in own.pairs() {
                     let (index, best) = (offset + input, &mut best[output]);
                     if *best == usize::MAX
