@@ -2,12 +2,12 @@
 //! (`docs/method.md` 9.5, 9.7).
 
 use faer::linalg::matmul::matmul;
-use faer::linalg::solvers::{Llt, Solve as _};
-use faer::{Accum, Mat, MatRef, Par, Side};
+use faer::{Accum, Mat, MatRef, Par};
 use rayon::prelude::*;
 
 use super::rounding;
-use super::sums::{BLOCK, Moments, add_columns, cross, numbers};
+use super::sums::{BLOCK, Moments, add_columns, numbers};
+use super::system::{System, by_rows, strengthen};
 
 /// Strengths that are tried, relative to the mean variance of the columns.
 const RIDGES: [f64; 7] = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0];
@@ -64,7 +64,7 @@ pub(super) struct Solution {
 
 /// `W^T x + b`, `[O, n]`.
 #[allow(clippy::cast_possible_truncation, reason = "predictions are in single precision, as the engine's are")]
-fn predict(x: MatRef<'_, f32>, weights: &Mat<f64>, bias: &[f64]) -> Mat<f32> {
+pub(super) fn predict(x: MatRef<'_, f32>, weights: &Mat<f64>, bias: &[f64]) -> Mat<f32> {
     let single = Mat::from_fn(weights.nrows(), weights.ncols(), |i, j| weights[(i, j)] as f32);
     let bias: Vec<f32> = bias.iter().map(|value| *value as f32).collect();
     let mut out = Mat::<f32>::zeros(bias.len(), x.ncols());
@@ -138,32 +138,35 @@ impl Problem<'_> {
         if self.fit.x.ncols() < 2 || self.hold.x.ncols() < 1 || self.fit.x.nrows() == 0 {
             return None;
         }
-        let mut moments = Moments::of(self.fit.x);
+        let products = !by_rows(self.fit.x.nrows(), self.fit.x.ncols() + self.hold.x.ncols());
+        let mut moments = Moments::of(self.fit.x, products);
         let before = self.hold.error(&self.weights, &self.bias, self.bounds);
-        let (ridge, best) = self.choose(&moments)?;
+        let system = System::new(vec![self.fit.x], &self.weights, &moments, self.intercept);
+        let (ridge, best) = self.choose(&system)?;
         if before < best {
             return None;
         }
-        let shifted = self.hold.error(&self.weights, &self.constants(&[&self.fit], &moments), self.bounds);
-        moments.add(&Moments::of(self.hold.x));
+        let shifted = self.hold.error(&self.weights, &self.constants(&[&self.fit], &system), self.bounds);
+        moments.add(&Moments::of(self.hold.x, products));
         let all = [&self.fit, &self.hold];
+        let system = System::new(all.map(|own| own.x).to_vec(), &self.weights, &moments, self.intercept);
         let (weights, bias) = match ridge {
             Some(ridge) => {
                 let rounds = if self.quick { QUICK_ROUNDS } else { ROUNDS };
-                self.on_grid(self.fitted(&all, &moments, ridge, rounds)?, &moments, ridge)
+                self.on_grid(self.fitted(&all, &system, ridge, rounds)?, &system, ridge)
             }
-            None => (self.weights.clone(), self.constants(&all, &moments)),
+            None => (self.weights.clone(), self.constants(&all, &system)),
         };
         let finite = bias.iter().all(|v| v.is_finite()) && weights.col_iter().all(|c| c.iter().all(|v| v.is_finite()));
         finite.then_some(Solution { weights, bias, ridge, errors: [before, shifted, best] })
     }
 
     /// The strength that is best on the held-out rows, and its error there.
-    fn choose(&self, moments: &Moments) -> Option<(Option<f64>, f64)> {
-        let shifted = self.constants(&[&self.fit], moments);
+    fn choose(&self, system: &System<'_>) -> Option<(Option<f64>, f64)> {
+        let shifted = self.constants(&[&self.fit], system);
         let mut best = (None, self.hold.error(&self.weights, &shifted, self.bounds));
         let at = |ridge: f64| {
-            let found = self.fitted(&[&self.fit], moments, ridge, 1);
+            let found = self.fitted(&[&self.fit], system, ridge, 1);
             found.map_or(f64::INFINITY, |(weights, bias)| self.hold.error(&weights, &bias, self.bounds))
         };
         // The error has one valley: from the middle, on to the side on which it falls.
@@ -188,26 +191,20 @@ impl Problem<'_> {
         best.1.is_finite().then_some(best)
     }
 
-    /// The solution for some rows, whose moments are given, after so many rounds against the activation.
-    fn fitted(&self, rows: &[&Rows<'_>], moments: &Moments, ridge: f64, rounds: usize) -> Option<(Mat<f64>, Vec<f64>)> {
-        let means = moments.means(self.intercept);
-        let covariance = moments.covariance(&means);
-        let factor = factor(&covariance, ridge)?;
+    /// The solution for some rows after so many rounds against the activation.
+    fn fitted(
+        &self,
+        rows: &[&Rows<'_>],
+        system: &System<'_>,
+        ridge: f64,
+        rounds: usize,
+    ) -> Option<(Mat<f64>, Vec<f64>)> {
+        let factor = system.factor(ridge)?;
         let solved = |aim: &dyn Fn(&Rows<'_>) -> Mat<f32>| {
-            let (mut product, mut sums) = (Mat::zeros(means.len(), self.bias.len()), vec![0.0; self.bias.len()]);
-            for rows in rows {
-                let more = cross(rows.x, aim(rows).as_ref());
-                product += &more.0;
-                sums.iter_mut().zip(&more.1).for_each(|(sum, more)| *sum += more);
-            }
-            let averages: Vec<f64> = sums.iter().map(|sum| sum / moments.n).collect();
-            // Weights are drawn to those so far: `W = W0 + (C + rho I)^-1 (C_xz - C W0)`.
-            let own = &covariance * &self.weights;
-            let right = Mat::from_fn(product.nrows(), product.ncols(), |i, o| {
-                product[(i, o)] / moments.n - means[i] * averages[o] - own[(i, o)]
-            });
-            let weights = &self.weights + factor.solve(&right);
-            (weights.clone(), self.centred(&weights, &means, &averages))
+            let aims: Vec<Mat<f32>> = rows.iter().map(|rows| aim(rows)).collect();
+            let (weights, averages) = system.solve(&factor, &aims);
+            let bias = self.centred(&weights, &system.means, &averages);
+            (weights, bias)
         };
         let Some((low, high)) = self.bounds else { return Some(solved(&|rows| rows.own())) };
         let mut found = if self.quick { (self.weights.clone(), self.bias.clone()) } else { solved(&|rows| rows.own()) };
@@ -218,12 +215,15 @@ impl Problem<'_> {
     }
 
     /// Weights as integers give them, constants moved by what that does to the means.
-    fn on_grid(&self, (weights, bias): (Mat<f64>, Vec<f64>), moments: &Moments, ridge: f64) -> (Mat<f64>, Vec<f64>) {
+    fn on_grid(&self, (weights, bias): (Mat<f64>, Vec<f64>), system: &System<'_>, ridge: f64) -> (Mat<f64>, Vec<f64>) {
         let Some((steps, most)) = self.grid else { return (weights, bias) };
-        let means = moments.means(self.intercept);
-        let mut covariance = moments.covariance(&means);
-        strengthen(&mut covariance, ridge);
-        let rounded = rounding::in_order(&covariance, &weights, steps, most);
+        let covariance = system.covariance().map(|own| {
+            let mut covariance = own.clone();
+            strengthen(&mut covariance, ridge, own.nrows());
+            covariance
+        });
+        let rounded = rounding::in_order(covariance.as_ref(), &weights, steps, most);
+        let means = &system.means;
         let lost = |o: usize| (0..means.len()).map(|i| (weights[(i, o)] - rounded[(i, o)]) * means[i]).sum::<f64>();
         let bias = bias.iter().enumerate().map(|(o, own)| if self.intercept { own + lost(o) } else { *own }).collect();
         (rounded, bias)
@@ -238,30 +238,14 @@ impl Problem<'_> {
         averages.iter().enumerate().map(|(o, average)| average - mean(o)).collect()
     }
 
-    /// Constants for the weights so far (`docs/method.md` 9.2), on the rows that the moments are of.
-    fn constants(&self, rows: &[&Rows<'_>], moments: &Moments) -> Vec<f64> {
+    /// Constants for the weights so far (`docs/method.md` 9.2) on some rows.
+    fn constants(&self, rows: &[&Rows<'_>], system: &System<'_>) -> Vec<f64> {
         let mut sums = vec![0.0; self.bias.len()];
         for own in rows.iter().map(|rows| rows.own()) {
             add_columns(&mut sums, own.as_ref());
         }
-        let averages: Vec<f64> = sums.iter().map(|sum| sum / moments.n.max(1.0)).collect();
-        self.centred(&self.weights, &moments.means(self.intercept), &averages)
-    }
-}
-
-fn factor(covariance: &Mat<f64>, ridge: f64) -> Option<Llt<f64>> {
-    let mut square = covariance.clone();
-    strengthen(&mut square, ridge);
-    square.llt(Side::Lower).ok()
-}
-
-/// Adds a ridge, relative to the mean of the diagonal.
-fn strengthen(square: &mut Mat<f64>, ridge: f64) {
-    let d = square.nrows();
-    let mean = (0..d).map(|i| square[(i, i)]).sum::<f64>() / d.max(1) as f64;
-    let rho = ridge * mean.max(f64::MIN_POSITIVE);
-    for i in 0..d {
-        square[(i, i)] += rho;
+        let averages: Vec<f64> = sums.iter().map(|sum| sum / system.n.max(1.0)).collect();
+        self.centred(&self.weights, &system.means, &averages)
     }
 }
 

@@ -14,6 +14,7 @@ mod patches;
 mod rounding;
 mod rows;
 mod sums;
+mod system;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -9,10 +9,10 @@ use faer::{Mat, Side};
 use rayon::prelude::*;
 
 /// Rounds `[d, O]` weights to multiples of `steps` (one for every output), at most `most` of them. `moments`: second moments
-/// `[d, d]` of what they multiply; where they have no factor, every weight goes to the nearest step.
-pub(super) fn in_order(moments: &Mat<f64>, weights: &Mat<f64>, steps: &[f64], most: f64) -> Mat<f64> {
+/// `[d, d]` of what they multiply; where there are none or they have no factor, every weight goes to the nearest step.
+pub(super) fn in_order(moments: Option<&Mat<f64>>, weights: &Mat<f64>, steps: &[f64], most: f64) -> Mat<f64> {
     let d = weights.nrows();
-    let factor = lower(moments);
+    let factor = moments.and_then(lower);
     let column = |o: usize| -> Vec<f64> {
         let step = steps[o].max(f64::MIN_POSITIVE);
         let nearest = |value: f64| (value / step).round_ties_even().clamp(-most, most) * step;
@@ -56,7 +56,7 @@ mod tests {
         let moments = Mat::from_fn(16, 16, |i, j| 0.9 + if i == j { 0.1 } else { 0.0 });
         let weights = Mat::from_fn(16, 24, |i, o| ((i * 37 + o * 53) % 101) as f64 / 20.0 - 2.5);
         let steps: Vec<f64> = (0..24).map(|o| [1.0, 0.5, 0.25][o % 3]).collect();
-        let rounded = in_order(&moments, &weights, &steps, 127.0);
+        let rounded = in_order(Some(&moments), &weights, &steps, 127.0);
         let plain = Mat::from_fn(16, 24, |i, o| (weights[(i, o)] / steps[o]).round_ties_even() * steps[o]);
         assert!(error(&moments, &weights, &rounded) < 0.5 * error(&moments, &weights, &plain));
         for (o, step) in steps.iter().enumerate() {
@@ -68,7 +68,7 @@ mod tests {
     fn without_correlations_it_is_the_nearest() {
         let moments = Mat::from_fn(4, 4, |i, j| if i == j { 2.0 } else { 0.0 });
         let weights = Mat::from_fn(4, 1, |i, _| i as f64 * 0.4 - 0.7);
-        let rounded = in_order(&moments, &weights, &[1.0], 1.0);
+        let rounded = in_order(Some(&moments), &weights, &[1.0], 1.0);
         assert_eq!((0..4).map(|i| rounded[(i, 0)]).collect::<Vec<_>>(), [-1.0, -0.0, 0.0, 1.0]);
     }
 }

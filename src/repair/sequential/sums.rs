@@ -16,12 +16,18 @@ pub(super) struct Moments {
     /// Rows.
     pub(super) n: f64,
     sum: Vec<f64>,
-    /// Lower triangle.
+    /// Lower triangle of the products of the columns; empty where they are not formed.
     gram: Mat<f64>,
 }
 
 impl Moments {
-    pub(super) fn of(x: MatRef<'_, f32>) -> Self {
+    /// Of rows `[d, n]`, with or without the products of the columns.
+    pub(super) fn of(x: MatRef<'_, f32>, products: bool) -> Self {
+        if !products {
+            let mut sum = vec![0.0; x.nrows()];
+            add_columns(&mut sum, x);
+            return Self { n: x.ncols() as f64, sum, gram: Mat::zeros(0, 0) };
+        }
         let parts: Vec<Self> = parts(x.ncols()).into_par_iter().map(|(from, to)| Self::part(x, from, to)).collect();
         let mut all = Self { n: 0.0, sum: vec![0.0; x.nrows()], gram: Mat::zeros(x.nrows(), x.nrows()) };
         for part in parts {
@@ -55,13 +61,15 @@ impl Moments {
         self.sum.iter().map(|sum| if intercept { sum / self.n } else { 0.0 }).collect()
     }
 
-    /// Covariance, both triangles.
-    pub(super) fn covariance(&self, means: &[f64]) -> Mat<f64> {
-        Mat::from_fn(means.len(), means.len(), |i, j| self.gram[(i.max(j), i.min(j))] / self.n - means[i] * means[j])
+    /// Covariance, both triangles; `None` without the products of the columns.
+    pub(super) fn covariance(&self, means: &[f64]) -> Option<Mat<f64>> {
+        let of = |i: usize, j: usize| self.gram[(i.max(j), i.min(j))] / self.n - means[i] * means[j];
+        (self.gram.nrows() == means.len()).then(|| Mat::from_fn(means.len(), means.len(), of))
     }
 }
 
-fn add(sum: &mut Mat<f64>, block: MatRef<'_, f32>) {
+/// Adds a matrix in single precision.
+pub(super) fn add(sum: &mut Mat<f64>, block: MatRef<'_, f32>) {
     for (column, more) in sum.col_iter_mut().zip(block.col_iter()) {
         let Some(column) = column.try_as_col_major_mut() else { continue };
         column.as_slice_mut().iter_mut().zip(numbers(more)).for_each(|(sum, more)| *sum += f64::from(*more));
@@ -119,7 +127,7 @@ mod tests {
     #[test]
     fn parts_sum_to_the_whole() {
         let x = Mat::from_fn(3, 9000, |i, row| ((row * 7 + i * 13) % 11) as f32 - 5.0);
-        let (moments, one) = (Moments::of(x.as_ref()), Moments::part(x.as_ref(), 0, 9000));
+        let (moments, one) = (Moments::of(x.as_ref(), true), Moments::part(x.as_ref(), 0, 9000));
         assert!((&moments.gram - &one.gram).norm_max() < 1e-3);
         assert_eq!(parts(9000).last().map(|part| part.1), Some(9000));
     }
