@@ -43,13 +43,12 @@ impl<'a> System<'a> {
     /// `moments`: sums over the rows, with products of the columns unless they are taken [`by_rows`].
     pub(super) fn new(rows: Vec<MatRef<'a, f32>>, weights: &'a Mat<f64>, moments: &Moments, intercept: bool) -> Self {
         let means = moments.means(intercept);
-        let form = match moments.covariance(&means) {
-            Some(covariance) => Form::Columns(covariance),
-            None => {
-                let centred = centred(&rows, &means);
-                let products = products(centred.as_ref());
-                Form::Rows(centred, products)
-            }
+        let form = if let Some(covariance) = moments.covariance(&means) {
+            Form::Columns(covariance)
+        } else {
+            let centred = centred(&rows, &means);
+            let products = products(centred.as_ref());
+            Form::Rows(centred, products)
         };
         Self { rows, weights, n: moments.n, means, form }
     }
@@ -91,7 +90,9 @@ impl<'a> System<'a> {
             }
             Form::Rows(centred, _) => {
                 let mut sums = vec![0.0; self.weights.ncols()];
-                targets.iter().for_each(|aim| add_columns(&mut sums, aim.as_ref()));
+                for aim in targets {
+                    add_columns(&mut sums, aim.as_ref());
+                }
                 let right = self.missing(targets);
                 let change = combined(centred.as_ref(), &factor.solve(&right));
                 (self.weights + change, sums.iter().map(|sum| sum / self.n).collect())
@@ -144,7 +145,9 @@ fn products(x: MatRef<'_, f32>) -> Mat<f64> {
             block
         };
         let blocks: Vec<Mat<f32>> = pair.par_iter().map(block).collect();
-        blocks.iter().for_each(|block| add(&mut sum, block.as_ref()));
+        for block in &blocks {
+            add(&mut sum, block.as_ref());
+        }
     }
     sum.col_iter_mut().flat_map(faer::ColMut::iter_mut).for_each(|value: &mut f64| *value /= n as f64);
     sum
