@@ -273,10 +273,20 @@ impl From<DeployedFlag> for Deployed {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum EffortFlag {
+pub(super) enum EffortFlag {
     Fast,
     Default,
     Max,
+}
+
+impl From<EffortFlag> for Effort {
+    fn from(flag: EffortFlag) -> Self {
+        match flag {
+            EffortFlag::Fast => Self::Fast,
+            EffortFlag::Default => Self::Default,
+            EffortFlag::Max => Self::Max,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -326,11 +336,7 @@ impl Prune {
             goals: self.budget.goals(),
             outputs: self.metric.outputs.clone(),
             metric: self.metric.options(),
-            effort: match self.effort {
-                EffortFlag::Fast => Effort::Fast,
-                EffortFlag::Default => Effort::Default,
-                EffortFlag::Max => Effort::Max,
-            },
+            effort: self.effort.into(),
             refine: self.refine,
             memory: self.memory,
             quantize: self.quantize.map(|precision| self.integers.options(precision)),

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::device_flags::DeviceFlags;
 use super::engine_flags::EngineFlags;
-use super::flags::{DataFlags, ModelFlags};
+use super::flags::{DataFlags, EffortFlag, ModelFlags};
 use super::parse;
 use super::preprocess_flags::PreprocessFlags;
 use crate::calibration::PreprocessOptions;
@@ -81,6 +81,10 @@ pub(super) struct Quantize {
     precision: PrecisionFlag,
     #[command(flatten)]
     integers: IntegerFlags,
+    /// Time that may go into a better model. fast: the least and largest values, weights to the nearest; default: ranges, weights
+    /// and biases that lose least, as long as integers lose something; max: fitted on several times as many images
+    #[arg(long, value_enum, default_value = "default", help_heading = "Integers")]
+    effort: EffortFlag,
     /// Memory that the run may take, about, such as 2G [default: aim at 4G, refuse nothing]
     #[arg(long, value_name = "SIZE", value_parser = parse::memory, help_heading = "Integers")]
     memory: Option<u64>,
@@ -133,6 +137,7 @@ impl Quantize {
             engine,
             devices: device.into_iter().collect(),
             quantize: Some(self.integers.options(self.precision)),
+            effort: self.effort.into(),
             memory: self.memory,
             output: self.output.clone(),
             force: self.force,

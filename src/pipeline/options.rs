@@ -94,9 +94,9 @@ impl Criteria {
 /// How much time may go into a better model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Effort {
-    /// Equal shares, every consumer refitted alone.
+    /// Equal shares, every consumer refitted alone; in integers the least and largest values, weights to the nearest.
     Fast,
-    /// Widths by sensitivity, layer after layer refitted, the outputs refined for a short while.
+    /// Widths by sensitivity, layer after layer refitted, the outputs refined for a short while; in integers what loses least.
     #[default]
     Default,
     /// The same with more images and rounds.

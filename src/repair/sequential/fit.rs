@@ -138,7 +138,7 @@ impl Problem<'_> {
         if self.fit.x.ncols() < 2 || self.hold.x.ncols() < 1 || self.fit.x.nrows() == 0 {
             return None;
         }
-        let products = !by_rows(self.fit.x.nrows(), self.fit.x.ncols() + self.hold.x.ncols());
+        let products = !by_rows(self.fit.x.nrows(), self.fit.x.ncols() + self.hold.x.ncols(), self.grid.is_some());
         let mut moments = Moments::of(self.fit.x, products);
         let before = self.hold.error(&self.weights, &self.bias, self.bounds);
         let system = System::new(vec![self.fit.x], &self.weights, &moments, self.intercept);

@@ -44,7 +44,7 @@ pub struct Reconstruction<'a> {
     pub batches: &'a [Feed],
     /// Bytes of activations that are kept of both models together. Where all images take more, fewer are looked at.
     pub memory: u64,
-    /// Images that are looked at; more where a layer has too few positions for its rows otherwise.
+    /// Images that are looked at; more where a layer has too few positions for its rows otherwise, unless `quick`.
     pub images: usize,
     /// Bytes that the rows of one layer's problem may take.
     pub rows: u64,
@@ -217,6 +217,9 @@ impl Reconstruction<'_> {
 
     /// Images that the layer is to be fitted on.
     fn wanted_images(&self, layer: &Layer) -> usize {
+        if self.quick {
+            return self.images;
+        }
         let outputs = self.channels.shape(&layer.output).unwrap_or_default();
         let channels = outputs.get(layer.axis(outputs.len().max(1))).copied().unwrap_or(1);
         let positions = outputs.iter().product::<usize>() / channels.max(1);

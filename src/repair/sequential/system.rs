@@ -12,8 +12,9 @@ use rayon::prelude::*;
 use super::fit::predict;
 use super::sums::{BLOCK, Moments, add, add_columns, cross, numbers};
 
-/// Columns up to which the matrix of all their pairs is small.
+/// Columns up to which the matrix of all their pairs is small; and where it is wanted for more than the solution.
 const WIDE: usize = 2048;
+const WIDEST: usize = 8192;
 
 /// Rows that a layer is fitted on: what it reads, `[d, n]` each, and what the ridge draws to.
 pub(super) struct System<'a> {
@@ -34,9 +35,9 @@ enum Form {
     Rows(Mat<f32>, Mat<f64>),
 }
 
-/// Whether rows are to be taken by their products with each other.
-pub(super) fn by_rows(columns: usize, rows: usize) -> bool {
-    columns > WIDE && rows < columns
+/// Whether rows are to be taken by their products with each other. `wanted`: whether the covariance of the columns is wanted.
+pub(super) fn by_rows(columns: usize, rows: usize, wanted: bool) -> bool {
+    columns > if wanted { WIDEST } else { WIDE } && rows < columns
 }
 
 impl<'a> System<'a> {

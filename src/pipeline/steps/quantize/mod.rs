@@ -25,7 +25,7 @@ use trials::Trials;
 
 /// Multiply-accumulates of the model on the inputs that ranges are taken from, about, and how many inputs there are at
 /// least.
-const OBSERVED_MACS: f64 = 4e11;
+const OBSERVED_MACS: f64 = 2e10;
 const LEAST_IMAGES: usize = 64;
 
 /// Broken operators that are named.
@@ -53,7 +53,7 @@ pub(crate) fn quantize(
         let quantizer = quantizer(session, model)?;
         let histograms = histograms(session, quantizer.model(), quantizer.values(), &calibration.observed.batches)?;
         let mut form = form(session, &quantizer, options)?;
-        let mut trials = Trials::new(session, calibration, &quantizer)?;
+        let mut trials = Trials::new(session, calibration, &quantizer, std::ptr::eq(model, &session.model))?;
         let mut chosen = trials.ranges(&histograms, options.ranges, &form)?;
         let mut proof = proof(session, calibration, &chosen.written.model)?;
         if !proof.broken.is_empty() {
