@@ -10,4 +10,4 @@ mod staircase;
 pub use binding::{TimedCut, binding};
 pub use blocks::block_times;
 pub use error::BenchError;
-pub use staircase::staircase;
+pub use staircase::{integer_staircase, staircase};

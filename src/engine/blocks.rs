@@ -132,6 +132,11 @@ fn gcd(a: usize, b: usize) -> usize {
 /// `[1, width, size, size] -> Conv 3x3 -> [1, width, size, size]`: inside a network a width is an output of one convolution and an
 /// input of the next, and both must suit the layout.
 pub(crate) fn one_convolution(width: usize, size: usize) -> Model {
+    grouped_convolution(width, size, 1)
+}
+
+/// The same in so many groups.
+pub(crate) fn grouped_convolution(width: usize, size: usize, groups: usize) -> Model {
     let mut model = tiny_model();
     let graph = model.graph_mut();
     let dims = [1, width, size, size].map(|size| i64::try_from(size).unwrap_or(1));
@@ -159,8 +164,13 @@ pub(crate) fn one_convolution(width: usize, size: usize) -> Model {
         attribute: vec![pads],
         ..NodeProto::default()
     }];
+    if groups > 1 {
+        let node = graph.node.remove(0);
+        graph.node.push(node.attr("group", i64::try_from(groups).unwrap_or(1)));
+    }
     // Zero weights would be folded away by no optimiser that we know of, but equal ones cost nothing either.
-    let weight = TensorData::from_f32(vec![width, width, 3, 3], &vec![0.01; width * width * 9]);
+    let inputs = width / groups.max(1);
+    let weight = TensorData::from_f32(vec![width, inputs, 3, 3], &vec![0.01; width * inputs * 9]);
     graph.initializer = vec![weight.to_proto("w")];
     model
 }

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub use blocks::{Blocked, ChannelBlock, Convolutions, blocked, channel_block, shows_blocks};
-pub(crate) use blocks::{cached_block, one_convolution};
+pub(crate) use blocks::{cached_block, grouped_convolution, one_convolution};
 pub use discover::Candidate;
 pub use error::EngineError;
 pub use feed::Feed;

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use super::options::{Criteria, Effort, PruneOptions};
+use super::options::{Criteria, Effort, PruneOptions, QuantizeOptions};
 use super::reading::{Read, analyse_options, analysed, check_ignored};
 use super::record::{Record, Told};
 use super::sizes::{KnownSizes, known_sizes};
 use super::{ModelOptions, Progress, Silent, reading};
 use crate::bench::latency::{Device, Here, Pairing, TimedOn};
-use crate::bench::staircase;
+use crate::bench::{integer_staircase, staircase};
 use crate::channels::{Channels, CostModel, Cut, GroupId};
 use crate::device::{Connected, DeviceOptions, connect};
 use crate::engine::{
@@ -22,8 +22,9 @@ use crate::error::Error;
 use crate::evaluate::{EvaluateError, Measured, Pass, Source, input_specs, random_inputs};
 use crate::explain::Explain as _;
 use crate::model::Model;
-use crate::plan::{Allocation, Budget, LatencyTarget, PlanError, RoundTo, Rounding};
+use crate::plan::{Allocation, Budget, LatencyTarget, PlanError, RoundTo, Rounding, integer_kernels};
 use crate::proto::onnx::ValueInfoProto;
+use crate::quantize::{Activations, Kernels, QuantizeForm};
 use crate::report::{FileInfo, Inspection, protection_reasons};
 
 /// Who watches a run, who may end it, and where it times.
@@ -70,6 +71,7 @@ pub(super) struct Session<'a> {
     pub(super) engine: Arc<dyn Engine>,
     here: Here,
     block: OnceLock<ChannelBlock>,
+    integer_steps: OnceLock<Rounding>,
     /// Nodes whose channels stay: as asked for, and those of broken groups.
     pub(super) ignore: Vec<String>,
     /// Sizes of symbolic axes that everything is counted, proved and timed with, and names of those that are assumed.
@@ -144,6 +146,7 @@ impl<'a> Session<'a> {
             cost,
             here: Here(Arc::clone(&engine)),
             block: OnceLock::new(),
+            integer_steps: OnceLock::new(),
             engine,
             ignore,
             sizes,
@@ -264,6 +267,26 @@ impl<'a> Session<'a> {
         Ok(staircase(device, self.cancel)?)
     }
 
+    /// Steps of widths on integers: the widest of those that are measured on the devices that time; what is usual where
+    /// nothing is timed.
+    pub(super) fn integer_rounding(&self, options: &QuantizeOptions) -> Result<Rounding, Error> {
+        if let Some(known) = self.integer_steps.get() {
+            return Ok(*known);
+        }
+        let mut widest = Rounding::NONE;
+        for device in std::iter::once(self.device()).chain(self.other_devices().map(|own| own.0)) {
+            let engine = device.engine();
+            let mut own = integer_kernels(engine);
+            if !self.options.skip_timing && engine.info().runs_models() {
+                let form = integer_form(engine, options.activations);
+                let ChannelBlock { block, multiple } = integer_staircase(device, &form, own.block, self.cancel)?;
+                own = Rounding { block, multiple };
+            }
+            widest = Rounding { block: widest.block.max(own.block), multiple: widest.multiple.max(own.multiple) };
+        }
+        Ok(*self.integer_steps.get_or_init(|| widest))
+    }
+
     /// Where models are timed, for the report; `None`: here, or not at all.
     pub(super) fn timed_on(&self) -> Option<TimedOn> {
         TimedOn::new(self.devices.first()?.as_ref())
@@ -285,6 +308,13 @@ impl<'a> Session<'a> {
     pub(super) fn device(&self) -> &dyn Device {
         self.devices.first().map_or(&self.here, |own| own.as_ref())
     }
+}
+
+/// The form of integers that suits an engine.
+pub(super) fn integer_form(engine: &dyn Engine, activations: Option<Activations>) -> QuantizeForm {
+    let machine = engine.machine();
+    let kernels = Kernels { x86: engine.info().on_processor() && machine.is_x86(), sums_bytes: machine.sums_bytes() };
+    QuantizeForm::of(kernels, activations)
 }
 
 /// What to say of outputs that hold no numbers.

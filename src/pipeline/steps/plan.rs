@@ -13,7 +13,7 @@ use crate::pipeline::record::Told;
 use crate::pipeline::session::Session;
 use crate::plan::{
     Allocation, Allocator, BLOCKS_SCHEMA_VERSION, Curve, PLAN_SCHEMA_VERSION, Plan, PlanError, PlannedBlock,
-    PlannedGroup, RoundTo, choose, integer_kernels,
+    PlannedGroup, RoundTo, choose,
 };
 use crate::quantize::Precision;
 use crate::score::GroupScores;
@@ -53,11 +53,12 @@ pub(crate) fn plan(
         let allocation = session.allocation(criteria, images);
         let values = compared(scored, allocation)?;
         let (cost, mut gone) = session.without_blocks(dense_cost, blocks);
-        let integers = session.options.quantize.as_ref().is_some_and(|own| own.precision == Precision::Int8);
-        let rounding = match (integers, criteria.round_to) {
-            (true, RoundTo::Auto) => integer_kernels(session.device().engine()),
+        let written = session.options.quantize.as_ref().filter(|own| own.precision == Precision::Int8);
+        let rounding = match (written, criteria.round_to) {
+            (Some(own), RoundTo::Auto) => session.integer_rounding(own)?,
             _ => session.rounding()?,
         };
+        let integers = written.is_some();
         if !integers && criteria.round_to.assumed(session.device().engine()) {
             record.notes.push(ASSUMED.into());
         }

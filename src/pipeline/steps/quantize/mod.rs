@@ -17,8 +17,8 @@ use crate::explain::Names;
 use crate::model::{Model, TensorData};
 use crate::pipeline::options::QuantizeOptions;
 use crate::pipeline::record::Told;
-use crate::pipeline::session::Session;
-use crate::quantize::{Histograms, Kernels, Precision, QuantizeForm, Quantizer, Written};
+use crate::pipeline::session::{Session, integer_form};
+use crate::quantize::{Histograms, Precision, QuantizeForm, Quantizer, Written};
 use crate::report::{FloatProduct, Quantized};
 use crate::surgery::fold_constants;
 use trials::Trials;
@@ -53,7 +53,7 @@ pub(crate) fn quantize(
         let quantizer = quantizer(session, model)?;
         let histograms = histograms(session, quantizer.model(), quantizer.values(), &calibration.observed.batches)?;
         let mut form = form(session, &quantizer, options)?;
-        let mut trials = Trials::new(session, calibration, &quantizer, std::ptr::eq(model, &session.model))?;
+        let mut trials = Trials::new(session, calibration, &quantizer, std::ptr::eq(model, &raw const session.model))?;
         let mut chosen = trials.ranges(&histograms, options.ranges, &form)?;
         let mut proof = proof(session, calibration, &chosen.written.model)?;
         if !proof.broken.is_empty() {
@@ -110,10 +110,7 @@ fn folded(session: &Session<'_>, model: &Model) -> Model {
 /// # Errors
 /// If a name or pattern of nodes that stay in real numbers matches none.
 fn form(session: &Session<'_>, quantizer: &Quantizer, options: &QuantizeOptions) -> Result<QuantizeForm, Error> {
-    let engine = session.device().engine();
-    let machine = engine.machine();
-    let kernels = Kernels { x86: engine.info().on_processor() && machine.is_x86(), sums_bytes: machine.sums_bytes() };
-    let form = QuantizeForm::of(kernels, options.activations);
+    let form = integer_form(session.device().engine(), options.activations);
     Ok(QuantizeForm { float: kept_float(options, &quantizer.products())?, ..form })
 }
 
