@@ -47,6 +47,11 @@ fn derivatives_are_differences_and_their_transposes() {
         let model = graph.model();
         let image = ArrayD::from_shape_vec(IxDyn(&[2, 3, 7, 6]), random(&[2, 3, 7, 6], 3)).unwrap();
         let program = program(&model, &image);
+        if name == "celu" && engine().is_embedded() {
+            // tract 0.23 leaves out the factor alpha: what is computed here is not believed then.
+            assert!(program.left_out.iter().any(|(node, _)| node == "Celu_y"), "{:?}", program.left_out);
+            continue;
+        }
         assert!(program.left_out.is_empty(), "{name}: {:?}", program.left_out);
         let numbers = program.numbers.clone();
         let (trace, at) = program.forward(&image, &numbers, true).unwrap();

@@ -20,7 +20,7 @@ const QUICK_ROWS_PER_COLUMN: usize = 16;
 const QUICK_LEAST_ROWS: usize = 2_000;
 const QUICK_MOST_ROWS: usize = 5_000;
 
-/// Positions per image at least, where there are so many.
+/// Positions per image at least, where there are so many and memory holds them.
 const LEAST_POSITIONS: usize = 8;
 
 /// Positions of one image that are looked at rather than more images.
@@ -109,8 +109,9 @@ impl Collected {
     pub(super) fn new(shape: Shape, columns: usize, limits: RowLimits, shortcut: bool, seed: u64) -> Self {
         let bytes = 4 * (shape.columns() + 3 * shape.outputs) as u64;
         let most = usize::try_from(limits.memory / bytes.max(1)).unwrap_or(usize::MAX);
+        let images = limits.images.max(1);
         let rows = rows_for(columns, limits.quick).min(most);
-        let wanted = LEAST_POSITIONS.max(rows / limits.images.max(1)).min(shape.reads.positions);
+        let wanted = LEAST_POSITIONS.max(rows / images).min((most / images).max(1)).min(shape.reads.positions);
         Self { shape, wanted, shortcut, seed, fit: Part::default(), hold: Part::default() }
     }
 
@@ -210,5 +211,21 @@ impl Part {
             target: of(&self.target, shape.outputs),
             shortcut: (!self.shortcut.is_empty()).then(|| of(&self.shortcut, shape.outputs)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_bounds_the_rows() {
+        let wanted = |memory: u64| {
+            let kept = (0..10).collect();
+            let shape = Shape { reads: Reads::plain(64), channels: 100, outputs: 10, kept, of: 10, last: true };
+            Collected::new(shape, 100, RowLimits { images: 5_000, memory, quick: false }, false, 0).wanted
+        };
+        // 520 bytes a row.
+        assert_eq!([1 << 30, 5_000 * 520 * 3, 520].map(wanted), [8, 3, 1]);
     }
 }
