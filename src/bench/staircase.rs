@@ -17,6 +17,9 @@ const WIDTHS: [usize; 8] = [36, 40, 44, 48, 52, 56, 60, 64];
 /// Steps that are told apart; the last for engines whose cost does not follow the width at all.
 const STEPS: [usize; 4] = [4, 8, 16, 32];
 
+/// The widest step of kernels on integers: what two threads make of a step of 16, whole plans in steps of 32 lose too much by.
+const WIDEST_KERNEL: usize = 16;
+
 /// Height and width of the images.
 const SIZE: usize = 28;
 
@@ -41,8 +44,8 @@ pub fn staircase(device: &dyn Device, cancel: &AtomicBool) -> Result<ChannelBloc
     cached_block(device.engine(), "measured", || Ok(block(&ratios(device, &convolution, cancel)?)))
 }
 
-/// The same for kernels on integers: the wider step of dense and of depthwise convolutions, in which widths are to go. `usual`:
-/// the step that is taken unless the times of dense convolutions are explained better by another.
+/// The same for kernels on integers: the wider step of dense and of depthwise convolutions, in which widths are to go, up to
+/// [`WIDEST_KERNEL`]. `usual`: the step that is taken unless the times of dense convolutions are explained better by another.
 ///
 /// # Errors
 /// As [`staircase`].
@@ -57,11 +60,12 @@ pub fn integer_staircase(
         let on_integers = Quantizer::new(model.clone(), &|_| None).and_then(|own| own.write(&BTreeMap::new(), form));
         on_integers.map_or(model, |own| own.model)
     };
-    let name = format!("integers-{}-{}", form.activations.name(), form.largest);
+    let threads = device.engine().info().threads;
+    let name = format!("integers-{}-{}-{threads}", form.activations.name(), form.largest);
     cached_block(device.engine(), &name, || {
         let dense = ratios(device, &|width| written(width, 1), cancel)?;
         let depthwise = ratios(device, &|width| written(width, width), cancel)?;
-        let step = likeliest(&dense, usual).max(slower_beside(&depthwise));
+        let step = likeliest(&dense, usual).max(slower_beside(&depthwise)).min(WIDEST_KERNEL.max(usual));
         Ok(ChannelBlock { block: step, multiple: step })
     })
 }
