@@ -17,7 +17,7 @@ const WIDTHS: [usize; 8] = [36, 40, 44, 48, 52, 56, 60, 64];
 /// Steps that are told apart; the last for engines whose cost does not follow the width at all.
 const STEPS: [usize; 4] = [4, 8, 16, 32];
 
-/// The widest step of kernels on integers: what two threads make of a step of 16, whole plans in steps of 32 lose too much by.
+/// The widest step of kernels on integers. Two threads that share steps of 16 look like steps of 32, in which plans lose too much.
 const WIDEST_KERNEL: usize = 16;
 
 /// Height and width of the images.
@@ -167,9 +167,9 @@ mod tests {
             assert_eq!(block(&stairs(*step)).block, *step);
         }
         assert_eq!(likeliest(&stairs(8), 16), 8);
-        // Times that no step explains leave what is usual.
         let line: Vec<(usize, f64)> = WIDTHS.iter().map(|&width| (width, width as f64 / 64.0)).collect();
         assert_eq!(likeliest(&line, 16), 4);
+        // Times that no step explains leave what is usual.
         assert_eq!(likeliest(&[(36, 1.0), (40, 0.9), (44, 1.0), (48, 0.9), (64, 1.0)], 16), 16);
         let flat: Vec<(usize, f64)> = WIDTHS.iter().map(|&width| (width, 1.0)).collect();
         assert_eq!(block(&flat), FLAT);

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use super::setup::tiny_model;
 use super::{Engine, EngineError};
 use crate::model::{Model, TensorData};
-use crate::proto::onnx::{AttributeProto, NodeProto, attribute_proto::AttributeType, tensor_shape_proto, type_proto};
+use crate::proto::onnx::{NodeProto, tensor_shape_proto, type_proto};
 
 /// Widths that suit an engine on this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
@@ -151,25 +151,11 @@ pub(crate) fn grouped_convolution(width: usize, size: usize, groups: usize) -> M
                 .collect();
         }
     }
-    let pads = AttributeProto {
-        name: Some("pads".into()),
-        r#type: Some(AttributeType::Ints.into()),
-        ints: vec![1; 4],
-        ..AttributeProto::default()
-    };
-    graph.node = vec![NodeProto {
-        op_type: Some("Conv".into()),
-        input: vec!["x".into(), "w".into()],
-        output: vec!["y".into()],
-        attribute: vec![pads],
-        ..NodeProto::default()
-    }];
-    if groups > 1 {
-        let node = graph.node.remove(0);
-        graph.node.push(node.attr("group", i64::try_from(groups).unwrap_or(1)));
-    }
+    let groups = groups.max(1);
+    let node = NodeProto::new("Conv").input("x").input("w").output("y").attr("pads", [1; 4]);
+    graph.node = vec![node.attr("group", i64::try_from(groups).unwrap_or(1))];
     // Zero weights would be folded away by no optimiser that we know of, but equal ones cost nothing either.
-    let inputs = width / groups.max(1);
+    let inputs = width / groups;
     let weight = TensorData::from_f32(vec![width, inputs, 3, 3], &vec![0.01; width * inputs * 9]);
     graph.initializer = vec![weight.to_proto("w")];
     model

@@ -71,7 +71,7 @@ pub(super) struct Session<'a> {
     pub(super) engine: Arc<dyn Engine>,
     here: Here,
     block: OnceLock<ChannelBlock>,
-    integer_steps: OnceLock<Rounding>,
+    integer_block: OnceLock<ChannelBlock>,
     /// Nodes whose channels stay: as asked for, and those of broken groups.
     pub(super) ignore: Vec<String>,
     /// Sizes of symbolic axes that everything is counted, proved and timed with, and names of those that are assumed.
@@ -146,7 +146,7 @@ impl<'a> Session<'a> {
             cost,
             here: Here(Arc::clone(&engine)),
             block: OnceLock::new(),
-            integer_steps: OnceLock::new(),
+            integer_block: OnceLock::new(),
             engine,
             ignore,
             sizes,
@@ -241,18 +241,41 @@ impl<'a> Session<'a> {
     /// Steps of widths that the options ask for, on the devices that time: the widest of them.
     pub(super) fn rounding(&self) -> Result<Rounding, Error> {
         let round_to = self.options.criteria.round_to;
-        let block = if let Some(block) = self.block.get() {
-            *block
-        } else {
-            let mut widest = self.block_of(self.device())?;
-            for (device, _) in self.other_devices() {
-                let own = self.block_of(device)?;
-                let (block, multiple) = (widest.block.max(own.block), widest.multiple.max(own.multiple));
-                widest = ChannelBlock { block, multiple };
-            }
-            *self.block.get_or_init(|| widest)
-        };
+        let block = self.widest(&self.block, &|device| self.block_of(device))?;
         Ok(round_to.rounding(self.device().engine(), block))
+    }
+
+    /// Steps of widths on integers: the widest of those that are measured on the devices that time; what is usual where
+    /// nothing is timed.
+    pub(super) fn integer_rounding(&self, options: &QuantizeOptions) -> Result<Rounding, Error> {
+        let measured = |device: &dyn Device| {
+            let engine = device.engine();
+            let Rounding { block, multiple } = integer_kernels(engine);
+            if self.options.skip_timing || !engine.info().runs_models() {
+                return Ok(ChannelBlock { block, multiple });
+            }
+            Ok(integer_staircase(device, &integer_form(engine, options.activations), block, self.cancel)?)
+        };
+        let ChannelBlock { block, multiple } = self.widest(&self.integer_block, &measured)?;
+        Ok(Rounding { block, multiple })
+    }
+
+    /// The widest steps of all devices that time, found once.
+    fn widest(
+        &self,
+        known: &OnceLock<ChannelBlock>,
+        of: &dyn Fn(&dyn Device) -> Result<ChannelBlock, Error>,
+    ) -> Result<ChannelBlock, Error> {
+        if let Some(known) = known.get() {
+            return Ok(*known);
+        }
+        let mut widest = of(self.device())?;
+        for (device, _) in self.other_devices() {
+            let own = of(device)?;
+            let (block, multiple) = (widest.block.max(own.block), widest.multiple.max(own.multiple));
+            widest = ChannelBlock { block, multiple };
+        }
+        Ok(*known.get_or_init(|| widest))
     }
 
     /// The channel block of a device; measured where its engine does not show it and widths depend on it.
@@ -265,26 +288,6 @@ impl<'a> Session<'a> {
         }
         self.progress.say("convolutions of several widths are timed, to find their steps");
         Ok(staircase(device, self.cancel)?)
-    }
-
-    /// Steps of widths on integers: the widest of those that are measured on the devices that time; what is usual where
-    /// nothing is timed.
-    pub(super) fn integer_rounding(&self, options: &QuantizeOptions) -> Result<Rounding, Error> {
-        if let Some(known) = self.integer_steps.get() {
-            return Ok(*known);
-        }
-        let mut widest = Rounding::NONE;
-        for device in std::iter::once(self.device()).chain(self.other_devices().map(|own| own.0)) {
-            let engine = device.engine();
-            let mut own = integer_kernels(engine);
-            if !self.options.skip_timing && engine.info().runs_models() {
-                let form = integer_form(engine, options.activations);
-                let ChannelBlock { block, multiple } = integer_staircase(device, &form, own.block, self.cancel)?;
-                own = Rounding { block, multiple };
-            }
-            widest = Rounding { block: widest.block.max(own.block), multiple: widest.multiple.max(own.multiple) };
-        }
-        Ok(*self.integer_steps.get_or_init(|| widest))
     }
 
     /// Where models are timed, for the report; `None`: here, or not at all.

@@ -141,39 +141,46 @@ impl Problem<'_> {
         let products = !by_rows(self.fit.x.nrows(), self.fit.x.ncols() + self.hold.x.ncols(), self.grid.is_some());
         let mut moments = Moments::of(self.fit.x, products);
         let before = self.hold.error(&self.weights, &self.bias, self.bounds);
-        let system = System::new(vec![self.fit.x], &self.weights, &moments, self.intercept);
-        let (ridge, best) = self.choose(&system)?;
+        let (ridge, [shifted, best]) = self.choose(&moments)?;
         if before < best {
             return None;
         }
-        let shifted = self.hold.error(&self.weights, &self.constants(&[&self.fit], &system), self.bounds);
         moments.add(&Moments::of(self.hold.x, products));
         let all = [&self.fit, &self.hold];
-        let system = System::new(all.map(|own| own.x).to_vec(), &self.weights, &moments, self.intercept);
         let (weights, bias) = match ridge {
             Some(ridge) => {
+                let system = self.system(&all, &moments);
                 let rounds = if self.quick { QUICK_ROUNDS } else { ROUNDS };
                 self.on_grid(self.fitted(&all, &system, ridge, rounds)?, &system, ridge)
             }
-            None => (self.weights.clone(), self.constants(&all, &system)),
+            None => (self.weights.clone(), self.constants(&all, &moments)),
         };
         let finite = bias.iter().all(|v| v.is_finite()) && weights.col_iter().all(|c| c.iter().all(|v| v.is_finite()));
         finite.then_some(Solution { weights, bias, ridge, errors: [before, shifted, best] })
     }
 
-    /// The strength that is best on the held-out rows, and its error there.
-    fn choose(&self, system: &System<'_>) -> Option<(Option<f64>, f64)> {
-        let shifted = self.constants(&[&self.fit], system);
-        let mut best = (None, self.hold.error(&self.weights, &shifted, self.bounds));
+    /// The problem of some rows, whose moments are given.
+    fn system<'a>(&'a self, rows: &[&Rows<'a>], moments: &Moments) -> System<'a> {
+        System::new(rows.iter().map(|own| own.x).collect(), &self.weights, moments, self.intercept)
+    }
+
+    /// The strength that is best on the held-out rows, and the errors there: with new constants alone, and with it.
+    /// `moments`: those of the rows to fit on.
+    fn choose(&self, moments: &Moments) -> Option<(Option<f64>, [f64; 2])> {
+        let system = self.system(&[&self.fit], moments);
+        let shifted = self.hold.error(&self.weights, &self.constants(&[&self.fit], moments), self.bounds);
+        let mut best = (None, shifted);
         let at = |ridge: f64| {
-            let found = self.fitted(&[&self.fit], system, ridge, 1);
+            let found = self.fitted(&[&self.fit], &system, ridge, 1);
             found.map_or(f64::INFINITY, |(weights, bias)| self.hold.error(&weights, &bias, self.bounds))
         };
         // The error has one valley: from the middle, on to the side on which it falls.
         if self.quick {
             let error = at(RIDGES[MIDDLE]);
-            let found = if error < best.1 { (Some(RIDGES[MIDDLE]), error) } else { best };
-            return found.1.is_finite().then_some(found);
+            if error < best.1 {
+                best = (Some(RIDGES[MIDDLE]), error);
+            }
+            return best.1.is_finite().then_some((best.0, [shifted, best.1]));
         }
         let errors: [f64; 2] = [at(RIDGES[MIDDLE]), at(RIDGES[MIDDLE + 1])];
         let (mut ridge, mut last, step) =
@@ -188,7 +195,7 @@ impl Problem<'_> {
         if last < best.1 {
             best = (Some(RIDGES[ridge]), last);
         }
-        best.1.is_finite().then_some(best)
+        best.1.is_finite().then_some((best.0, [shifted, best.1]))
     }
 
     /// The solution for some rows after so many rounds against the activation.
@@ -238,14 +245,14 @@ impl Problem<'_> {
         averages.iter().enumerate().map(|(o, average)| average - mean(o)).collect()
     }
 
-    /// Constants for the weights so far (`docs/method.md` 9.2) on some rows.
-    fn constants(&self, rows: &[&Rows<'_>], system: &System<'_>) -> Vec<f64> {
+    /// Constants for the weights so far (`docs/method.md` 9.2), on the rows that the moments are of.
+    fn constants(&self, rows: &[&Rows<'_>], moments: &Moments) -> Vec<f64> {
         let mut sums = vec![0.0; self.bias.len()];
         for own in rows.iter().map(|rows| rows.own()) {
             add_columns(&mut sums, own.as_ref());
         }
-        let averages: Vec<f64> = sums.iter().map(|sum| sum / system.n.max(1.0)).collect();
-        self.centred(&self.weights, &system.means, &averages)
+        let averages: Vec<f64> = sums.iter().map(|sum| sum / moments.n.max(1.0)).collect();
+        self.centred(&self.weights, &moments.means(self.intercept), &averages)
     }
 }
 

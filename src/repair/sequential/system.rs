@@ -22,7 +22,7 @@ pub(super) struct System<'a> {
     /// Weights so far, `[d, O]`.
     weights: &'a Mat<f64>,
     /// Rows in all.
-    pub(super) n: f64,
+    n: f64,
     /// What the columns are moved by; zeros where constants cannot be changed.
     pub(super) means: Vec<f64>,
     form: Form,
