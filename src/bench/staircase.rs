@@ -45,7 +45,7 @@ pub fn staircase(device: &dyn Device, cancel: &AtomicBool) -> Result<ChannelBloc
 }
 
 /// The same for kernels on integers: the wider step of dense and of depthwise convolutions, in which widths are to go, up to
-/// [`WIDEST_KERNEL`]. `usual`: the step that is taken unless the times of dense convolutions are explained better by another.
+/// `WIDEST_KERNEL`. `usual`: the step that is taken unless the times of dense convolutions are explained better by another.
 ///
 /// # Errors
 /// As [`staircase`].

@@ -181,6 +181,14 @@ impl Tensor {
         self.as_f32().into_owned()
     }
 
+    /// As [`Tensor::to_f32`], without a copy where they are of that type.
+    pub fn into_f32(self) -> ArrayD<f32> {
+        match self {
+            Self::F32(array) => array,
+            other => other.to_f32(),
+        }
+    }
+
     /// The values as `f32`, copied only where they are converted.
     #[allow(clippy::cast_possible_truncation, reason = "asked for in single precision")]
     pub fn as_f32(&self) -> Cow<'_, ArrayD<f32>> {

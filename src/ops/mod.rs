@@ -13,6 +13,7 @@ pub(crate) mod quantised;
 pub(crate) mod real;
 pub(crate) mod scalar;
 mod table;
+pub(crate) mod vector;
 pub(crate) mod window;
 
 pub use table::{Family, Int8, OPERATORS, Operator, Refit, markdown, operator};

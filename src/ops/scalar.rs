@@ -3,6 +3,7 @@
 //! <https://onnx.ai/onnx/operators/index.html>; the defaults of attributes are the specification's.
 
 use super::constant::Constants;
+use super::vector;
 use crate::model::Model;
 use crate::model::node::is_onnx;
 use crate::proto::onnx::NodeProto;
@@ -211,12 +212,22 @@ impl Function {
 
     /// The values at `xs`.
     pub(crate) fn values(self, xs: &[f32]) -> Vec<f32> {
-        chosen!(self, own => xs.iter().map(|x| own().value(*x)).collect())
+        chosen!(self, own => vector::map(xs, |x| own().value(x)))
+    }
+
+    /// Every number becomes the value at it.
+    pub(crate) fn apply(self, numbers: &mut [f32]) {
+        chosen!(self, own => vector::replace(numbers, |x| own().value(x)));
+    }
+
+    /// Multiplies `changes` by the slopes at `xs`.
+    pub(crate) fn multiply_by_slopes(self, changes: &mut [f32], xs: &[f32]) {
+        chosen!(self, own => vector::update(changes, xs, |change, x| *change *= own().slope(x)));
     }
 
     /// `changes` times the slopes at `xs`.
     pub(crate) fn times_slopes(self, changes: &[f32], xs: &[f32]) -> Vec<f32> {
-        chosen!(self, own => changes.iter().zip(xs).map(|(change, x)| change * own().slope(*x)).collect())
+        chosen!(self, own => vector::zip(changes, xs, |change, x| change * own().slope(x)))
     }
 
     /// The derivative at `x`; at a corner one of the two.

@@ -4,12 +4,14 @@
 //! 22), `AveragePool` (1, 7, 10, 11, 19, 22): `kernel_shape`, `strides`, `dilations`, `pads`, `auto_pad`, `ceil_mode`,
 //! `output_padding`, `output_shape`.
 
+mod direct;
 mod placed;
 mod polyphase;
 mod segment;
+mod simd;
 
+pub(crate) use direct::{Copies, Direct, Weights};
 pub(crate) use placed::PlacedWindow;
-pub(crate) use polyphase::{Copies, Polyphase};
 
 use crate::model::axes::sizes;
 use crate::proto::onnx::NodeProto;

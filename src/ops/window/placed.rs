@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::direct::Direct;
 use super::polyphase::{Geometry, Polyphase};
 use super::segment::Segment;
 use super::{Window, signed};
@@ -196,10 +197,11 @@ impl PlacedWindow {
         }
     }
 
-    /// Where everything stands for sums over the windows of one channel; `None` where the padding would outgrow the image by far.
-    pub(crate) fn polyphase(&self) -> Option<Polyphase> {
+    /// Direct convolution of one group with this window; `None` where copies of the planes would be padding for the most part.
+    pub(crate) fn direct(&self, channels: usize, outputs: usize) -> Option<Direct> {
         let (input, output) = if self.transposed { (&self.output, &self.input) } else { (&self.input, &self.output) };
-        Polyphase::new(&Geometry {
+        let planes = if self.transposed { outputs } else { channels };
+        let window = Polyphase::new(&Geometry {
             input,
             output,
             kernel: &self.kernel,
@@ -207,7 +209,9 @@ impl PlacedWindow {
             dilations: &self.dilations,
             begin: &self.begin,
             transposed: self.transposed,
-        })
+            planes,
+        })?;
+        Some(Direct::new(window, self.kernel_size(), channels, outputs))
     }
 
     /// Steps between neighbours of a segment in the output and in the input.

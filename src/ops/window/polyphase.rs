@@ -1,4 +1,4 @@
-//! Sums over the windows of one channel, as depthwise convolutions form them.
+//! Planes laid out so that every kernel position reads one run of numbers.
 //!
 //! The input is copied with its padding, and where the stride is not 1 it is split into its polyphase components (Vaidyanathan,
 //! *Multirate Systems and Filter Banks*, 1993): positions that differ by a multiple of the stride stand side by side. There every
@@ -7,9 +7,7 @@
 
 use super::segment::Segment;
 use super::signed;
-
-/// Numbers that are worked on side by side.
-const LANES: usize = 32;
+use super::simd::SLACK;
 
 /// Sizes and attributes of a window, by axis. Where it is transposed, input and output have changed places.
 pub(super) struct Geometry<'a> {
@@ -20,44 +18,38 @@ pub(super) struct Geometry<'a> {
     pub(super) dilations: &'a [usize],
     pub(super) begin: &'a [i64],
     pub(super) transposed: bool,
+    /// Planes of the input that are copied.
+    pub(super) planes: usize,
 }
 
 /// What a kernel position reads: of which component, and how far behind the output position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Tap {
-    kernel_position: usize,
-    component: usize,
-    behind: usize,
+pub(super) struct Tap {
+    pub(super) kernel_position: usize,
+    pub(super) component: usize,
+    pub(super) behind: usize,
 }
 
 /// Where everything stands in the copies of input and output. Where the window is transposed, these have changed places.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Polyphase {
+pub(super) struct Polyphase {
     /// In the order of kernel positions along the last axis, then the others.
-    taps: Vec<Tap>,
+    pub(super) taps: Vec<Tap>,
     /// Numbers of a component.
-    size: usize,
-    components: usize,
+    pub(super) size: usize,
+    pub(super) components: usize,
     /// Positions from the first output position to the last, gaps included.
-    span: usize,
+    pub(super) span: usize,
     /// Zeros before the first output position in a copy of the output.
-    front: usize,
+    pub(super) front: usize,
     /// What the copies read of the planes.
     input: Vec<Segment>,
     output: Vec<Segment>,
-    transposed: bool,
+    pub(super) transposed: bool,
 }
 
-/// Copies of one plane of the input and of the output, with zeros where these have nothing.
-#[derive(Debug, Clone)]
-pub(crate) struct Copies {
-    input: Vec<f32>,
-    output: Vec<f32>,
-    /// Sums over windows, in the layout of the other side.
-    sums: Vec<f32>,
-}
-
-/// Numbers of the copy of a plane at most, beside those of the plane: far dilations would make it mostly padding.
+/// Numbers of the copies of all planes at most, beside four times those of the planes: far dilations would make them mostly
+/// padding.
 const MOST_PADDING: usize = 1 << 22;
 
 impl Polyphase {
@@ -68,7 +60,7 @@ impl Polyphase {
         let extents: Vec<usize> = (0..rank).map(|axis| own.output[axis] + reach(axis)).collect();
         let all = extents.iter().chain(own.strides).try_fold(1usize, |all, &size| all.checked_mul(size))?;
         let plane: usize = own.input.iter().product();
-        if all > MOST_PADDING.saturating_add(plane.saturating_mul(4)) {
+        if all > (MOST_PADDING / own.planes.max(1)).saturating_add(plane.saturating_mul(4)) {
             return None;
         }
         let size = extents.iter().product();
@@ -103,81 +95,78 @@ impl Polyphase {
         })
     }
 
-    /// Copies that hold zeros.
-    pub(crate) fn copies(&self) -> Copies {
-        let input = self.components * self.size + LANES;
-        let output = self.front + self.size + LANES;
-        Copies { input: vec![0.0; input], output: vec![0.0; output], sums: vec![0.0; input] }
+    /// Numbers of the copy of an input plane.
+    pub(super) fn input_copy(&self) -> usize {
+        self.components * self.size
     }
 
-    fn spread_input(&self, plane: &[f32], copies: &mut Copies) {
-        spread(&self.input, plane, &mut copies.input);
+    /// Numbers of the copy of an output plane, with zeros behind the last position for whole vectors.
+    pub(super) fn output_copy(&self) -> usize {
+        self.front + self.size.max(self.span.next_multiple_of(SLACK))
     }
 
-    fn spread_output(&self, plane: &[f32], copies: &mut Copies) {
-        spread(&self.output, plane, &mut copies.output[self.front..]);
+    pub(super) fn spread_input(&self, plane: &[f32], copy: &mut [f32]) {
+        spread(&self.input, plane, copy);
     }
 
-    /// Adds to every output position the sum over its window of weight times input.
-    pub(crate) fn pull(&self, weights: &[f32], input: &[f32], output: &mut [f32], copies: &mut Copies) {
-        if self.transposed {
-            self.sum_over_outputs(weights, input, output, copies);
-        } else {
-            self.sum_over_inputs(weights, input, output, copies);
-        }
+    pub(super) fn spread_output(&self, plane: &[f32], copy: &mut [f32]) {
+        spread(&self.output, plane, &mut copy[self.front..]);
     }
 
-    /// The transpose of [`Polyphase::pull`]: adds to every input position weight times output of all windows that read it.
-    pub(crate) fn push(&self, weights: &[f32], output: &[f32], input: &mut [f32], copies: &mut Copies) {
-        if self.transposed {
-            self.sum_over_inputs(weights, output, input, copies);
-        } else {
-            self.sum_over_outputs(weights, output, input, copies);
-        }
+    /// Adds what stands in the layout of the copy to an input plane.
+    pub(super) fn add_to_input(&self, copy: &[f32], plane: &mut [f32]) {
+        add_back(&self.input, copy, plane);
     }
 
-    /// Adds to the number of every kernel position the sum over output positions of output times what is read there.
-    pub(crate) fn correlate(&self, output: &[f32], input: &[f32], weights: &mut [f32], copies: &mut Copies) {
-        let (output, input) = if self.transposed { (input, output) } else { (output, input) };
-        self.spread_input(input, copies);
-        self.spread_output(output, copies);
-        let span = self.span.next_multiple_of(LANES);
-        let ups = &copies.output[self.front..][..span];
-        for tap in &self.taps {
-            let reads = &copies.input[tap.component * self.size + tap.behind..][..span];
-            weights[tap.kernel_position] += product(ups, reads);
-        }
-    }
-
-    fn sum_over_inputs(&self, weights: &[f32], input: &[f32], output: &mut [f32], copies: &mut Copies) {
-        self.spread_input(input, copies);
-        let taps = self.taps.iter().map(|tap| (tap.component * self.size + tap.behind, weights[tap.kernel_position]));
-        sum(&taps.collect::<Vec<_>>(), &copies.input, &mut copies.sums[..self.span.next_multiple_of(LANES)]);
-        add_back(&self.output, &copies.sums, output);
-    }
-
-    fn sum_over_outputs(&self, weights: &[f32], output: &[f32], input: &mut [f32], copies: &mut Copies) {
-        self.spread_output(output, copies);
-        for component in 0..self.components {
-            let own = self.taps.iter().filter(|tap| tap.component == component);
-            let taps: Vec<_> = own.map(|tap| (self.front - tap.behind, weights[tap.kernel_position])).collect();
-            // What goes beyond a component is written anew with the next.
-            let sums = &mut copies.sums[component * self.size..][..self.size.next_multiple_of(LANES)];
-            sum(&taps, &copies.output, sums);
-        }
-        add_back(&self.input, &copies.sums, input);
+    /// Adds what stands in the layout of the copy, from the first position on, to an output plane.
+    pub(super) fn add_to_output(&self, copy: &[f32], plane: &mut [f32]) {
+        add_back(&self.output, copy, plane);
     }
 }
 
 fn spread(segments: &[Segment], plane: &[f32], copy: &mut [f32]) {
-    for own in segments {
-        own.pull(copy, plane, |to, from| *to = from);
-    }
+    pulp::Arch::new().dispatch(Spread { segments, plane, copy });
 }
 
 fn add_back(segments: &[Segment], copy: &[f32], plane: &mut [f32]) {
-    for own in segments {
-        own.push(copy, plane, |to, more| *to += more);
+    pulp::Arch::new().dispatch(AddBack { segments, copy, plane });
+}
+
+/// Arguments of [`spread`]: what is inlined into a function that uses the processor's vector instructions.
+struct Spread<'a> {
+    segments: &'a [Segment],
+    plane: &'a [f32],
+    copy: &'a mut [f32],
+}
+
+impl pulp::NullaryFnOnce for Spread<'_> {
+    type Output = ();
+
+    #[allow(clippy::inline_always, reason = "only what is inlined there uses the processor's vector instructions")]
+    #[inline(always)]
+    fn call(self) {
+        for own in self.segments {
+            own.pull(self.copy, self.plane, |to, from| *to = from);
+        }
+    }
+}
+
+/// Arguments of [`add_back`].
+struct AddBack<'a> {
+    segments: &'a [Segment],
+    copy: &'a [f32],
+    plane: &'a mut [f32],
+}
+
+impl pulp::NullaryFnOnce for AddBack<'_> {
+    type Output = ();
+
+    #[allow(clippy::inline_always, reason = "only what is inlined there uses the processor's vector instructions")]
+    #[inline(always)]
+    fn call(self) {
+        for own in self.segments {
+            own.push(self.copy, self.plane, |to, more| *to += more);
+        }
     }
 }
 
@@ -235,62 +224,4 @@ fn rows_of_output(output: &[usize], extents: &[usize]) -> Vec<Segment> {
         count: output[last],
     })
     .collect()
-}
-
-/// `to[i]` becomes the sum over `taps`, offsets and weights, of `weight * from[offset + i]`, in their order.
-fn sum(taps: &[(usize, f32)], from: &[f32], to: &mut [f32]) {
-    pulp::Arch::new().dispatch(Sum { taps, from, to });
-}
-
-/// The inner product of vectors whose length is a multiple of [`LANES`].
-fn product(left: &[f32], right: &[f32]) -> f32 {
-    pulp::Arch::new().dispatch(Product { left, right })
-}
-
-/// Arguments of [`sum`]: what is inlined into a function that uses the processor's vector instructions.
-struct Sum<'a> {
-    taps: &'a [(usize, f32)],
-    from: &'a [f32],
-    to: &'a mut [f32],
-}
-
-impl pulp::NullaryFnOnce for Sum<'_> {
-    type Output = ();
-
-    #[allow(clippy::inline_always, reason = "only what is inlined there uses the processor's vector instructions")]
-    #[inline(always)]
-    fn call(self) {
-        for (start, to) in (0..).step_by(LANES).zip(self.to.chunks_exact_mut(LANES)) {
-            let mut sums = [0.0; LANES];
-            for &(offset, weight) in self.taps {
-                let from = &self.from[offset + start..][..LANES];
-                for (sum, from) in sums.iter_mut().zip(from) {
-                    *sum += weight * from;
-                }
-            }
-            to.copy_from_slice(&sums);
-        }
-    }
-}
-
-/// Arguments of [`product`].
-struct Product<'a> {
-    left: &'a [f32],
-    right: &'a [f32],
-}
-
-impl pulp::NullaryFnOnce for Product<'_> {
-    type Output = f32;
-
-    #[allow(clippy::inline_always, reason = "only what is inlined there uses the processor's vector instructions")]
-    #[inline(always)]
-    fn call(self) -> f32 {
-        let mut sums = [0.0; LANES];
-        for (left, right) in self.left.chunks_exact(LANES).zip(self.right.chunks_exact(LANES)) {
-            for ((sum, left), right) in sums.iter_mut().zip(left).zip(right) {
-                *sum += left * right;
-            }
-        }
-        sums.iter().sum()
-    }
 }

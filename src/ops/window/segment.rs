@@ -19,10 +19,27 @@ impl Segment {
     }
 
     /// Calls `each` with every output position's number and what it reads of the input.
+    #[allow(clippy::inline_always, reason = "it is compiled for the vector instructions of those that inline it")]
+    #[inline(always)]
     pub(crate) fn pull<T>(self, outputs: &mut [T], inputs: &[f32], mut each: impl FnMut(&mut T, f32)) {
         if self.output_step == 1 && self.input_step == 1 {
             let targets = outputs[self.output..self.output + self.count].iter_mut();
             targets.zip(&inputs[self.input..self.input + self.count]).for_each(|(own, read)| each(own, *read));
+            return;
+        }
+        // Every second one as the first of a pair, so that whole vectors are read; the last may stand alone.
+        if self.output_step == 1 && self.input_step == 2 {
+            let targets = &mut outputs[self.output..self.output + self.count];
+            let (pairs, alone) = pulp::as_arrays::<2, f32>(&inputs[self.input..]);
+            targets.iter_mut().zip(pairs).for_each(|(own, pair)| each(own, pair[0]));
+            targets.iter_mut().skip(pairs.len()).zip(alone).for_each(|(own, read)| each(own, *read));
+            return;
+        }
+        if self.output_step == 2 && self.input_step == 1 {
+            let sources = &inputs[self.input..self.input + self.count];
+            let (pairs, alone) = pulp::as_arrays_mut::<2, T>(&mut outputs[self.output..]);
+            sources.iter().skip(pairs.len()).zip(alone).for_each(|(read, own)| each(own, *read));
+            pairs.iter_mut().zip(sources).for_each(|(pair, read)| each(&mut pair[0], *read));
             return;
         }
         let sources = inputs[self.input..].iter().step_by(self.input_step);
@@ -36,6 +53,8 @@ impl Segment {
     }
 
     /// The transpose of [`Segment::pull`]: calls `each` with every input position's number and that of its output.
+    #[allow(clippy::inline_always, reason = "it is compiled for the vector instructions of those that inline it")]
+    #[inline(always)]
     pub(crate) fn push(self, outputs: &[f32], inputs: &mut [f32], mut each: impl FnMut(&mut f32, f32)) {
         let back = Self {
             output: self.input,

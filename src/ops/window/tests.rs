@@ -117,33 +117,54 @@ fn segments_and_sums_agree_with_single_reads() {
     }
 }
 
-#[test]
-fn polyphase_components_hold_what_is_read() {
-    for window in windows() {
-        let own = window.polyphase().unwrap();
-        let mut copies = own.copies();
-        let numbers = |count: usize, by: usize| (0..count).map(|at| (at * by % 31) as f32).collect::<Vec<_>>();
-        // Memory is used again for every channel.
-        for by in [7, 5] {
-            let weights = numbers(window.kernel_size(), by);
-            let (input, output) = (numbers(window.area(), by + 4), numbers(window.positions(), by + 6));
-            let (mut forward, mut back) = (vec![1.0; output.len()], vec![2.0; input.len()]);
-            let mut sums = vec![3.0; weights.len()];
-            let mut expected = (forward.clone(), back.clone(), sums.clone());
-            for (k, weight) in weights.iter().enumerate() {
-                for (o, i) in (0..output.len()).filter_map(|o| Some((o, window.reads(o, k)?))) {
-                    expected.0[o] += weight * input[i];
-                    expected.1[i] += weight * output[o];
-                    expected.2[k] += output[o] * input[i];
-                }
-            }
-            own.pull(&weights, &input, &mut forward, &mut copies);
-            own.push(&weights, &output, &mut back, &mut copies);
-            own.correlate(&output, &input, &mut sums, &mut copies);
-            // Whole numbers: sums are exact.
-            assert_eq!((forward, back, sums), expected, "{window:?}");
+/// `output, input, weight` as the definition says, added to what they hold.
+fn by_definition(
+    window: &PlacedWindow,
+    [channels, outputs]: [usize; 2],
+    [weight, input, output]: [&[f32]; 3],
+    sums: &mut [Vec<f32>; 3],
+) {
+    let (area, positions, size) = (window.area(), window.positions(), window.kernel_size());
+    for (out, channel) in (0..outputs).flat_map(|out| (0..channels).map(move |channel| (out, channel))) {
+        for (k, (o, i)) in
+            (0..size).flat_map(|k| (0..positions).filter_map(move |o| Some((k, (o, window.reads(o, k)?)))))
+        {
+            let (w, o, i) = ((out * channels + channel) * size + k, out * positions + o, channel * area + i);
+            sums[0][o] += weight[w] * input[i];
+            sums[1][i] += weight[w] * output[o];
+            sums[2][w] += output[o] * input[i];
         }
     }
+}
+
+#[test]
+fn direct_convolution_is_what_the_definition_says() {
+    let numbers = |count: usize, by: usize| (0..count).map(|at| (at * by % 31) as f32 - 9.0).collect::<Vec<_>>();
+    for (window, [channels, outputs]) in
+        windows().into_iter().flat_map(|own| [[1, 1], [3, 2], [2, 13], [5, 8]].map(|sizes| (own.clone(), sizes)))
+    {
+        let own = window.direct(channels, outputs).unwrap();
+        let weight = numbers(outputs * channels * window.kernel_size(), 7);
+        let [forward, backward] = [own.forward(&weight), own.backward(&weight)];
+        // Memory is used again for every image.
+        let mut copies = [own.copies(&forward), own.copies(&backward)];
+        let mut sums = [vec![], vec![], vec![3.0; weight.len()]];
+        let mut expected = sums.clone();
+        let images =
+            [5, 11].map(|by| (numbers(channels * window.area(), by), numbers(outputs * window.positions(), by + 6)));
+        for (input, output) in &images {
+            (sums[0], sums[1]) = (vec![1.0; output.len()], vec![2.0; input.len()]);
+            (expected[0], expected[1]) = (sums[0].clone(), sums[1].clone());
+            by_definition(&window, [channels, outputs], [&weight, input, output], &mut expected);
+            own.add(&forward, input, &mut sums[0], &mut copies[0]);
+            own.add(&backward, output, &mut sums[1], &mut copies[1]);
+            // Whole numbers: sums are exact.
+            assert_eq!((&sums[0], &sums[1]), (&expected[0], &expected[1]), "{window:?}");
+        }
+        let images: Vec<(&[f32], &[f32])> = images.iter().map(|(input, output)| (&input[..], &output[..])).collect();
+        own.add_gradient(&images, &mut sums[2]);
+        assert_eq!(sums[2], expected[2], "{window:?}");
+    }
     let far = Window::of(&node("Conv", &[("dilations", &[1 << 24]), ("pads", &[1 << 24, 1 << 24])], ""), Some(&[3]));
-    assert!(far.unwrap().place(&[4], &[4]).unwrap().polyphase().is_none());
+    assert!(far.unwrap().place(&[4], &[4]).unwrap().direct(1, 1).is_none());
 }

@@ -124,10 +124,10 @@ impl Dense {
             .map(|picks| {
                 let image = images.batch(picks);
                 let found = self.session.run(&[(&self.input, &Tensor::F32(image.clone()))])?;
-                let wanted = found.iter().zip(&self.selections).map(|(found, left)| {
-                    let all = found.to_f32();
-                    let own = left.as_ref().map(|(axis, indices)| all.select(Axis(*axis), indices));
-                    own.unwrap_or(all).as_standard_layout().into_owned()
+                let wanted = found.into_iter().zip(&self.selections).map(|(found, left)| {
+                    let all = found.into_f32();
+                    let own = if let Some((axis, indices)) = left { all.select(Axis(*axis), indices) } else { all };
+                    if own.is_standard_layout() { own } else { own.as_standard_layout().into_owned() }
                 });
                 Ok(Batch { wanted: wanted.collect(), image })
             })

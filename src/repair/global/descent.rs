@@ -58,24 +58,39 @@ pub(super) struct Draws<'a> {
     count: usize,
     size: usize,
     rng: ChaCha8Rng,
+    /// Whether memory holds two draws, so that one is made while the other is learned from.
+    ahead: bool,
+    /// The draw that was made ahead.
+    next: Option<Vec<Batch>>,
 }
 
 impl<'a> Draws<'a> {
-    /// Draws of `count` of the images `fit`, in batches of `size`.
+    /// Draws of `count` of the images `fit`, in batches of `size`; `ahead`: whether memory holds two of them.
     pub(super) fn new(
         teacher: Dense,
         images: &'a Images<'a>,
         fit: Vec<usize>,
-        count: usize,
-        size: usize,
+        [count, size]: [usize; 2],
+        ahead: bool,
         seed: u64,
     ) -> Self {
-        Self { teacher, images, fit, count, size, rng: ChaCha8Rng::seed_from_u64(seed) }
+        Self { teacher, images, fit, count, size, rng: ChaCha8Rng::seed_from_u64(seed), ahead, next: None }
     }
 
-    fn next(&mut self) -> Result<Vec<Batch>, RepairError> {
+    fn make(&mut self) -> Result<Vec<Batch>, RepairError> {
         let picks = self.images.draw(&self.fit, self.count, &mut self.rng);
         self.teacher.batches(self.images, &picks, self.size)
+    }
+
+    /// What `learn` makes of the next draw. The dense model runs on the one after it meanwhile, where there is room.
+    fn with_next<T: Send>(&mut self, learn: impl FnOnce(&[Batch]) -> T + Send) -> Result<T, RepairError> {
+        let draw = if let Some(draw) = self.next.take() { draw } else { self.make()? };
+        if !self.ahead {
+            return Ok(learn(&draw));
+        }
+        let (learned, next) = rayon::join(|| learn(&draw), || self.make());
+        self.next = Some(next?);
+        Ok(learned)
     }
 }
 
@@ -171,7 +186,7 @@ impl<'a> Descent<'a> {
         let mut mean = Mean::new(self.at.len());
         let begin = Instant::now();
         for step in 0..self.options.draws {
-            if step >= self.steps || !go_on() || !self.step(&draws.next()?, step, share) {
+            if step >= self.steps || !go_on() || !draws.with_next(|draw| self.step(draw, step, share))? {
                 break;
             }
             if step == 1 && self.rounds == 0 {

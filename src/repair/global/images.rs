@@ -5,9 +5,9 @@ use std::borrow::Borrow;
 use ndarray::{ArrayD, Axis};
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 
 use super::ops::Array;
-use crate::calibration::mirrored;
 
 /// Images are moved by at most this part of their size.
 const REACH: usize = 8;
@@ -61,26 +61,15 @@ impl<'a> Images<'a> {
     /// A batch of picked images, `[picks, ...]`.
     pub(super) fn batch(&self, picks: &[Pick]) -> Array {
         let shape: Vec<usize> = [picks.len()].iter().chain(self.shape()).copied().collect();
-        let mut out = Array::zeros(shape);
-        for (pick, mut target) in picks.iter().zip(out.axis_iter_mut(Axis(0))) {
-            let Some(&(batch, row)) = self.places.get(pick.image) else { continue };
-            let source = self.batches[batch].index_axis(Axis(0), row);
-            let &[.., rows, columns] = source.shape() else {
-                target.assign(&source);
-                continue;
-            };
-            let last = source.ndim() - 1;
-            let source = if pick.mirror { mirrored(source, last) } else { source };
-            let moved = |at: usize, shift: i32, size: usize| at.saturating_add_signed(shift as isize).min(size - 1);
-            for (to, mut line) in target.axis_iter_mut(Axis(source.ndim() - 2)).enumerate() {
-                let from = source.index_axis(Axis(source.ndim() - 2), moved(to, pick.shift[0], rows));
-                let axis = Axis(from.ndim() - 1);
-                for (to, mut cell) in line.axis_iter_mut(axis).enumerate() {
-                    cell.assign(&from.index_axis(axis, moved(to, pick.shift[1], columns)));
-                }
+        let size: usize = self.shape().iter().product();
+        let mut out = vec![0.0; picks.len() * size];
+        out.par_chunks_exact_mut(size.max(1)).zip(picks).for_each(|(to, pick)| {
+            if let Some(&(batch, row)) = self.places.get(pick.image) {
+                let source = self.batches[batch].index_axis(Axis(0), row);
+                copy(source.as_standard_layout().as_slice().unwrap_or_default(), self.shape(), pick, to);
             }
-        }
-        out
+        });
+        Array::from_shape_vec(shape, out).unwrap_or_default()
     }
 
     /// `count` of the images `from`, drawn without repetition as long as there are enough, mirrored and shifted at
@@ -107,5 +96,46 @@ impl<'a> Images<'a> {
                 Pick { image, mirror, shift }
             })
             .collect()
+    }
+}
+
+/// One image of a shape as it enters a round.
+fn copy(from: &[f32], shape: &[usize], pick: &Pick, to: &mut [f32]) {
+    let &[.., rows, columns] = shape else {
+        to.copy_from_slice(from);
+        return;
+    };
+    let moved = |at: usize, shift: i32, size: usize| at.saturating_add_signed(shift as isize).min(size - 1);
+    let column = |at: usize| {
+        let at = moved(at, pick.shift[1], columns);
+        if pick.mirror { columns - 1 - at } else { at }
+    };
+    let read: Vec<usize> = (0..columns).map(column).collect();
+    for (number, to) in to.chunks_exact_mut(columns.max(1)).enumerate() {
+        let row = number / rows * rows + moved(number % rows, pick.shift[0], rows);
+        let from = &from[row * columns..][..columns];
+        to.iter_mut().zip(&read).for_each(|(to, &at)| *to = from[at]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_are_mirrored_and_moved_with_their_border_continued() {
+        // Two channels of 2 x 3, counted from 0; the second image of the second batch is picked.
+        let batch = |from: usize| {
+            ArrayD::from_shape_fn(vec![2, 2, 2, 3], |at| (from + at[0] * 12 + at[1] * 6 + at[2] * 3 + at[3]) as f32)
+        };
+        let batches = [batch(1000), batch(0)];
+        let images = Images::new(&batches);
+        let moved = Pick { image: 3, mirror: true, shift: [1, -1] };
+        let found = images.batch(&[Pick::plain(3), moved]);
+        assert_eq!(found.index_axis(Axis(0), 0), batches[1].index_axis(Axis(0), 1));
+        // Row 1 is read twice; columns 0, 0, 1 of the mirrored image.
+        let row = |first: f32| [first + 2.0, first + 2.0, first + 1.0];
+        let expected = [row(15.0), row(15.0), row(21.0), row(21.0)].concat();
+        assert_eq!(found.index_axis(Axis(0), 1).iter().copied().collect::<Vec<f32>>(), expected);
     }
 }

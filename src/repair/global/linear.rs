@@ -39,8 +39,11 @@ pub(super) fn errors(program: &Program, targets: &[Target], batches: &[Batch], n
     let found: Vec<Option<Vec<f64>>> = batches
         .par_iter()
         .map(|batch| {
-            let (_, values) = program.forward(&batch.image, numbers, false)?;
-            Some(lengths(targets, batch, &values))
+            let mut lengths = vec![0.0; targets.len()];
+            program.forward(&batch.image, numbers, false, &mut |place, value| {
+                lengths[place] = targets[place].distance(&batch.wanted[place], value);
+            })?;
+            Some(lengths)
         })
         .collect();
     let found = found.into_iter().collect::<Option<Vec<_>>>()?;
@@ -50,11 +53,6 @@ pub(super) fn errors(program: &Program, targets: &[Target], batches: &[Batch], n
             .map(|target| found.iter().map(|lengths| lengths[target]).sum::<f64>() / images.max(1) as f64)
             .collect(),
     )
-}
-
-fn lengths(targets: &[Target], batch: &Batch, values: &[Array]) -> Vec<f64> {
-    let all = targets.iter().zip(&batch.wanted).zip(values);
-    all.map(|((target, wanted), value)| target.length(&(wanted - value))).collect()
 }
 
 impl<'a> Linear<'a> {
@@ -72,9 +70,11 @@ impl<'a> Linear<'a> {
         let mut linear = Self { program, targets, batches, numbers, traces: None, images };
         let right = linear.sum(|index, gradient| {
             let batch = &batches[index];
-            let Some((trace, values)) = program.forward(&batch.image, numbers, true) else { return false };
-            let pairs = targets.iter().zip(&batch.wanted).zip(&values);
-            let missing = pairs.map(|((target, wanted), value)| Some((wanted - value) * target.weight)).collect();
+            let mut missing = vec![None; targets.len()];
+            let see = &mut |place: usize, value: &Array| {
+                missing[place] = targets[place].missing(&batch.wanted[place], value);
+            };
+            let Some(trace) = program.forward(&batch.image, numbers, true, see) else { return false };
             program.vjp(&trace, numbers, missing, gradient, &mut |_, _| {});
             if keep && let Ok(mut kept) = kept.lock() {
                 kept.insert(index, Arc::new(trace));
@@ -90,8 +90,8 @@ impl<'a> Linear<'a> {
         if let Some(traces) = &self.traces {
             return traces.get(index).map(Arc::clone);
         }
-        let pass = self.program.forward(&self.batches[index].image, self.numbers, true)?;
-        Some(Arc::new(pass.0))
+        let pass = self.program.forward(&self.batches[index].image, self.numbers, true, &mut |_, _| {})?;
+        Some(Arc::new(pass))
     }
 
     /// The mean over images of what `each` adds for every batch; `None` where it cannot.

@@ -4,8 +4,9 @@ use ndarray::Axis;
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 
-use super::ops::{Array, elements};
+use super::ops::{Array, array, elements};
 use super::program::Program;
+use crate::ops::vector;
 
 /// Shares of the objective: what the model returns, the last feature map, and all values before it together. Outputs
 /// alone have too few numbers an image to say what hundreds of thousands of weights should be, and of training images a
@@ -29,7 +30,18 @@ pub(super) struct Batch {
 impl Target {
     /// The squared length of a difference.
     pub(super) fn length(&self, difference: &Array) -> f64 {
-        f64::from(self.weight) * elements(difference).iter().map(|value| f64::from(value * value)).sum::<f64>()
+        f64::from(self.weight) * vector::squared_length(elements(difference))
+    }
+
+    /// The squared distance of two values.
+    pub(super) fn distance(&self, wanted: &Array, value: &Array) -> f64 {
+        f64::from(self.weight) * vector::squared_distance(elements(wanted), elements(value))
+    }
+
+    /// What is missing to the wanted value, times the weight; `None` if they are of different sizes.
+    pub(super) fn missing(&self, wanted: &Array, value: &Array) -> Option<Array> {
+        let missing = vector::zip(elements(wanted), elements(value), |wanted, value| (wanted - value) * self.weight);
+        array(wanted.shape(), missing)
     }
 
     /// An array of random signs whose second moments are the weight.

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::blocks::Block;
-use super::ops::{self, Array, At, Keeps, Operator, elements};
+use super::ops::{self, Array, At, Keeps, Operator, add, elements};
 use super::site::Site;
 use super::survey::{SHAPES, Survey};
 use crate::model::Model;
@@ -261,16 +261,20 @@ impl Program {
         step.block.map_or(step.fixed.as_slice(), |block| &numbers[self.blocks[block].range.clone()])
     }
 
-    /// Values of the targets and what derivatives need; the former are in `targets`' order.
-    pub(super) fn forward(&self, image: &Array, numbers: &[f32], keep: bool) -> Option<(Trace, Vec<Array>)> {
+    /// What derivatives need, if `keep`. `see` is given every target's place among the targets and its value.
+    pub(super) fn forward(
+        &self,
+        image: &Array,
+        numbers: &[f32],
+        keep: bool,
+        see: &mut dyn FnMut(usize, &Array),
+    ) -> Option<Trace> {
         let mut arrays: Vec<Option<Array>> = self.values.iter().map(|_| None).collect();
         arrays[0] = Some(image.clone());
-        let mut outputs: Vec<Option<Array>> = self.targets.iter().map(|_| None).collect();
         for (index, step) in self.steps.iter().enumerate() {
-            let inputs: Vec<&Array> = step.inputs.iter().map(|&input| arrays[input].as_ref()).collect::<Option<_>>()?;
-            let array = step.operator.forward(&inputs, self.own(step, numbers))?;
+            let array = self.value(index, &mut arrays, numbers, keep)?;
             if let Some(place) = self.targets.iter().position(|&target| target == step.output) {
-                outputs[place] = Some(array.clone());
+                see(place, &array);
             }
             arrays[step.output] = Some(array);
             for &input in &step.inputs {
@@ -284,7 +288,23 @@ impl Program {
                 *array = None;
             }
         }
-        Some((Trace { arrays }, outputs.into_iter().collect::<Option<_>>()?))
+        Some(Trace { arrays })
+    }
+
+    /// What a step computes; in the memory of its only input, where no later step and no derivative wants that.
+    fn value(&self, index: usize, arrays: &mut [Option<Array>], numbers: &[f32], keep: bool) -> Option<Array> {
+        let step = &self.steps[index];
+        if let &[input] = step.inputs.as_slice()
+            && self.last[input] == index
+            && !(keep && self.kept[input])
+        {
+            match step.operator.overwrite(arrays[input].take()?) {
+                Ok(array) => return Some(array),
+                Err(given) => arrays[input] = Some(given),
+            }
+        }
+        let inputs: Vec<&Array> = step.inputs.iter().map(|&input| arrays[input].as_ref()).collect::<Option<_>>()?;
+        step.operator.forward(&inputs, self.own(step, numbers))
     }
 
     fn at<'a>(&'a self, step: &'a Step, trace: &'a Trace, numbers: &'a [f32]) -> At<'a> {
@@ -336,10 +356,10 @@ impl Program {
             if step.block.is_some() {
                 watch(index, &cotangent);
             }
-            let parts = step.operator.vjp(&self.at(step, trace, numbers), &cotangent, &wanted, own);
+            let parts = step.operator.vjp(&self.at(step, trace, numbers), cotangent, &wanted, own);
             for (&input, part) in step.inputs.iter().zip(parts) {
                 match (&mut sums[input], part) {
-                    (Some(sum), Some(part)) => *sum += &part,
+                    (Some(sum), Some(part)) => add(sum, &part),
                     (empty, Some(part)) => *empty = Some(part),
                     (_, None) => {}
                 }

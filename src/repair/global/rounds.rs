@@ -73,7 +73,7 @@ pub fn refine(
     let targets = weigh(&work.program, &held_out);
     let fit = (0..images.len()).filter(|image| image % HELD_OUT != 0).collect();
     let count = options.images_per_draw.min(work.room).max(work.size);
-    let mut draws = Draws::new(work.teacher, &images, fit, count, work.size, options.seed);
+    let mut draws = Draws::new(work.teacher, &images, fit, [count, work.size], 2 * count <= work.room, options.seed);
     let keep = count * work.per_image <= options.memory;
     let macs = work.program.macs_per_image().saturating_mul(count as u64);
     let Some(mut descent) = Descent::new(&work.program, targets, held_out, options, keep, macs) else {

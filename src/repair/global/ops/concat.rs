@@ -62,7 +62,7 @@ impl Operator for Concat {
         self.joined(&given, |part| &zeros[place(part)])
     }
 
-    fn vjp(&self, _at: &At<'_>, cotangent: &Array, wanted: &[bool], _gradient: &mut [f32]) -> Vec<Option<Array>> {
+    fn vjp(&self, _at: &At<'_>, cotangent: Array, wanted: &[bool], _gradient: &mut [f32]) -> Vec<Option<Array>> {
         let mut start = 0;
         let (mut out, mut wanted) = (Vec::with_capacity(wanted.len()), wanted.iter());
         for part in &self.parts {

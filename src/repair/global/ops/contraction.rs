@@ -217,8 +217,8 @@ impl Operator for Contraction {
         self.shaped(out)
     }
 
-    fn vjp(&self, at: &At<'_>, cotangent: &Array, wanted: &[bool], _gradient: &mut [f32]) -> Vec<Option<Array>> {
-        let up = self.output.place(elements(cotangent));
+    fn vjp(&self, at: &At<'_>, cotangent: Array, wanted: &[bool], _gradient: &mut [f32]) -> Vec<Option<Array>> {
+        let up = self.output.place(elements(&cotangent));
         let Self { m, k, n, .. } = *self;
         let back = |(side, &wanted): (usize, &bool)| {
             let (own, other) = if side == 0 { (&self.left, &self.right) } else { (&self.right, &self.left) };

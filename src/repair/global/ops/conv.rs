@@ -4,6 +4,8 @@
 //! <https://onnx.ai/onnx/operators/onnx__ConvTranspose.html> (opset 1, 11, 22): an output position of a transposed
 //! convolution reads those input positions that its stride leads to.
 
+use std::ops::Range;
+
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
 
@@ -11,7 +13,8 @@ use super::super::blocks::{Affine, Layout, Stored, add_moments, kept_input};
 use super::super::site::Site;
 use super::{Array, At, Keeps, Made, Operator, array, elements, placed};
 use crate::ops::linear::{BIAS, LinearMap, WEIGHT};
-use crate::ops::window::{Copies, PlacedWindow, Polyphase};
+use crate::ops::vector;
+use crate::ops::window::{Copies, Direct, PlacedWindow, Weights};
 
 pub(super) fn make(site: &Site<'_>) -> Option<Made> {
     let weight = site.floats(WEIGHT)?.shape();
@@ -27,26 +30,20 @@ pub(super) fn make(site: &Site<'_>) -> Option<Made> {
     }
     let window = placed(site, Some(&weight[2..]))?;
     let layout = Layout { groups, outputs: o / groups, inputs: map.layout.columns, bias };
-    let depthwise = if channels == 1 && layout.outputs == 1 { Some(window.polyphase()?) } else { None };
-    Some(Made::new(Conv { window, depthwise, layout, stored: Stored::Linear(map), channels, batch }, &[0]))
+    // A window of one position is the image itself.
+    let direct = if window.is_pointwise() { None } else { window.direct(channels, layout.outputs) };
+    Some(Made::new(Conv { window, direct, layout, stored: Stored::Linear(map), channels, batch }, &[0]))
 }
 
 struct Conv {
     window: PlacedWindow,
-    /// Where every group has one input and one output.
-    depthwise: Option<Polyphase>,
+    /// Sums without windows; `None` where they are the image itself, and where they would be padding for the most part.
+    direct: Option<Direct>,
     layout: Layout,
     stored: Stored,
     /// Input channels of one group.
     channels: usize,
     batch: usize,
-}
-
-/// Memory for one group of one image.
-struct Workspace {
-    /// Windows; none are needed where they are the image itself.
-    windows: Vec<f32>,
-    copies: Option<Copies>,
 }
 
 impl Conv {
@@ -55,23 +52,24 @@ impl Conv {
         (self.channels * self.window.area(), self.layout.outputs * self.window.positions())
     }
 
-    /// Calls `each(group, range of the input, range of the output)` for every group of every image.
-    fn parts(&self, mut each: impl FnMut(usize, std::ops::Range<usize>, std::ops::Range<usize>)) {
-        let (input, output) = self.sizes();
-        for index in 0..self.batch * self.layout.groups {
-            let (x, y) = (index * input, index * output);
-            each(index % self.layout.groups, x..x + input, y..y + output);
-        }
+    /// Group, range of the input and range of the output for every image of every group, group by group.
+    fn parts(&self) -> impl Iterator<Item = (usize, Range<usize>, Range<usize>)> {
+        let ((input, output), groups, batch) = (self.sizes(), self.layout.groups, self.batch);
+        (0..groups).flat_map(move |group| {
+            (0..batch).map(move |image| {
+                let (x, y) = ((image * groups + group) * input, (image * groups + group) * output);
+                (group, x..x + input, y..y + output)
+            })
+        })
     }
 
     fn fits(&self, input: &Array) -> bool {
         input.len() == self.batch * self.layout.groups * self.sizes().0
     }
 
-    fn workspace(&self) -> Workspace {
-        let direct = self.window.is_pointwise() || self.depthwise.is_some();
-        let windows = vec![0.0; if direct { 0 } else { self.layout.inputs * self.window.positions() }];
-        Workspace { windows, copies: self.depthwise.as_ref().map(Polyphase::copies) }
+    /// Memory for the windows of one group of one image, where they are gathered.
+    fn buffer(&self) -> Vec<f32> {
+        vec![0.0; if self.window.is_pointwise() { 0 } else { self.layout.inputs * self.window.positions() }]
     }
 
     /// Windows of one group of one image, `[inputs, positions]`.
@@ -86,18 +84,43 @@ impl Conv {
     }
 
     /// `output += weights * windows of input` over all images and groups.
-    fn product(&self, input: &[f32], weights: &[f32], output: &mut [f32], workspace: &mut Workspace) {
-        let positions = self.window.positions();
-        self.parts(|group, x, y| {
-            let (planes, out) = (&input[x], &mut output[y]);
-            if let (Some(own), Some(copies)) = (&self.depthwise, &mut workspace.copies) {
-                own.pull(&weights[self.layout.range(group)], planes, out, copies);
-                return;
-            }
-            let out = MatMut::from_row_major_slice_mut(out, self.layout.outputs, positions);
-            let columns = self.windows(planes, &mut workspace.windows);
+    fn product(&self, input: &[f32], weights: &[f32], output: &mut [f32]) {
+        if let Some(direct) = &self.direct {
+            let ready = |group: usize| direct.forward(&weights[self.layout.range(group)]);
+            self.add_directly(direct, ready, |(_, x, y)| (x, y), input, output);
+            return;
+        }
+        let (positions, mut buffer) = (self.window.positions(), self.buffer());
+        for (group, x, y) in self.parts() {
+            let out = MatMut::from_row_major_slice_mut(&mut output[y], self.layout.outputs, positions);
+            let columns = self.windows(&input[x], &mut buffer);
             matmul(out, Accum::Add, self.layout.matrix(weights, group), columns, 1.0, Par::Seq);
-        });
+        }
+    }
+
+    /// Adds over all images and groups what one side gives to the other. `ready`: the weight of a group; `way`: ranges of the
+    /// part in `from` and in `to`.
+    fn add_directly(
+        &self,
+        direct: &Direct,
+        ready: impl Fn(usize) -> Weights,
+        way: impl Fn((usize, Range<usize>, Range<usize>)) -> (Range<usize>, Range<usize>),
+        from: &[f32],
+        to: &mut [f32],
+    ) {
+        let mut own: Option<(usize, Weights, Copies)> = None;
+        for part in self.parts() {
+            let group = part.0;
+            let (source, target) = way(part);
+            if own.as_ref().is_none_or(|own| own.0 != group) {
+                let weights = ready(group);
+                let copies = own.map_or_else(|| direct.copies(&weights), |own| own.2);
+                own = Some((group, weights, copies));
+            }
+            if let Some((_, weights, copies)) = &mut own {
+                direct.add(weights, &from[source], &mut to[target], copies);
+            }
+        }
     }
 
     /// The output's array filled with biases.
@@ -122,51 +145,51 @@ impl Conv {
     /// Sums of cotangents times windows, and of cotangents.
     fn add_gradient(&self, input: &[f32], cotangent: &[f32], gradient: &mut [f32]) {
         let positions = self.window.positions();
-        let mut workspace = self.workspace();
         let (weights, biases) = gradient.split_at_mut(self.layout.weights());
-        self.parts(|group, x, y| {
-            let planes = &input[x];
+        if !biases.is_empty() {
+            for (group, _, y) in self.parts() {
+                let own = &mut biases[group * self.layout.outputs..][..self.layout.outputs];
+                let planes = cotangent[y].chunks_exact(positions);
+                own.iter_mut().zip(planes).for_each(|(bias, plane)| *bias += vector::sum(plane));
+            }
+        }
+        if let Some(direct) = &self.direct {
+            let parts: Vec<_> = self.parts().map(|(_, x, y)| (&input[x], &cotangent[y])).collect();
+            for (group, images) in parts.chunks_exact(self.batch).enumerate() {
+                direct.add_gradient(images, &mut weights[self.layout.range(group)]);
+            }
+            return;
+        }
+        let mut buffer = self.buffer();
+        for (group, x, y) in self.parts() {
             let sums = &mut weights[self.layout.range(group)];
-            let ups = &cotangent[y];
-            if let Some(biases) = biases.get_mut(group * self.layout.outputs..(group + 1) * self.layout.outputs) {
-                let planes = ups.chunks_exact(positions);
-                biases.iter_mut().zip(planes).for_each(|(bias, plane)| *bias += plane.iter().sum::<f32>());
-            }
-            if let (Some(own), Some(copies)) = (&self.depthwise, &mut workspace.copies) {
-                own.correlate(ups, planes, sums, copies);
-                return;
-            }
             let sums = MatMut::from_row_major_slice_mut(sums, self.layout.outputs, self.layout.inputs);
-            let up = MatRef::from_row_major_slice(ups, self.layout.outputs, positions);
-            let columns = self.windows(planes, &mut workspace.windows);
+            let up = MatRef::from_row_major_slice(&cotangent[y], self.layout.outputs, positions);
+            let columns = self.windows(&input[x], &mut buffer);
             matmul(sums, Accum::Add, up, columns.transpose(), 1.0, Par::Seq);
-        });
+        }
     }
 
     /// Cotangent of the input.
     fn back(&self, weights: &[f32], cotangent: &[f32]) -> Vec<f32> {
         let positions = self.window.positions();
-        let (input, _) = self.sizes();
-        let mut out = vec![0.0; self.batch * self.layout.groups * input];
-        let mut workspace = self.workspace();
-        self.parts(|group, x, y| {
-            let (planes, ups) = (&mut out[x], &cotangent[y]);
-            if let (Some(own), Some(copies)) = (&self.depthwise, &mut workspace.copies) {
-                own.push(&weights[self.layout.range(group)], ups, planes, copies);
-                return;
-            }
-            let up = MatRef::from_row_major_slice(ups, self.layout.outputs, positions);
+        let mut out = vec![0.0; self.batch * self.layout.groups * self.sizes().0];
+        if let Some(direct) = &self.direct {
+            let ready = |group: usize| direct.backward(&weights[self.layout.range(group)]);
+            self.add_directly(direct, ready, |(_, x, y)| (y, x), cotangent, &mut out);
+            return out;
+        }
+        let mut buffer = self.buffer();
+        for (group, x, y) in self.parts() {
+            let up = MatRef::from_row_major_slice(&cotangent[y], self.layout.outputs, positions);
             let matrix = self.layout.matrix(weights, group).transpose();
-            if self.window.is_pointwise() {
-                let target = MatMut::from_row_major_slice_mut(planes, self.layout.inputs, positions);
-                matmul(target, Accum::Replace, matrix, up, 1.0, Par::Seq);
-            } else {
-                let windows = &mut workspace.windows;
-                let columns = MatMut::from_row_major_slice_mut(windows, self.layout.inputs, positions);
-                matmul(columns, Accum::Replace, matrix, up, 1.0, Par::Seq);
-                self.window.scatter(windows, planes);
+            let target = if self.window.is_pointwise() { &mut out[x.clone()] } else { &mut buffer[..] };
+            let target = MatMut::from_row_major_slice_mut(target, self.layout.inputs, positions);
+            matmul(target, Accum::Replace, matrix, up, 1.0, Par::Seq);
+            if !self.window.is_pointwise() {
+                self.window.scatter(&mut buffer, &mut out[x]);
             }
-        });
+        }
         out
     }
 }
@@ -179,7 +202,7 @@ impl Operator for Conv {
     fn forward(&self, inputs: &[&Array], numbers: &[f32]) -> Option<Array> {
         let input = inputs.first().filter(|input| self.fits(input))?;
         let mut out = self.biased(numbers);
-        self.product(elements(input), numbers, &mut out, &mut self.workspace());
+        self.product(elements(input), numbers, &mut out);
         self.shaped(out)
     }
 
@@ -188,18 +211,18 @@ impl Operator for Conv {
         if tangent.is_none() && step.is_empty() {
             return None;
         }
-        let (mut out, mut workspace) = (self.biased(step), self.workspace());
+        let mut out = self.biased(step);
         if let Some(tangent) = tangent {
-            self.product(elements(tangent), at.numbers, &mut out, &mut workspace);
+            self.product(elements(tangent), at.numbers, &mut out);
         }
         if let Some(input) = kept_input(at).filter(|_| !step.is_empty()) {
-            self.product(elements(input), step, &mut out, &mut workspace);
+            self.product(elements(input), step, &mut out);
         }
         self.shaped(out)
     }
 
-    fn vjp(&self, at: &At<'_>, cotangent: &Array, wanted: &[bool], gradient: &mut [f32]) -> Vec<Option<Array>> {
-        let up = elements(cotangent);
+    fn vjp(&self, at: &At<'_>, cotangent: Array, wanted: &[bool], gradient: &mut [f32]) -> Vec<Option<Array>> {
+        let up = elements(&cotangent);
         if let Some(input) = kept_input(at).filter(|_| !gradient.is_empty()) {
             self.add_gradient(elements(input), up, gradient);
         }
@@ -225,25 +248,21 @@ impl Affine for Conv {
     }
 
     fn input_moments(&self, input: &Array, group: usize, moments: &mut Mat<f32>, sums: &mut [f32]) -> usize {
-        let mut buffer = vec![0.0; self.layout.inputs * self.window.positions()];
+        let mut buffer = self.buffer();
         let (input, positions) = (elements(input), self.window.positions());
-        self.parts(|own, x, _| {
-            if own == group {
-                let columns = self.windows(&input[x], &mut buffer);
-                add_moments(moments, columns);
-                sums.iter_mut().enumerate().for_each(|(row, sum)| *sum += columns.row(row).iter().sum::<f32>());
-            }
-        });
+        for (_, x, _) in self.parts().filter(|part| part.0 == group) {
+            let columns = self.windows(&input[x], &mut buffer);
+            add_moments(moments, columns);
+            sums.iter_mut().enumerate().for_each(|(row, sum)| *sum += columns.row(row).iter().sum::<f32>());
+        }
         self.batch * positions
     }
 
     fn output_moments(&self, cotangent: &Array, group: usize, moments: &mut Mat<f32>) {
         let up = elements(cotangent);
-        self.parts(|own, _, y| {
-            if own == group {
-                let rows = MatRef::from_row_major_slice(&up[y], self.layout.outputs, self.window.positions());
-                add_moments(moments, rows);
-            }
-        });
+        for (_, _, y) in self.parts().filter(|part| part.0 == group) {
+            let rows = MatRef::from_row_major_slice(&up[y], self.layout.outputs, self.window.positions());
+            add_moments(moments, rows);
+        }
     }
 }

@@ -7,6 +7,7 @@ use ndarray::{ArrayD, IxDyn};
 
 use super::super::site::Site;
 use super::{Array, At, Keeps, Made, Operator, array, elements};
+use crate::ops::vector;
 
 pub(super) fn make(site: &Site<'_>) -> Option<Made> {
     let output = site.output_shape(0)?;
@@ -154,12 +155,22 @@ impl Elementwise {
     fn times_slope(&self, side: usize, all: &[&[f32]], change: &[f32]) -> Option<Vec<f32>> {
         let whole = |side: usize| self.sides[side].map.is_none();
         match &self.kind {
-            Kind::Sum(factors) if whole(side) => Some(change.iter().map(|value| factors[side] * value).collect()),
+            Kind::Sum(factors) if whole(side) => {
+                let factor = factors[side];
+                Some(vector::map(change, |value| factor * value))
+            }
             Kind::Product if whole(0) && whole(1) => {
-                Some(change.iter().zip(all[1 - side]).map(|(value, other)| value * other).collect())
+                Some(vector::zip(change, all[1 - side], |value, other| value * other))
             }
             _ => None,
         }
+    }
+
+    /// The factors of the run-time operands, where it is a sum of which none is spread.
+    fn plain_sum(&self) -> Option<Vec<f32>> {
+        let Kind::Sum(factors) = &self.kind else { return None };
+        let factor = |side: usize| self.sides[side].map.is_none().then_some(factors[side]);
+        self.runtime().map(factor).collect()
     }
 
     fn runtime(&self) -> impl Iterator<Item = usize> + '_ {
@@ -190,8 +201,8 @@ impl Operator for Elementwise {
             && left.map.is_none()
             && right.map.is_none()
         {
-            let sum = |(a, b): (&f32, &f32)| factors[0] * a + factors[1] * b;
-            return array(&self.output, all[0].iter().zip(all[1]).map(sum).collect());
+            let (first, second) = (factors[0], factors[1]);
+            return array(&self.output, vector::zip(all[0], all[1], |a, b| first * a + second * b));
         }
         array(&self.output, (0..self.size()).map(|output| self.value(&all, output)).collect())
     }
@@ -204,7 +215,7 @@ impl Operator for Elementwise {
             let own = &self.sides[side];
             if let Some(part) = self.times_slope(side, &all, tangent) {
                 match &mut out {
-                    Some(sums) => sums.iter_mut().zip(&part).for_each(|(sum, part)| *sum += part),
+                    Some(sums) => vector::update(sums, &part, |sum, part| *sum += part),
                     None => out = Some(part),
                 }
                 continue;
@@ -218,8 +229,11 @@ impl Operator for Elementwise {
         array(&self.output, out?)
     }
 
-    fn vjp(&self, at: &At<'_>, cotangent: &Array, wanted: &[bool], _gradient: &mut [f32]) -> Vec<Option<Array>> {
-        let (all, up) = (self.all(&at.inputs), elements(cotangent));
+    fn vjp(&self, at: &At<'_>, cotangent: Array, wanted: &[bool], _gradient: &mut [f32]) -> Vec<Option<Array>> {
+        if let Some(factors) = self.plain_sum() {
+            return shares(&factors, cotangent, wanted);
+        }
+        let (all, up) = (self.all(&at.inputs), elements(&cotangent));
         self.runtime()
             .zip(wanted)
             .map(|(side, &wanted)| {
@@ -231,4 +245,21 @@ impl Operator for Elementwise {
             })
             .collect()
     }
+}
+
+/// The cotangent times every factor that is wanted; the last of them takes its memory.
+fn shares(factors: &[f32], cotangent: Array, wanted: &[bool]) -> Vec<Option<Array>> {
+    let last = wanted.iter().rposition(|&wanted| wanted);
+    let mut left = Some(cotangent);
+    let scaled = |mut own: Array, factor: f32| {
+        if factor.to_bits() != 1.0f32.to_bits() {
+            own.mapv_inplace(|value| factor * value);
+        }
+        own
+    };
+    let share = |(side, (&factor, &wanted)): (usize, (&f32, &bool))| {
+        let own = if Some(side) == last { left.take() } else { left.as_ref().filter(|_| wanted).cloned() };
+        own.map(|own| scaled(own, factor))
+    };
+    factors.iter().zip(wanted).enumerate().map(share).collect()
 }

@@ -90,8 +90,8 @@ impl Operator for Gemm {
         array(&self.output, out)
     }
 
-    fn vjp(&self, at: &At<'_>, cotangent: &Array, wanted: &[bool], gradient: &mut [f32]) -> Vec<Option<Array>> {
-        let up = self.outputs(elements(cotangent));
+    fn vjp(&self, at: &At<'_>, cotangent: Array, wanted: &[bool], gradient: &mut [f32]) -> Vec<Option<Array>> {
+        let up = self.outputs(elements(&cotangent));
         if let Some(input) = kept_input(at).filter(|_| !gradient.is_empty()) {
             let (weights, biases) = gradient.split_at_mut(self.layout.weights());
             let sums = MatMut::from_row_major_slice_mut(weights, self.layout.outputs, self.layout.inputs);

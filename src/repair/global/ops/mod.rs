@@ -26,7 +26,7 @@ use ndarray::ArrayD;
 use super::blocks::Affine;
 use super::site::Site;
 use crate::ops::window::{PlacedWindow, Window};
-use crate::ops::{Family, operator};
+use crate::ops::{Family, operator, vector};
 use crate::proto::onnx::NodeProto;
 
 /// Values of one batch, in row-major order.
@@ -65,12 +65,20 @@ pub(super) trait Operator: Send + Sync {
     /// The output from the run-time inputs; `None` if the sizes are not those it was made for.
     fn forward(&self, inputs: &[&Array], numbers: &[f32]) -> Option<Array>;
 
+    /// [`Operator::forward`] in the memory of its only input, where nothing else reads that; gives it back where it cannot.
+    ///
+    /// # Errors
+    /// The input.
+    fn overwrite(&self, input: Array) -> Result<Array, Array> {
+        Err(input)
+    }
+
     /// Change of the output for changes of the inputs and of the adjustable numbers (`step`, empty if they are constant).
     fn jvp(&self, at: &At<'_>, tangents: &[Option<&Array>], step: &[f32]) -> Option<Array>;
 
     /// The transpose of [`Operator::jvp`]: one array for each input that is `wanted`, and sums into `gradient` (empty
     /// if the numbers are constant).
-    fn vjp(&self, at: &At<'_>, cotangent: &Array, wanted: &[bool], gradient: &mut [f32]) -> Vec<Option<Array>>;
+    fn vjp(&self, at: &At<'_>, cotangent: Array, wanted: &[bool], gradient: &mut [f32]) -> Vec<Option<Array>>;
 
     /// The operator as a product with adjustable matrices, if it is one.
     fn affine(&self) -> Option<&dyn Affine> {
@@ -145,6 +153,13 @@ pub(super) fn array(shape: &[usize], elements: Vec<f32>) -> Option<Array> {
 /// The elements; empty for an array that is not in row-major order, which is never made here.
 pub(super) fn elements(array: &Array) -> &[f32] {
     array.as_slice().unwrap_or_default()
+}
+
+/// Adds an array of the same size.
+pub(super) fn add(to: &mut Array, more: &Array) {
+    if let Some(to) = to.as_slice_mut() {
+        vector::update(to, elements(more), |to, more| *to += more);
+    }
 }
 
 /// The window of a convolution (`kernel`: the spatial shape of its weight) or pool. The output's size is the engine's, which

@@ -36,13 +36,14 @@ pub(super) fn make(site: &Site<'_>, output: usize) -> Option<Made> {
                 }
             };
             (moved.shape() == shape).then_some(())?;
-            Some(moved.iter().copied().collect())
+            Some(moved.iter().copied().collect::<Vec<u32>>())
         }
     };
     if map.is_none() && shape.iter().product::<usize>() != input.iter().product::<usize>() {
         return None;
     }
-    Some(Made::new(Moving { map, fill, input: input.to_vec(), output: shape.to_vec() }, &[0]))
+    let way = map.map_or(Way::Same, Way::of);
+    Some(Made::new(Moving { way, fill, input: input.to_vec(), output: shape.to_vec() }, &[0]))
 }
 
 fn transpose(site: &Site<'_>, indices: ArrayD<u32>) -> Option<ArrayD<u32>> {
@@ -152,9 +153,45 @@ fn pad(site: &Site<'_>, indices: &ArrayD<u32>) -> Option<ArrayD<u32>> {
     Some(moved)
 }
 
+/// Where every output comes from.
+enum Way {
+    /// They are in the same order.
+    Same,
+    /// For every output the index of its input.
+    Single(Vec<u32>),
+    /// Neighbours that stay neighbours.
+    Runs(Vec<Run>),
+}
+
+/// So many outputs and inputs, one after the other; what no run names is constant.
+struct Run {
+    output: usize,
+    input: usize,
+    count: usize,
+}
+
+/// Numbers of a run at least, on average, to move runs.
+const WORTHWHILE: usize = 4;
+
+impl Way {
+    fn of(map: Vec<u32>) -> Self {
+        let mut runs: Vec<Run> = Vec::new();
+        for (output, &input) in map.iter().enumerate().filter(|(_, input)| **input != CONSTANT) {
+            let input = input as usize;
+            match runs.last_mut() {
+                Some(last) if last.output + last.count == output && last.input + last.count == input => last.count += 1,
+                _ => runs.push(Run { output, input, count: 1 }),
+            }
+            if runs.len() > map.len() / WORTHWHILE {
+                return Self::Single(map);
+            }
+        }
+        Self::Runs(runs)
+    }
+}
+
 struct Moving {
-    /// For every output the index of its input; `None` if they are in the same order.
-    map: Option<Vec<u32>>,
+    way: Way,
     fill: f32,
     input: Vec<usize>,
     output: Vec<usize>,
@@ -164,12 +201,49 @@ impl Moving {
     fn moved(&self, input: &Array, fill: f32) -> Option<Array> {
         let values = elements(input);
         (input.shape() == self.input).then_some(())?;
-        let out = match &self.map {
-            None => values.to_vec(),
-            Some(map) => map.iter().map(|&index| values.get(index as usize).copied().unwrap_or(fill)).collect(),
+        let out = match &self.way {
+            Way::Same => values.to_vec(),
+            Way::Single(map) => map.iter().map(|&index| values.get(index as usize).copied().unwrap_or(fill)).collect(),
+            Way::Runs(runs) => {
+                let mut out = vec![fill; self.output.iter().product()];
+                for run in runs {
+                    out[run.output..][..run.count].copy_from_slice(&values[run.input..][..run.count]);
+                }
+                out
+            }
         };
         array(&self.output, out)
     }
+
+    /// The transpose: adds what every output has to its input.
+    fn back(&self, up: &[f32]) -> Vec<f32> {
+        let mut out = vec![0.0; self.input.iter().product()];
+        match &self.way {
+            Way::Same => out.copy_from_slice(up),
+            Way::Single(map) => {
+                for (&index, value) in map.iter().zip(up) {
+                    if let Some(target) = out.get_mut(index as usize) {
+                        *target += value;
+                    }
+                }
+            }
+            Way::Runs(runs) => {
+                for run in runs {
+                    let to = &mut out[run.input..][..run.count];
+                    to.iter_mut().zip(&up[run.output..]).for_each(|(to, value)| *to += value);
+                }
+            }
+        }
+        out
+    }
+}
+
+/// The same numbers in another shape; the array itself where it has another size.
+fn shaped(shape: &[usize], input: Array) -> Result<Array, Array> {
+    if shape.iter().product::<usize>() != input.len() || !input.is_standard_layout() {
+        return Err(input);
+    }
+    input.into_shape_with_order(IxDyn(shape)).map_err(|_| Array::default(IxDyn(&[0])))
 }
 
 impl Operator for Moving {
@@ -181,22 +255,24 @@ impl Operator for Moving {
         self.moved(inputs.first()?, self.fill)
     }
 
+    fn overwrite(&self, input: Array) -> Result<Array, Array> {
+        match self.way {
+            Way::Same if input.shape() == self.input => shaped(&self.output, input),
+            _ => Err(input),
+        }
+    }
+
     fn jvp(&self, _at: &At<'_>, tangents: &[Option<&Array>], _step: &[f32]) -> Option<Array> {
         self.moved(tangents.first().copied().flatten()?, 0.0)
     }
 
-    fn vjp(&self, _at: &At<'_>, cotangent: &Array, wanted: &[bool], _gradient: &mut [f32]) -> Vec<Option<Array>> {
+    fn vjp(&self, _at: &At<'_>, cotangent: Array, wanted: &[bool], _gradient: &mut [f32]) -> Vec<Option<Array>> {
         if wanted != [true] {
             return vec![None];
         }
-        let up = elements(cotangent);
-        let Some(map) = &self.map else { return vec![array(&self.input, up.to_vec())] };
-        let mut out = vec![0.0; self.input.iter().product()];
-        for (&index, value) in map.iter().zip(up) {
-            if let Some(target) = out.get_mut(index as usize) {
-                *target += value;
-            }
+        match self.way {
+            Way::Same => vec![shaped(&self.input, cotangent).ok()],
+            _ => vec![array(&self.input, self.back(elements(&cotangent)))],
         }
-        vec![array(&self.input, out)]
     }
 }

@@ -92,10 +92,10 @@ impl Operator for Normalization {
         array(&self.shape, out)
     }
 
-    fn vjp(&self, at: &At<'_>, cotangent: &Array, wanted: &[bool], gradient: &mut [f32]) -> Vec<Option<Array>> {
+    fn vjp(&self, at: &At<'_>, cotangent: Array, wanted: &[bool], gradient: &mut [f32]) -> Vec<Option<Array>> {
         if let Some(input) = kept_input(at).filter(|_| !gradient.is_empty()) {
             let (scales, shifts) = gradient.split_at_mut(self.layout.groups);
-            let planes = elements(cotangent).chunks_exact(self.area).zip(elements(input).chunks_exact(self.area));
+            let planes = elements(&cotangent).chunks_exact(self.area).zip(elements(input).chunks_exact(self.area));
             for (index, (up, plane)) in planes.enumerate() {
                 let channel = index % self.layout.groups;
                 scales[channel] += up.iter().zip(plane).map(|(u, x)| u * x).sum::<f32>();
@@ -106,7 +106,7 @@ impl Operator for Normalization {
             return vec![None];
         }
         let mut out = vec![0.0; self.size()];
-        self.apply(Some(cotangent), at.numbers, &mut out);
+        self.apply(Some(&cotangent), at.numbers, &mut out);
         vec![array(&self.shape, out)]
     }
 

@@ -49,12 +49,12 @@ impl Operator for AveragePool {
         self.forward(&[tangents.first().copied().flatten()?], &[])
     }
 
-    fn vjp(&self, _at: &At<'_>, cotangent: &Array, wanted: &[bool], _gradient: &mut [f32]) -> Vec<Option<Array>> {
+    fn vjp(&self, _at: &At<'_>, cotangent: Array, wanted: &[bool], _gradient: &mut [f32]) -> Vec<Option<Array>> {
         if wanted != [true] {
             return vec![None];
         }
         let mut out = vec![0.0; self.input.iter().product()];
-        let ups = elements(cotangent).chunks_exact(self.shares.len().max(1));
+        let ups = elements(&cotangent).chunks_exact(self.shares.len().max(1));
         for (plane, up) in out.chunks_exact_mut(self.window.area()).zip(ups) {
             let shared: Vec<f32> = up.iter().zip(&self.shares).map(|(value, share)| value * share).collect();
             self.window.segments(|_, own| own.push(&shared, plane, |target, value| *target += value));
@@ -113,10 +113,10 @@ impl Operator for MaxPool {
         self.pick(&self.largest(at.input(0)?), tangent)
     }
 
-    fn vjp(&self, at: &At<'_>, cotangent: &Array, wanted: &[bool], _gradient: &mut [f32]) -> Vec<Option<Array>> {
+    fn vjp(&self, at: &At<'_>, cotangent: Array, wanted: &[bool], _gradient: &mut [f32]) -> Vec<Option<Array>> {
         let (Some(input), [true]) = (at.input(0), wanted) else { return vec![None] };
         let mut out = vec![0.0; self.input.iter().product()];
-        for (place, value) in self.largest(input).into_iter().zip(elements(cotangent)) {
+        for (place, value) in self.largest(input).into_iter().zip(elements(&cotangent)) {
             if let Some(target) = out.get_mut(place) {
                 *target += value;
             }

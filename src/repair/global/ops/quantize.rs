@@ -77,7 +77,7 @@ impl Operator for Rounding {
         self.within(at, tangents.first().copied().flatten()?)
     }
 
-    fn vjp(&self, at: &At<'_>, cotangent: &Array, wanted: &[bool], _gradient: &mut [f32]) -> Vec<Option<Array>> {
-        vec![if wanted == [true] { self.within(at, cotangent) } else { None }]
+    fn vjp(&self, at: &At<'_>, cotangent: Array, wanted: &[bool], _gradient: &mut [f32]) -> Vec<Option<Array>> {
+        vec![if wanted == [true] { self.within(at, &cotangent) } else { None }]
     }
 }

@@ -152,8 +152,8 @@ impl Operator for Reduce {
         array(&self.output, self.sums(elements(tangent).iter().zip(&slopes).map(|(change, slope)| change * slope)))
     }
 
-    fn vjp(&self, at: &At<'_>, cotangent: &Array, wanted: &[bool], _gradient: &mut [f32]) -> Vec<Option<Array>> {
-        let (up, slopes) = (elements(cotangent), self.slopes(at.input(0).map(elements)));
+    fn vjp(&self, at: &At<'_>, cotangent: Array, wanted: &[bool], _gradient: &mut [f32]) -> Vec<Option<Array>> {
+        let (up, slopes) = (elements(&cotangent), self.slopes(at.input(0).map(elements)));
         let (Some(slopes), [true]) = (slopes, wanted) else { return vec![None] };
         let out = slopes.iter().zip(&self.into).map(|(slope, &index)| slope * up[index as usize]).collect();
         vec![array(&self.input, out)]

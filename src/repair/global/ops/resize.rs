@@ -197,11 +197,11 @@ impl Operator for Resize {
         self.resized(elements(tangents.first().copied().flatten()?))
     }
 
-    fn vjp(&self, _at: &At<'_>, cotangent: &Array, wanted: &[bool], _gradient: &mut [f32]) -> Vec<Option<Array>> {
+    fn vjp(&self, _at: &At<'_>, cotangent: Array, wanted: &[bool], _gradient: &mut [f32]) -> Vec<Option<Array>> {
         if wanted != [true] {
             return vec![None];
         }
-        let mut values = elements(cotangent).to_vec();
+        let mut values = elements(&cotangent).to_vec();
         for axis in self.changed().rev() {
             let sizes = self.output[..axis].iter().chain(&self.input[axis..]);
             let mut out = vec![0.0; sizes.product()];

@@ -61,9 +61,9 @@ impl Operator for Softmax {
         array(&self.shape, out)
     }
 
-    fn vjp(&self, at: &At<'_>, cotangent: &Array, wanted: &[bool], _gradient: &mut [f32]) -> Vec<Option<Array>> {
+    fn vjp(&self, at: &At<'_>, cotangent: Array, wanted: &[bool], _gradient: &mut [f32]) -> Vec<Option<Array>> {
         let (Some(y), [true]) = (at.output.map(elements), wanted) else { return vec![None] };
-        let up = elements(cotangent);
+        let up = elements(&cotangent);
         let mut out = vec![0.0; up.len()];
         self.segments.each(|own| {
             let weighted = |at: usize| if self.log { up[at] } else { y[at] * up[at] };

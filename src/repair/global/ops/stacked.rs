@@ -100,8 +100,8 @@ impl Operator for Stacked {
         self.product.shaped(out)
     }
 
-    fn vjp(&self, at: &At<'_>, cotangent: &Array, wanted: &[bool], gradient: &mut [f32]) -> Vec<Option<Array>> {
-        let up = self.product.output.place(elements(cotangent));
+    fn vjp(&self, at: &At<'_>, cotangent: Array, wanted: &[bool], gradient: &mut [f32]) -> Vec<Option<Array>> {
+        let up = self.product.output.place(elements(&cotangent));
         if let Some(read) = kept_input(at).filter(|_| !gradient.is_empty()) {
             let placed = self.product.left.place(elements(read));
             for group in 0..self.layout.groups {

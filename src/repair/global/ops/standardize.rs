@@ -123,9 +123,9 @@ impl Operator for Standardize {
         array(&self.shape, out)
     }
 
-    fn vjp(&self, at: &At<'_>, cotangent: &Array, wanted: &[bool], _gradient: &mut [f32]) -> Vec<Option<Array>> {
+    fn vjp(&self, at: &At<'_>, cotangent: Array, wanted: &[bool], _gradient: &mut [f32]) -> Vec<Option<Array>> {
         let (Some(x), [true]) = (at.input(0), wanted) else { return vec![None] };
-        let scaled: Vec<f32> = elements(cotangent).iter().zip(&self.scale).map(|(up, scale)| up * scale).collect();
+        let scaled: Vec<f32> = elements(&cotangent).iter().zip(&self.scale).map(|(up, scale)| up * scale).collect();
         vec![array(&self.shape, self.derivative(elements(x), &scaled))]
     }
 }

@@ -37,11 +37,25 @@ impl Operator for Unary {
         array(&self.shape, self.function.values(elements(inputs.first()?)))
     }
 
+    fn overwrite(&self, mut input: Array) -> Result<Array, Array> {
+        if input.shape() != self.shape {
+            return Err(input);
+        }
+        let Some(numbers) = input.as_slice_mut() else { return Err(input) };
+        self.function.apply(numbers);
+        Ok(input)
+    }
+
     fn jvp(&self, at: &At<'_>, tangents: &[Option<&Array>], _step: &[f32]) -> Option<Array> {
         self.times_slope(at, tangents.first().copied().flatten()?)
     }
 
-    fn vjp(&self, at: &At<'_>, cotangent: &Array, wanted: &[bool], _gradient: &mut [f32]) -> Vec<Option<Array>> {
-        vec![if wanted == [true] { self.times_slope(at, cotangent) } else { None }]
+    fn vjp(&self, at: &At<'_>, mut cotangent: Array, wanted: &[bool], _gradient: &mut [f32]) -> Vec<Option<Array>> {
+        let kept = if self.keeps() == Keeps::Output { at.output } else { at.input(0) };
+        let (Some(kept), [true]) = (kept, wanted) else { return vec![None] };
+        if let Some(changes) = cotangent.as_slice_mut() {
+            self.function.multiply_by_slopes(changes, elements(kept));
+        }
+        vec![Some(cotangent)]
     }
 }
