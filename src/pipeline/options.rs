@@ -245,6 +245,11 @@ impl PruneOptions {
         (seconds > 0.0).then_some(RefineOptions { seconds, ..own })
     }
 
+    /// Whether whoever asks gives the repair more time than it takes of its own accord.
+    pub(super) fn takes_its_time(&self) -> bool {
+        self.effort == Effort::Max || self.refine.is_some_and(|seconds| seconds > RefineOptions::default().seconds)
+    }
+
     /// The files that are written.
     pub(super) fn files(&self) -> Files {
         Files { model: self.output_path(), plan: self.plan_path() }

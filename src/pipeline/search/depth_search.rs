@@ -20,7 +20,8 @@ const MOST_SETS: usize = 8;
 const MOST_LANDED: usize = 5;
 const MOST_MADE: usize = 3;
 
-/// The same of a budget that is counted: blocks gain less there than where the clock decides, and are not to take long.
+/// The same of a budget that is counted: blocks gain less there than where the clock decides, and are not to take long. Who
+/// gives the refinement its time has time for as many plans as with a latency.
 const MOST_MADE_COUNTED: usize = 1;
 
 /// Sets in a row that promise nothing, in a budget that is counted, before no larger one is looked for.
@@ -97,7 +98,8 @@ pub(super) fn proposals(
     }
     better.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut all = vec![widths];
-    all.extend(better.into_iter().map(|own| own.1).take(MOST_MADE_COUNTED));
+    let most = if session.options.takes_its_time() { MOST_MADE } else { MOST_MADE_COUNTED };
+    all.extend(better.into_iter().map(|own| own.1).take(most));
     Ok(all)
 }
 

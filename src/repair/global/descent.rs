@@ -123,6 +123,8 @@ pub(super) struct Descent<'a> {
     length: f64,
     share: f64,
     rounds: usize,
+    /// Images that steps were taken on.
+    drawn: usize,
     /// Whether passes over a draw are held.
     keep: bool,
     /// Steps of a round.
@@ -159,6 +161,7 @@ impl<'a> Descent<'a> {
             length,
             share,
             rounds,
+            drawn: 0,
             keep,
             steps: counted(options, step_macs),
         })
@@ -167,6 +170,11 @@ impl<'a> Descent<'a> {
     /// The error on held-out images.
     pub(super) fn best(&self) -> f64 {
         self.best.1
+    }
+
+    /// Images that steps were taken on so far.
+    pub(super) fn drawn(&self) -> usize {
+        self.drawn
     }
 
     pub(super) fn numbers(&self) -> &[f32] {
@@ -243,6 +251,7 @@ impl<'a> Descent<'a> {
             *number += *momentum;
         }
         self.direction = direction;
+        self.drawn += batches.iter().map(Batch::len).sum::<usize>();
         true
     }
 

@@ -15,6 +15,12 @@ const OUTPUTS: f64 = 0.005;
 const LAST: f64 = 0.05;
 const STREAMS: f64 = 0.95;
 
+/// The more images, the more the later streams count: their weights go with the place among all values to this power times
+/// the logarithm of the thousands of images. ResNet-20 at half the MACs after 80 s with 30,000 images, top-1 by power: 89.61 (0),
+/// 89.72 (3), 90.03 (6), 90.13 (12), 90.17 without streams; ResNet-56 after 100 s 92.74, 92.85, 92.88 (6), 92.72 without. With 1,000
+/// images, whose answers are learned by heart, ResNet-20: 89.38, 89.37, 89.06 (6), 88.79 without.
+const LATER: f64 = 2.0;
+
 /// One value that is compared with the dense model's.
 pub(super) struct Target {
     /// Share of the objective over the value's variance per image.
@@ -51,9 +57,11 @@ impl Target {
     }
 }
 
-/// Weights of the values that `program` compares, from the dense model's values on some images.
+/// Weights of the values that `program` compares, from the dense model's values on some images. `images`: how many there are to
+/// learn from.
 #[allow(clippy::cast_possible_truncation, reason = "weights are single precision")]
-pub(super) fn weigh(program: &Program, batches: &[Batch]) -> Vec<Target> {
+pub(super) fn weigh(program: &Program, batches: &[Batch], images: usize) -> Vec<Target> {
+    let later = LATER * (images as f64 / 1000.0).ln().max(0.0);
     let values = program.targets();
     let shape = |value: usize| program.values[value].shape.as_slice();
     let last_plane = values.iter().rposition(|&value| shape(value).iter().skip(2).product::<usize>() > 1);
@@ -67,7 +75,8 @@ pub(super) fn weigh(program: &Program, batches: &[Batch]) -> Vec<Target> {
             // Pooled features follow from the last feature map.
             0.0
         } else {
-            STREAMS / values.len() as f64
+            let count = values.len() as f64;
+            STREAMS / count * ((place + 1) as f64 / count).powf(later)
         }
     };
     let spread = |place: usize| variance(batches.iter().map(|batch| &batch.wanted[place])).max(1e-12);

@@ -64,6 +64,9 @@ pub struct Refined {
     pub kept: usize,
     /// Rounds that were made.
     pub rounds: usize,
+    /// Images that steps were taken on, each time that it was drawn.
+    #[serde(default)]
+    pub drawn: usize,
     /// The objective on held-out images before the first round and after every round; a sum of squared errors relative to
     /// the variance of the dense model's values.
     pub errors: Vec<f64>,

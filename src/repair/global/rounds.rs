@@ -70,8 +70,8 @@ pub fn refine(
     };
     let held: Vec<Pick> = held_out(images.len(), work.held).map(Pick::plain).collect();
     let held_out = work.teacher.batches(&images, &held, work.size)?;
-    let targets = weigh(&work.program, &held_out);
-    let fit = (0..images.len()).filter(|image| image % HELD_OUT != 0).collect();
+    let fit: Vec<usize> = (0..images.len()).filter(|image| image % HELD_OUT != 0).collect();
+    let targets = weigh(&work.program, &held_out, fit.len());
     let count = options.images_per_draw.min(work.room).max(work.size);
     let mut draws = Draws::new(work.teacher, &images, fit, [count, work.size], 2 * count <= work.room, options.seed);
     let keep = count * work.per_image <= options.memory;
@@ -105,6 +105,7 @@ pub fn refine(
         refined.rounds += 1;
         refined.kept += usize::from(outcome == Outcome::Better);
         refined.errors.push(descent.best());
+        refined.drawn = descent.drawn();
         failures = if outcome == Outcome::Undone { failures + 1 } else { 0 };
         if failures == if options.rounds.is_some() { PATIENCE } else { LONG_PATIENCE } {
             refined.stopped_by = Stop::NoGain;
