@@ -865,6 +865,9 @@ class Refined(Part):
     compared: List[str]
     """Values that were compared with the dense model's."""
 
+    drawn: int
+    """Images that steps were taken on, each time that it was drawn."""
+
     errors: List[float]
     """The objective on held-out images before the first round and after every round; a sum of squared errors relative to the variance of the dense model's values."""
 

@@ -61,7 +61,6 @@ impl Target {
 /// learn from.
 #[allow(clippy::cast_possible_truncation, reason = "weights are single precision")]
 pub(super) fn weigh(program: &Program, batches: &[Batch], images: usize) -> Vec<Target> {
-    let later = LATER * (images as f64 / 1000.0).ln().max(0.0);
     let values = program.targets();
     let shape = |value: usize| program.values[value].shape.as_slice();
     let last_plane = values.iter().rposition(|&value| shape(value).iter().skip(2).product::<usize>() > 1);
@@ -75,8 +74,7 @@ pub(super) fn weigh(program: &Program, batches: &[Batch], images: usize) -> Vec<
             // Pooled features follow from the last feature map.
             0.0
         } else {
-            let count = values.len() as f64;
-            STREAMS / count * ((place + 1) as f64 / count).powf(later)
+            stream_share(place, values.len(), images)
         }
     };
     let spread = |place: usize| variance(batches.iter().map(|batch| &batch.wanted[place])).max(1e-12);
@@ -85,6 +83,12 @@ pub(super) fn weigh(program: &Program, batches: &[Batch], images: usize) -> Vec<
         .enumerate()
         .map(|(place, &value)| Target { weight: (role(place, value) / spread(place)) as f32 })
         .collect()
+}
+
+/// Share of one of `count` values that are no end and not the last feature map.
+fn stream_share(place: usize, count: usize, images: usize) -> f64 {
+    let later = LATER * (images as f64 / 1000.0).ln().max(0.0);
+    STREAMS / count as f64 * ((place + 1) as f64 / count as f64).powf(later)
 }
 
 /// Mean over images of the squared distance from the mean image, of one value over all batches.
@@ -113,5 +117,20 @@ impl Batch {
     /// Images in the batch.
     pub(super) fn len(&self) -> usize {
         self.image.shape().first().copied().unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_streams_count_more_the_more_images_there_are() {
+        let shares = |images: usize| [0, 4, 9].map(|place| stream_share(place, 10, images));
+        assert!(shares(1000).iter().chain(&shares(10)).all(|own| (own - STREAMS / 10.0).abs() < 1e-12));
+        let ratio = |images: usize| shares(images)[1] / shares(images)[2];
+        // Half as far in, to the power 2 ln 10.
+        assert!((ratio(10_000) - 0.5f64.powf(2.0 * 10f64.ln())).abs() < 1e-12);
+        assert!(ratio(50_000) < ratio(10_000));
     }
 }
