@@ -225,11 +225,6 @@ impl Function {
         chosen!(self, own => vector::update(changes, xs, |change, x| *change *= own().slope(x)));
     }
 
-    /// `changes` times the slopes at `xs`.
-    pub(crate) fn times_slopes(self, changes: &[f32], xs: &[f32]) -> Vec<f32> {
-        chosen!(self, own => vector::zip(changes, xs, |change, x| change * own().slope(x)))
-    }
-
     /// The derivative at `x`; at a corner one of the two.
     #[allow(clippy::inline_always, reason = "loops are made for one function each")]
     #[inline(always)]

@@ -21,10 +21,11 @@ struct Unary {
 }
 
 impl Unary {
-    /// `change` times the slope. The sign of a rectifier's output is that of its input.
-    fn times_slope(&self, at: &At<'_>, change: &Array) -> Option<Array> {
+    /// Multiplies a change by the slope. The sign of a rectifier's output is that of its input.
+    fn multiply_by_slope(&self, at: &At<'_>, mut change: Array) -> Option<Array> {
         let kept = if self.keeps() == Keeps::Output { at.output? } else { at.input(0)? };
-        array(&self.shape, self.function.times_slopes(elements(change), elements(kept)))
+        self.function.multiply_by_slopes(change.as_slice_mut()?, elements(kept));
+        Some(change)
     }
 }
 
@@ -47,15 +48,10 @@ impl Operator for Unary {
     }
 
     fn jvp(&self, at: &At<'_>, tangents: &[Option<&Array>], _step: &[f32]) -> Option<Array> {
-        self.times_slope(at, tangents.first().copied().flatten()?)
+        self.multiply_by_slope(at, tangents.first().copied().flatten()?.clone())
     }
 
-    fn vjp(&self, at: &At<'_>, mut cotangent: Array, wanted: &[bool], _gradient: &mut [f32]) -> Vec<Option<Array>> {
-        let kept = if self.keeps() == Keeps::Output { at.output } else { at.input(0) };
-        let (Some(kept), [true]) = (kept, wanted) else { return vec![None] };
-        if let Some(changes) = cotangent.as_slice_mut() {
-            self.function.multiply_by_slopes(changes, elements(kept));
-        }
-        vec![Some(cotangent)]
+    fn vjp(&self, at: &At<'_>, cotangent: Array, wanted: &[bool], _gradient: &mut [f32]) -> Vec<Option<Array>> {
+        vec![if wanted == [true] { self.multiply_by_slope(at, cotangent) } else { None }]
     }
 }
