@@ -53,7 +53,10 @@ fn what_is_required_is_named() {
     assert_eq!(of(""), []);
     assert_eq!(of("all"), Need::ALL);
     assert_eq!(of("python, shared"), [Need::Shared, Need::Python]);
-    assert_eq!(of("all,-browser,-python"), [Need::Shared, Need::OnnxRuntime, Need::OnnxModels, Need::Pins]);
+    assert_eq!(
+        of("all,-browser,-python"),
+        [Need::Shared, Need::OnnxRuntime, Need::OnnxModels, Need::PlugIn, Need::Pins]
+    );
     for wrong in ["al", "all,-chromium", "shared;python", "1"] {
         let why = required(wrong).unwrap_err();
         assert!(why.contains("is not known; there are all, shared, python"), "{wrong}: {why}");

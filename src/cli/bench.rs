@@ -48,7 +48,7 @@ pub(super) fn run(flags: &Bench, console: &Console<'_>) -> Result<(), Error> {
             "prepare_ms": found.prepared.map(|own| own.ms),
             "session_bytes": found.prepared.and_then(|own| own.memory_bytes),
             "runs_per_second": found.throughput,
-            "disturbed": found.disturbed,
+            "disturbed": found.remarks,
         });
         let text = serde_json::to_string_pretty(&value).map_err(|error| unprintable(error.to_string()))?;
         return console.print(&(text + "\n"));
@@ -57,7 +57,7 @@ pub(super) fn run(flags: &Bench, console: &Console<'_>) -> Result<(), Error> {
 }
 
 fn told(flags: &Bench, found: &Benched) -> Result<String, std::fmt::Error> {
-    let Benched { engine, device, latency, throughput, prepared, disturbed, .. } = found;
+    let Benched { engine, device, latency, throughput, prepared, remarks, .. } = found;
     let LatencyChange { before, after, before_tail, after_tail, ratio, ratio_low, ratio_high, pairs, batch, .. } =
         *latency;
     let second = if flags.b.is_some() { "B" } else { "A again" };
@@ -84,7 +84,7 @@ fn told(flags: &Bench, found: &Benched) -> Result<String, std::fmt::Error> {
         let streams = flags.streams;
         writeln!(text, "streams  {a:>9.1} and {b:.1} runs a second of {streams} together, x{:.3}", b / a)?;
     }
-    for line in disturbed {
+    for line in remarks {
         writeln!(text, "note     {line}")?;
     }
     Ok(text)

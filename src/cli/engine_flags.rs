@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::parse;
-use crate::engine::{EngineChoice, EngineOptions, ProviderChoice};
+use crate::engine::{EngineChoice, EngineOptions, HardwareType, ProviderChoice};
 
 #[derive(Debug, Args)]
 pub(super) struct EngineFlags {
@@ -18,6 +18,12 @@ pub(super) struct EngineFlags {
     /// What the provider is told, by its own names, KEY=VALUE; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse::provider_option, help_heading = "Engine")]
     provider_option: Vec<(String, String)>,
+    /// Library of an execution provider to register, for ONNX Runtime 1.22 or newer
+    #[arg(long, value_name = "FILE", help_heading = "Engine")]
+    provider_library: Option<PathBuf>,
+    /// What the provider of a library runs on [default: what it names first]
+    #[arg(long, value_enum, value_name = "TYPE", help_heading = "Engine")]
+    provider_device: Option<HardwareFlag>,
     /// Number of the GPU
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Engine")]
     gpu: i32,
@@ -65,6 +71,13 @@ enum ProviderFlag {
     WebGpu,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum HardwareFlag {
+    Cpu,
+    Gpu,
+    Npu,
+}
+
 impl EngineFlags {
     pub(super) fn options(&self) -> EngineOptions {
         EngineOptions {
@@ -88,6 +101,12 @@ impl EngineFlags {
                 ProviderFlag::WebGpu => ProviderChoice::WebGpu,
             },
             provider_options: self.provider_option.clone(),
+            provider_library: self.provider_library.clone(),
+            provider_device: self.provider_device.map(|own| match own {
+                HardwareFlag::Cpu => HardwareType::Cpu,
+                HardwareFlag::Gpu => HardwareType::Gpu,
+                HardwareFlag::Npu => HardwareType::Npu,
+            }),
             gpu: self.gpu,
             threads: self.threads.map(usize::from),
             library: self.onnxruntime.clone(),

@@ -364,6 +364,8 @@ fn merged(wanted: EngineOptions, own: &EngineOptions) -> EngineOptions {
         } else {
             wanted.provider_options
         },
+        provider_library: wanted.provider_library.or(own.provider_library),
+        provider_device: wanted.provider_device.or(own.provider_device),
         gpu: if wanted.gpu == usual.gpu { own.gpu } else { wanted.gpu },
         threads: wanted.threads.or(own.threads),
         library: wanted.library.or(own.library),

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 pub(super) const MAGIC: &[u8] = b"\0onnx-prune-agent\n";
 
 /// Version of the messages.
-pub(super) const PROTOCOL: u32 = 2;
+pub(super) const PROTOCOL: u32 = 3;
 
 /// Bytes before [`MAGIC`] that are passed over: what a login shell prints.
 const MOST_GREETING: usize = 64 << 10;

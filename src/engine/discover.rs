@@ -95,6 +95,32 @@ fn in_environment(prefix: &Path) -> Vec<PathBuf> {
     folders.iter().flat_map(|folder| libraries(&folder.join("onnxruntime").join("capi"))).collect()
 }
 
+/// The library of an execution provider that is installed in the same Python environment as the ONNX Runtime at `runtime`
+/// (`site-packages/onnxruntime/capi/LIBRARY`), in a package that is called after it: `onnxruntime_ep_openvino`,
+/// `onnxruntime_qnn`.
+pub(super) fn plug_in(runtime: &Path, provider: &str) -> Option<PathBuf> {
+    let packages = runtime.ancestors().nth(3)?;
+    let folders = ["onnxruntime_ep_", "onnxruntime_"].map(|start| packages.join(format!("{start}{provider}")));
+    let mut found: Vec<PathBuf> = folders
+        .iter()
+        .filter_map(|folder| std::fs::read_dir(folder).ok())
+        .flat_map(|entries| entries.flatten().map(|entry| entry.path()))
+        .filter(|path| path.file_name().is_some_and(|name| is_plug_in(&name.to_string_lossy(), provider, OS)))
+        .collect();
+    found.sort_by_key(|path| (path.as_os_str().len(), path.clone()));
+    found.into_iter().next()
+}
+
+/// Whether a file is called as the library of a provider is on a system.
+fn is_plug_in(name: &str, provider: &str, os: &str) -> bool {
+    let (start, ending) = match os {
+        "windows" => ("", ".dll"),
+        "macos" => ("lib", ".dylib"),
+        _ => ("lib", ".so"),
+    };
+    name.strip_prefix(&format!("{start}onnxruntime_providers_{provider}")).is_some_and(|rest| rest.contains(ending))
+}
+
 /// What Python is called. On Windows `python3` opens the shop where none is installed.
 fn interpreter(os: &str) -> &'static str {
     if os == "windows" { "python" } else { "python3" }
@@ -180,5 +206,29 @@ mod tests {
             std::fs::write(wheel.join(name), "").unwrap();
         }
         assert_eq!(in_environment(folder.path()).len(), 2);
+    }
+
+    #[test]
+    fn providers_are_found_beside_the_runtime() {
+        let folder = tempfile::tempdir().unwrap();
+        let packages = folder.path();
+        let runtime = packages.join("onnxruntime/capi/libonnxruntime.so.1");
+        let put = |path: &str| {
+            std::fs::create_dir_all(packages.join(path).parent().unwrap()).unwrap();
+            std::fs::write(packages.join(path), "").unwrap();
+        };
+        let [start, end] = match OS {
+            "windows" => ["", ".dll"],
+            "macos" => ["lib", ".dylib"],
+            _ => ["lib", ".so"],
+        };
+        let name = |text: &str| format!("{start}{text}{end}");
+        let own = format!("onnxruntime_ep_openvino/{}", name("onnxruntime_providers_openvino_plugin"));
+        for path in [&own, &format!("{own}.1"), &format!("onnxruntime_ep_openvino/{}", name("openvino"))] {
+            put(path);
+        }
+        put(&format!("onnxruntime_qnn/{}", name("QnnCpu")));
+        assert_eq!(plug_in(&runtime, "openvino"), Some(packages.join(own)));
+        assert_eq!([plug_in(&runtime, "qnn"), plug_in(&runtime, "webgpu")], [None, None]);
     }
 }

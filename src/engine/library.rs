@@ -1,5 +1,5 @@
 //! A look at a shared library before it is handed to the loader, which would panic on a bad one.
-#![allow(unsafe_code, reason = "calling into a shared library; the only such place, each call argued for")]
+#![allow(unsafe_code, reason = "calling into a shared library, each call argued for")]
 
 use std::ffi::{CStr, c_char, c_void};
 use std::path::{Path, PathBuf};
@@ -25,6 +25,21 @@ pub(super) fn located(path: &Path) -> PathBuf {
 /// # Errors
 /// The loader's words, or what is missing in the library.
 pub(super) fn look(path: &Path) -> Result<(String, Vec<String>), String> {
+    let (version, api) = table(path, LEAST_API)?;
+    let Some(api) = api else {
+        return Err(format!("version {version} is too old; 1.{LEAST_API} or newer is needed"));
+    };
+    // SAFETY: a library that gives this version of the API gives a table of that form, which is static.
+    let providers = unsafe { providers(&*api.cast::<ort::sys::OrtApi>()) };
+    Ok((version, providers))
+}
+
+/// Version of the ONNX Runtime library at `path`, and its table of the functions of a version of the C API; `None` where it is
+/// older.
+///
+/// # Errors
+/// The loader's words, or what is missing in the library.
+pub(super) fn table(path: &Path, version: u32) -> Result<(String, Option<*const c_void>), String> {
     if !path.is_file() {
         return Err("no such file".into());
     }
@@ -36,20 +51,21 @@ pub(super) fn look(path: &Path) -> Result<(String, Vec<String>), String> {
         .map_err(|_| "it does not export `OrtGetApiBase`: not an ONNX Runtime library".to_owned())?;
     // SAFETY: takes nothing and returns a pointer to a static, or null.
     let base = unsafe { base().as_ref() }.ok_or("its API is empty")?;
-    // SAFETY: both functions are plain getters of the static API table; the string is static and ends in NUL.
-    let (version, api) = unsafe {
+    // SAFETY: a plain getter of the static API table; the string is static and ends in NUL.
+    let text = unsafe {
         let text = (base.get_version)();
-        let version = if text.is_null() { String::new() } else { CStr::from_ptr(text).to_string_lossy().into_owned() };
-        (version, (base.get_api)(LEAST_API))
+        if text.is_null() { String::new() } else { CStr::from_ptr(text).to_string_lossy().into_owned() }
     };
     // The library stays loaded: unloading an ONNX Runtime that has started threads is not safe.
     std::mem::forget(library);
-    if api.is_null() {
-        return Err(format!("version {version} is too old; 1.{LEAST_API} or newer is needed"));
+    // One that is asked for more than it has says so on the terminal.
+    let minor = text.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok());
+    if minor.is_some_and(|minor| text.starts_with("1.") && minor < version) {
+        return Ok((text, None));
     }
-    // SAFETY: a library that gives this version of the API gives a table of that form, which is static.
-    let providers = unsafe { providers(&*api.cast::<ort::sys::OrtApi>()) };
-    Ok((version, providers))
+    // SAFETY: as above.
+    let api = unsafe { (base.get_api)(version) };
+    Ok((text, Some(api).filter(|api| !api.is_null())))
 }
 
 /// Providers that a library was built with, by its names; none where it does not tell.

@@ -9,6 +9,7 @@ mod integers;
 mod library;
 mod machine;
 mod onnxruntime;
+mod plug_in;
 mod prepare;
 mod processor;
 mod profile;
@@ -234,6 +235,31 @@ impl ProviderChoice {
     }
 }
 
+/// What kind of hardware a device is (`OrtHardwareDeviceType`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum HardwareType {
+    /// The processor.
+    Cpu,
+    /// A graphics processor.
+    Gpu,
+    /// A processor for neural networks.
+    Npu,
+}
+
+impl HardwareType {
+    /// In the order of ONNX Runtime.
+    pub(crate) const ALL: [Self; 3] = [Self::Cpu, Self::Gpu, Self::Npu];
+
+    /// The name in flags.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Gpu => "gpu",
+            Self::Npu => "npu",
+        }
+    }
+}
+
 /// How to open an engine.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct EngineOptions {
@@ -243,6 +269,10 @@ pub struct EngineOptions {
     pub provider: ProviderChoice,
     /// What the provider is told, by its own names.
     pub provider_options: Vec<(String, String)>,
+    /// A library to register that has an execution provider, of ONNX Runtime 1.22 or newer.
+    pub provider_library: Option<PathBuf>,
+    /// What the provider of a library is to run on; by default what it names first.
+    pub provider_device: Option<HardwareType>,
     /// Number of the GPU.
     pub gpu: i32,
     /// Threads inside one operator; all cores by default. tract runs on one.
@@ -283,8 +313,10 @@ pub fn open(options: &EngineOptions) -> Result<Opened, EngineError> {
         let problem = candidate.problem.as_deref().unwrap_or_default();
         notes.push(format!("`{}` ({}) cannot be used: {problem}", candidate.path.display(), candidate.origin));
     }
-    let needs_runtime =
-        options.provider.is_special() || options.library.is_some() || options.engine == EngineChoice::OnnxRuntime;
+    let needs_runtime = options.provider.is_special()
+        || options.provider_library.is_some()
+        || options.library.is_some()
+        || options.engine == EngineChoice::OnnxRuntime;
     if wants_runtime && needs_runtime {
         let none = "no library was found in the Python environment, beside the binary or in the system folders";
         return Err(EngineError::Unavailable {
@@ -293,9 +325,13 @@ pub fn open(options: &EngineOptions) -> Result<Opened, EngineError> {
             help: format!("{INSTALL}, or `--engine tract` for the embedded engine"),
         });
     }
-    if options.provider.is_special() {
+    if options.provider.is_special() || options.provider_library.is_some() {
+        let engine = match &options.provider_library {
+            Some(path) => format!("the provider in `{}`", path.display()),
+            None => format!("the {} provider", options.provider.name()),
+        };
         return Err(EngineError::Unavailable {
-            engine: format!("the {} provider", options.provider.name()),
+            engine,
             why: "the embedded engine runs on the CPU only".into(),
             help: "leave `--engine tract` away".into(),
         });

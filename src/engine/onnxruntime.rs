@@ -1,6 +1,6 @@
 //! ONNX Runtime through `ort`, loaded at run time.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use ort::environment::Environment;
@@ -9,7 +9,8 @@ use ort::session::{Session as OrtSession, SessionInputValue};
 use ort::value::{TensorElementType, TensorRef, ValueType};
 
 use super::bound::{BoundRun, Device};
-use super::discover::Candidate;
+use super::discover::{self, Candidate};
+use super::plug_in::PlugIn;
 use super::prepare::prepare;
 use super::profile::{NodeTime, node_times};
 use super::{
@@ -26,24 +27,39 @@ static ENVIRONMENT: OnceLock<Result<Environment, String>> = OnceLock::new();
 pub(super) struct OnnxRuntime {
     info: EngineInfo,
     options: EngineOptions,
-    provider: ProviderChoice,
+    provider: Provider,
+}
+
+/// Where a session gets its provider from.
+enum Provider {
+    /// ONNX Runtime's library has it.
+    BuiltIn(ProviderChoice),
+    /// A library of its own has it, for the ONNX Runtime at `runtime`.
+    PlugIn { runtime: PathBuf, device: PlugIn },
+}
+
+impl Provider {
+    fn name(&self) -> &str {
+        match self {
+            Self::BuiltIn(choice) => choice.name(),
+            Self::PlugIn { device, .. } => device.name(),
+        }
+    }
 }
 
 impl OnnxRuntime {
     /// Loads the library of `candidate` and finds a provider that really works.
     pub(super) fn open(candidate: &Candidate, options: &EngineOptions) -> Result<(Self, Vec<String>), EngineError> {
-        environment(&candidate.path)?;
+        let environment = environment(&candidate.path)?;
         let threads = options.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-        let (provider, notes) = match options.provider {
-            ProviderChoice::Auto => choose(options),
-            named => {
-                probe(named, options).map_err(|why| EngineError::Unavailable {
-                    engine: format!("the {} provider", named.name()),
-                    help: providers::provider(named).hint(&why),
-                    why,
-                })?;
-                (named, Vec::new())
-            }
+        let (provider, notes) = if let Some(library) = plug_in_for(candidate, options) {
+            let provider = plugged_in(candidate, environment, &library, options)?;
+            let own_threads =
+                "the provider of a library has threads of its own: `--threads` is told to ONNX Runtime alone";
+            let notes = options.threads.map(|_| own_threads.to_owned());
+            (provider, notes.into_iter().collect())
+        } else {
+            built_in(options)?
         };
         let info = EngineInfo {
             name: NAME.into(),
@@ -60,7 +76,7 @@ impl OnnxRuntime {
     }
 
     fn builder(&self) -> Result<SessionBuilder, String> {
-        builder(self.provider, &self.options, self.info.threads)
+        builder(&self.provider, &self.options, self.info.threads)
     }
 
     /// A builder that leaves the graph as it is, where that is asked for.
@@ -206,8 +222,57 @@ fn environment(path: &Path) -> Result<&'static Environment, EngineError> {
     })
 }
 
+/// The library that has the provider: the one that is given, or where ONNX Runtime does not have what is asked for, one that is
+/// installed beside it.
+fn plug_in_for(candidate: &Candidate, options: &EngineOptions) -> Option<PathBuf> {
+    options.provider_library.clone().or_else(|| {
+        let wanted = providers::provider(options.provider).registered;
+        let has = candidate.providers.iter().any(|name| name == wanted);
+        if has { None } else { discover::plug_in(&candidate.path, options.provider.name()) }
+    })
+}
+
+/// The provider of a library that is registered.
+fn plugged_in(
+    candidate: &Candidate,
+    environment: &Environment,
+    library: &Path,
+    options: &EngineOptions,
+) -> Result<Provider, EngineError> {
+    let runtime = &candidate.path;
+    let begin = || -> Result<Provider, String> {
+        let device = PlugIn::find(runtime, environment, library, options)?;
+        let provider = Provider::PlugIn { runtime: runtime.clone(), device };
+        probe(&provider, options)?;
+        Ok(provider)
+    };
+    begin().map_err(|why| EngineError::Unavailable {
+        engine: format!("the provider in `{}`", library.display()),
+        why,
+        help: "`--provider-library` names the library that the package of a provider brings, `--provider` and \
+               `--provider-device` which of what it has is meant"
+            .into(),
+    })
+}
+
+/// A provider of ONNX Runtime's own library, and what was tried before.
+fn built_in(options: &EngineOptions) -> Result<(Provider, Vec<String>), EngineError> {
+    let named = options.provider;
+    if named == ProviderChoice::Auto {
+        let (found, notes) = choose(options);
+        return Ok((Provider::BuiltIn(found), notes));
+    }
+    let provider = Provider::BuiltIn(named);
+    probe(&provider, options).map_err(|why| EngineError::Unavailable {
+        engine: format!("the {} provider", named.name()),
+        help: providers::provider(named).hint(&why),
+        why,
+    })?;
+    Ok((provider, Vec::new()))
+}
+
 #[allow(clippy::result_large_err, reason = "the error of `ort` carries the builder")]
-fn builder(provider: ProviderChoice, options: &EngineOptions, threads: usize) -> Result<SessionBuilder, String> {
+fn builder(provider: &Provider, options: &EngineOptions, threads: usize) -> Result<SessionBuilder, String> {
     let Some(Ok(environment)) = ENVIRONMENT.get() else { return Err("the library is not loaded".into()) };
     let text = |error: ort::Error<SessionBuilder>| error.to_string();
     let mut builder = OrtSession::builder(environment)
@@ -220,14 +285,21 @@ fn builder(provider: ProviderChoice, options: &EngineOptions, threads: usize) ->
         .and_then(|builder| builder.with_optimization_level(GraphOptimizationLevel::All))
         .and_then(|builder| builder.with_log_level(ort::logging::LogLevel::Fatal))
         .map_err(text)?;
-    if let Some(dispatch) = providers::provider(provider).dispatch(options)? {
-        builder = builder.with_execution_providers([dispatch]).map_err(text)?;
+    match provider {
+        Provider::BuiltIn(choice) => {
+            if let Some(dispatch) = providers::provider(*choice).dispatch(options)? {
+                builder = builder.with_execution_providers([dispatch]).map_err(text)?;
+            }
+        }
+        Provider::PlugIn { runtime, device } => {
+            device.append(runtime, environment, &mut builder, &options.provider_options)?;
+        }
     }
     Ok(builder)
 }
 
 /// A provider counts only if a session with it was really made.
-pub(super) fn probe(provider: ProviderChoice, options: &EngineOptions) -> Result<(), String> {
+fn probe(provider: &Provider, options: &EngineOptions) -> Result<(), String> {
     let model = super::setup::tiny_model();
     let bytes = model.to_bytes();
     builder(provider, options, 1)?.commit_from_memory(&bytes).map_err(|error| error.to_string())?;
@@ -236,7 +308,7 @@ pub(super) fn probe(provider: ProviderChoice, options: &EngineOptions) -> Result
 
 /// CUDA if it works, else the CPU; what was tried and why not goes into the notes.
 fn choose(options: &EngineOptions) -> (ProviderChoice, Vec<String>) {
-    match probe(ProviderChoice::Cuda, options) {
+    match probe(&Provider::BuiltIn(ProviderChoice::Cuda), options) {
         Ok(()) => (ProviderChoice::Cuda, Vec::new()),
         // A library without the provider is the ordinary CPU build, not a fall-back worth a word.
         Err(why) if why.contains("not enabled in this build") => (ProviderChoice::Cpu, Vec::new()),

@@ -56,7 +56,7 @@ const PROVIDERS: [Provider; 11] = [
         choice: ProviderChoice::OpenVino,
         name: "openvino",
         registered: "OpenVINOExecutionProvider",
-        install: "pip install onnxruntime-openvino",
+        install: "pip install onnxruntime-openvino, or onnxruntime-ep-openvino beside ONNX Runtime 1.23 or newer",
         build: Some(|options| {
             Ok(configured(threaded(ep::OpenVINO::default(), "num_of_threads", options), options).into())
         }),
@@ -109,7 +109,7 @@ const PROVIDERS: [Provider; 11] = [
         choice: ProviderChoice::WebGpu,
         name: "webgpu",
         registered: "WebGpuExecutionProvider",
-        install: "pip install onnxruntime-webgpu",
+        install: "pip install onnxruntime-webgpu, or onnxruntime-ep-webgpu beside ONNX Runtime 1.24 or newer",
         build: Some(|options| Ok(configured(ep::WebGPU::default(), options).into())),
     },
 ];

@@ -1,7 +1,7 @@
 //! What is installed, what works, what is missing.
 
-use super::discover::{Candidate, candidates};
-use super::{EngineOptions, ProviderChoice, onnxruntime, providers};
+use super::discover::{self, Candidate, candidates};
+use super::{Engine as _, EngineOptions, ProviderChoice, onnxruntime, providers};
 use crate::model::Model;
 use crate::proto::onnx::{
     GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorShapeProto, TypeProto, ValueInfoProto,
@@ -31,14 +31,17 @@ pub fn setup_report(options: &EngineOptions) -> SetupReport {
             for (provider, own) in providers::providers() {
                 // Of what the library does not have, only what people ask for is told.
                 let usual = matches!(provider, ProviderChoice::Cpu | ProviderChoice::Cuda | ProviderChoice::TensorRt);
-                if !usual && !library.providers.iter().any(|name| name == own.registered) {
-                    continue;
+                let there = library.providers.iter().any(|name| name == own.registered)
+                    || discover::plug_in(&library.path, own.name).is_some();
+                if usual || there {
+                    let options = EngineOptions { provider, provider_library: None, ..options.clone() };
+                    working.push((own.name.to_owned(), opened(library, options).err()));
                 }
-                let options = EngineOptions { provider, provider_options: Vec::new(), ..options.clone() };
-                let problem = onnxruntime::OnnxRuntime::open(library, &options)
-                    .err()
-                    .map(|error| crate::explain::Explain::why(&error).unwrap_or_else(|| error.to_string()));
-                working.push((own.name.to_owned(), problem));
+            }
+            if let Some(path) = &options.provider_library {
+                let found = opened(library, options.clone());
+                let name = found.as_ref().map_or_else(|_| path.display().to_string(), Clone::clone);
+                working.push((name, found.err()));
             }
             if working.iter().all(|(name, problem): &(String, Option<String>)| name == "cpu" || problem.is_some()) {
                 advice.push("GPU: pip install onnxruntime-gpu, with CUDA 12 and cuDNN 9".into());
@@ -47,6 +50,15 @@ pub fn setup_report(options: &EngineOptions) -> SetupReport {
         None => advice.push(format!("2-8 times faster than the embedded engine: {}", super::INSTALL)),
     }
     SetupReport { libraries, providers: working, tract: cfg!(feature = "tract"), advice }
+}
+
+/// What the provider that really works is called, or why it does not.
+fn opened(library: &Candidate, options: EngineOptions) -> Result<String, String> {
+    let options = EngineOptions { provider_options: Vec::new(), ..options };
+    match onnxruntime::OnnxRuntime::open(library, &options) {
+        Ok((engine, _)) => Ok(engine.info().provider.clone()),
+        Err(error) => Err(crate::explain::Explain::why(&error).unwrap_or_else(|| error.to_string())),
+    }
 }
 
 /// The smallest model an engine can run: one `Relu`.

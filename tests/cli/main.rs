@@ -17,6 +17,7 @@ mod devices;
 mod jobs;
 #[cfg(unix)]
 mod metric;
+mod providers;
 mod refusals;
 mod shards;
 mod statistics;

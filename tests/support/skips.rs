@@ -33,13 +33,15 @@ pub enum Need {
     OnnxModels,
     /// Chromium.
     Browser,
+    /// A package that brings an execution provider of ONNX Runtime.
+    PlugIn,
     /// Digests for this processor and version of ONNX Runtime, in `tests/pins`.
     Pins,
 }
 
 impl Need {
-    pub const ALL: [Self; 6] =
-        [Self::Shared, Self::Python, Self::OnnxRuntime, Self::OnnxModels, Self::Browser, Self::Pins];
+    pub const ALL: [Self; 7] =
+        [Self::Shared, Self::Python, Self::OnnxRuntime, Self::OnnxModels, Self::Browser, Self::PlugIn, Self::Pins];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -48,6 +50,7 @@ impl Need {
             Self::OnnxRuntime => "onnxruntime",
             Self::OnnxModels => "onnx-models",
             Self::Browser => "browser",
+            Self::PlugIn => "plug-in",
             Self::Pins => "pins",
         }
     }

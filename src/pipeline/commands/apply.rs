@@ -98,7 +98,7 @@ pub struct VerifyOptions {
 /// If they do not, or one does not run.
 pub fn verify(options: &VerifyOptions, cancel: &AtomicBool) -> Result<Agreement, Error> {
     let (a, b) = (load(&options.a)?, load(&options.b)?);
-    let device = device_or_here(options.device.as_ref(), &options.engine, cancel)?;
+    let device = device_or_here(options.device.as_ref(), &options.engine, cancel)?.device;
     let engine = device.engine();
     let feeds = random_feeds(&a, &options.a.sizes, options.runs.max(1), options.seed);
     let feeds = runnable(engine, &a, &feeds)?;

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicBool;
 
 use crate::bench::latency::{Comparison, LatencyChange, Pairing, Prepared, TimedOn, Timing};
-use crate::device::DeviceOptions;
+use crate::device::{Connected, DeviceOptions};
 use crate::engine::{EngineInfo, EngineOptions};
 use crate::error::Error;
 use crate::evaluate::{input_specs, random_inputs};
@@ -45,8 +45,8 @@ pub struct Benched {
     pub prepared: Option<Prepared>,
     /// Single times.
     pub samples: Comparison,
-    /// What disturbed the measurement, and what the times leave out.
-    pub disturbed: Vec<String>,
+    /// What the engine fell back to, what disturbed the measurement, and what the times leave out.
+    pub remarks: Vec<String>,
 }
 
 /// Times two models in turn.
@@ -63,7 +63,7 @@ pub fn bench(options: &BenchOptions, cancel: &AtomicBool) -> Result<Benched, Err
             help: "run `onnx-prune bench --streams N` on the device itself".into(),
         });
     }
-    let device = device_or_here(options.device.as_ref(), &options.engine, cancel)?;
+    let Connected { device, notes } = device_or_here(options.device.as_ref(), &options.engine, cancel)?;
     let device = device.as_ref();
     let feed = random_inputs(&input_specs(&a), &options.a.sizes, options.timing.batch.max(1), options.seed);
     let pairing = Pairing { device, before: &a, after: b.as_ref().unwrap_or(&a), feed: &feed, cancel };
@@ -80,6 +80,6 @@ pub fn bench(options: &BenchOptions, cancel: &AtomicBool) -> Result<Benched, Err
         throughput,
         prepared: timed.prepared,
         samples: timed.samples,
-        disturbed: timed.remarks,
+        remarks: notes.into_iter().chain(timed.remarks).collect(),
     })
 }

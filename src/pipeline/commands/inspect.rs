@@ -41,7 +41,7 @@ pub fn inspect_timed(
     cancel: &AtomicBool,
 ) -> Result<Inspection, Error> {
     let (model, channels, sha256) = read(options)?;
-    let device = device_or_here(device, engine, cancel)?;
+    let device = device_or_here(device, engine, cancel)?.device;
     let device = device.as_ref();
     let feed = random_inputs(&input_specs(&model), &options.sizes, 1, 0);
     let [least_ms, most_ms] = TIMED_MS;
