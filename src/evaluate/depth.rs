@@ -5,15 +5,14 @@ use std::sync::atomic::AtomicBool;
 use ndarray::ArrayD;
 
 use super::kept::spread;
-use super::{EvaluateError, Fidelity, class_scores, input_specs, outputs_on};
+use super::{EvaluateError, Fidelity, TrialEffort, class_scores, input_specs, outputs_on};
 use crate::channels::{Channels, Cut};
 use crate::engine::{Engine, Feed, feed};
 use crate::model::Model;
 use crate::repair::{Around, Reconstruction};
 use crate::rewrite;
 
-/// Images that are used at most and at least.
-const MOST_IMAGES: usize = 128;
+/// Images that are used at least.
 const LEAST_IMAGES: usize = 16;
 
 /// Trials for every block, about.
@@ -28,8 +27,8 @@ const LAYERS: usize = 3;
 /// What the trials of all blocks may take.
 #[derive(Debug, Clone, Copy)]
 pub struct TrialLimits {
-    /// Multiply-accumulates beyond which fewer images are used, about.
-    pub macs: f64,
+    /// Multiply-accumulates and images.
+    pub effort: TrialEffort,
     /// Bytes of activations that are kept.
     pub activations: u64,
     /// Bytes of rows of one layer's problem.
@@ -73,7 +72,8 @@ impl<'a> BlockTrials<'a> {
     ) -> Result<Self, EvaluateError> {
         let macs = channels.macs(None) as f64 * (TRIALS * RUNS * channels.blocks.len()) as f64;
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a small count")]
-        let images = ((limits.macs / macs.max(1.0)) as usize).clamp(LEAST_IMAGES, MOST_IMAGES);
+        let images =
+            ((limits.effort.macs / macs.max(1.0)) as usize).clamp(LEAST_IMAGES, limits.effort.images.max(LEAST_IMAGES));
         let divisible = input_specs(model).iter().all(|input| input.shape.first().is_none_or(Option::is_none));
         let [fitting, judging] = [fitting, judging].map(|own| spread(own, images, divisible));
         let dense = outputs_on(engine, model, judging.iter(), cancel)?;

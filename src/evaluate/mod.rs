@@ -30,6 +30,7 @@ mod sensitivity;
 mod shapes;
 mod source;
 mod tally;
+mod trials;
 mod watched;
 
 pub use crate::model::{InputSpec, input_specs};
@@ -65,3 +66,4 @@ pub use sensitivity::Sensitivity;
 pub use shapes::{Analysed, analyse_with};
 pub use source::{Answers, Pass, Source, outputs_on};
 pub use tally::{ClassCount, Tally};
+pub use trials::TrialEffort;

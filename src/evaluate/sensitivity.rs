@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ndarray::ArrayD;
 
 use super::kept::spread;
-use super::{EvaluateError, Fidelity, class_scores, input_specs};
+use super::{EvaluateError, Fidelity, TrialEffort, class_scores, input_specs};
 use crate::channels::{Channels, Cut, Group};
 use crate::engine::{Engine, Feed, feed, readable_outputs};
 use crate::model::Model;
@@ -23,16 +23,15 @@ struct Range {
     least: usize,
 }
 
-/// Widths per group that are tried, and images on which.
+/// Widths per group that are tried.
 const POINTS: Range = Range { most: 8, least: 4 };
-const IMAGES: Range = Range { most: 128, least: 48 };
+
+/// Images at least.
+const LEAST_IMAGES: usize = 48;
 
 /// Images at least where every image has many numbers in the outputs, as maps and boxes do: so many say as much.
 const LEAST_MANY: usize = 12;
 const MANY: usize = 1024;
-
-/// Multiply-accumulates of all trials beyond which fewer images and points are used.
-const MOST_MACS: f64 = 3e12;
 
 /// Everything that the curves are measured with.
 pub struct Sensitivity<'a> {
@@ -50,6 +49,8 @@ pub struct Sensitivity<'a> {
     pub scores: &'a [Vec<f64>],
     /// Groups that may be cut, and how narrow.
     pub least: &'a [Option<usize>],
+    /// Multiply-accumulates of all trials beyond which fewer images and points are used, and images at most.
+    pub effort: TrialEffort,
     /// Bytes of activations that are kept.
     pub memory: u64,
     /// Ends the measurement.
@@ -75,7 +76,7 @@ impl Sensitivity<'_> {
         let mut curves: Vec<Curve> =
             channels.groups.iter().map(|group| Curve { points: vec![(group.width(), 0.0)] }).collect();
         let movable = self.least.iter().flatten().count();
-        let (points, images) = self.effort(movable);
+        let (points, images) = self.points_and_images(movable);
         let divisible = input_specs(model).iter().all(|input| input.shape.first().is_none_or(Option::is_none));
         let batches = spread(self.batches, images, divisible);
         if batches.is_empty() {
@@ -109,13 +110,13 @@ impl Sensitivity<'_> {
     }
 
     /// Widths per group and images that are tried, where so many groups are.
-    fn effort(&self, movable: usize) -> (usize, usize) {
+    fn points_and_images(&self, movable: usize) -> (usize, usize) {
         let trial = self.channels.macs(None) as f64 / 2.0;
         let held: usize = self.batches.iter().map(feed::samples).sum();
-        let least = if self.many_numbers() { LEAST_MANY } else { IMAGES.least };
-        let images = Range { most: IMAGES.most.min(held), least: least.min(held) };
+        let least = if self.many_numbers() { LEAST_MANY } else { LEAST_IMAGES };
+        let images = Range { most: self.effort.images.min(held), least: least.min(held) };
         let macs = trial * (movable * POINTS.most * images.most) as f64;
-        let spare = (MOST_MACS / macs.max(1.0)).sqrt();
+        let spare = (self.effort.macs / macs.max(1.0)).sqrt();
         let scaled = |range: Range| {
             #[allow(
                 clippy::cast_possible_truncation,

@@ -7,12 +7,16 @@ use super::writing::Files;
 use crate::device::DeviceOptions;
 use crate::engine::EngineOptions;
 use crate::error::Error;
-use crate::evaluate::{DataOptions, Metric, NamedOutputs};
+use crate::evaluate::{DataOptions, Metric, NamedOutputs, TrialEffort};
 use crate::plan::{Allocation, Budget, Goals, RoundTo, Target};
 use crate::quantize::{Activations, Precision, RangeMethod};
 use crate::repair::Compensation;
 use crate::repair::global::RefineOptions;
 use crate::score::{Criterion, LassoOptions, Mixture, NAMES, by_name};
+
+/// Bytes for values of images where whoever asks gives the refinement more time than it takes of its own accord: more images judge
+/// its rounds, and larger networks keep what derivatives need.
+const MUCH_MEMORY: usize = 1 << 31;
 
 /// The model and how to read it.
 #[derive(Debug, Clone, Default)]
@@ -240,6 +244,7 @@ impl PruneOptions {
             Effort::Max => RefineOptions { rounds: own.rounds.map(|rounds| 4 * rounds), seconds: 600.0, ..own },
         };
         let seconds = self.refine.unwrap_or(own.seconds);
+        let own = if self.takes_its_time() { RefineOptions { memory: MUCH_MEMORY, ..own } } else { own };
         // Who asks for it gets it, however small the draws are, and uses the time that is given.
         let own = if self.refine.is_some() { RefineOptions { least_draw: 1, rounds: None, ..own } } else { own };
         (seconds > 0.0).then_some(RefineOptions { seconds, ..own })
@@ -248,6 +253,11 @@ impl PruneOptions {
     /// Whether whoever asks gives the repair more time than it takes of its own accord.
     pub(super) fn takes_its_time(&self) -> bool {
         self.effort == Effort::Max || self.refine.is_some_and(|seconds| seconds > RefineOptions::default().seconds)
+    }
+
+    /// What trials may take that usually take so many multiply-accumulates.
+    pub(super) fn trials(&self, macs: f64) -> TrialEffort {
+        if self.takes_its_time() { TrialEffort::LONG } else { TrialEffort::new(macs) }
     }
 
     /// The files that are written.

@@ -10,7 +10,7 @@ use super::options::{Criteria, Effort, PruneOptions, QuantizeOptions};
 use super::reading::{Read, analyse_options, analysed, check_ignored};
 use super::record::{Record, Told};
 use super::sizes::{KnownSizes, known_sizes};
-use super::{ModelOptions, Progress, Silent, reading};
+use super::{ModelOptions, Progress, reading};
 use crate::bench::latency::{Device, Here, Pairing, TimedOn};
 use crate::bench::{integer_staircase, staircase};
 use crate::channels::{Channels, CostModel, Cut, GroupId};
@@ -19,7 +19,7 @@ use crate::engine::{
     ChannelBlock, Engine, EngineError, EngineOptions, Feed, channel_block, open, readable_outputs, shows_blocks,
 };
 use crate::error::Error;
-use crate::evaluate::{EvaluateError, Measured, Pass, Source, input_specs, random_inputs};
+use crate::evaluate::{EvaluateError, Measured, Parted, Pass, Source, input_specs, random_inputs};
 use crate::explain::Explain as _;
 use crate::model::Model;
 use crate::plan::{Allocation, Budget, LatencyTarget, PlanError, RoundTo, Rounding, integer_kernels};
@@ -191,6 +191,12 @@ impl<'a> Session<'a> {
         Ok(Source::open(&self.model, path, &self.options.data)?)
     }
 
+    /// Which images of a data set calibrate, and which judge.
+    pub(super) fn calibration_images(&self, source: &Source) -> Parted {
+        let macs = self.channels.macs(None);
+        self.options.data.calibration_images(&source.dataset, macs, self.options.seed)
+    }
+
     /// Runs `f` with a pass over some images, which the progress counts.
     pub(super) fn pass<T>(&self, source: &Source, indices: &[u32], f: impl FnOnce(Pass<'_>) -> T) -> T {
         let advance = |images| self.progress.advance(images);
@@ -355,16 +361,18 @@ pub(super) fn connected<'a>(
     Ok(device)
 }
 
-/// The device that a command times on: the one of the options, else this program with the engine of the options.
+/// The device that a command times on, and what its engine said: the one of the options, else this program with the engine of
+/// the options.
 pub(super) fn device_or_here<'a>(
     options: Option<&DeviceOptions>,
     engine: &EngineOptions,
     cancel: &'a AtomicBool,
-) -> Result<Box<dyn Device + 'a>, Error> {
-    match options {
-        Some(options) => connected(options, &Silent, cancel),
-        None => Ok(Box::new(Here(open(engine)?.engine.into()))),
+) -> Result<Connected<'a>, Error> {
+    if let Some(options) = options {
+        return Ok(connect(options, cancel)?);
     }
+    let opened = open(engine)?;
+    Ok(Connected { device: Box::new(Here(opened.engine.into())), notes: opened.notes })
 }
 
 /// A model, and how long it took to load.

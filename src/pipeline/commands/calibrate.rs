@@ -41,7 +41,7 @@ pub fn calibrate(
     };
     let needs = criterion(&options.criteria, true)?.needs();
     let ShardPart { items, digest } = shard.part(&source.dataset);
-    let images = options.data.calibration_images(&source.dataset, options.seed).within(&items);
+    let images = session.calibration_images(&source).within(&items);
     drop(items);
     let Parted { fitted, judging: judges, held_out } = images;
     let counts = Counts { samples: fitted.all.len(), judging: judges.all.len(), held_out: held_out > 0 };

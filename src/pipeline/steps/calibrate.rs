@@ -94,7 +94,7 @@ pub(crate) fn open_source(session: &Session<'_>, path: Option<&Path>) -> Result<
     let mut source = session.source(path)?;
     session.progress.say(&format!("preprocessing: {}", source.describe()));
     let mut record = Record { notes: source.dataset.notes().to_vec(), ..Record::default() };
-    let images = session.options.data.calibration_images(&source.dataset, session.options.seed);
+    let images = session.calibration_images(&source);
     if !source.settle(session.engine.as_ref(), &session.model, &images.fitted.all, session.cancel)? {
         record.notes.push("the model runs with one sample at a time only".into());
     }
@@ -123,8 +123,7 @@ pub(crate) fn calibrate(
 
 fn of_images(session: &Session<'_>, source: Source, needs: Needs) -> Result<Told<Calibration>, Error> {
     let mut record = Record::default();
-    let Parted { fitted, judging, held_out } =
-        session.options.data.calibration_images(&source.dataset, session.options.seed);
+    let Parted { fitted, judging, held_out } = session.calibration_images(&source);
     let images = fitted.all.iter().take(MOST_SAMPLED).copied().collect();
     let Observation { observed, classes, shares } = observe(session, &source, fitted, needs)?.merge_into(&mut record);
     let judging = judging.items();

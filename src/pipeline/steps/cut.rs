@@ -79,7 +79,7 @@ fn proof_feeds(session: &Session<'_>, source: Option<&Source>) -> Result<Vec<Fee
     let Some(source) = source else {
         return Ok(random_feeds(model, sizes, COMPARED_RUNS.into(), options.seed));
     };
-    let images = options.data.calibration_images(&source.dataset, options.seed);
+    let images = session.calibration_images(source);
     Ok(source.examples(&images.fitted.all, cancel)?)
 }
 

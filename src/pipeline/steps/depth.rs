@@ -18,7 +18,7 @@ pub(crate) fn can_try_blocks(session: &Session<'_>, scored: &Scored<'_>) -> bool
 }
 
 /// Sets of blocks, the first of them empty, each one block larger than the one before. `macs`: multiply-accumulates that the
-/// trials may take, about; `saved`: what a set saves, as a share; `goes_on`: whether larger sets than one are wanted.
+/// trials usually take, about; `saved`: what a set saves, as a share; `goes_on`: whether larger sets than one are wanted.
 pub(crate) fn removals(
     session: &Session<'_>,
     scored: &Scored<'_>,
@@ -33,7 +33,8 @@ pub(crate) fn removals(
         progress.phase("blocks", None);
         let inputs = [&calibration.observed.batches[..], &judging[..]];
         let shares = calibration.shares;
-        let limits = TrialLimits { macs, activations: shares.activations, rows: shares.rows };
+        let effort = options.trials(macs);
+        let limits = TrialLimits { effort, activations: shares.activations, rows: shares.rows };
         let trials = BlockTrials::new((model, channels), engine.as_ref(), inputs, limits, options.seed, cancel)?;
         let without = |base: &Model, block: usize| {
             session.interrupted()?;

@@ -18,6 +18,9 @@ use crate::plan::{
 use crate::quantize::Precision;
 use crate::score::GroupScores;
 
+/// Multiply-accumulates of all trials of widths, about.
+const SENSITIVITY_MACS: f64 = 3e12;
+
 /// A plan with what a person should know about it.
 #[derive(Debug, Clone)]
 pub(crate) struct Proposal {
@@ -156,6 +159,7 @@ fn sensitivities(
         batches: if judging.is_empty() { &calibration.observed.batches } else { &judging },
         scores,
         least,
+        effort: session.options.trials(SENSITIVITY_MACS),
         memory: calibration.shares.activations,
         cancel,
     };

@@ -189,7 +189,7 @@ fn prepare(
         return Ok(Err(refined));
     };
     program.aim(&teacher.targets);
-    let compared = 2 * program.compared_per_image() + numbers;
+    let compared = program.compared_per_image() + numbers;
     // Half for what is compared of a draw, half for what is held out.
     let room = (memory / 2 / (compared * size_of::<f32>())).max(size);
     let per_image = program.kept_per_image() * size_of::<f32>();
