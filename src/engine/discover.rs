@@ -1,6 +1,6 @@
 //! Finding an ONNX Runtime library.
 
-use std::env::consts::OS;
+use std::env::consts::{DLL_PREFIX, DLL_SUFFIX, OS};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -19,6 +19,13 @@ pub struct Candidate {
     pub providers: Vec<String>,
     /// Why it cannot be used.
     pub problem: Option<String>,
+}
+
+impl Candidate {
+    /// Whether it was built with a provider, by the name of ONNX Runtime.
+    pub(super) fn has(&self, registered: &str) -> bool {
+        self.providers.iter().any(|name| name == registered)
+    }
 }
 
 /// All libraries in the order of preference: the path given, `ORT_DYLIB_PATH`, the wheel of the active Python
@@ -100,25 +107,16 @@ fn in_environment(prefix: &Path) -> Vec<PathBuf> {
 /// `onnxruntime_qnn`.
 pub(super) fn plug_in(runtime: &Path, provider: &str) -> Option<PathBuf> {
     let packages = runtime.ancestors().nth(3)?;
-    let folders = ["onnxruntime_ep_", "onnxruntime_"].map(|start| packages.join(format!("{start}{provider}")));
-    let mut found: Vec<PathBuf> = folders
+    ["onnxruntime_ep_", "onnxruntime_"]
         .iter()
-        .filter_map(|folder| std::fs::read_dir(folder).ok())
-        .flat_map(|entries| entries.flatten().map(|entry| entry.path()))
-        .filter(|path| path.file_name().is_some_and(|name| is_plug_in(&name.to_string_lossy(), provider, OS)))
-        .collect();
-    found.sort_by_key(|path| (path.as_os_str().len(), path.clone()));
-    found.into_iter().next()
+        .flat_map(|start| named(&packages.join(format!("{start}{provider}")), |name| is_plug_in(name, provider)))
+        .next()
 }
 
-/// Whether a file is called as the library of a provider is on a system.
-fn is_plug_in(name: &str, provider: &str, os: &str) -> bool {
-    let (start, ending) = match os {
-        "windows" => ("", ".dll"),
-        "macos" => ("lib", ".dylib"),
-        _ => ("lib", ".so"),
-    };
-    name.strip_prefix(&format!("{start}onnxruntime_providers_{provider}")).is_some_and(|rest| rest.contains(ending))
+/// Whether a file is called as the library of a provider is.
+fn is_plug_in(name: &str, provider: &str) -> bool {
+    let start = format!("{DLL_PREFIX}onnxruntime_providers_{provider}");
+    name.strip_prefix(&start).is_some_and(|rest| rest.contains(DLL_SUFFIX))
 }
 
 /// What Python is called. On Windows `python3` opens the shop where none is installed.
@@ -139,12 +137,17 @@ fn wheel_of_python() -> Option<PathBuf> {
 
 /// Files called like the library, the shortest name (the plain `.so`) first.
 fn libraries(folder: &Path) -> Vec<PathBuf> {
+    named(folder, |name| is_library(name, OS))
+}
+
+/// Files whose names `fit`, the shortest first; none of a folder that cannot be read.
+fn named(folder: &Path, fit: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = std::fs::read_dir(folder)
         .into_iter()
         .flatten()
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| path.file_name().is_some_and(|name| is_library(&name.to_string_lossy(), OS)))
+        .filter(|path| path.file_name().is_some_and(|name| fit(&name.to_string_lossy())))
         .collect();
     found.sort_by_key(|path| (path.as_os_str().len(), path.clone()));
     found
@@ -217,12 +220,7 @@ mod tests {
             std::fs::create_dir_all(packages.join(path).parent().unwrap()).unwrap();
             std::fs::write(packages.join(path), "").unwrap();
         };
-        let [start, end] = match OS {
-            "windows" => ["", ".dll"],
-            "macos" => ["lib", ".dylib"],
-            _ => ["lib", ".so"],
-        };
-        let name = |text: &str| format!("{start}{text}{end}");
+        let name = |text: &str| format!("{DLL_PREFIX}{text}{DLL_SUFFIX}");
         let own = format!("onnxruntime_ep_openvino/{}", name("onnxruntime_providers_openvino_plugin"));
         for path in [&own, &format!("{own}.1"), &format!("onnxruntime_ep_openvino/{}", name("openvino"))] {
             put(path);

@@ -34,15 +34,15 @@ pub(super) struct OnnxRuntime {
 enum Provider {
     /// ONNX Runtime's library has it.
     BuiltIn(ProviderChoice),
-    /// A library of its own has it, for the ONNX Runtime at `runtime`.
-    PlugIn { runtime: PathBuf, device: PlugIn },
+    /// A library of its own has it.
+    PlugIn(PlugIn),
 }
 
 impl Provider {
     fn name(&self) -> &str {
         match self {
             Self::BuiltIn(choice) => choice.name(),
-            Self::PlugIn { device, .. } => device.name(),
+            Self::PlugIn(device) => device.name(),
         }
     }
 }
@@ -226,9 +226,8 @@ fn environment(path: &Path) -> Result<&'static Environment, EngineError> {
 /// installed beside it.
 fn plug_in_for(candidate: &Candidate, options: &EngineOptions) -> Option<PathBuf> {
     options.provider_library.clone().or_else(|| {
-        let wanted = providers::provider(options.provider).registered;
-        let has = candidate.providers.iter().any(|name| name == wanted);
-        if has { None } else { discover::plug_in(&candidate.path, options.provider.name()) }
+        let wanted = providers::provider(options.provider);
+        if candidate.has(wanted.registered) { None } else { discover::plug_in(&candidate.path, wanted.name) }
     })
 }
 
@@ -239,10 +238,8 @@ fn plugged_in(
     library: &Path,
     options: &EngineOptions,
 ) -> Result<Provider, EngineError> {
-    let runtime = &candidate.path;
     let begin = || -> Result<Provider, String> {
-        let device = PlugIn::find(runtime, environment, library, options)?;
-        let provider = Provider::PlugIn { runtime: runtime.clone(), device };
+        let provider = Provider::PlugIn(PlugIn::find(&candidate.path, environment, library, options)?);
         probe(&provider, options)?;
         Ok(provider)
     };
@@ -291,9 +288,7 @@ fn builder(provider: &Provider, options: &EngineOptions, threads: usize) -> Resu
                 builder = builder.with_execution_providers([dispatch]).map_err(text)?;
             }
         }
-        Provider::PlugIn { runtime, device } => {
-            device.append(runtime, environment, &mut builder, &options.provider_options)?;
-        }
+        Provider::PlugIn(device) => device.append(environment, &mut builder, &options.provider_options)?,
     }
     Ok(builder)
 }

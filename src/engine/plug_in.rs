@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::{Path, PathBuf};
 use std::ptr;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use ort::AsPointer as _;
 use ort::environment::Environment;
@@ -45,6 +45,9 @@ type Append = unsafe extern "system" fn(
     *const *const c_char,
     usize,
 ) -> OrtStatusPtr;
+
+/// Those of the library that the one environment of the process belongs to.
+static FUNCTIONS: OnceLock<Functions> = OnceLock::new();
 
 impl Functions {
     fn of(runtime: &Path) -> Result<Self, String> {
@@ -120,12 +123,11 @@ impl PlugIn {
     /// The provider's words.
     pub(super) fn append(
         &self,
-        runtime: &Path,
         environment: &Environment,
         builder: &mut SessionBuilder,
         options: &[(String, String)],
     ) -> Result<(), String> {
-        let functions = Functions::of(runtime)?;
+        let functions = FUNCTIONS.get().ok_or("no library of a provider is registered")?;
         let text = |text: &String| CString::new(text.as_str()).map_err(|error| error.to_string());
         let keys: Vec<CString> = options.iter().map(|own| text(&own.0)).collect::<Result<_, _>>()?;
         let values: Vec<CString> = options.iter().map(|own| text(&own.1)).collect::<Result<_, _>>()?;
@@ -157,16 +159,17 @@ fn register(runtime: &Path, environment: &Environment, path: &Path) -> Result<Ve
     if !path.is_file() {
         return Err("no such file".into());
     }
-    let functions = Functions::of(runtime)?;
+    let found = Functions::of(runtime)?;
+    let functions = FUNCTIONS.get_or_init(|| found);
     let place = library::located(path);
     let name = CString::new(place.to_string_lossy().as_bytes()).map_err(|error| error.to_string())?;
-    let before = devices(&functions, environment)?;
+    let before = devices(functions, environment)?;
     let place = os_text(&place);
     // SAFETY: the environment is alive, it locks what it changes, and both strings end in NUL. Loading runs the library's
     // initialisers: the user named it, or installed it beside ONNX Runtime for that.
     checked(unsafe { (functions.register)(environment.ptr().cast_mut(), name.as_ptr(), place.as_ptr()) })?;
-    let own = devices(&functions, environment)?.into_iter().filter(|device| !before.contains(device));
-    Ok(own.map(|device| described(&functions, device)).collect())
+    let own = devices(functions, environment)?.into_iter().filter(|device| !before.contains(device));
+    Ok(own.map(|device| described(functions, device)).collect())
 }
 
 /// Devices that the environment knows, each with one provider.

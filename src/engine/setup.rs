@@ -31,8 +31,7 @@ pub fn setup_report(options: &EngineOptions) -> SetupReport {
             for (provider, own) in providers::providers() {
                 // Of what the library does not have, only what people ask for is told.
                 let usual = matches!(provider, ProviderChoice::Cpu | ProviderChoice::Cuda | ProviderChoice::TensorRt);
-                let there = library.providers.iter().any(|name| name == own.registered)
-                    || discover::plug_in(&library.path, own.name).is_some();
+                let there = library.has(own.registered) || discover::plug_in(&library.path, own.name).is_some();
                 if usual || there {
                     let options = EngineOptions { provider, provider_library: None, ..options.clone() };
                     working.push((own.name.to_owned(), opened(library, options).err()));
