@@ -790,6 +790,9 @@ class QuantizeSummary(Part):
     seed: int
     """Seed of random choices."""
 
+    shift_consistency: Optional[float]
+    """Share of images on which the dense model answers the same when they are moved by one pixel (the consistency of Zhang, arXiv 1904.11486): how firm its answers are, to hold the agreement against. Of pictures alone."""
+
     timings_s: Dict[str, float]
     """Seconds by phase."""
 
@@ -1062,6 +1065,9 @@ class Summary(Part):
 
     session_bytes: Optional[List[int]]
     """Bytes of memory that the session of each model holds, where that can be told."""
+
+    shift_consistency: Optional[float]
+    """Share of images on which the dense model answers the same when they are moved by one pixel (the consistency of Zhang, arXiv 1904.11486): how firm its answers are, to hold the agreement against. Of pictures alone."""
 
     timings_s: Dict[str, float]
     """Seconds per phase."""

@@ -149,6 +149,7 @@ impl Checked {
             blocks: self.blocks,
             accuracy: self.accuracy.as_ref(),
             agreement: self.agreement,
+            shift_consistency: None,
             detections: self.detections.as_ref(),
             metric: self.metric.as_ref(),
         }

@@ -336,7 +336,19 @@ pub fn open(options: &EngineOptions) -> Result<Opened, EngineError> {
             help: "leave `--engine tract` away".into(),
         });
     }
+    refuse_device_type(options, "the embedded engine runs on the CPU only")?;
     embedded(notes)
+}
+
+/// Refuses `--provider-device` where no provider of a library runs.
+fn refuse_device_type(options: &EngineOptions, why: &str) -> Result<(), EngineError> {
+    options.provider_device.map_or(Ok(()), |kind| {
+        Err(EngineError::Unavailable {
+            engine: format!("`--provider-device {}`", kind.name()),
+            why: why.into(),
+            help: "name a provider's library with `--provider-library`, or leave `--provider-device` away".into(),
+        })
+    })
 }
 
 #[cfg(feature = "tract")]

@@ -59,6 +59,10 @@ impl OnnxRuntime {
             let notes = options.threads.map(|_| own_threads.to_owned());
             (provider, notes.into_iter().collect())
         } else {
+            super::refuse_device_type(
+                options,
+                "providers of ONNX Runtime's own library choose what they run on themselves",
+            )?;
             built_in(options)?
         };
         let info = EngineInfo {

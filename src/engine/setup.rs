@@ -33,7 +33,8 @@ pub fn setup_report(options: &EngineOptions) -> SetupReport {
                 let usual = matches!(provider, ProviderChoice::Cpu | ProviderChoice::Cuda | ProviderChoice::TensorRt);
                 let there = library.has(own.registered) || discover::plug_in(&library.path, own.name).is_some();
                 if usual || there {
-                    let options = EngineOptions { provider, provider_library: None, ..options.clone() };
+                    let options =
+                        EngineOptions { provider, provider_library: None, provider_device: None, ..options.clone() };
                     working.push((own.name.to_owned(), opened(library, options).err()));
                 }
             }

@@ -176,6 +176,16 @@ impl Tensor {
         })
     }
 
+    /// Moved by one along an axis, towards its end; the first stays where it was as well.
+    ///
+    /// # Panics
+    /// If there is no such axis.
+    #[must_use]
+    pub fn moved_by_one(&self, axis: usize) -> Self {
+        let from: Vec<usize> = (0..self.shape()[axis]).map(|at| at.saturating_sub(1)).collect();
+        map_array!(self, array => array.select(Axis(axis), &from).as_standard_layout().into_owned())
+    }
+
     /// The values as `f32`, converted if need be.
     pub fn to_f32(&self) -> ArrayD<f32> {
         self.as_f32().into_owned()
@@ -251,6 +261,9 @@ mod tests {
         assert_eq!(long.as_ref(), Some(&bytes));
         assert_eq!(bytes.reversed(1).rows(&[0]), Tensor::U8(arr2(&[[2, 1]]).into_dyn()));
         let whole = Tensor::I64(arr2(&[[1, 2]]).into_dyn());
+        assert_eq!(whole.moved_by_one(1), Tensor::I64(arr2(&[[1, 1]]).into_dyn()));
+        let Tensor::U8(moved) = Tensor::U8(ArrayD::zeros(vec![2, 3, 4, 5])).moved_by_one(3) else { unreachable!() };
+        assert!(moved.is_standard_layout());
         assert_eq!(Tensor::concatenated(&[&bytes, &whole]), None);
         assert_eq!(Tensor::concatenated(&[]), None);
     }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ndarray::{Array2, ArrayD, Axis, concatenate};
@@ -244,12 +245,36 @@ impl Pass<'_> {
     /// # Errors
     /// As [`Pass::run`].
     pub fn predictions(&self, model: &Model) -> Result<Predictions, EvaluateError> {
+        self.predictions_on(model, |own| Cow::Borrowed(own))
+    }
+
+    /// As [`Pass::predictions`], of pictures that are moved by one pixel to the right, along the axis of their columns.
+    ///
+    /// # Errors
+    /// As [`Pass::run`].
+    pub fn moved_predictions(&self, model: &Model, columns: usize) -> Result<Predictions, EvaluateError> {
+        let picture = |value: &Tensor| columns < value.shape().len();
+        let moved = |value: &Arc<Tensor>| {
+            if picture(value) { Arc::new(value.moved_by_one(columns)) } else { value.clone() }
+        };
+        let move_all = |own: &Feed| own.iter().map(|(name, value)| (name.clone(), moved(value))).collect();
+        self.predictions_on(model, |own| Cow::Owned(move_all(own)))
+    }
+
+    /// Top-1 answers of a model to what `change` makes of the inputs.
+    fn predictions_on(
+        &self,
+        model: &Model,
+        change: impl Fn(&Feed) -> Cow<'_, Feed>,
+    ) -> Result<Predictions, EvaluateError> {
         let mut session = self.engine.compile(model, &CompileOptions::default())?;
         let mut predictions = Predictions::default();
-        self.run(session.as_mut(), |batch, outputs| {
+        self.each_batch(|batch, count| {
+            let outputs = session.run(&feed::pairs(&change(&batch.inputs)))?;
             if let Some(scores) = outputs.first() {
-                predictions.add(scores, &batch.labels, &batch.items);
+                predictions.add(&scores.to_f32(), &batch.labels, &batch.items);
             }
+            (self.advance)(count as u64);
             Ok(())
         })?;
         Ok(predictions)

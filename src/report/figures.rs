@@ -1,5 +1,7 @@
 //! The figures that decide, alike in every form: of a pruning run and of a check.
 
+use std::fmt::{self, Write as _};
+
 use super::text::{plural, thousands};
 use super::{AccuracyChange, Change, LatencyChange, QuantizeSummary, Summary, bytes, count};
 use crate::evaluate::{DetectionFigures, MetricChange};
@@ -16,6 +18,7 @@ pub(crate) struct Figures<'a> {
     pub(crate) blocks: Option<Change>,
     pub(crate) accuracy: Option<&'a AccuracyChange>,
     pub(crate) agreement: Option<f64>,
+    pub(crate) shift_consistency: Option<f64>,
     pub(crate) detections: Option<&'a DetectionFigures>,
     pub(crate) metric: Option<&'a MetricChange>,
 }
@@ -56,6 +59,10 @@ impl Figures<'_> {
         if let Some(agreement) = self.agreement {
             rows.push(("agreement", String::new(), format!("{:.2} %", 100.0 * agreement), String::new()));
         }
+        if let Some(own) = self.shift_consistency {
+            let what = "of the dense model's answers stay when images move by a pixel".to_owned();
+            rows.push(("shift consistency", format!("{:.2} %", 100.0 * own), String::new(), what));
+        }
         if let Some(own) = self.detections {
             rows.push(("detections", thousands(own.dense), thousands(own.kept), detections(own)));
         }
@@ -65,6 +72,13 @@ impl Figures<'_> {
         }
         rows
     }
+}
+
+/// How firm the dense model's answers are, below the agreement with them.
+pub(super) fn shift_consistency(out: &mut String, share: Option<f64>) -> fmt::Result {
+    let Some(share) = share else { return Ok(()) };
+    let text = "of its own, images moved by a pixel";
+    writeln!(out, "  {:<12}{:>12}{:>10.2} %  {text}", "  moved", "", 100.0 * share)
 }
 
 /// What became of detections: the share that is kept, new ones, and the scores.
@@ -89,6 +103,7 @@ impl QuantizeSummary {
             blocks: None,
             accuracy: self.accuracy.as_ref(),
             agreement: self.agreement,
+            shift_consistency: self.shift_consistency,
             detections: self.detections.as_ref(),
             metric: None,
         }
@@ -112,6 +127,7 @@ impl Summary {
             blocks: self.blocks_left(),
             accuracy: self.accuracy.as_ref(),
             agreement: self.agreement,
+            shift_consistency: self.shift_consistency,
             detections: self.detections.as_ref(),
             metric: self.metric.as_ref(),
         }

@@ -86,6 +86,10 @@ pub struct QuantizeSummary {
     pub accuracy: Option<AccuracyChange>,
     /// Share of images with the same answer as in real numbers.
     pub agreement: Option<f64>,
+    /// Share of images on which the dense model answers the same when they are moved by one pixel (the consistency of Zhang, arXiv
+    /// 1904.11486): how firm its answers are, to hold the agreement against. Of pictures alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shift_consistency: Option<f64>,
     /// How near the outputs are to those in real numbers.
     #[serde(default)]
     pub outputs: Vec<OutputFigures>,

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
+use super::figures::shift_consistency;
 use super::text::wrap;
 use super::{Calibrated, QuantizeSummary, Quantized, Style, bytes, detections, lines};
 use crate::explain::Names;
@@ -56,6 +57,7 @@ impl QuantizeSummary {
         }
         if let Some(agreement) = self.agreement {
             writeln!(out, "  {:<12}{:>12}{:>10.2} %", "agreement", "", 100.0 * agreement)?;
+            shift_consistency(&mut out, self.shift_consistency)?;
         }
         if let Some(own) = &self.detections {
             lines(&mut out, "  detections     ", &detections(own), 17)?;

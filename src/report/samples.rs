@@ -65,6 +65,7 @@ pub(super) fn bare() -> Summary {
         profile: None,
         accuracy: None,
         agreement: None,
+        shift_consistency: None,
         detections: None,
         metric: None,
         outputs: Vec::new(),
@@ -168,6 +169,7 @@ pub(super) fn full() -> Summary {
             seen_in_calibration: false,
         }),
         agreement: Some(0.912),
+        shift_consistency: Some(0.965),
         detections: Some(detections()),
         metric: Some(MetricChange {
             command: "python mean_ap.py {model} | tail -n 1".into(),
@@ -255,7 +257,9 @@ pub(super) fn quantized() -> Quantized {
 
 /// The report of `onnx-prune quantize`.
 pub(super) fn quantize_summary() -> QuantizeSummary {
-    let Summary { tool_version, model, output, engine, bytes, latency_ms, accuracy, agreement, .. } = full();
+    let Summary {
+        tool_version, model, output, engine, bytes, latency_ms, accuracy, agreement, shift_consistency, ..
+    } = full();
     QuantizeSummary {
         schema_version: QUANTIZE_SCHEMA_VERSION,
         tool_version,
@@ -267,6 +271,7 @@ pub(super) fn quantize_summary() -> QuantizeSummary {
         latency_ms,
         accuracy,
         agreement,
+        shift_consistency,
         outputs: Vec::new(),
         detections: None,
         quantized: quantized(),

@@ -277,6 +277,10 @@ pub struct Summary {
     pub accuracy: Option<AccuracyChange>,
     /// Share of images on which the pruned model answers as the dense one.
     pub agreement: Option<f64>,
+    /// Share of images on which the dense model answers the same when they are moved by one pixel (the consistency of Zhang, arXiv
+    /// 1904.11486): how firm its answers are, to hold the agreement against. Of pictures alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shift_consistency: Option<f64>,
     /// What becomes of the dense model's detections, if it has boxes and scores, on inputs that nothing was fitted on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detections: Option<DetectionFigures>,

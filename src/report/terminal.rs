@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
+use super::figures::shift_consistency;
 use super::text::{plural, shorten, thousands, wrap};
 use super::{
     AccuracyChange, BlockChange, Classwise, Format, ProtectedChannels, Style, Summary, bytes, count, detections,
@@ -149,6 +150,7 @@ impl Terminal {
         if let Some(agreement) = summary.agreement {
             let text = "of answers as the dense model's";
             writeln!(out, "  {:<12}{:>12}{:>10.2} %  {text}", "agreement", "", 100.0 * agreement)?;
+            shift_consistency(out, summary.shift_consistency)?;
         } else {
             for output in summary.outputs.iter().take(MOST_ROWS) {
                 writeln!(out, "  {:<24} {}", shorten(&output.name, 24), super::repair::figures(output))?;

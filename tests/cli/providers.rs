@@ -68,3 +68,18 @@ fn libraries_without_a_provider_are_refused() {
     assert!(message.contains("`text.so`") && message.contains("--engine tract"), "{message}");
     assert_eq!(files(folder.path()), before);
 }
+
+#[test]
+fn a_device_type_is_for_providers_of_libraries() {
+    if let Err(why) = onnx_runtime() {
+        return skip("a_device_type_is_for_providers_of_libraries", Need::OnnxRuntime, &why);
+    }
+    let folder = with_model("fashion_plain.onnx");
+    let before = files(folder.path());
+    for others in [&[][..], &["--provider", "cpu"], &["--engine", "tract"]] {
+        let message =
+            refused(folder.path(), &[&["bench", "model.onnx", "--provider-device", "npu"], others].concat(), 2);
+        assert!(message.contains("`--provider-device npu`") && message.contains("--provider-library"), "{message}");
+    }
+    assert_eq!(files(folder.path()), before);
+}

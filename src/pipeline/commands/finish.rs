@@ -2,12 +2,13 @@
 
 use crate::bench;
 use crate::error::Error;
-use crate::evaluate::{DetectionFigures, MetricChange, OutputFigures, Predictions};
+use crate::evaluate::{DetectionFigures, MetricChange, OutputFigures};
 use crate::pipeline::record::Record;
 use crate::pipeline::search::{Candidate, Chosen, slower};
 use crate::pipeline::session::{FileDigest, Session};
 use crate::pipeline::steps::{
-    Calibration, Evaluated, Scored, TimedModels, class_report, detections, evaluate, metric, output_figures, save, time,
+    Calibration, DenseAnswers, Evaluated, Scored, TimedModels, class_report, detections, evaluate, metric,
+    output_figures, save, time,
 };
 use crate::pipeline::writing::Files;
 use crate::report::{
@@ -18,8 +19,8 @@ use crate::report::{
 /// A pruned model's report.
 pub(super) struct Finished {
     pub(super) summary: Summary,
-    /// The dense model's predictions on the held-out images, for the next pruned model.
-    pub(super) dense: Option<Predictions>,
+    /// The dense model's answers on the images that pruned models are evaluated on, for the next pruned model.
+    pub(super) dense: Option<DenseAnswers>,
 }
 
 /// Everything that the report says of the pruned model.
@@ -78,7 +79,7 @@ pub(super) fn finish(
 fn summary(session: &Session<'_>, scored: &Scored<'_>, outcome: Outcome, record: &Record) -> Summary {
     let Outcome { candidate, searched, accuracy, metric, figures, detections, classwise, output, bytes, timed } =
         outcome;
-    let Candidate { proposal, pruned, verification, repair, integers } = candidate;
+    let Candidate { proposal, pruned, verification, repair, integers, .. } = candidate;
     let Session { model, channels, options, .. } = session;
     let plan = proposal.plan;
     let other_devices = timed.iter().flat_map(|own| own.others.iter().map(|own| own.0.clone())).collect();
@@ -101,6 +102,7 @@ fn summary(session: &Session<'_>, scored: &Scored<'_>, outcome: Outcome, record:
         profile: profile.flatten(),
         accuracy: accuracy.accuracy,
         agreement: accuracy.agreement,
+        shift_consistency: accuracy.shift_consistency,
         metric,
         outputs: figures,
         detections,

@@ -64,6 +64,7 @@ pub fn quantize(
         latency_ms: timed.as_ref().map(|own| own.change),
         accuracy: evaluated.accuracy,
         agreement: evaluated.agreement,
+        shift_consistency: evaluated.shift_consistency,
         outputs,
         detections,
         quantized: report,

@@ -134,7 +134,10 @@ impl<'a> Study<'a> {
                 let sliced = rewrite::slice(&self.session.model, &self.session.channels, &proposal.cut)?;
                 let Repaired { model, stages, .. } = planner.refit(sliced, &proposal.cut, compensation)?;
                 let pruned = match compensation {
-                    Compensation::Sequential => planner.refine(model, &proposal.cut, stages)?.model,
+                    Compensation::Sequential => {
+                        let options = self.session.options.refinement();
+                        planner.refine(model, &proposal.cut, stages, options)?.model
+                    }
                     _ => model,
                 };
                 let macs = self.session.macs_share(&proposal.cut);

@@ -5,12 +5,12 @@ use std::sync::atomic::AtomicBool;
 use super::finish::finish;
 use super::prune::repeat;
 use crate::error::Error;
-use crate::evaluate::Predictions;
 use crate::pipeline::Progress;
 use crate::pipeline::options::{Criteria, PruneOptions};
 use crate::pipeline::record::Record;
-use crate::pipeline::search::{Candidate, Chosen, Planner, beside_blocks, uncut};
+use crate::pipeline::search::{Candidate, Chosen, Planner, best_within, uncut};
 use crate::pipeline::session::{Session, Watch};
+use crate::pipeline::steps::DenseAnswers;
 use crate::pipeline::steps::{CandidateError, Proposal, Scored, calibrate, criterion, open_data, score};
 use crate::pipeline::writing::Files;
 use crate::plan::{Budget, PlanError, Target};
@@ -69,8 +69,8 @@ struct Writer<'a> {
     session: &'a Session<'a>,
     scored: &'a Scored<'a>,
     record: Record,
-    /// The dense model's predictions on the held-out images, once they are known.
-    dense: Option<Predictions>,
+    /// The dense model's answers on the images that pruned models are evaluated on, once they are known.
+    dense: Option<DenseAnswers>,
     models: Vec<SweptModel>,
 }
 
@@ -114,7 +114,7 @@ fn plans(planner: &mut Planner<'_>, shares: &[f64]) -> Result<SweptPlans, Candid
             warnings.push(format!("x{share} leaves every channel, or rounding does: no model was written for it"));
             continue;
         };
-        let proposal = beside_blocks(planner, &criteria, widths)?;
+        let proposal = best_within(planner, &criteria, widths)?;
         match plans.iter().find(|known| known.proposal.plan.same_cut(&proposal.plan)) {
             Some(known) => {
                 let known = known.share;

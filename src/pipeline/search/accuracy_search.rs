@@ -49,7 +49,7 @@ pub(super) fn within_loss(
     if !all && !bound.limits.none() {
         findings.warnings.push(ended_early(planner, &candidate, &format!("{points} points")));
     }
-    Ok(Found { candidate, findings, dense: Some(dense), metric: None })
+    Ok(Found { candidate, findings, dense: Some(dense.into()), metric: None })
 }
 
 /// Why there is no model.

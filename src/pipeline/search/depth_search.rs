@@ -2,7 +2,8 @@
 //! promise least the one whose repaired network is nearest to the dense one on held-out inputs (`docs/method.md` 8.9).
 
 use super::latency_search::{as_ratio, land_latency, ratio};
-use super::planner::{Candidate, Planner};
+use super::nearest::nearest;
+use super::planner::Planner;
 use super::{Landed, nothing};
 use crate::bench::block_times;
 use crate::channels::Measure;
@@ -73,19 +74,19 @@ fn by_cost<'s>(planner: &Planner<'s>, measure: Measure) -> impl Fn(&[usize]) -> 
     }
 }
 
-/// The proposals for a budget that a plan itself meets: widths alone, then those with blocks that promise to lose less.
+/// The proposals with blocks for a budget that a plan itself meets, which promise to lose less than `widths` alone.
 pub(super) fn proposals(
     planner: &mut Planner<'_>,
     criteria: &Criteria,
-    widths: Proposal,
-) -> Result<Vec<Proposal>, CandidateError> {
+    widths: &Proposal,
+) -> Result<Vec<Proposal>, Error> {
     let (Some(loss), true) = (widths.loss, !matches!(criteria.budget, Budget::Ratio(_))) else {
-        return Ok(vec![widths]);
+        return Ok(Vec::new());
     };
     let session = planner.session;
     let cost = &session.cost;
     let mut parts = criteria.budget.parts().into_iter().filter_map(|part| part.limit(cost).ok().flatten());
-    let Some((measure, limit)) = parts.next() else { return Ok(vec![widths]) };
+    let Some((measure, limit)) = parts.next() else { return Ok(Vec::new()) };
     let needed = 1.0 - limit / cost.dense(measure).max(1.0);
     let steps = nested_sets(planner, (measure, needed, loss), criteria)?;
     let mut better: Vec<(f64, Proposal)> = Vec::new();
@@ -97,10 +98,8 @@ pub(super) fn proposals(
         }
     }
     better.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut all = vec![widths];
     let most = if session.options.takes_its_time() { MOST_MADE } else { MOST_MADE_COUNTED };
-    all.extend(better.into_iter().map(|own| own.1).take(most));
-    Ok(all)
+    Ok(better.into_iter().map(|own| own.1).take(most).collect())
 }
 
 /// The plan without some blocks, which lose `loss`, and what both lose together; `None` where it leaves every channel.
@@ -161,46 +160,6 @@ fn some<T>(steps: &[T], most: usize) -> impl Iterator<Item = &T> {
     (1..=count).map(move |at| &steps[(at * steps.len()).div_ceil(count) - 1])
 }
 
-/// Of several proposals the one whose network, repaired layer by layer, is nearest to the dense one; it is kept for
-/// [`Planner::make`].
-pub(super) fn best(planner: &mut Planner<'_>, proposals: Vec<Proposal>) -> Result<Proposal, CandidateError> {
-    let mut proposals = proposals;
-    if proposals.len() < 2 {
-        return proposals.pop().ok_or_else(|| nothing().into());
-    }
-    let mut found: Option<(f64, Candidate)> = None;
-    let mut told = Vec::new();
-    for proposal in proposals {
-        let blocks = proposal.cut.has_blocks();
-        let candidate = match planner.make_coarse(proposal) {
-            Ok(candidate) => candidate,
-            Err(CandidateError::Failed(Error::Interrupted)) => return Err(Error::Interrupted.into()),
-            // Widths alone come first: what does not hold with blocks is left.
-            Err(_) if blocks && found.is_some() => continue,
-            Err(error) => return Err(error),
-        };
-        let error = candidate.repair.stages.last().map_or(f64::INFINITY, |own| own.after);
-        told.push((error, candidate.proposal.cut.blocks().count()));
-        if found.as_ref().is_none_or(|best| error < best.0) {
-            found = Some((error, candidate));
-        }
-    }
-    let (error, candidate) = found.ok_or_else(nothing)?;
-    let each = |(error, blocks): &(f64, usize)| match blocks {
-        0 => format!("{error:.3} with widths alone"),
-        1 => format!("{error:.3} without 1 block"),
-        many => format!("{error:.3} without {many} blocks"),
-    };
-    let each: Vec<String> = told.iter().map(each).collect();
-    planner.record.notes.push(format!(
-        "blocks and widths within the budget, by the error of the outputs: {}; the plan of {error:.3} was taken",
-        each.join(", ")
-    ));
-    let proposal = candidate.proposal.clone();
-    planner.keep(candidate);
-    Ok(proposal)
-}
-
 /// The plan that takes the time asked for, with blocks where that loses less than widths alone.
 pub(super) fn land(planner: &mut Planner<'_>, bound: Limits, target: LatencyTarget) -> Result<Landed, CandidateError> {
     if !tries_blocks(planner) {
@@ -250,7 +209,7 @@ pub(super) fn land(planner: &mut Planner<'_>, bound: Limits, target: LatencyTarg
     }
     let proposals = landed.iter().map(|own| own.1.proposal.clone()).collect();
     planner.blocks.clear();
-    let taken = best(planner, proposals)?;
+    let taken = nearest(planner, proposals)?;
     let at = landed.iter().position(|own| own.1.proposal.plan == taken.plan).unwrap_or(0);
     let (_, chosen, blocks) = landed.swap_remove(at);
     planner.blocks = blocks;

@@ -74,7 +74,7 @@ pub(crate) fn uncut(planner: &mut Planner<'_>) -> Result<Candidate, Error> {
     let session = planner.session;
     let integers = planner.in_integers(&session.model)?;
     let (pruned, repair) = (session.model.clone(), Repair::default());
-    Ok(Candidate { proposal: whole(planner)?, pruned, verification: None, repair, integers })
+    Ok(Candidate { proposal: whole(planner)?, pruned, verification: None, repair, integers, tried: 0.0 })
 }
 
 /// The plan that leaves everything.

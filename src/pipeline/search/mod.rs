@@ -12,9 +12,10 @@ mod integers;
 mod latency_search;
 mod layer_times;
 mod metric_search;
+mod nearest;
+mod other_widths;
 mod planner;
 mod size_search;
-mod whole;
 
 pub(super) use integers::uncut;
 use latency_search::Landed;
@@ -24,10 +25,9 @@ pub(super) use planner::{Candidate, Planner};
 use super::options::Criteria;
 use super::record::Told;
 use super::session::Session;
-use super::steps::{CandidateError, Proposal, Scored};
+use super::steps::{CandidateError, DenseAnswers, Proposal, Scored};
 use crate::channels::Measure;
 use crate::error::Error;
-use crate::evaluate::Predictions;
 use crate::plan::{Goals, Limits, PlanError};
 use crate::report::{Searched, Tried};
 
@@ -38,8 +38,8 @@ pub(super) struct Chosen {
     pub(super) searched: Option<Searched>,
     /// What a person should know about the choice.
     pub(super) warnings: Vec<String>,
-    /// The dense model's predictions on the held-out images, if they were needed.
-    pub(super) dense: Option<Predictions>,
+    /// The dense model's answers on the images that pruned models are evaluated on, if they were needed.
+    pub(super) dense: Option<DenseAnswers>,
     /// The user's own metric of the candidate, if it was needed.
     pub(super) metric: Option<f64>,
 }
@@ -70,8 +70,8 @@ struct Bound {
 struct Found {
     candidate: Candidate,
     findings: Findings,
-    /// The dense model's predictions on the held-out images, if they were needed.
-    dense: Option<Predictions>,
+    /// The dense model's answers on the images that pruned models are evaluated on, if they were needed.
+    dense: Option<DenseAnswers>,
     /// The user's own metric of the candidate, if it was needed.
     metric: Option<f64>,
 }
@@ -89,29 +89,29 @@ pub(super) fn choose(session: &Session<'_>, scored: &Scored<'_>) -> Result<Told<
         let chosen = reach(&mut planner, goals)?;
         return Ok(planner.told(chosen));
     }
-    let candidate = if whole::tries_plans(session, scored) {
-        whole::best_whole(&mut planner)?
-    } else {
-        let criteria = &session.options.criteria;
-        let widths = planner.plan(criteria)?;
-        let proposal = beside_blocks(&mut planner, criteria, widths)?;
-        planner.make(proposal)?
-    };
+    let criteria = &session.options.criteria;
+    let widths = planner.plan(criteria)?;
+    let proposal = best_within(&mut planner, criteria, widths)?;
+    let candidate = planner.make(proposal)?;
     let warnings = candidate.proposal.warnings.clone();
     Ok(planner.told(Chosen { candidate, searched: None, warnings, dense: None, metric: None }))
 }
 
-/// The plan of a budget that it meets by itself: `widths` alone, or blocks and widths where those lose less.
-pub(super) fn beside_blocks(
+/// The plan of a budget that it meets by itself: `widths` alone, or other widths, or blocks and widths, where those lose less.
+pub(super) fn best_within(
     planner: &mut Planner<'_>,
     criteria: &Criteria,
     widths: Proposal,
 ) -> Result<Proposal, CandidateError> {
-    if !depth_search::tries_blocks(planner) {
-        return Ok(widths);
+    let mut proposals = Vec::new();
+    if other_widths::tries_widths(planner) {
+        proposals.extend(other_widths::proposals(planner, criteria, &widths)?);
     }
-    let proposals = depth_search::proposals(planner, criteria, widths)?;
-    depth_search::best(planner, proposals)
+    if depth_search::tries_blocks(planner) {
+        proposals.extend(depth_search::proposals(planner, criteria, &widths)?);
+    }
+    proposals.insert(0, widths);
+    nearest::nearest(planner, proposals)
 }
 
 /// Reaches one goal after the other; each narrows the limits of the next.

@@ -16,7 +16,7 @@ use crate::pipeline::steps::{
 };
 use crate::plan::search::depth::Removal;
 use crate::plan::{Curve, Limits, PlanError};
-use crate::repair::global::Refined;
+use crate::repair::global::{RefineOptions, Refined};
 use crate::repair::{Compensation, Refit};
 use crate::report::{Repair, StageError, Verified};
 use crate::rewrite::tidy;
@@ -30,12 +30,19 @@ pub(crate) struct Candidate {
     pub(crate) repair: Repair,
     /// The same in integers, if it is to be written so and is repaired.
     pub(crate) integers: Option<QuantizedModel>,
+    /// Share of the refinement's time that went into comparing it with other plans.
+    pub(crate) tried: f64,
 }
 
 impl Candidate {
     /// The model as it is written.
     pub(crate) fn written(&self) -> &Model {
         self.integers.as_ref().map_or(&self.pruned, |own| &own.model)
+    }
+
+    /// Error of the outputs after the last stage of the repair.
+    pub(super) fn error(&self) -> f64 {
+        self.repair.stages.last().map_or(f64::INFINITY, |own| own.after)
     }
 }
 
@@ -156,7 +163,7 @@ impl<'s> Planner<'s> {
         let Repaired { model, report, stages } = self.refit(model, &proposal.cut, self.session.options.compensation)?;
         let judged_on = self.scored.calibration.and_then(|own| own.reference.as_ref()).map_or(0, Reference::len);
         let repair = Repair { refit: report, refined: None, stages, judged_on };
-        Ok(Candidate { proposal, pruned: model, verification: verified, repair, integers: None })
+        Ok(Candidate { proposal, pruned: model, verification: verified, repair, integers: None, tried: 0.0 })
     }
 
     /// Keeps a candidate for [`Planner::make`].
@@ -166,15 +173,17 @@ impl<'s> Planner<'s> {
 
     /// Refines what was refitted, leaves nothing of blocks that are gone, and writes it in integers if it is to be.
     pub(super) fn complete(&mut self, candidate: Candidate) -> Result<Candidate, Error> {
-        let Candidate { proposal, mut pruned, verification, mut repair, .. } = candidate;
+        let Candidate { proposal, mut pruned, verification, mut repair, tried, .. } = candidate;
         if self.session.options.compensation == Compensation::Sequential {
-            let refined = self.refine(pruned, &proposal.cut, repair.stages)?;
+            let options = self.session.options.refinement();
+            let options = options.map(|own| RefineOptions { seconds: own.seconds * (1.0 - tried), ..own });
+            let refined = self.refine(pruned, &proposal.cut, repair.stages, options)?;
             pruned = refined.model;
             repair = Repair { refined: refined.report, stages: refined.stages, ..repair };
         }
         let pruned = tidy(pruned, &self.session.channels, &proposal.cut)?;
         let integers = self.in_integers(&pruned)?;
-        Ok(Candidate { proposal, pruned, verification, repair, integers })
+        Ok(Candidate { proposal, pruned, verification, repair, integers, tried })
     }
 
     /// A repaired model in integers, where that is asked for.
@@ -195,7 +204,15 @@ impl<'s> Planner<'s> {
         model: Model,
         cut: &Cut,
         stages: Vec<StageError>,
+        options: Option<RefineOptions>,
     ) -> Result<Repaired<Option<Refined>>, Error> {
-        Ok(refine(self.session, model, cut, self.scored.calibration, stages)?.merge_into(&mut self.record))
+        Ok(refine(self.session, model, cut, (self.scored.calibration, options), stages)?.merge_into(&mut self.record))
+    }
+
+    /// Error of the outputs of a candidate after a refinement of its own, which is not kept.
+    pub(super) fn tried(&mut self, candidate: &Candidate, options: RefineOptions) -> Result<f64, Error> {
+        let stages = candidate.repair.stages.clone();
+        let refined = self.refine(candidate.pruned.clone(), &candidate.proposal.cut, stages, Some(options))?;
+        Ok(refined.stages.last().map_or(f64::INFINITY, |own| own.after))
     }
 }

@@ -1,20 +1,41 @@
 //! Accuracy of the pruned model, and how often it answers as the dense one.
 
+use std::ops::RangeInclusive;
+
 use super::Calibration;
 use crate::error::Error;
-use crate::evaluate::{DetectionFigures, OutputFigures, Predictions, class_scores};
+use crate::evaluate::{DetectionFigures, OutputFigures, Predictions, Source, class_scores};
 use crate::model::Model;
 use crate::pipeline::record::Told;
 use crate::pipeline::session::Session;
 use crate::report::AccuracyChange;
+
+/// Multiply-accumulates of the run of the dense model on moved images, about, and images that it takes.
+const MOVED_MACS: f64 = 1e12;
+const MOVED_IMAGES: RangeInclusive<usize> = 64..=1000;
+
+/// What the dense model answers on the images that pruned models are evaluated on.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct DenseAnswers {
+    pub(crate) predictions: Predictions,
+    /// Share of its answers that stay when the images are moved by one pixel, once it is known.
+    shift_consistency: Option<f64>,
+}
+
+impl From<Predictions> for DenseAnswers {
+    fn from(predictions: Predictions) -> Self {
+        Self { predictions, shift_consistency: None }
+    }
+}
 
 /// Accuracy and agreement; nothing without images or class scores.
 #[derive(Default)]
 pub(crate) struct Evaluated {
     pub(crate) accuracy: Option<AccuracyChange>,
     pub(crate) agreement: Option<f64>,
-    /// The dense model's predictions on the held-out images, for the next pruned model.
-    pub(crate) dense: Option<Predictions>,
+    pub(crate) shift_consistency: Option<f64>,
+    /// The dense model's answers, for the next pruned model.
+    pub(crate) dense: Option<DenseAnswers>,
 }
 
 /// How near the pruned model's outputs are to the dense model's, on the inputs that the repair is judged by.
@@ -40,13 +61,12 @@ pub(crate) fn detections(
     session.step("evaluate", |_| Ok(Some(dense.figures(session.engine.as_ref(), pruned, reference, session.cancel)?)))
 }
 
-/// Evaluates on held-out images, else on the calibration images. `dense`: the dense model's predictions on the held-out
-/// images, where they are known.
+/// Evaluates on held-out images, else on the calibration images. `dense`: the dense model's answers on those, where they are known.
 pub(crate) fn evaluate(
     session: &Session<'_>,
     calibration: Option<&Calibration>,
     pruned: &Model,
-    dense: Option<Predictions>,
+    dense: Option<DenseAnswers>,
 ) -> Result<Told<Evaluated>, Error> {
     let Session { options, progress, .. } = session;
     let held_out = options.data.eval.as_deref().map(|path| session.source(path)).transpose()?;
@@ -65,17 +85,38 @@ pub(crate) fn evaluate(
         let passes = if seen || dense.is_some() { 1 } else { 2 };
         progress.phase("evaluate", Some(passes * indices.len() as u64));
         let predictions = |model: &Model| session.pass(source, &indices, |pass| pass.predictions(model));
-        let before = match (calibration, dense) {
-            (Some(calibration), _) if seen && calibration.observed.predictions.images() > 0 => {
-                calibration.observed.predictions.clone()
-            }
+        let mut dense = match (calibration, dense) {
             (_, Some(dense)) => dense,
-            (_, None) => predictions(&session.model)?,
+            (Some(calibration), None) if seen && calibration.observed.predictions.images() > 0 => {
+                calibration.observed.predictions.clone().into()
+            }
+            (_, None) => predictions(&session.model)?.into(),
         };
-        let after = predictions(pruned)?;
+        if dense.shift_consistency.is_none() {
+            dense.shift_consistency = shift_consistency(session, source, &indices, &dense.predictions)?;
+        }
+        let (before, after) = (&dense.predictions, predictions(pruned)?);
         let names = source.dataset.class_names();
-        let change = AccuracyChange::between(&before, &after, names, &options.criteria.class_weights)?;
+        let change = AccuracyChange::between(before, &after, names, &options.criteria.class_weights)?;
         let accuracy = change.map(|change| AccuracyChange { seen_in_calibration: seen, ..change });
-        Ok(Evaluated { accuracy, agreement: before.agreement(&after), dense: (!seen).then_some(before) })
+        let agreement = before.agreement(&after);
+        Ok(Evaluated { accuracy, agreement, shift_consistency: dense.shift_consistency, dense: Some(dense) })
     })
+}
+
+/// How firm the dense model's answers are: the share of them that stay when the images are moved by one pixel (the consistency of
+/// Zhang, arXiv 1904.11486). `None` where the samples are no pictures.
+fn shift_consistency(
+    session: &Session<'_>,
+    source: &Source,
+    indices: &[u32],
+    dense: &Predictions,
+) -> Result<Option<f64>, Error> {
+    let Some(columns) = source.inputs.columns() else { return Ok(None) };
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a small count")]
+    let affordable = (MOVED_MACS / session.channels.macs(None).max(1) as f64) as usize;
+    let count = affordable.clamp(*MOVED_IMAGES.start(), *MOVED_IMAGES.end()).min(indices.len());
+    let some: Vec<u32> = (0..count).map(|at| indices[at * indices.len() / count]).collect();
+    let moved = session.pass(source, &some, |pass| pass.moved_predictions(&session.model, columns))?;
+    Ok(dense.agreement(&moved))
 }

@@ -18,7 +18,7 @@ pub(super) use calibrate::{Calibration, Observation, calibrate, kept_images, obs
 pub(super) use class_report::class_report;
 pub(super) use cut::{CandidateError, CutModel, cut};
 pub(super) use depth::{can_try_blocks, removals};
-pub(super) use evaluate::{Evaluated, detections, evaluate, output_figures};
+pub(super) use evaluate::{DenseAnswers, Evaluated, detections, evaluate, output_figures};
 pub(super) use metric::metric;
 pub(super) use plan::{Planned, Proposal, plan};
 pub(super) use quantize::{QuantizedModel, Rough, quantize, wants_data};

@@ -93,12 +93,12 @@ fn reconstruct(
     }))
 }
 
-/// Adjusts all weights at once towards the dense model's values, where the repair goes that far. `stages`: those before.
+/// Adjusts all weights at once towards the dense model's values, where there are options for it. `stages`: those before.
 pub(crate) fn refine(
     session: &Session<'_>,
     model: Model,
     cut: &Cut,
-    calibration: Option<&Calibration>,
+    (calibration, options): (Option<&Calibration>, Option<RefineOptions>),
     stages: Vec<StageError>,
 ) -> Result<Told<Repaired<Option<Refined>>>, Error> {
     let calibration = calibration.filter(|own| own.observed.moments.is_some());
@@ -107,7 +107,7 @@ pub(crate) fn refine(
     };
     let observed = &calibration.observed;
     session.step("refine", |record| {
-        let Some(options) = session.options.refinement().filter(|_| !observed.batches.is_empty()) else {
+        let Some(options) = options.filter(|_| !observed.batches.is_empty()) else {
             return Ok(Repaired { model, report: None, stages });
         };
         let memory = usize::try_from(calibration.shares.activations / 2).unwrap_or(usize::MAX);

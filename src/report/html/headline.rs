@@ -39,7 +39,13 @@ pub(crate) fn cards(page: &mut Page, figures: &Figures<'_>) -> fmt::Result {
         page.card("top-1", &format!("{:.2} %", own.after), &change)?;
     }
     if let Some(agreement) = figures.agreement {
-        page.card("agreement", &format!("{:.2} %", 100.0 * agreement), "of the answers stay the same")?;
+        let moved = |own| format!("; of the dense model's {:.2} % when images move by a pixel", 100.0 * own);
+        let moved = figures.shift_consistency.map_or_else(String::new, moved);
+        page.card(
+            "agreement",
+            &format!("{:.2} %", 100.0 * agreement),
+            &format!("of the answers stay the same{moved}"),
+        )?;
     }
     if let Some(own) = figures.detections {
         let remark = format!("{} of {}, {}", thousands(own.kept), thousands(own.dense), detections(own));
