@@ -262,7 +262,7 @@ mod tests {
         assert_eq!(bytes.reversed(1).rows(&[0]), Tensor::U8(arr2(&[[2, 1]]).into_dyn()));
         let whole = Tensor::I64(arr2(&[[1, 2]]).into_dyn());
         assert_eq!(whole.moved_by_one(1), Tensor::I64(arr2(&[[1, 1]]).into_dyn()));
-        let Tensor::U8(moved) = Tensor::U8(ArrayD::zeros(vec![2, 3, 4, 5])).moved_by_one(3) else { unreachable!() };
+        let Tensor::U8(moved) = Tensor::U8(ArrayD::zeros(vec![2, 3, 4, 5])).moved_by_one(3) else { panic!("bytes") };
         assert!(moved.is_standard_layout());
         assert_eq!(Tensor::concatenated(&[&bytes, &whole]), None);
         assert_eq!(Tensor::concatenated(&[]), None);

@@ -136,6 +136,25 @@ impl Reference {
         Ok(OutputErrors { outputs: named.filter_map(error).collect() })
     }
 
+    /// What the inputs of every second run add to the mean error, and what the others add: the latter say whether a choice that was made
+    /// on the former holds. Infinite where a number is none.
+    ///
+    /// # Errors
+    /// As [`Reference::errors`].
+    pub fn halves(&self, engine: &dyn Engine, model: &Model, cancel: &AtomicBool) -> Result<[f64; 2], EvaluateError> {
+        let errors = self.by_half(engine, model, cancel, &mut |_, _, _| {})?;
+        let found: Vec<[f64; 2]> = errors.into_iter().flatten().collect();
+        Ok([0, 1].map(|half| {
+            let mean = found.iter().map(|own| own[half]).sum::<f64>() / found.len().max(1) as f64;
+            if mean.is_nan() { f64::INFINITY } else { mean }
+        }))
+    }
+
+    /// Whether there are several runs.
+    pub fn has_halves(&self) -> bool {
+        self.batches.len() > 1
+    }
+
     /// Error of each compared value; `None` where its shape is another. `each` sees the number of the value, the dense
     /// model's numbers and the other model's.
     pub(super) fn compare(
@@ -145,9 +164,21 @@ impl Reference {
         cancel: &AtomicBool,
         each: Look<'_>,
     ) -> Result<Vec<Option<f64>>, EvaluateError> {
+        let halves = self.by_half(engine, model, cancel, each)?;
+        Ok(halves.into_iter().map(|own| own.map(|own| own.iter().sum())).collect())
+    }
+
+    /// As [`Reference::compare`], what every second run adds and what the others add.
+    fn by_half(
+        &self,
+        engine: &dyn Engine,
+        model: &Model,
+        cancel: &AtomicBool,
+        each: Look<'_>,
+    ) -> Result<Vec<Option<[f64; 2]>>, EvaluateError> {
         let mut session = engine.compile(model, &options(&self.names))?;
-        let mut sums = vec![Some(0.0); self.names.len()];
-        for batch in &self.batches {
+        let mut sums = vec![Some([0.0; 2]); self.names.len()];
+        for (run, batch) in self.batches.iter().enumerate() {
             if cancel.load(Ordering::Relaxed) {
                 return Err(EvaluateError::Interrupted);
             }
@@ -158,11 +189,15 @@ impl Reference {
                 if part.is_some() {
                     each(at, dense, &own);
                 }
-                sums[at] = sums[at].zip(part).map(|(sum, part)| sum + part);
+                sums[at] = sums[at].zip(part).map(|(mut sum, part)| {
+                    sum[run % 2] += part;
+                    sum
+                });
             }
         }
-        let relative = |(sum, spread): (&Option<f64>, &f64)| sum.map(|sum| if sum > 0.0 { sum / spread } else { sum });
-        Ok(sums.iter().zip(&self.spread).map(relative).collect())
+        let relative = |sum: f64, spread: f64| if sum > 0.0 { sum / spread } else { sum };
+        let each = sums.into_iter().zip(&self.spread);
+        Ok(each.map(|(sums, &spread)| sums.map(|own| own.map(|sum| relative(sum, spread)))).collect())
     }
 
     /// Name of a compared value.

@@ -37,7 +37,12 @@ pub(crate) fn squared_length(numbers: &[f32]) -> f64 {
 
 /// The sum.
 pub(crate) fn sum(numbers: &[f32]) -> f32 {
-    pulp::Arch::new().dispatch(Sum { numbers })
+    pulp::Arch::new().dispatch(Sum { left: numbers, right: numbers, f: |own, _| own })
+}
+
+/// The sum of products.
+pub(crate) fn dot(left: &[f32], right: &[f32]) -> f32 {
+    pulp::Arch::new().dispatch(Sum { left, right, f: |left, right| left * right })
 }
 
 struct Zip<'a, F> {
@@ -131,22 +136,28 @@ impl<F: Fn(f32, f32) -> f32> pulp::NullaryFnOnce for Squares<'_, F> {
     }
 }
 
-struct Sum<'a> {
-    numbers: &'a [f32],
+struct Sum<'a, F> {
+    left: &'a [f32],
+    right: &'a [f32],
+    f: F,
 }
 
-impl pulp::NullaryFnOnce for Sum<'_> {
+impl<F: Fn(f32, f32) -> f32> pulp::NullaryFnOnce for Sum<'_, F> {
     type Output = f32;
 
     #[allow(clippy::inline_always, reason = "only what is inlined there uses the processor's vector instructions")]
     #[inline(always)]
     fn call(self) -> f32 {
         let mut sums = [0.0f32; LANES];
-        let (numbers, last) = pulp::as_arrays::<LANES, f32>(self.numbers);
-        for numbers in numbers {
-            sums.iter_mut().zip(numbers).for_each(|(sum, own)| *sum += own);
+        let (left, last_left) = pulp::as_arrays::<LANES, f32>(self.left);
+        let (right, last_right) = pulp::as_arrays::<LANES, f32>(self.right);
+        for (left, right) in left.iter().zip(right) {
+            for ((sum, &left), &right) in sums.iter_mut().zip(left).zip(right) {
+                *sum += (self.f)(left, right);
+            }
         }
-        sums.iter().sum::<f32>() + last.iter().sum::<f32>()
+        let last = last_left.iter().zip(last_right).map(|(&left, &right)| (self.f)(left, right));
+        sums.iter().sum::<f32>() + last.sum::<f32>()
     }
 }
 
@@ -168,6 +179,7 @@ mod tests {
         // 0 + 1 + ... + 76, and the sum of their squares.
         let all = f64::from(76 * 77 * 153 / 6);
         assert!((f64::from(sum(&numbers)) - f64::from(76 * 77 / 2)).abs() < 0.5);
+        assert!((f64::from(dot(&twice, &numbers)) - 2.0 * all).abs() < 0.5);
         assert!(
             [squared_length(&numbers), squared_distance(&twice, &numbers)].iter().all(|own| (own - all).abs() < 0.5)
         );

@@ -64,44 +64,72 @@ impl<'a> Trial<'a> {
         if whole < before {
             self.model = made;
         } else {
-            let kept = self.helping(&made, &layers, before)?;
-            told.after = kept.error;
+            let kept = self.helping(&made, &layers)?;
             let back = layers.iter().enumerate().filter(|(at, _)| !kept.layers.contains(at));
             told.rolled_back = back.map(|(_, layer)| layer.name.clone()).collect();
-            self.model = kept.model.unwrap_or_else(|| self.model.clone());
+            told.after = before;
+            if !kept.layers.is_empty() {
+                told.after = kept.errors.iter().sum();
+                self.model = self.with(&made, &layers, &kept.layers)?;
+            }
         }
         self.error = Some(told.after);
         self.stages.push(told);
         Ok(())
     }
 
-    /// Halves the layers until those are found whose change helps.
-    fn helping(&self, made: &Model, layers: &[ChangedLayer], before: f64) -> Result<Kept, Error> {
-        let mut kept = Kept { model: None, layers: Vec::new(), error: before };
-        let mut open = VecDeque::from(halves(&(0..layers.len()).collect::<Vec<_>>()));
-        for _ in 0..MOST_TRIALS {
-            let Some(part) = open.pop_front() else { break };
+    /// The layers whose change helps.
+    fn helping(&self, made: &Model, layers: &[ChangedLayer]) -> Result<Kept, Error> {
+        let before = self.halves(&self.model)?;
+        let apart = self.reference.is_none_or(Reference::has_halves);
+        helping(layers.len(), before, apart, |chosen| {
             self.session.interrupted()?;
-            let mut tried = kept.layers.clone();
-            tried.extend(&part);
-            let chosen: Vec<&ChangedLayer> = tried.iter().map(|&at| &layers[at]).collect();
-            let model = with_layers(&self.model, made, &chosen)?;
-            let error = self.error_of(&model)?.unwrap_or(f64::INFINITY);
-            if error < kept.error {
-                kept = Kept { model: Some(model), layers: tried, error };
-            } else {
-                open.extend(halves(&part));
-            }
-        }
-        Ok(kept)
+            self.halves(&self.with(made, layers, chosen)?)
+        })
+    }
+
+    /// The model with some layers of another.
+    fn with(&self, made: &Model, layers: &[ChangedLayer], chosen: &[usize]) -> Result<Model, Error> {
+        let chosen: Vec<&ChangedLayer> = chosen.iter().map(|&at| &layers[at]).collect();
+        Ok(with_layers(&self.model, made, &chosen)?)
+    }
+
+    /// [`Reference::halves`].
+    fn halves(&self, model: &Model) -> Result<[f64; 2], Error> {
+        let Some(reference) = self.reference else { return Ok([f64::INFINITY; 2]) };
+        Ok(reference.halves(self.session.engine.as_ref(), model, self.session.cancel)?)
     }
 }
 
 /// What was kept of a stage.
 struct Kept {
-    model: Option<Model>,
     layers: Vec<usize>,
-    error: f64,
+    /// Of both halves of the inputs.
+    errors: [f64; 2],
+}
+
+/// Halves the layers until those are found whose change helps: found on one half of the inputs, the best of several trials, and kept if it
+/// helps on the other half too. `apart`: whether there is another half. `errors` measures both halves with some layers changed.
+fn helping<E>(
+    count: usize,
+    before: [f64; 2],
+    apart: bool,
+    mut errors: impl FnMut(&[usize]) -> Result<[f64; 2], E>,
+) -> Result<Kept, E> {
+    let mut kept = Kept { layers: Vec::new(), errors: before };
+    let mut open = VecDeque::from(halves(&(0..count).collect::<Vec<_>>()));
+    for _ in 0..MOST_TRIALS {
+        let Some(part) = open.pop_front() else { break };
+        let tried = [&kept.layers[..], &part].concat();
+        let found = errors(&tried)?;
+        if found[0] < kept.errors[0] {
+            kept = Kept { layers: tried, errors: found };
+        } else {
+            open.extend(halves(&part));
+        }
+    }
+    let holds = kept.errors[1] < before[1] || !apart;
+    Ok(if holds { kept } else { Kept { layers: Vec::new(), errors: before } })
 }
 
 /// The two halves of what can be halved.
@@ -111,4 +139,34 @@ fn halves(part: &[usize]) -> Vec<Vec<usize>> {
     }
     let (first, second) = part.split_at(part.len() / 2);
     vec![first.to_vec(), second.to_vec()]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    /// Errors where each layer changes each half by so much.
+    fn of(changes: &[[f64; 2]], apart: bool) -> Kept {
+        let measure = |chosen: &[usize]| {
+            Ok::<_, Infallible>([0, 1].map(|half| 1.0 + chosen.iter().map(|&at| changes[at][half]).sum::<f64>()))
+        };
+        helping(changes.len(), [1.0; 2], apart, measure).unwrap_or_else(|never| match never {})
+    }
+
+    #[test]
+    fn layers_that_help_are_found_by_halving() {
+        let kept = of(&[[-0.1; 2], [0.5; 2], [-0.2; 2], [-0.1; 2]], true);
+        assert_eq!(kept.layers, [2, 3, 0]);
+        assert!((kept.errors[0] - 0.6).abs() < 1e-12);
+    }
+
+    #[test]
+    fn what_helps_on_one_half_alone_is_chance() {
+        let chance = [[-0.1, 0.1], [0.5, 0.5]];
+        assert!(of(&chance, true).layers.is_empty());
+        // With one run there is no other half.
+        assert_eq!(of(&chance, false).layers, [0]);
+    }
 }

@@ -6,6 +6,7 @@
 use ndarray::{ArrayD, IxDyn};
 
 use super::super::site::Site;
+use super::spread::{Runs, Spread, combine, run_length};
 use super::{Array, At, Keeps, Made, Operator, array, elements};
 use crate::ops::vector;
 
@@ -26,16 +27,19 @@ pub(super) fn make(site: &Site<'_>) -> Option<Made> {
         "Where" => (Kind::Chosen(condition(site, output)?), vec![1, 2]),
         _ => return None,
     };
-    let side = |&input: &usize| {
-        let constant = site.floats(input);
-        let shape = site.shape(input).or(constant.map(Array::shape))?;
-        let map = if shape == output { None } else { Some(spread(shape, output)?) };
-        Some(Side { constant: constant.cloned(), shape: shape.to_vec(), map })
+    let shapes: Vec<&[usize]> = operands
+        .iter()
+        .map(|&input| site.shape(input).or(site.floats(input).map(Array::shape)))
+        .collect::<Option<_>>()?;
+    let run = run_length(&shapes, output).max(1);
+    let side = |(&input, &shape): (&usize, &&[usize])| {
+        let runs = if shape == output { None } else { Some(Runs::new(shape, output, run)?) };
+        Some(Side { constant: site.floats(input).cloned(), shape: shape.to_vec(), runs })
     };
-    let sides: Vec<Side> = operands.iter().map(side).collect::<Option<_>>()?;
+    let sides: Vec<Side> = operands.iter().zip(&shapes).map(side).collect::<Option<_>>()?;
     let inputs: Vec<usize> =
         operands.iter().zip(&sides).filter(|(_, side)| side.constant.is_none()).map(|(&input, _)| input).collect();
-    (!inputs.is_empty()).then(|| Made::new(Elementwise { kind, sides, output: output.to_vec() }, &inputs))
+    (!inputs.is_empty()).then(|| Made::new(Elementwise { kind, sides, run, output: output.to_vec() }, &inputs))
 }
 
 /// The condition of `Where` for every output, where it does not depend on the images.
@@ -43,13 +47,6 @@ fn condition(site: &Site<'_>, output: &[usize]) -> Option<Vec<bool>> {
     let (shape, values) = site.whole(0)?;
     let values = ArrayD::from_shape_vec(IxDyn(shape), values.to_vec()).ok()?;
     Some(values.broadcast(IxDyn(output))?.iter().map(|&value| value != 0).collect())
-}
-
-/// For every output the index of the operand that is spread to it.
-pub(super) fn spread(shape: &[usize], output: &[usize]) -> Option<Vec<u32>> {
-    let count = u32::try_from(shape.iter().product::<usize>()).ok()?;
-    let indices = ArrayD::from_shape_vec(IxDyn(shape), (0..count).collect()).ok()?;
-    Some(indices.broadcast(IxDyn(output))?.iter().copied().collect())
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -70,106 +67,146 @@ enum Kind {
 struct Side {
     constant: Option<Array>,
     shape: Vec<usize>,
-    map: Option<Vec<u32>>,
-}
-
-impl Side {
-    /// The operand at an output; 0 where its values were not kept, since the slope does not ask for them.
-    fn at(&self, values: &[f32], output: usize) -> f32 {
-        let index = self.map.as_ref().map_or(output, |map| map[output] as usize);
-        values.get(index).copied().unwrap_or(0.0)
-    }
-
-    /// Sums of what the outputs give to each element of the operand.
-    fn collect(&self, size: usize, give: impl Fn(usize) -> f32) -> Option<Array> {
-        let Some(map) = &self.map else { return array(&self.shape, (0..size).map(give).collect()) };
-        let mut out = vec![0.0; self.shape.iter().product()];
-        for (index, &place) in map.iter().enumerate() {
-            out[place as usize] += give(index);
-        }
-        array(&self.shape, out)
-    }
+    /// Where it is spread.
+    runs: Option<Runs>,
 }
 
 struct Elementwise {
     kind: Kind,
     sides: Vec<Side>,
+    /// Outputs of a run.
+    run: usize,
     output: Vec<usize>,
 }
 
+/// How much the outputs change with one operand.
+enum Slope<'a> {
+    Factor(f32),
+    Other(Spread<'a>),
+    Each(Vec<f32>),
+}
+
 impl Elementwise {
-    /// Values of all operands; run-time ones are taken from `given` in order, empty where they are missing.
-    fn all<'a>(&'a self, given: &[Option<&'a Array>]) -> Vec<&'a [f32]> {
+    /// Values of all operands; run-time ones are taken from `given` in order, `None` where they were not kept, since no slope asks
+    /// for them.
+    fn all<'a>(&'a self, given: &[Option<&'a Array>]) -> Vec<Option<Spread<'a>>> {
         let mut given = given.iter();
-        let own = |side: &'a Side| match &side.constant {
+        let values = |side: &'a Side| match &side.constant {
             Some(constant) => Some(elements(constant)),
             None => given.next().copied().flatten().map(elements),
         };
-        self.sides.iter().map(own).map(Option::unwrap_or_default).collect()
+        let values: Vec<_> = self.sides.iter().map(values).collect();
+        values.into_iter().zip(&self.sides).map(|(own, side)| Some(side.spread(own?))).collect()
     }
 
-    fn value(&self, all: &[&[f32]], output: usize) -> f32 {
-        let at = |side: usize| self.sides[side].at(all[side], output);
-        match &self.kind {
-            Kind::Sum(factors) => factors.iter().enumerate().map(|(side, factor)| factor * at(side)).sum(),
-            Kind::Product => at(0) * at(1),
-            Kind::Quotient => at(0) / at(1),
-            Kind::Power => at(0).powf(at(1)),
-            Kind::Extreme(_) => at(self.extreme(all, output)),
-            Kind::Chosen(condition) => at(usize::from(!condition[output])),
-            Kind::Rectified => at(0) * if at(0) > 0.0 { 1.0 } else { at(1) },
-        }
+    /// A function of two operands at every output.
+    fn combine(&self, left: Spread<'_>, right: Spread<'_>, f: impl Fn(f32, f32) -> f32 + Copy) -> Vec<f32> {
+        combine([left, right], (self.run, self.size()), f)
     }
 
-    /// The operand that is the largest or smallest.
-    fn extreme(&self, all: &[&[f32]], output: usize) -> usize {
-        let Kind::Extreme(sign) = self.kind else { return 0 };
-        let at = |side: usize| sign * self.sides[side].at(all[side], output);
-        (1..self.sides.len()).fold(0, |best, side| if at(side) > at(best) { side } else { best })
+    /// An operand beside every output.
+    fn expanded(&self, own: Spread<'_>) -> Vec<f32> {
+        self.combine(own, own, |own, _| own)
     }
 
-    /// How much an output changes with one operand.
-    fn slope(&self, side: usize, all: &[&[f32]], output: usize) -> f32 {
-        let at = |side: usize| self.sides[side].at(all[side], output);
-        match (&self.kind, side) {
-            (Kind::Sum(factors), _) => factors[side],
-            (Kind::Product, _) => at(1 - side),
-            (Kind::Quotient, 0) => 1.0 / at(1),
-            (Kind::Quotient, _) => -at(0) / (at(1) * at(1)),
-            (Kind::Power, 0) => at(1) * at(0).powf(at(1) - 1.0),
-            (Kind::Power, _) => at(0).powf(at(1)) * at(0).ln(),
-            (Kind::Extreme(_), _) => f32::from(u8::from(self.extreme(all, output) == side)),
-            (Kind::Chosen(condition), _) => f32::from(u8::from(condition[output] == (side == 0))),
-            (Kind::Rectified, 0) => {
-                if at(0) > 0.0 {
-                    1.0
-                } else {
-                    at(1)
+    fn values(&self, all: &[Spread<'_>]) -> Option<Vec<f32>> {
+        let (&first, others) = all.split_first()?;
+        let Some((&second, others)) = others.split_first() else { return self.alone(first) };
+        Some(match &self.kind {
+            Kind::Sum(factors) => {
+                let (one, two) = (factors[0], factors[1]);
+                let mut sums = self.combine(first, second, |a, b| one * a + two * b);
+                for (&own, &factor) in others.iter().zip(&factors[2..]) {
+                    sums = self.combine(Spread::whole(&sums), own, |sum, value| sum + factor * value);
                 }
+                sums
             }
-            (Kind::Rectified, _) => at(0).min(0.0),
+            Kind::Product => self.combine(first, second, |a, b| a * b),
+            Kind::Quotient => self.combine(first, second, |a, b| a / b),
+            Kind::Power => self.combine(first, second, f32::powf),
+            Kind::Extreme(sign) => {
+                let better = |best: f32, own: f32| if sign * own > sign * best { own } else { best };
+                let mut best = self.combine(first, second, better);
+                for &own in others {
+                    best = self.combine(Spread::whole(&best), own, better);
+                }
+                best
+            }
+            Kind::Chosen(condition) => self.chosen(condition, [first, second]),
+            Kind::Rectified => self.combine(first, second, |a, b| if a > 0.0 { a } else { a * b }),
+        })
+    }
+
+    /// The value of one operand alone: only some operators take so few.
+    fn alone(&self, own: Spread<'_>) -> Option<Vec<f32>> {
+        let mut values = self.expanded(own);
+        match &self.kind {
+            Kind::Sum(factors) => vector::replace(&mut values, |own| factors[0] * own),
+            Kind::Extreme(_) => {}
+            _ => return None,
+        }
+        Some(values)
+    }
+
+    fn chosen(&self, condition: &[bool], sides: [Spread<'_>; 2]) -> Vec<f32> {
+        let [yes, no] = sides.map(|own| self.expanded(own));
+        let pairs = yes.into_iter().zip(no).zip(condition);
+        pairs.map(|((yes, no), &condition)| if condition { yes } else { no }).collect()
+    }
+
+    /// How much every output changes with one operand; `None` where an operand is missing that says so.
+    fn slope<'a>(&self, side: usize, all: &[Option<Spread<'a>>]) -> Option<Slope<'a>> {
+        let pair = |f: &dyn Fn(Spread<'a>, Spread<'a>) -> Vec<f32>| Some(Slope::Each(f(all[0]?, all[1]?)));
+        match (&self.kind, side) {
+            (Kind::Sum(factors), _) => Some(Slope::Factor(factors[side])),
+            (Kind::Product, _) => Some(Slope::Other(all[1 - side]?)),
+            (Kind::Quotient, 0) => {
+                let below = all[1]?;
+                Some(Slope::Each(self.combine(below, below, |own, _| 1.0 / own)))
+            }
+            (Kind::Quotient, _) => pair(&|a, b| self.combine(a, b, |a, b| -a / (b * b))),
+            (Kind::Power, 0) => pair(&|a, b| self.combine(a, b, |a, b| b * a.powf(b - 1.0))),
+            (Kind::Power, _) => pair(&|a, b| self.combine(a, b, |a, b| a.powf(b) * a.ln())),
+            (Kind::Extreme(sign), _) => {
+                let all: Vec<Spread<'_>> = all.iter().copied().collect::<Option<_>>()?;
+                Some(Slope::Each(self.is_extreme(side, *sign, &all)))
+            }
+            (Kind::Chosen(condition), _) => {
+                let own = |&condition: &bool| f32::from(u8::from(condition == (side == 0)));
+                Some(Slope::Each(condition.iter().map(own).collect()))
+            }
+            (Kind::Rectified, 0) => pair(&|a, b| self.combine(a, b, |a, b| if a > 0.0 { 1.0 } else { b })),
+            (Kind::Rectified, _) => pair(&|a, b| self.combine(a, b, |a, _| a.min(0.0))),
         }
     }
 
-    /// The slopes times a change, where neither is spread; what networks do most is done without a look at each number.
-    fn times_slope(&self, side: usize, all: &[&[f32]], change: &[f32]) -> Option<Vec<f32>> {
-        let whole = |side: usize| self.sides[side].map.is_none();
-        match &self.kind {
-            Kind::Sum(factors) if whole(side) => {
-                let factor = factors[side];
-                Some(vector::map(change, |value| factor * value))
-            }
-            Kind::Product if whole(0) && whole(1) => {
-                Some(vector::zip(change, all[1 - side], |value, other| value * other))
-            }
-            _ => None,
+    /// 1 where an operand is the largest or smallest, the first of equals, else 0.
+    fn is_extreme(&self, side: usize, sign: f32, all: &[Spread<'_>]) -> Vec<f32> {
+        let mut found = vec![1.0; self.size()];
+        for (other, &values) in all.iter().enumerate().filter(|(other, _)| *other != side) {
+            let wins = |own: f32, other_value: f32| {
+                let (own, other_value) = (sign * own, sign * other_value);
+                f32::from(u8::from(own > other_value || side < other && own >= other_value))
+            };
+            let wins = self.combine(all[side], values, wins);
+            vector::update(&mut found, &wins, |found, wins| *found *= wins);
         }
+        found
+    }
+
+    /// What every output changes by with one operand's change.
+    fn times_slope(&self, side: usize, all: &[Option<Spread<'_>>], change: Spread<'_>) -> Option<Vec<f32>> {
+        Some(match self.slope(side, all)? {
+            Slope::Factor(factor) => self.combine(change, change, |own, _| factor * own),
+            Slope::Other(other) => self.combine(change, other, |own, other| own * other),
+            Slope::Each(slopes) => self.combine(change, Spread::whole(&slopes), |own, slope| own * slope),
+        })
     }
 
     /// The factors of the run-time operands, where it is a sum of which none is spread.
     fn plain_sum(&self) -> Option<Vec<f32>> {
         let Kind::Sum(factors) = &self.kind else { return None };
-        let factor = |side: usize| self.sides[side].map.is_none().then_some(factors[side]);
+        let factor = |side: usize| self.sides[side].runs.is_none().then_some(factors[side]);
         self.runtime().map(factor).collect()
     }
 
@@ -179,6 +216,18 @@ impl Elementwise {
 
     fn size(&self) -> usize {
         self.output.iter().product()
+    }
+}
+
+impl Side {
+    fn spread<'a>(&'a self, values: &'a [f32]) -> Spread<'a> {
+        Spread { values, runs: self.runs.as_ref() }
+    }
+
+    /// Sums of what the outputs give to each element of the operand.
+    fn collect(&self, given: Vec<f32>, run: usize) -> Option<Array> {
+        let Some(runs) = &self.runs else { return array(&self.shape, given) };
+        array(&self.shape, runs.sums(&given, run, self.shape.iter().product()))
     }
 }
 
@@ -196,15 +245,8 @@ impl Operator for Elementwise {
 
     fn forward(&self, inputs: &[&Array], _numbers: &[f32]) -> Option<Array> {
         let given: Vec<Option<&Array>> = inputs.iter().copied().map(Some).collect();
-        let all = self.all(&given);
-        if let (Kind::Sum(factors), [left, right]) = (&self.kind, &self.sides[..])
-            && left.map.is_none()
-            && right.map.is_none()
-        {
-            let (first, second) = (factors[0], factors[1]);
-            return array(&self.output, vector::zip(all[0], all[1], |a, b| first * a + second * b));
-        }
-        array(&self.output, (0..self.size()).map(|output| self.value(&all, output)).collect())
+        let all: Vec<Spread<'_>> = self.all(&given).into_iter().collect::<Option<_>>()?;
+        array(&self.output, self.values(&all)?)
     }
 
     fn jvp(&self, at: &At<'_>, tangents: &[Option<&Array>], _step: &[f32]) -> Option<Array> {
@@ -212,18 +254,10 @@ impl Operator for Elementwise {
         let mut out: Option<Vec<f32>> = None;
         for (side, tangent) in self.runtime().zip(tangents) {
             let Some(tangent) = tangent.map(elements) else { continue };
-            let own = &self.sides[side];
-            if let Some(part) = self.times_slope(side, &all, tangent) {
-                match &mut out {
-                    Some(sums) => vector::update(sums, &part, |sum, part| *sum += part),
-                    None => out = Some(part),
-                }
-                continue;
-            }
-            let give = |output: usize| self.slope(side, &all, output) * own.at(tangent, output);
+            let part = self.times_slope(side, &all, self.sides[side].spread(tangent))?;
             match &mut out {
-                Some(sums) => sums.iter_mut().enumerate().for_each(|(output, sum)| *sum += give(output)),
-                None => out = Some((0..self.size()).map(give).collect()),
+                Some(sums) => vector::update(sums, &part, |sum, part| *sum += part),
+                None => out = Some(part),
             }
         }
         array(&self.output, out?)
@@ -233,17 +267,12 @@ impl Operator for Elementwise {
         if let Some(factors) = self.plain_sum() {
             return shares(&factors, cotangent, wanted);
         }
-        let (all, up) = (self.all(&at.inputs), elements(&cotangent));
-        self.runtime()
-            .zip(wanted)
-            .map(|(side, &wanted)| {
-                if let Some(part) = self.times_slope(side, &all, up).filter(|_| wanted) {
-                    return array(&self.output, part);
-                }
-                let give = |output: usize| self.slope(side, &all, output) * up[output];
-                if wanted { self.sides[side].collect(self.size(), give) } else { None }
-            })
-            .collect()
+        let (all, up) = (self.all(&at.inputs), Spread::whole(elements(&cotangent)));
+        let give = |(side, &wanted): (usize, &bool)| {
+            let given = if wanted { self.times_slope(side, &all, up)? } else { return None };
+            self.sides[side].collect(given, self.run)
+        };
+        self.runtime().zip(wanted).map(give).collect()
     }
 }
 

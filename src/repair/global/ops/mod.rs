@@ -17,6 +17,7 @@ mod reduce;
 mod resize;
 mod segments;
 mod softmax;
+mod spread;
 mod stacked;
 mod standardize;
 mod unary;

@@ -8,6 +8,7 @@ use super::super::blocks::{Affine, Layout, Stored, kept_input};
 use super::super::site::Site;
 use super::{Array, At, Keeps, Made, Operator, array, elements};
 use crate::ops::normalization::{BETA, GAMMA, Statistics};
+use crate::ops::vector;
 
 pub(super) fn make(site: &Site<'_>) -> Option<Made> {
     let shape = site.shape(0)?;
@@ -38,16 +39,14 @@ impl Normalization {
         if let Some(input) = input {
             let planes = elements(input).chunks_exact(self.area);
             for ((out, plane), scale) in out.chunks_exact_mut(self.area).zip(planes).zip(scales.iter().cycle()) {
-                out.iter_mut().zip(plane).for_each(|(out, value)| *out += scale * value);
+                vector::update(out, plane, |out, value| *out += scale * value);
             }
         }
     }
 
     fn shift(&self, numbers: &[f32], out: &mut [f32]) {
         for (out, shift) in out.chunks_exact_mut(self.area).zip(self.layout.biases(numbers).iter().cycle()) {
-            for value in out {
-                *value += shift;
-            }
+            vector::replace(out, |value| value + shift);
         }
     }
 
@@ -98,8 +97,8 @@ impl Operator for Normalization {
             let planes = elements(&cotangent).chunks_exact(self.area).zip(elements(input).chunks_exact(self.area));
             for (index, (up, plane)) in planes.enumerate() {
                 let channel = index % self.layout.groups;
-                scales[channel] += up.iter().zip(plane).map(|(u, x)| u * x).sum::<f32>();
-                shifts[channel] += up.iter().sum::<f32>();
+                scales[channel] += vector::dot(up, plane);
+                shifts[channel] += vector::sum(up);
             }
         }
         if wanted != [true] {
@@ -127,15 +126,15 @@ impl Affine for Normalization {
     fn input_moments(&self, input: &Array, group: usize, moments: &mut Mat<f32>, sums: &mut [f32]) -> usize {
         let mut rows = 0;
         for plane in self.planes(input, group) {
-            moments[(0, 0)] += plane.iter().map(|value| value * value).sum::<f32>();
-            sums[0] += plane.iter().sum::<f32>();
+            moments[(0, 0)] += vector::dot(plane, plane);
+            sums[0] += vector::sum(plane);
             rows += plane.len();
         }
         rows
     }
 
     fn output_moments(&self, cotangent: &Array, group: usize, moments: &mut Mat<f32>) {
-        let squares = self.planes(cotangent, group).flatten().map(|value| value * value);
+        let squares = self.planes(cotangent, group).map(|plane| vector::dot(plane, plane));
         moments[(0, 0)] += squares.sum::<f32>();
     }
 }

@@ -4,11 +4,11 @@
 //! <https://onnx.ai/onnx/operators/onnx__ReduceMean.html> (opset 1, 11, 13, 18), `ReduceSum`, `ReduceMax`, `ReduceMin`, `ReduceL1`,
 //! `ReduceL2`, `ReduceSumSquare`, `ReduceLogSumExp`
 
-use ndarray::{ArrayD, IxDyn};
-
 use super::super::site::Site;
+use super::spread::{Runs, Spread, combine, run_length};
 use super::{Array, At, Keeps, Made, Operator, array, elements};
 use crate::model::axes::resolve_axis;
+use crate::ops::vector;
 
 pub(super) fn make(site: &Site<'_>) -> Option<Made> {
     let (input, output) = (site.shape(0)?, site.output_shape(0)?);
@@ -40,10 +40,10 @@ pub(super) fn make(site: &Site<'_>) -> Option<Made> {
     if kept.iter().product::<usize>() != count || count == 0 {
         return None;
     }
-    let numbers = ArrayD::from_shape_vec(IxDyn(&kept), (0..u32::try_from(count).ok()?).collect()).ok()?;
-    let into: Vec<u32> = numbers.broadcast(IxDyn(input))?.iter().copied().collect();
-    let share = count as f32 / into.len().max(1) as f32;
-    Some(Made::new(Reduce { into, kind, share, input: input.to_vec(), output: output.to_vec() }, &[0]))
+    let run = run_length(&[&kept], input).max(1);
+    let runs = Runs::new(&kept, input, run)?;
+    let share = count as f32 / input.iter().product::<usize>().max(1) as f32;
+    Some(Made::new(Reduce { runs, run, kind, share, input: input.to_vec(), output: output.to_vec() }, &[0]))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -59,8 +59,10 @@ enum Kind {
 }
 
 struct Reduce {
-    /// For every input the output that it goes into.
-    into: Vec<u32>,
+    /// How the output is spread to the input's shape.
+    runs: Runs,
+    /// Inputs of a run.
+    run: usize,
     kind: Kind,
     /// Of one number in a mean.
     share: f32,
@@ -68,22 +70,32 @@ struct Reduce {
     output: Vec<usize>,
 }
 
+/// How much the outputs change with each number.
+enum Slopes {
+    All(f32),
+    Each(Vec<f32>),
+}
+
 impl Reduce {
-    fn sums(&self, terms: impl Iterator<Item = f32>) -> Vec<f32> {
-        let mut out = vec![0.0; self.output.iter().product()];
-        for (value, &index) in terms.zip(&self.into) {
-            out[index as usize] += value;
-        }
-        out
+    fn sums(&self, terms: &[f32]) -> Vec<f32> {
+        self.runs.sums(terms, self.run, self.output.iter().product())
+    }
+
+    /// A function of every number and the output that it goes into.
+    fn beside(&self, x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32 + Copy) -> Vec<f32> {
+        let y = Spread { values: y, runs: Some(&self.runs) };
+        combine([Spread::whole(x), y], (self.run, self.input.iter().product()), f)
     }
 
     /// For every output the index of the number that it takes.
-    fn extremes(&self, sign: f32, x: &[f32]) -> Vec<u32> {
-        let mut best = vec![u32::MAX; self.output.iter().product()];
-        for ((at, value), &index) in (0..).zip(x).zip(&self.into) {
-            let own = &mut best[index as usize];
-            if *own == u32::MAX || sign * value > sign * x[*own as usize] {
-                *own = at;
+    fn extremes(&self, sign: f32, x: &[f32]) -> Vec<usize> {
+        let mut best = vec![usize::MAX; self.output.iter().product()];
+        for (run, numbers) in x.chunks_exact(self.run).enumerate() {
+            for (at, value) in numbers.iter().enumerate() {
+                let own = &mut best[self.runs.place(run, at)];
+                if *own == usize::MAX || sign * value > sign * x[*own] {
+                    *own = run * self.run + at;
+                }
             }
         }
         best
@@ -91,49 +103,45 @@ impl Reduce {
 
     /// The largest (1) or smallest (-1) number of every output.
     fn extreme(&self, sign: f32, x: &[f32]) -> Vec<f32> {
-        self.extremes(sign, x).iter().map(|&at| x.get(at as usize).copied().unwrap_or(0.0)).collect()
+        self.extremes(sign, x).iter().map(|&at| x.get(at).copied().unwrap_or(0.0)).collect()
     }
 
     fn values(&self, x: &[f32]) -> Vec<f32> {
+        let squares = || self.sums(&vector::map(x, |x| x * x));
         match self.kind {
-            Kind::Mean => self.sums(x.iter().map(|x| x * self.share)),
-            Kind::Sum => self.sums(x.iter().copied()),
-            Kind::L1 => self.sums(x.iter().map(|x| x.abs())),
-            Kind::SumSquare => self.sums(x.iter().map(|x| x * x)),
-            Kind::L2 => self.sums(x.iter().map(|x| x * x)).into_iter().map(f32::sqrt).collect(),
+            Kind::Mean => vector::map(&self.sums(x), |sum| sum * self.share),
+            Kind::Sum => self.sums(x),
+            Kind::L1 => self.sums(&vector::map(x, f32::abs)),
+            Kind::SumSquare => squares(),
+            Kind::L2 => vector::map(&squares(), f32::sqrt),
             Kind::Extreme(sign) => self.extreme(sign, x),
             Kind::LogSumExp => {
                 let most = self.extreme(1.0, x);
-                let terms = x.iter().zip(&self.into).map(|(x, &index)| (x - most[index as usize]).exp());
-                self.sums(terms).iter().zip(&most).map(|(sum, most)| sum.ln() + most).collect()
+                let terms = self.beside(x, &most, |x, most| (x - most).exp());
+                vector::zip(&self.sums(&terms), &most, |sum, most| sum.ln() + most)
             }
         }
     }
 
-    /// How much the output changes with each number.
-    fn slopes(&self, x: Option<&[f32]>) -> Option<Vec<f32>> {
-        let share = |own: f32| vec![own; self.into.len()];
-        let by_output = |slope: &dyn Fn(f32, f32) -> f32, x: &[f32]| -> Vec<f32> {
-            let y = self.values(x);
-            x.iter().zip(&self.into).map(|(x, &index)| slope(*x, y[index as usize])).collect()
-        };
-        Some(match self.kind {
-            Kind::Mean => share(self.share),
-            Kind::Sum => share(1.0),
-            Kind::L1 => x?.iter().map(|x| if *x < 0.0 { -1.0 } else { 1.0 }).collect(),
-            Kind::SumSquare => x?.iter().map(|x| 2.0 * x).collect(),
-            Kind::L2 => by_output(&|x, y| if y > 0.0 { x / y } else { 0.0 }, x?),
-            Kind::LogSumExp => by_output(&|x, y| (x - y).exp(), x?),
+    /// `None` where the numbers are missing that say so.
+    fn slopes(&self, x: Option<&[f32]>) -> Option<Slopes> {
+        Some(Slopes::Each(match self.kind {
+            Kind::Mean => return Some(Slopes::All(self.share)),
+            Kind::Sum => return Some(Slopes::All(1.0)),
+            Kind::L1 => vector::map(x?, |x| if x < 0.0 { -1.0 } else { 1.0 }),
+            Kind::SumSquare => vector::map(x?, |x| 2.0 * x),
+            Kind::L2 => self.beside(x?, &self.values(x?), |x, y| if y > 0.0 { x / y } else { 0.0 }),
+            Kind::LogSumExp => self.beside(x?, &self.values(x?), |x, y| (x - y).exp()),
             Kind::Extreme(sign) => {
-                let mut slopes = share(0.0);
+                let mut slopes = vec![0.0; x?.len()];
                 for at in self.extremes(sign, x?) {
-                    if let Some(slope) = slopes.get_mut(at as usize) {
+                    if let Some(slope) = slopes.get_mut(at) {
                         *slope = 1.0;
                     }
                 }
                 slopes
             }
-        })
+        }))
     }
 }
 
@@ -148,14 +156,23 @@ impl Operator for Reduce {
 
     fn jvp(&self, at: &At<'_>, tangents: &[Option<&Array>], _step: &[f32]) -> Option<Array> {
         let tangent = tangents.first().copied().flatten()?;
-        let slopes = self.slopes(at.input(0).map(elements))?;
-        array(&self.output, self.sums(elements(tangent).iter().zip(&slopes).map(|(change, slope)| change * slope)))
+        let sums = match self.slopes(at.input(0).map(elements))? {
+            Slopes::All(slope) => vector::map(&self.sums(elements(tangent)), |sum| slope * sum),
+            Slopes::Each(slopes) => self.sums(&vector::zip(elements(tangent), &slopes, |change, slope| change * slope)),
+        };
+        array(&self.output, sums)
     }
 
     fn vjp(&self, at: &At<'_>, cotangent: Array, wanted: &[bool], _gradient: &mut [f32]) -> Vec<Option<Array>> {
         let (up, slopes) = (elements(&cotangent), self.slopes(at.input(0).map(elements)));
         let (Some(slopes), [true]) = (slopes, wanted) else { return vec![None] };
-        let out = slopes.iter().zip(&self.into).map(|(slope, &index)| slope * up[index as usize]).collect();
+        let out = match slopes {
+            Slopes::All(slope) => {
+                let up = Spread { values: up, runs: Some(&self.runs) };
+                combine([up, up], (self.run, self.input.iter().product()), |up, _| slope * up)
+            }
+            Slopes::Each(slopes) => self.beside(&slopes, up, |slope, up| slope * up),
+        };
         vec![array(&self.input, out)]
     }
 }

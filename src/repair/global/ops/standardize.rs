@@ -5,8 +5,8 @@
 //! `LpNormalization` (1, 22; order 2)
 
 use super::super::site::Site;
-use super::elementwise::spread;
 use super::segments::Segments;
+use super::spread::spread;
 use super::{Array, At, Keeps, Made, Operator, array, elements};
 use crate::model::axes::resolve_axis;
 
