@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ndarray::{ArrayD, Axis};
+use ndarray::{ArrayD, ArrayViewD, Axis};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -47,8 +47,8 @@ impl OutputErrors {
 pub struct Reference {
     batches: Vec<HeldBatch>,
     names: Vec<String>,
-    /// Squared deviation of every compared value from its mean.
-    spread: Vec<f64>,
+    /// Of every compared value.
+    scales: Vec<Scale>,
     /// Images that could not be read.
     pub skipped: Skipped,
 }
@@ -96,8 +96,9 @@ impl Reference {
             }
         }
         let skipped = Skipped::default();
-        let spread = (0..names.len()).map(|at| spread(batches.iter().map(|batch| &batch.dense[at]))).collect();
-        Ok(Self { batches, names, spread, skipped })
+        let scale = |at| Scale::of(batches.iter().map(|batch: &HeldBatch| &batch.dense[at]));
+        let scales = (0..names.len()).map(scale).collect();
+        Ok(Self { batches, names, scales, skipped })
     }
 
     /// Inputs of every run, and how many samples they are.
@@ -185,7 +186,7 @@ impl Reference {
             let found = session.run(&feed::pairs(&batch.feed))?;
             for (at, (dense, own)) in batch.dense.iter().zip(&found).enumerate() {
                 let own = own.to_f32();
-                let part = (own.shape() == dense.shape()).then(|| squared(dense, &own));
+                let part = (own.shape() == dense.shape()).then(|| self.scales[at].squared(run, dense, &own));
                 if part.is_some() {
                     each(at, dense, &own);
                 }
@@ -196,8 +197,8 @@ impl Reference {
             }
         }
         let relative = |sum: f64, spread: f64| if sum > 0.0 { sum / spread } else { sum };
-        let each = sums.into_iter().zip(&self.spread);
-        Ok(each.map(|(sums, &spread)| sums.map(|own| own.map(|sum| relative(sum, spread)))).collect())
+        let each = sums.into_iter().zip(&self.scales);
+        Ok(each.map(|(sums, scale)| sums.map(|own| own.map(|sum| relative(sum, scale.spread)))).collect())
     }
 
     /// Name of a compared value.
@@ -207,44 +208,92 @@ impl Reference {
 }
 
 /// Squared difference; an infinity that both have is none.
-fn squared(dense: &ArrayD<f32>, own: &ArrayD<f32>) -> f64 {
+fn squared<'a>(pairs: impl Iterator<Item = (&'a f32, &'a f32)>) -> f64 {
     let square = |(dense, own): (&f32, &f32)| {
         if dense.to_bits() == own.to_bits() { 0.0 } else { (f64::from(*dense) - f64::from(*own)).powi(2) }
     };
-    dense.iter().zip(own).map(square).sum()
+    pairs.map(square).sum()
 }
 
 fn options(names: &[String]) -> CompileOptions {
     CompileOptions { outputs: names.to_vec(), ..CompileOptions::default() }
 }
 
-/// Squared deviation of the rows (axis 0) of all batches from their mean row; from one mean number where rows differ in
-/// shape or there is only one. Never 0.
-fn spread<'a>(batches: impl Iterator<Item = &'a ArrayD<f32>> + Clone) -> f64 {
+/// What errors of a value are relative to.
+struct Scale {
+    /// Squared deviation of the rows (axis 0) of all batches from their mean row, each times its weight; from one mean number where rows
+    /// differ in shape or there is only one. Never 0.
+    spread: f64,
+    /// Weights of the rows, run by run: below 1 for those of which one would count for more than [`MOST_OF_ALL`]. Empty where all are 1.
+    weights: Vec<Vec<f64>>,
+}
+
+/// Share of the whole that one row counts for at most: on an empty picture a network may answer with numbers hundreds of times as large
+/// as on all others, which would decide alone.
+const MOST_OF_ALL: f64 = 0.125;
+
+impl Scale {
+    fn of<'a>(batches: impl Iterator<Item = &'a ArrayD<f32>> + Clone) -> Self {
+        let deviations = row_deviations(batches.clone());
+        let all: Vec<f64> = deviations.iter().flatten().copied().collect();
+        let most = most_of_one(&all);
+        let found = match &all[..] {
+            [] => about_one_number(batches.clone()),
+            all => all.iter().map(|own| own.min(most)).sum(),
+        };
+        // Outputs that never change are compared on the scale of their numbers.
+        let squares: f64 = numbers(batches).map(|value| value * value).sum();
+        let spread = found.max(1e-9 * squares).max(f64::MIN_POSITIVE);
+        let weight = |own: &f64| if *own > most { most / own } else { 1.0 };
+        let weights = || deviations.iter().map(|run| run.iter().map(weight).collect()).collect();
+        Self { spread, weights: if all.iter().any(|&own| own > most) { weights() } else { Vec::new() } }
+    }
+
+    /// Squared difference of the values of a run.
+    fn squared(&self, run: usize, dense: &ArrayD<f32>, own: &ArrayD<f32>) -> f64 {
+        let Some(weights) = self.weights.get(run) else { return squared(dense.iter().zip(own)) };
+        let rows = dense.outer_iter().zip(own.outer_iter()).zip(weights);
+        rows.map(|((dense, own), weight)| weight * squared(dense.iter().zip(&own))).sum()
+    }
+}
+
+/// The largest deviation that is no more than [`MOST_OF_ALL`] of all, where larger ones count as this; infinite where none is larger or
+/// there are too few for any to be smaller.
+fn most_of_one(deviations: &[f64]) -> f64 {
+    let mut sorted = deviations.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let mut below: f64 = sorted.iter().sum();
+    for (at, own) in sorted.iter().enumerate().rev() {
+        let above = (sorted.len() - 1 - at) as f64;
+        // Those above count as this one.
+        if *own <= MOST_OF_ALL * (below + above * own) {
+            return if above > 0.0 { MOST_OF_ALL * below / (1.0 - MOST_OF_ALL * above) } else { f64::INFINITY };
+        }
+        below -= own;
+    }
+    f64::INFINITY
+}
+
+/// Squared deviation of every row from the mean row, run by run; nothing where rows differ in shape or there is only one.
+fn row_deviations<'a>(batches: impl Iterator<Item = &'a ArrayD<f32>> + Clone) -> Vec<Vec<f64>> {
+    let Some(mean) = mean_row(batches.clone()) else { return Vec::new() };
+    batches.map(|batch| batch.outer_iter().map(|row| deviation(&row, &mean)).collect()).collect()
+}
+
+fn deviation(row: &ArrayViewD<'_, f32>, mean: &ArrayD<f64>) -> f64 {
+    row.iter().zip(mean).map(|(value, mean)| (finite(*value) - mean).powi(2)).sum()
+}
+
+/// The mean row of all batches; `None` where rows differ in shape or there is only one.
+fn mean_row<'a>(batches: impl Iterator<Item = &'a ArrayD<f32>> + Clone) -> Option<ArrayD<f64>> {
     let rows = batches.clone().map(|batch| batch.shape().first().copied().unwrap_or(1)).sum::<usize>();
     let shape = |batch: &ArrayD<f32>| batch.shape().get(1..).map(<[usize]>::to_vec);
     let first = batches.clone().next().and_then(shape);
-    let regular = first.is_some() && rows > 1 && batches.clone().all(|batch| shape(batch) == first);
-    let found = if regular { about_the_mean_row(batches.clone(), rows) } else { about_one_number(batches.clone()) };
-    // Outputs that never change are compared on the scale of their numbers.
-    let squares: f64 = numbers(batches).map(|value| value * value).sum();
-    found.max(1e-9 * squares).max(f64::MIN_POSITIVE)
-}
-
-fn about_the_mean_row<'a>(batches: impl Iterator<Item = &'a ArrayD<f32>> + Clone, rows: usize) -> f64 {
-    let mut mean: Option<ArrayD<f64>> = None;
-    for batch in batches.clone() {
-        let sum = batch.mapv(finite).sum_axis(Axis(0));
-        mean = Some(match mean {
-            Some(mean) => mean + sum,
-            None => sum,
-        });
+    if first.is_none() || rows < 2 || !batches.clone().all(|batch| shape(batch) == first) {
+        return None;
     }
-    let Some(mean) = mean.map(|sum| sum / rows as f64) else { return 0.0 };
-    let deviation = |row: ndarray::ArrayViewD<'_, f32>| {
-        row.iter().zip(&mean).map(|(value, mean)| (finite(*value) - mean).powi(2)).sum::<f64>()
-    };
-    batches.map(|batch| batch.outer_iter().map(deviation).sum::<f64>()).sum()
+    let sums = batches.map(|batch| batch.mapv(finite).sum_axis(Axis(0)));
+    Some(sums.reduce(|all, own| all + own)? / rows as f64)
 }
 
 fn about_one_number<'a>(batches: impl Iterator<Item = &'a ArrayD<f32>> + Clone) -> f64 {
@@ -265,17 +314,49 @@ mod tests {
     use super::*;
     use ndarray::array;
 
+    fn spread(batches: &[&ArrayD<f32>]) -> f64 {
+        Scale::of(batches.iter().copied()).spread
+    }
+
     #[test]
     fn spread_is_about_the_mean_row() {
         let (a, b) = (array![[1.0_f32, 10.0]].into_dyn(), array![[3.0_f32, 10.0]].into_dyn());
-        assert!((spread([&a, &b].into_iter()) - 2.0).abs() < 1e-12);
+        assert!((spread(&[&a, &b]) - 2.0).abs() < 1e-12);
         // One row alone: about the mean number.
-        assert!((spread([&a].into_iter()) - 40.5).abs() < 1e-12);
+        assert!((spread(&[&a]) - 40.5).abs() < 1e-12);
         // Rows of other lengths.
         let c = array![[3.0_f32]].into_dyn();
-        assert!((spread([&a, &c].into_iter()) - (110.0 - 14.0 * 14.0 / 3.0)).abs() < 1e-9);
+        assert!((spread(&[&a, &c]) - (110.0 - 14.0 * 14.0 / 3.0)).abs() < 1e-9);
         // Constant outputs have the scale of their numbers.
-        assert!(spread([&b, &b].into_iter()) > 0.0);
+        assert!(spread(&[&b, &b]) > 0.0);
+    }
+
+    #[test]
+    fn one_row_is_no_more_than_an_eighth_of_all() {
+        let capped = |all: &[f64]| {
+            let most = most_of_one(all);
+            all.iter().map(|own| own.min(most)).collect::<Vec<f64>>()
+        };
+        let share = |all: &[f64]| all.iter().copied().fold(0.0, f64::max) / all.iter().sum::<f64>();
+        let usual: Vec<f64> = (10..30).map(f64::from).collect();
+        assert_eq!(capped(&usual), usual);
+        for outliers in [&[1e6][..], &[1e6, 1e3], &[1e5, 1e5, 1e5, 200.0]] {
+            let found = capped(&[&usual[..], outliers].concat());
+            assert_eq!(found[..20], usual[..]);
+            assert!((share(&found) - MOST_OF_ALL).abs() < 1e-9, "{found:?}");
+        }
+        // Too few rows, and all alike.
+        assert!(most_of_one(&[1.0, 1.0, 100.0]).is_infinite());
+        assert_eq!(capped(&[2.0; 8]), [2.0; 8]);
+
+        // The error of the row that stands out counts as little as it does.
+        let mut dense = ArrayD::from_shape_fn(vec![16, 1], |at| (at[0] % 2) as f32);
+        dense[[0, 0]] = 1000.0;
+        let scale = Scale::of([&dense].into_iter());
+        let mut own = dense.clone();
+        own[[0, 0]] = 0.0;
+        let error = scale.squared(0, &dense, &own) / scale.spread;
+        assert!((error - MOST_OF_ALL).abs() < 0.03, "{error}");
     }
 
     #[test]
