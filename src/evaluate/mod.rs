@@ -20,6 +20,7 @@ mod kept;
 mod memory;
 mod metric;
 mod observation;
+mod outliers;
 mod output_error;
 mod output_figures;
 mod paired;

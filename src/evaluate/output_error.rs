@@ -201,6 +201,17 @@ impl Reference {
         Ok(each.map(|(sums, scale)| sums.map(|own| own.map(|sum| relative(sum, scale.spread)))).collect())
     }
 
+    /// Squared deviation of every row of a compared value from the mean row; nothing where there is none of its shape.
+    pub(super) fn deviations(&self, at: usize, values: &ArrayD<f32>) -> Vec<f64> {
+        let mean = self.scales[at].mean.as_ref().filter(|mean| values.shape().get(1..) == Some(mean.shape()));
+        mean.map(|mean| deviations(values, mean)).unwrap_or_default()
+    }
+
+    /// Names of the compared values.
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
+    }
+
     /// Name of a compared value.
     pub(super) fn name(&self, at: usize) -> &str {
         &self.names[at]
@@ -226,15 +237,19 @@ struct Scale {
     spread: f64,
     /// Weights of the rows, run by run: below 1 for those of which one would count for more than [`MOST_OF_ALL`]. Empty where all are 1.
     weights: Vec<Vec<f64>>,
+    /// The mean row, where there is one.
+    mean: Option<ArrayD<f64>>,
 }
 
 /// Share of the whole that one row counts for at most: on an empty picture a network may answer with numbers hundreds of times as large
 /// as on all others, which would decide alone.
-const MOST_OF_ALL: f64 = 0.125;
+pub(super) const MOST_OF_ALL: f64 = 0.125;
 
 impl Scale {
     fn of<'a>(batches: impl Iterator<Item = &'a ArrayD<f32>> + Clone) -> Self {
-        let deviations = row_deviations(batches.clone());
+        let mean = mean_row(batches.clone());
+        let rows = |batch| mean.as_ref().map(|mean| deviations(batch, mean)).unwrap_or_default();
+        let deviations: Vec<Vec<f64>> = batches.clone().map(rows).collect();
         let all: Vec<f64> = deviations.iter().flatten().copied().collect();
         let most = most_of_one(&all);
         let found = match &all[..] {
@@ -246,7 +261,8 @@ impl Scale {
         let spread = found.max(1e-9 * squares).max(f64::MIN_POSITIVE);
         let weight = |own: &f64| if *own > most { most / own } else { 1.0 };
         let weights = || deviations.iter().map(|run| run.iter().map(weight).collect()).collect();
-        Self { spread, weights: if all.iter().any(|&own| own > most) { weights() } else { Vec::new() } }
+        let weights = if all.iter().any(|&own| own > most) { weights() } else { Vec::new() };
+        Self { spread, weights, mean }
     }
 
     /// Squared difference of the values of a run.
@@ -274,14 +290,12 @@ fn most_of_one(deviations: &[f64]) -> f64 {
     f64::INFINITY
 }
 
-/// Squared deviation of every row from the mean row, run by run; nothing where rows differ in shape or there is only one.
-fn row_deviations<'a>(batches: impl Iterator<Item = &'a ArrayD<f32>> + Clone) -> Vec<Vec<f64>> {
-    let Some(mean) = mean_row(batches.clone()) else { return Vec::new() };
-    batches.map(|batch| batch.outer_iter().map(|row| deviation(&row, &mean)).collect()).collect()
-}
-
-fn deviation(row: &ArrayViewD<'_, f32>, mean: &ArrayD<f64>) -> f64 {
-    row.iter().zip(mean).map(|(value, mean)| (finite(*value) - mean).powi(2)).sum()
+/// Squared deviation of every row from the mean row.
+fn deviations(batch: &ArrayD<f32>, mean: &ArrayD<f64>) -> Vec<f64> {
+    let deviation = |row: ArrayViewD<'_, f32>| {
+        row.iter().zip(mean).map(|(value, mean)| (finite(*value) - mean).powi(2)).sum::<f64>()
+    };
+    batch.outer_iter().map(deviation).collect()
 }
 
 /// The mean row of all batches; `None` where rows differ in shape or there is only one.

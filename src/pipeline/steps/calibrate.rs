@@ -8,12 +8,17 @@ use crate::evaluate::{
     Chosen, Classes, DenseDetections, LabelWeights, MOST_SAMPLED, Observed, Parted, RELATING, Reference, Shares,
     Source, StatisticsFile, StatisticsHead, Wanted, class_scores,
 };
+use crate::explain::Names;
+use crate::number::plural;
 use crate::pipeline::record::{Record, Told};
 use crate::pipeline::session::Session;
 use crate::plan::Allocation;
 use crate::repair::{Compensation, MomentOptions, Moments, Products};
 use crate::report::{Calibrated, bytes};
 use crate::score::Needs;
+
+/// Multiply-accumulates of the run that looks for inputs to leave out, at most.
+const OUTLIERS_MACS: f64 = 1e12;
 
 /// What the calibration images say.
 pub(crate) struct Calibration {
@@ -114,7 +119,7 @@ pub(crate) fn calibrate(
             Data::Statistics(statistics) => of_statistics(session, &statistics, needs)?,
         };
         if !calibration.skipped.is_empty() {
-            let names = crate::explain::Names(&calibration.skipped, 3);
+            let names = Names(&calibration.skipped, 3);
             record.notes.push(format!("{} images could not be read: {names}", calibration.skipped.len()));
         }
         Ok(Some(calibration))
@@ -124,10 +129,12 @@ pub(crate) fn calibrate(
 fn of_images(session: &Session<'_>, source: Source, needs: Needs) -> Result<Told<Calibration>, Error> {
     let mut record = Record::default();
     let Parted { fitted, judging, held_out } = session.calibration_images(&source);
-    let images = fitted.all.iter().take(MOST_SAMPLED).copied().collect();
-    let Observation { observed, classes, shares } = observe(session, &source, fitted, needs)?.merge_into(&mut record);
+    check_labels(session, &source)?;
     let judging = judging.items();
     let reference = session.pass(&source, &judging, |pass| Reference::gather(&pass, &session.model))?;
+    let fitted = without_outliers(session, &source, fitted, &reference)?.merge_into(&mut record);
+    let images = fitted.all.iter().take(MOST_SAMPLED).copied().collect();
+    let Observation { observed, classes, shares } = observe(session, &source, fitted, needs)?.merge_into(&mut record);
     let skipped = skipped(&observed, &reference);
     let held_out = if held_out > 0 { reference.len() } else { 0 };
     let reference = Some(reference).filter(|own| !own.is_empty());
@@ -138,6 +145,33 @@ fn of_images(session: &Session<'_>, source: Source, needs: Needs) -> Result<Told
         Calibration { source, observed, images, held_out, skipped, reference, detections, classes, shares, about },
         record,
     ))
+}
+
+/// The images without those that the model answers to far beyond all others. A classifier's scores are near to each other, and who has many
+/// images of a large model has time for no run more.
+fn without_outliers(
+    session: &Session<'_>,
+    source: &Source,
+    mut images: Chosen,
+    reference: &Reference,
+) -> Result<Told<Chosen>, Error> {
+    let mut record = Record::default();
+    let macs = session.channels.macs(None) as f64 * images.own.len() as f64;
+    if class_scores(&session.model, &session.channels).is_some() || macs > OUTLIERS_MACS {
+        return Ok(Told::new(images, record));
+    }
+    session.progress.phase("calibrate", Some(images.own.len() as u64));
+    let items = images.items();
+    let found = session.pass(source, &items, |pass| reference.outliers(&pass, &session.model))?;
+    if !found.is_empty() {
+        images = Chosen::whole(items.into_iter().filter(|item| found.binary_search(item).is_err()).collect());
+        let names: Vec<String> = found.iter().map(|&item| source.dataset.name(item as usize)).collect();
+        let (what, names) = (plural(found.len(), "input"), Names(&names, 3));
+        record.notes.push(format!(
+            "left out of the calibration: {what} to which the model answers far beyond all others ({names})"
+        ));
+    }
+    Ok(Told::new(images, record))
 }
 
 /// Statistics in place of images.
