@@ -1,5 +1,7 @@
 //! Inputs to which the dense model answers far beyond all others: one of them would decide what is fitted and cut.
 
+use std::collections::BTreeSet;
+
 use super::output_error::MOST_OF_ALL;
 use super::{EvaluateError, Pass, Reference};
 use crate::engine::CompileOptions;
@@ -36,15 +38,14 @@ impl Reference {
         // Outputs whose rows are not those of the inputs say nothing of these.
         let telling = deviations.into_iter().zip(bounded).filter(|(own, bounded)| own.len() == items.len() && !bounded);
         let found = far_in_all(&telling.map(|own| own.0).collect::<Vec<_>>());
-        let mut found: Vec<u32> = found.into_iter().filter_map(|at| u32::try_from(items[at]).ok()).collect();
-        found.sort_unstable();
-        found.dedup();
-        Ok(found)
+        // A run may be filled with inputs that are there already.
+        let found: BTreeSet<u32> = found.into_iter().filter_map(|at| u32::try_from(items[at]).ok()).collect();
+        Ok(found.into_iter().collect())
     }
 }
 
 /// Places of inputs that stand out in some output and are far from the mean in all; `deviations`: output by output, of every input.
-fn far_in_all(deviations: &[Vec<f64>]) -> Vec<usize> {
+fn far_in_all(deviations: &[Vec<f64>]) -> BTreeSet<usize> {
     let medians: Vec<f64> = deviations.iter().map(|own| median(own)).collect();
     let far = |at: &usize| deviations.iter().zip(&medians).all(|(own, median)| own[*at] >= FAR * median);
     deviations.iter().flat_map(|own| outstanding(own)).filter(far).collect()
@@ -88,10 +89,10 @@ mod tests {
         assert_eq!(outstanding(&sparse), [0; 0]);
         // In one output alone something is seen; in both the input is at fault.
         let other: Vec<f64> = (0..64).map(|at| 1.0 + f64::from(at % 5)).collect();
-        assert_eq!(far_in_all(&[numbers.clone(), other.clone()]), [0; 0]);
+        assert!(far_in_all(&[numbers.clone(), other.clone()]).is_empty());
         let mut both = other;
         both[5] = 100.0;
-        assert_eq!(far_in_all(&[numbers, both]), [5]);
+        assert_eq!(far_in_all(&[numbers, both]), BTreeSet::from([5]));
         // Too few to tell.
         assert_eq!(outstanding(&[1.0, 1.0, 50.0]), [0; 0]);
     }
