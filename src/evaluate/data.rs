@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use super::roll::Chosen;
+use super::trials::images_within;
 use crate::calibration::{CalibrationError, Dataset, DatasetOptions, PreprocessOptions, sample};
 use crate::model::InputSpec;
 
@@ -26,8 +27,7 @@ const PARTED_OF_MANY: usize = 64;
 
 /// Images that judge at most, where `samples` calibrate and the dense model takes `macs` multiply-accumulates an image.
 fn most_judging(samples: usize, macs: u64) -> usize {
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a small count")]
-    let affordable = (JUDGING_MACS / macs.max(1) as f64) as usize;
+    let affordable = images_within(JUDGING_MACS, macs as f64);
     (samples / 4).min(affordable).clamp(*JUDGING.start(), *JUDGING.end())
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use ndarray::ArrayD;
 
 use super::kept::spread;
+use super::trials::images_within;
 use super::{EvaluateError, Fidelity, TrialEffort, class_scores, input_specs, outputs_on};
 use crate::channels::{Channels, Cut};
 use crate::engine::{Engine, Feed, feed};
@@ -71,9 +72,8 @@ impl<'a> BlockTrials<'a> {
         cancel: &'a AtomicBool,
     ) -> Result<Self, EvaluateError> {
         let macs = channels.macs(None) as f64 * (TRIALS * RUNS * channels.blocks.len()) as f64;
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a small count")]
         let images =
-            ((limits.effort.macs / macs.max(1.0)) as usize).clamp(LEAST_IMAGES, limits.effort.images.max(LEAST_IMAGES));
+            images_within(limits.effort.macs, macs).clamp(LEAST_IMAGES, limits.effort.images.max(LEAST_IMAGES));
         let divisible = input_specs(model).iter().all(|input| input.shape.first().is_none_or(Option::is_none));
         let [fitting, judging] = [fitting, judging].map(|own| spread(own, images, divisible));
         let dense = outputs_on(engine, model, judging.iter(), cancel)?;

@@ -133,12 +133,17 @@ impl Batches {
     }
 }
 
+/// Places of `count` of `all`, from all over them.
+pub(crate) fn evenly(count: usize, all: usize) -> impl Iterator<Item = usize> {
+    let count = count.min(all);
+    (0..count).map(move |at| at * all / count)
+}
+
 /// `wanted` samples from all over the batches, in batches of the same size. `divisible`: whether a run may have any
 /// number of samples; else whole batches are taken.
 pub(super) fn spread(batches: &[Feed], wanted: usize, divisible: bool) -> Vec<Feed> {
     let sizes: Vec<usize> = batches.iter().map(feed::samples).collect();
     let size = sizes.first().copied().unwrap_or(0).max(1);
-    let evenly = |count: usize, all: usize| (0..count.min(all)).map(move |at| at * all / count.min(all));
     if !divisible {
         return evenly(wanted.div_ceil(size), batches.len()).map(|batch| batches[batch].clone()).collect();
     }

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::output_error::MOST_OF_ALL;
+use super::output_error::{MOST_OF_ALL, options};
 use super::{EvaluateError, Pass, Reference};
-use crate::engine::CompileOptions;
 use crate::model::Model;
 
 /// Of so many inputs one may stand out; where more do, the model's answers are like that.
@@ -22,8 +21,7 @@ impl Reference {
     /// # Errors
     /// As [`Pass::run`].
     pub fn outliers(&self, pass: &Pass<'_>, model: &Model) -> Result<Vec<u32>, EvaluateError> {
-        let options = CompileOptions { outputs: self.names().to_vec(), ..CompileOptions::default() };
-        let mut session = pass.engine.compile(model, &options)?;
+        let mut session = pass.engine.compile(model, &options(self.names()))?;
         let mut items: Vec<usize> = Vec::new();
         let mut deviations: Vec<Vec<f64>> = vec![Vec::new(); self.names().len()];
         let mut bounded = vec![true; self.names().len()];

@@ -226,7 +226,7 @@ fn squared<'a>(pairs: impl Iterator<Item = (&'a f32, &'a f32)>) -> f64 {
     pairs.map(square).sum()
 }
 
-fn options(names: &[String]) -> CompileOptions {
+pub(super) fn options(names: &[String]) -> CompileOptions {
     CompileOptions { outputs: names.to_vec(), ..CompileOptions::default() }
 }
 

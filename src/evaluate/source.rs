@@ -207,11 +207,21 @@ impl Pass<'_> {
     pub fn run(
         &self,
         session: &mut dyn Session,
+        each: impl FnMut(&Batch, Vec<ArrayD<f32>>) -> Result<(), EvaluateError>,
+    ) -> Result<Skipped, EvaluateError> {
+        self.run_on(session, |own| Cow::Borrowed(own), each)
+    }
+
+    /// As [`Pass::run`], on what `change` makes of the inputs.
+    fn run_on(
+        &self,
+        session: &mut dyn Session,
+        change: impl Fn(&Feed) -> Cow<'_, Feed>,
         mut each: impl FnMut(&Batch, Vec<ArrayD<f32>>) -> Result<(), EvaluateError>,
     ) -> Result<Skipped, EvaluateError> {
         let interrupted = || self.cancel.load(Ordering::Relaxed);
         self.each_batch(|batch, count| {
-            let outputs = session.run(&feed::pairs(&batch.inputs))?;
+            let outputs = session.run(&feed::pairs(&change(&batch.inputs)))?;
             let outputs = outputs.iter().map(Tensor::to_f32).collect();
             if interrupted() {
                 return Err(EvaluateError::Interrupted);
@@ -269,12 +279,10 @@ impl Pass<'_> {
     ) -> Result<Predictions, EvaluateError> {
         let mut session = self.engine.compile(model, &CompileOptions::default())?;
         let mut predictions = Predictions::default();
-        self.each_batch(|batch, count| {
-            let outputs = session.run(&feed::pairs(&change(&batch.inputs)))?;
+        self.run_on(session.as_mut(), change, |batch, outputs| {
             if let Some(scores) = outputs.first() {
-                predictions.add(&scores.to_f32(), &batch.labels, &batch.items);
+                predictions.add(scores, &batch.labels, &batch.items);
             }
-            (self.advance)(count as u64);
             Ok(())
         })?;
         Ok(predictions)

@@ -1,5 +1,11 @@
 //! What measuring the losses of candidates may take.
 
+/// Images that so many multiply-accumulates allow, each of which takes `each`.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of images, saturated")]
+pub(crate) fn images_within(macs: f64, each: f64) -> usize {
+    (macs / each.max(1.0)) as usize
+}
+
 /// Images and work of all trials together.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TrialEffort {

@@ -14,7 +14,7 @@ use crate::pipeline::Progress;
 use crate::pipeline::options::PruneOptions;
 use crate::pipeline::record::Record;
 use crate::pipeline::session::{Session, Watch};
-use crate::pipeline::steps::{Observation, criterion, kept_images, observe, open_source};
+use crate::pipeline::steps::{Observation, check_labels, criterion, kept_images, observe, open_source};
 use crate::score::Needs;
 
 /// Runs the dense model over a shard of the calibration images and writes what pruning needs to know of them. Of the options, those
@@ -40,6 +40,7 @@ pub fn calibrate(
         });
     };
     let needs = criterion(&options.criteria, true)?.needs();
+    check_labels(session, &source)?;
     let ShardPart { items, digest } = shard.part(&source.dataset);
     let images = session.calibration_images(&source).within(&items);
     drop(items);

@@ -128,8 +128,8 @@ pub(crate) fn calibrate(
 
 fn of_images(session: &Session<'_>, source: Source, needs: Needs) -> Result<Told<Calibration>, Error> {
     let mut record = Record::default();
-    let Parted { fitted, judging, held_out } = session.calibration_images(&source);
     check_labels(session, &source)?;
+    let Parted { fitted, judging, held_out } = session.calibration_images(&source);
     let judging = judging.items();
     let reference = session.pass(&source, &judging, |pass| Reference::gather(&pass, &session.model))?;
     let fitted = without_outliers(session, &source, fitted, &reference)?.merge_into(&mut record);
@@ -253,7 +253,6 @@ pub(crate) fn observe(
     let Session { model, channels, options, .. } = session;
     let mut record = Record::default();
     let shares = Shares::new(model, channels, session.file.bytes, source, options.memory)?;
-    check_labels(session, source)?;
     let mut classes = classes(session, source, &images, needs)?;
     classes.weights = LabelWeights::new(&options.criteria.class_weights, &classes, source.dataset.class_names())?;
     let wanted = wanted(session, source, needs, images.all.len(), &classes, shares);
@@ -285,7 +284,7 @@ fn skipped(observed: &Observed, reference: &Reference) -> Vec<String> {
 }
 
 /// Refuses labels of outputs that the model does not have.
-fn check_labels(session: &Session<'_>, source: &Source) -> Result<(), Error> {
+pub(crate) fn check_labels(session: &Session<'_>, source: &Source) -> Result<(), Error> {
     let Some(scores) = class_scores(&session.model, &session.channels) else { return Ok(()) };
     let labels = (0..source.dataset.len()).filter_map(|item| source.dataset.label(item));
     let Some(most) = labels.max().filter(|&most| most >= scores) else { return Ok(()) };

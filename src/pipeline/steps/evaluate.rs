@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::Calibration;
 use crate::error::Error;
-use crate::evaluate::{DetectionFigures, OutputFigures, Predictions, Source, class_scores};
+use crate::evaluate::{DetectionFigures, OutputFigures, Predictions, Source, class_scores, evenly, images_within};
 use crate::model::Model;
 use crate::pipeline::record::Told;
 use crate::pipeline::session::Session;
@@ -83,7 +83,9 @@ pub(crate) fn evaluate(
     let indices = observed.unwrap_or_else(|| data.held_out_images(dataset, seed));
     session.step("evaluate", |_| {
         let passes = if seen || dense.is_some() { 1 } else { 2 };
-        progress.phase("evaluate", Some(passes * indices.len() as u64));
+        let known = dense.as_ref().is_some_and(|own| own.shift_consistency.is_some());
+        let moved = if known { Vec::new() } else { moved_images(session, source, &indices) };
+        progress.phase("evaluate", Some(passes * indices.len() as u64 + moved.len() as u64));
         let predictions = |model: &Model| session.pass(source, &indices, |pass| pass.predictions(model));
         let mut dense = match (calibration, dense) {
             (_, Some(dense)) => dense,
@@ -92,8 +94,8 @@ pub(crate) fn evaluate(
             }
             (_, None) => predictions(&session.model)?.into(),
         };
-        if dense.shift_consistency.is_none() {
-            dense.shift_consistency = shift_consistency(session, source, &indices, &dense.predictions)?;
+        if !known {
+            dense.shift_consistency = shift_consistency(session, source, &moved, &dense.predictions)?;
         }
         let (before, after) = (&dense.predictions, predictions(pruned)?);
         let names = source.dataset.class_names();
@@ -104,19 +106,25 @@ pub(crate) fn evaluate(
     })
 }
 
+/// Images that are moved; none where the samples are no pictures.
+fn moved_images(session: &Session<'_>, source: &Source, indices: &[u32]) -> Vec<u32> {
+    if source.inputs.columns().is_none() {
+        return Vec::new();
+    }
+    let affordable = images_within(MOVED_MACS, session.channels.macs(None) as f64);
+    let count = affordable.clamp(*MOVED_IMAGES.start(), *MOVED_IMAGES.end());
+    evenly(count, indices.len()).map(|at| indices[at]).collect()
+}
+
 /// How firm the dense model's answers are: the share of them that stay when the images are moved by one pixel (the consistency of
 /// Zhang, arXiv 1904.11486). `None` where the samples are no pictures.
 fn shift_consistency(
     session: &Session<'_>,
     source: &Source,
-    indices: &[u32],
+    images: &[u32],
     dense: &Predictions,
 ) -> Result<Option<f64>, Error> {
     let Some(columns) = source.inputs.columns() else { return Ok(None) };
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a small count")]
-    let affordable = (MOVED_MACS / session.channels.macs(None).max(1) as f64) as usize;
-    let count = affordable.clamp(*MOVED_IMAGES.start(), *MOVED_IMAGES.end()).min(indices.len());
-    let some: Vec<u32> = (0..count).map(|at| indices[at * indices.len() / count]).collect();
-    let moved = session.pass(source, &some, |pass| pass.moved_predictions(&session.model, columns))?;
+    let moved = session.pass(source, images, |pass| pass.moved_predictions(&session.model, columns))?;
     Ok(dense.agreement(&moved))
 }

@@ -14,7 +14,9 @@ mod save;
 mod score;
 mod time;
 
-pub(super) use calibrate::{Calibration, Observation, calibrate, kept_images, observe, open_data, open_source};
+pub(super) use calibrate::{
+    Calibration, Observation, calibrate, check_labels, kept_images, observe, open_data, open_source,
+};
 pub(super) use class_report::class_report;
 pub(super) use cut::{CandidateError, CutModel, cut};
 pub(super) use depth::{can_try_blocks, removals};

@@ -6,6 +6,7 @@ use super::Calibration;
 use super::accept::Trial;
 use crate::channels::Cut;
 use crate::error::Error;
+use crate::evaluate::images_within;
 use crate::model::Model;
 use crate::pipeline::record::Told;
 use crate::pipeline::session::Session;
@@ -65,8 +66,7 @@ fn reconstruct(
     if observed.batches.is_empty() {
         return Ok(None);
     }
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of images, saturated")]
-    let most_images = (RECONSTRUCTED_MACS / (channels.macs(None) as f64).max(1.0)) as usize;
+    let most_images = images_within(RECONSTRUCTED_MACS, channels.macs(None) as f64);
     let batches = observed.mirrored(calibration.source.inputs.columns());
     let reconstruction = Reconstruction {
         dense: model,

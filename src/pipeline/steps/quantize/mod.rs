@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use super::Calibration;
 use crate::engine::{CompileOptions, EngineError, Feed, Tensor, feed, integer_operators};
 use crate::error::Error;
-use crate::evaluate::{IntegerProof, prove_integers};
+use crate::evaluate::{IntegerProof, images_within, prove_integers};
 use crate::explain::Names;
 use crate::model::{Model, TensorData};
 use crate::pipeline::options::QuantizeOptions;
@@ -146,8 +146,7 @@ fn histograms(
     let options = CompileOptions { outputs: histograms.names().to_vec(), ..CompileOptions::default() };
     let mut running = session.engine.compile(model, &options)?;
     let images: usize = batches.iter().map(feed::samples).sum();
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of images, saturated")]
-    let most = (OBSERVED_MACS / (session.channels.macs(None) as f64).max(1.0)) as usize;
+    let most = images_within(OBSERVED_MACS, session.channels.macs(None) as f64);
     let every = images.div_ceil(most.max(LEAST_IMAGES)).max(1);
     for batch in batches.iter().step_by(every) {
         session.interrupted()?;

@@ -6,6 +6,7 @@ use super::Calibration;
 use crate::bench::latency::TimingOptions;
 use crate::channels::{AnalyseOptions, Cut, analyse};
 use crate::error::Error;
+use crate::evaluate::images_within;
 use crate::model::Model;
 use crate::pipeline::options::Effort;
 use crate::pipeline::session::Session;
@@ -132,8 +133,7 @@ impl<'a> Trials<'a> {
         let channels = analyse(dense, &AnalyseOptions { sizes: sizes.clone(), ..AnalyseOptions::default() });
         let whole: Vec<Vec<usize>> = channels.groups.iter().map(|own| (0..own.width()).collect()).collect();
         let cut = Cut::new(&channels, &whole);
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of images, saturated")]
-        let images = (REPAIRED_MACS / (channels.macs(None) as f64).max(1.0)) as usize;
+        let images = images_within(REPAIRED_MACS, channels.macs(None) as f64);
         let reconstruction = Reconstruction {
             dense,
             channels: &channels,
