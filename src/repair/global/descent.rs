@@ -239,7 +239,7 @@ impl<'a> Descent<'a> {
         }
         let Some(factors) = &mut self.factors else { return false };
         if self.length == 0.0 && !self.direction.is_empty() {
-            factors.calibrate(&linear, &right, &mut self.direction);
+            factors.calibrate(&linear, &right, &mut self.direction, self.options.seed);
         }
         let direction = factors.apply(&self.program.blocks, &right);
         if !self.direction.is_empty() && (step.is_multiple_of(MEASURE) || self.length == 0.0) {

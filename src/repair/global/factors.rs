@@ -35,32 +35,107 @@ pub(super) struct Factors {
 /// A pass whose cotangents of the steps with blocks were kept: by step.
 pub(super) type Watched = Vec<Option<Array>>;
 
-impl Factors {
-    /// From passes over `traces` with random cotangents, `watched`. `ridge` is relative to the mean of the moments.
-    pub(super) fn new<'a>(program: &'a Program, traces: &[(Arc<Trace>, Watched)], images: usize, ridge: f64) -> Self {
-        let blocks = program
-            .blocks
-            .par_iter()
-            .enumerate()
-            .map(|(index, block)| {
-                let readers = program.steps.iter().enumerate().filter(|(_, step)| step.block == Some(index));
-                let reader = |(at, step): (usize, &'a Step)| {
-                    Some(Reader { affine: step.operator.affine()?, input: *step.inputs.first()?, step: at })
-                };
-                let readers: Vec<Reader<'_>> = readers.filter_map(reader).collect();
-                let passes = Passes { traces, images, ridge };
-                (0..block.layout.groups).map(|group| sides(&readers, block.layout, group, passes)).collect()
-            })
-            .collect();
-        Self { blocks, lengths: vec![1.0; program.blocks.len()] }
+/// Second moments of what the blocks' matrices read and of the cotangents at their outputs, summed pass by pass.
+pub(super) struct Moments<'a> {
+    program: &'a Program,
+    readers: Vec<Vec<Reader<'a>>>,
+    /// By block, the groups.
+    blocks: Vec<Vec<Sums>>,
+}
+
+/// The sums of one group.
+struct Sums {
+    inputs: Mat<f32>,
+    outputs: Mat<f32>,
+    /// Sums of the inputs, for the bias.
+    first: Vec<f32>,
+    rows: usize,
+}
+
+impl<'a> Moments<'a> {
+    pub(super) fn new(program: &'a Program) -> Self {
+        let columns = |size: usize| if size > LARGEST { 1 } else { size };
+        let square = |size: usize| Mat::zeros(size, columns(size));
+        let zero = |layout: Layout| Sums {
+            inputs: square(layout.inputs),
+            outputs: square(layout.outputs),
+            first: vec![0.0; layout.inputs],
+            rows: 0,
+        };
+        let groups = |block: &Block| (0..block.layout.groups).map(|_| zero(block.layout)).collect();
+        let readers = |index: usize| {
+            let own = program.steps.iter().enumerate().filter(|(_, step)| step.block == Some(index));
+            let reader = |(at, step): (usize, &'a Step)| {
+                Some(Reader { affine: step.operator.affine()?, input: *step.inputs.first()?, step: at })
+            };
+            own.filter_map(reader).collect()
+        };
+        Self {
+            program,
+            readers: (0..program.blocks.len()).map(readers).collect(),
+            blocks: program.blocks.iter().map(groups).collect(),
+        }
     }
 
+    /// Adds passes with random cotangents.
+    pub(super) fn add(&mut self, passes: &[(Arc<Trace>, Watched)]) {
+        self.blocks.par_iter_mut().zip(&self.readers).for_each(|(groups, readers)| {
+            for (group, sums) in groups.iter_mut().enumerate() {
+                for (trace, watched) in passes {
+                    for Reader { affine, input, step } in readers {
+                        let (Some(read), Some(cotangent)) = (&trace.arrays[*input], &watched[*step]) else { continue };
+                        sums.rows += affine.input_moments(read, group, &mut sums.inputs, &mut sums.first);
+                        affine.output_moments(cotangent, group, &mut sums.outputs);
+                    }
+                }
+            }
+        });
+    }
+
+    /// The preconditioner. `images` were summed; `ridge` is relative to the mean of the moments.
+    pub(super) fn invert(self, images: usize, ridge: f64) -> Factors {
+        let blocks = self
+            .blocks
+            .into_par_iter()
+            .zip(&self.program.blocks)
+            .map(|(groups, block)| groups.into_iter().map(|sums| sums.invert(block.layout, images, ridge)).collect())
+            .collect();
+        Factors { blocks, lengths: vec![1.0; self.program.blocks.len()] }
+    }
+}
+
+impl Sums {
+    /// Both sides: of the inputs, with the constant that stands for the bias, and of the outputs.
+    fn invert(self, layout: Layout, images: usize, ridge: f64) -> (Inverse, Inverse) {
+        let Self { inputs, outputs, first, rows } = self;
+        if rows == 0 {
+            return (Inverse::none(), Inverse::none());
+        }
+        let share = 1.0 / rows as f64;
+        // A constant input stands for the bias.
+        let bias = usize::from(layout.bias);
+        let diagonal = inputs.ncols() == 1 && layout.inputs > 1;
+        let size = layout.inputs + bias;
+        let moments =
+            Mat::from_fn(size, if diagonal { 1 } else { size }, |i, j| match (i < layout.inputs, j < layout.inputs) {
+                (true, true) => f64::from(inputs[(i, j)]) * share,
+                (true, false) => f64::from(first[i]) * share,
+                (false, true) if !diagonal => f64::from(first[j]) * share,
+                _ => 1.0,
+            });
+        let scale = 1.0 / images.max(1) as f64;
+        let outputs = Mat::from_fn(outputs.nrows(), outputs.ncols(), |i, j| f64::from(outputs[(i, j)]) * scale);
+        (Inverse::new(&moments, ridge), Inverse::new(&outputs, ridge))
+    }
+}
+
+impl Factors {
     /// Finds for every block the length of a step along its part of `direction`, which is from another draw, that is best
     /// for it alone: the factors know nothing of how cotangents at different positions go together, which differs from
     /// layer to layer by orders. `direction` is scaled by the lengths.
     #[allow(clippy::cast_possible_truncation, reason = "single precision is enough")]
-    pub(super) fn calibrate(&mut self, linear: &Linear<'_>, right: &[f32], direction: &mut [f32]) {
-        let along = linear.curvature_of_blocks(direction);
+    pub(super) fn calibrate(&mut self, linear: &Linear<'_>, right: &[f32], direction: &mut [f32], seed: u64) {
+        let along = linear.curvature_of_blocks(direction, seed);
         let best = |(block, curvature): (&Block, f64)| {
             let range = block.range.clone();
             let length = dot(&direction[range.clone()], &right[range]) / curvature;
@@ -158,49 +233,6 @@ struct Reader<'a> {
     affine: &'a dyn Affine,
     input: usize,
     step: usize,
-}
-
-/// Passes over some images, and the ridge relative to the mean of the moments.
-#[derive(Clone, Copy)]
-struct Passes<'a> {
-    traces: &'a [(Arc<Trace>, Watched)],
-    images: usize,
-    ridge: f64,
-}
-
-/// Both sides of one group: of its inputs, with the constant that stands for the bias, and of its outputs.
-fn sides(readers: &[Reader<'_>], layout: Layout, group: usize, passes: Passes<'_>) -> (Inverse, Inverse) {
-    let Passes { traces, images, ridge } = passes;
-    let columns = |size: usize| if size > LARGEST { 1 } else { size };
-    let mut inputs = Mat::<f32>::zeros(layout.inputs, columns(layout.inputs));
-    let mut outputs = Mat::<f32>::zeros(layout.outputs, columns(layout.outputs));
-    let mut sums = vec![0.0f32; layout.inputs];
-    let mut rows = 0;
-    for (trace, watched) in traces {
-        for Reader { affine, input, step } in readers {
-            let (Some(read), Some(cotangent)) = (&trace.arrays[*input], &watched[*step]) else { continue };
-            rows += affine.input_moments(read, group, &mut inputs, &mut sums);
-            affine.output_moments(cotangent, group, &mut outputs);
-        }
-    }
-    if rows == 0 {
-        return (Inverse::none(), Inverse::none());
-    }
-    let share = 1.0 / rows.max(1) as f64;
-    // A constant input stands for the bias.
-    let bias = usize::from(layout.bias);
-    let diagonal = inputs.ncols() == 1 && layout.inputs > 1;
-    let size = layout.inputs + bias;
-    let moments =
-        Mat::from_fn(size, if diagonal { 1 } else { size }, |i, j| match (i < layout.inputs, j < layout.inputs) {
-            (true, true) => f64::from(inputs[(i, j)]) * share,
-            (true, false) => f64::from(sums[i]) * share,
-            (false, true) if !diagonal => f64::from(sums[j]) * share,
-            _ => 1.0,
-        });
-    let scale = 1.0 / images.max(1) as f64;
-    let outputs = Mat::from_fn(outputs.nrows(), outputs.ncols(), |i, j| f64::from(outputs[(i, j)]) * scale);
-    (Inverse::new(&moments, ridge), Inverse::new(&outputs, ridge))
 }
 
 /// The matrix of a group with its biases as a last column.

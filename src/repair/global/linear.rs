@@ -8,7 +8,8 @@ use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
 
 use super::blocks::Block;
-use super::factors::{Factors, Watched};
+use super::descent::dot;
+use super::factors::{Factors, Moments, Watched};
 use super::objective::{Batch, Target};
 use super::ops::Array;
 use super::program::{Program, Trace};
@@ -16,11 +17,14 @@ use super::program::{Program, Trace};
 /// Parts whose sums are formed apart and added in order, so that results do not depend on the number of threads.
 const PARTS: usize = 8;
 
-/// Batches from which the preconditioner is made.
+/// Images from which the preconditioner is made.
 const FACTOR_IMAGES: usize = 48;
 
-/// Images on which the blocks' lengths are found; fewer where their passes are not kept.
+/// Images on which the blocks' lengths are found by exact products, and random cotangents by which they are found at least.
 const CALIBRATION_IMAGES: usize = 32;
+const LEAST_SAMPLES: usize = 48;
+
+/// Images whose passes are held at a time for the preconditioner, where memory does not hold all of a draw.
 const FEW_IMAGES: usize = 8;
 
 /// A model linearised at its numbers.
@@ -116,64 +120,91 @@ impl<'a> Linear<'a> {
 
     /// The curvature along a direction: its squared length in the Gauss-Newton metric, by exact products.
     pub(super) fn curvature(&self, direction: &[f32]) -> f64 {
-        self.curvatures(&[direction], self.batches.len())[0]
+        self.curvature_on(direction, self.batches.len())
     }
 
-    /// The curvature along every block's part of a direction.
-    pub(super) fn curvature_of_blocks(&self, direction: &[f32]) -> Vec<f64> {
+    /// The curvature along every block's part of a direction: exactly on some images where passes are held, else from random
+    /// cotangents on all of them, which are fewer passes.
+    pub(super) fn curvature_of_blocks(&self, direction: &[f32], seed: u64) -> Vec<f64> {
+        if self.traces.is_none() {
+            return self.sampled_curvature_of_blocks(direction, seed);
+        }
         let alone = |block: &Block| {
             let mut own = vec![0.0f32; direction.len()];
             own[block.range.clone()].copy_from_slice(&direction[block.range.clone()]);
             own
         };
-        let most = if self.traces.is_some() { CALIBRATION_IMAGES } else { FEW_IMAGES };
         let size = self.batches.first().map_or(1, Batch::len).max(1);
-        let batches = most.div_ceil(size).clamp(1, self.batches.len().max(1)).min(self.batches.len());
-        if self.traces.is_some() {
-            return self.program.blocks.iter().map(|block| self.curvatures(&[&alone(block)], batches)[0]).collect();
-        }
-        // A pass is made once for all blocks.
-        let all: Vec<Vec<f32>> = self.program.blocks.iter().map(alone).collect();
-        self.curvatures(&all.iter().map(Vec::as_slice).collect::<Vec<_>>(), batches)
+        let batches = CALIBRATION_IMAGES.div_ceil(size).min(self.batches.len());
+        self.program.blocks.iter().map(|block| self.curvature_on(&alone(block), batches)).collect()
     }
 
-    /// Squared lengths of directions, per image, on the first batches.
-    fn curvatures(&self, directions: &[&[f32]], batches: usize) -> Vec<f64> {
-        let size = self.batches.first().map_or(1, Batch::len).max(1);
-        let parts: Vec<Vec<f64>> = (0..batches)
+    /// The same from random cotangents, each batch with its own: the square of their product with `J d` has the curvature as
+    /// its mean, and one pass backwards gives it for all blocks.
+    fn sampled_curvature_of_blocks(&self, direction: &[f32], seed: u64) -> Vec<f64> {
+        let repeated = LEAST_SAMPLES.div_ceil(self.batches.len().max(1));
+        let parts: Option<Vec<Vec<f64>>> = (0..self.batches.len())
             .into_par_iter()
             .map(|index| {
-                let Some(trace) = self.trace(index) else { return vec![f64::NAN; directions.len()] };
-                let length = |direction: &&[f32]| {
-                    let changes = self.program.jvp(&trace, self.numbers, direction);
-                    self.targets.iter().zip(changes).filter_map(|(target, change)| Some(target.length(&change?))).sum()
-                };
-                directions.iter().map(length).collect()
+                let trace = self.trace(index)?;
+                let mut along = vec![0.0; self.program.blocks.len()];
+                for again in 0..repeated {
+                    let random = self.random(index, seed.wrapping_add((again * self.batches.len()) as u64));
+                    let mut gradient = vec![0.0f32; direction.len()];
+                    self.program.vjp(&trace, self.numbers, random, &mut gradient, &mut |_, _| {});
+                    for (along, block) in along.iter_mut().zip(&self.program.blocks) {
+                        *along += dot(&gradient[block.range.clone()], &direction[block.range.clone()]).powi(2);
+                    }
+                }
+                Some(along)
             })
             .collect();
-        let share = 1.0 / (batches * size).max(1) as f64;
-        (0..directions.len()).map(|at| parts.iter().map(|part| part[at]).sum::<f64>() * share).collect()
+        let Some(parts) = parts else { return vec![f64::NAN; self.program.blocks.len()] };
+        let share = 1.0 / (self.images * repeated).max(1) as f64;
+        (0..self.program.blocks.len()).map(|at| parts.iter().map(|part| part[at]).sum::<f64>() * share).collect()
+    }
+
+    /// Squared length of a direction in the Gauss-Newton metric, per image, on the first batches.
+    fn curvature_on(&self, direction: &[f32], batches: usize) -> f64 {
+        let parts: Vec<f64> = (0..batches)
+            .into_par_iter()
+            .map(|index| {
+                let Some(trace) = self.trace(index) else { return f64::NAN };
+                let changes = self.program.jvp(&trace, self.numbers, direction);
+                self.targets.iter().zip(changes).filter_map(|(target, change)| Some(target.length(&change?))).sum()
+            })
+            .collect();
+        let size = self.batches.first().map_or(1, Batch::len);
+        parts.iter().sum::<f64>() / (batches * size).max(1) as f64
     }
 
     /// The preconditioner, from random cotangents on some of the batches.
     pub(super) fn factors(&self, ridge: f64, seed: u64) -> Factors {
         let size = self.batches.first().map_or(1, Batch::len).max(1);
-        let most = if self.traces.is_some() { FACTOR_IMAGES } else { FEW_IMAGES };
-        let some = most.div_ceil(size).min(self.batches.len());
-        let watched: Vec<(Arc<Trace>, Watched)> = (0..some)
-            .into_par_iter()
-            .filter_map(|index| {
-                let mut rng = ChaCha8Rng::seed_from_u64(seed.wrapping_add(index as u64));
-                let wanted = &self.batches[index].wanted;
-                let random =
-                    self.targets.iter().zip(wanted).map(|(target, wanted)| Some(target.sample(wanted, &mut rng)));
-                let mut watched: Watched = self.program.steps.iter().map(|_| None).collect();
-                let mut watch = |step: usize, cotangent: &Array| watched[step] = Some(cotangent.clone());
-                let trace = self.trace(index)?;
-                self.program.vjp(&trace, self.numbers, random.collect(), &mut [], &mut watch);
-                Some((trace, watched))
-            })
-            .collect();
-        Factors::new(self.program, &watched, some * size, ridge)
+        let some = FACTOR_IMAGES.div_ceil(size).min(self.batches.len());
+        // Passes over so many batches are held at a time.
+        let held = if self.traces.is_some() { some } else { FEW_IMAGES.div_ceil(size) };
+        let mut moments = Moments::new(self.program);
+        for from in (0..some).step_by(held.max(1)) {
+            let watched: Vec<(Arc<Trace>, Watched)> = (from..some.min(from + held))
+                .into_par_iter()
+                .filter_map(|index| {
+                    let mut watched: Watched = self.program.steps.iter().map(|_| None).collect();
+                    let mut watch = |step: usize, cotangent: &Array| watched[step] = Some(cotangent.clone());
+                    let trace = self.trace(index)?;
+                    self.program.vjp(&trace, self.numbers, self.random(index, seed), &mut [], &mut watch);
+                    Some((trace, watched))
+                })
+                .collect();
+            moments.add(&watched);
+        }
+        moments.invert(some * size, ridge)
+    }
+
+    /// Random cotangents of a batch, whose second moments are the objective's metric.
+    fn random(&self, index: usize, seed: u64) -> Vec<Option<Array>> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed.wrapping_add(index as u64));
+        let wanted = &self.batches[index].wanted;
+        self.targets.iter().zip(wanted).map(|(target, wanted)| Some(target.sample(wanted, &mut rng))).collect()
     }
 }

@@ -12,6 +12,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use self::cases::{Graph, Is, cases};
+use super::linear::Linear;
+use super::objective::{Batch, Target};
 use super::ops::{self, elements};
 use super::program::Program;
 use super::survey::survey;
@@ -282,6 +284,29 @@ fn stacked_matrices_are_adjusted() {
         assert_eq!((report.nodes, report.left_out.len()), (4, 0), "{op}: {report:?}");
         let after = ["up", "down"].map(|name| weight(&pruned, name));
         assert!(report.kept > 0 && before[0] != after[0] && before[1] != after[1], "{op}: {report:?}");
+    }
+}
+
+/// Where memory does not hold the passes over a draw, curvatures come from random cotangents, and the preconditioner from
+/// passes over a few images at a time.
+#[test]
+fn passes_that_are_made_again_say_the_same() {
+    let model = network(5, false);
+    let image = |seed: u64| ArrayD::from_shape_vec(IxDyn(&[4, 3, 8, 8]), random(&[4, 3, 8, 8], seed)).unwrap();
+    let program = program(&model, &image(0));
+    let wanted = |seed: u64| vec![ArrayD::from_shape_vec(IxDyn(&[4, 5]), random(&[4, 5], 1000 + seed)).unwrap()];
+    let batches: Vec<Batch> = (0..300).map(|seed| Batch { image: image(seed), wanted: wanted(seed) }).collect();
+    let targets = [Target { weight: 0.7 }];
+    let linear = |batches, keep| Linear::new(&program, &targets, batches, &program.numbers, keep).unwrap();
+    let (held, right) = linear(&batches, true);
+    let (again, same) = linear(&batches, false);
+    assert_eq!(right, same);
+    let factors = [&held, &again].map(|own| own.factors(0.3, 5).apply(&program.blocks, &right));
+    assert_eq!(factors[0], factors[1]);
+    let exact = linear(&batches[..8], true).0.curvature_of_blocks(&factors[0], 5);
+    // 300 samples are off by 1 / sqrt(150), and 8 batches are not all.
+    for (exact, sampled) in exact.iter().zip(again.curvature_of_blocks(&factors[0], 5)) {
+        assert!(*exact > 0.0 && (sampled / exact - 1.0).abs() < 0.35, "{exact} {sampled}");
     }
 }
 
