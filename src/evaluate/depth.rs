@@ -95,6 +95,7 @@ impl<'a> BlockTrials<'a> {
             cut: &cut,
             engine: self.engine,
             batches: &self.fitting,
+            mirrored: 0,
             memory: self.limits.activations,
             images: self.fitting.iter().map(feed::samples).sum(),
             rows: self.limits.rows,

@@ -23,11 +23,11 @@ impl Observed {
         self.batches.iter().filter_map(only_floats).collect()
     }
 
-    /// The kept images and their mirror images (`docs/method.md` 9.8), where those are small; `columns`: the axis that
-    /// is turned round, if the samples are pictures.
-    pub fn mirrored(&self, columns: Option<usize>) -> Vec<Feed> {
+    /// The kept images and behind them their mirror images (`docs/method.md` 9.8), where those are small or take at most
+    /// `bytes`; `columns`: the axis that is turned round, if the samples are pictures.
+    pub fn mirrored(&self, columns: Option<usize>, bytes: u64) -> Vec<Feed> {
         let mut batches = self.batches.clone();
-        if let Some(columns) = columns.filter(|_| self.kept_bytes() <= MOST_MIRRORED) {
+        if let Some(columns) = columns.filter(|_| self.kept_bytes() <= MOST_MIRRORED.max(bytes)) {
             batches.extend(self.batches.iter().filter_map(|batch| mirror(batch, columns)));
         }
         batches

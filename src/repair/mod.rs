@@ -13,7 +13,7 @@ mod moments;
 mod passing;
 mod sequential;
 
-pub use changes::{ChangedLayer, changed_layers, with_layers};
+pub use changes::{ChangedLayer, between, changed_layers, with_layers};
 pub use error::RepairError;
 pub use local::{Method, Refit, refit};
 pub use moments::{MomentOptions, Moments, Products, SeenImage, StoredSums};

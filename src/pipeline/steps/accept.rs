@@ -6,11 +6,14 @@ use crate::error::Error;
 use crate::evaluate::Reference;
 use crate::model::Model;
 use crate::pipeline::session::Session;
-use crate::repair::{ChangedLayer, changed_layers, with_layers};
+use crate::repair::{ChangedLayer, between, changed_layers, with_layers};
 use crate::report::{RepairStage, StageError};
 
 /// Runs that look for layers whose change helps, where a stage as a whole does not.
 const MOST_TRIALS: usize = 10;
+
+/// Shares of the change of the weights that are tried beside the whole of it.
+const SHARES: [f32; 3] = [0.75, 0.5, 0.25];
 
 /// Mean error of a model's outputs on the held-out inputs; `None` without such inputs.
 pub(super) fn output_error(
@@ -76,6 +79,24 @@ impl<'a> Trial<'a> {
         self.error = Some(told.after);
         self.stages.push(told);
         Ok(())
+    }
+
+    /// As much of the way to what a stage made of the model as brings the outputs nearest, and how much that is. Of networks with more
+    /// weights than their images can tell, the whole way is too far: MobileNetV2 at x0.8 with 1,000 images, error on other images
+    /// 0.107 before the refinement, 0.104 after it, 0.101 half way.
+    pub(super) fn shortened(&self, made: Model) -> Result<(Model, f32), Error> {
+        let Some(mut least) = self.error_of(&made)? else { return Ok((made, 1.0)) };
+        let mut best = (made, 1.0);
+        for share in SHARES {
+            self.session.interrupted()?;
+            let model = between(&self.model, &best.0, share / best.1)?;
+            let error = self.error_of(&model)?.unwrap_or(f64::INFINITY);
+            if error >= least {
+                break;
+            }
+            (best, least) = ((model, share), error);
+        }
+        Ok(best)
     }
 
     /// The layers whose change helps.

@@ -42,6 +42,8 @@ pub struct Reconstruction<'a> {
     pub engine: &'a dyn Engine,
     /// The images: all inputs of a run each, `[N, ...]`; all batches of one size but the last.
     pub batches: &'a [Feed],
+    /// How many of the last batches are mirror images of the first ones, in their order.
+    pub mirrored: usize,
     /// Bytes of activations that are kept of both models together. Where all images take more, fewer are looked at.
     pub memory: u64,
     /// Images that are looked at; more where a layer has too few positions for its rows otherwise, unless `quick`.
@@ -105,7 +107,7 @@ impl Reconstruction<'_> {
     pub fn refit(&self, pruned: &mut Model, each: &mut dyn FnMut(usize)) -> Result<Reconstructed, RepairError> {
         let layers = layers::find(self.dense, pruned, self.around.as_ref());
         each(layers.len());
-        let batches = Batches::new(self.batches);
+        let batches = Batches::new(self.batches, self.mirrored);
         let images: Vec<Feed> = batches.order.iter().map(|&batch| self.batches[batch].clone()).collect();
         let mut caches = Caches {
             dense: ActivationCache::new(self.dense, images.clone(), self.memory / 2),
@@ -289,12 +291,17 @@ struct Batches {
 }
 
 impl Batches {
-    fn new(batches: &[Feed]) -> Self {
+    /// `mirrored`: how many of the last batches are mirror images of the first ones. They come after all others, and have
+    /// numbers that hold them out where the image is held out.
+    fn new(batches: &[Feed], mirrored: usize) -> Self {
+        let own = batches.len() - mirrored;
         let mut order: Vec<usize> = (0..batches.len()).collect();
         // Halves, quarters, eighths (van der Corput).
-        order.sort_by_key(|&batch| (batch as u64).reverse_bits());
+        order.sort_by_key(|&batch| (batch >= own, (batch.checked_sub(own).unwrap_or(batch) as u64).reverse_bits()));
         let sizes: Vec<usize> = batches.iter().map(feed::samples).collect();
-        let start = |batch: usize| sizes[..batch].iter().sum();
+        let first = sizes[..own].iter().sum::<usize>().next_multiple_of(rows::HELD_OUT);
+        let before = |batch: usize| sizes[..batch].iter().sum::<usize>();
+        let start = |batch: usize| if batch < own { before(batch) } else { first + before(batch - own) };
         let extents = order.iter().map(|&batch| (start(batch), sizes[batch])).collect();
         let least = LEAST_IMAGES.div_ceil(sizes.first().copied().unwrap_or(1).max(1));
         Self { order, extents, least }
@@ -313,5 +320,28 @@ impl Batches {
     /// Extents of the first batches.
     fn first(&self, count: usize) -> Vec<(usize, usize)> {
         self.extents[..count].to_vec()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ndarray::ArrayD;
+
+    use super::*;
+    use crate::engine::Tensor;
+
+    #[test]
+    fn mirror_images_come_last_and_are_held_out_with_their_images() {
+        let batch =
+            |images: usize| Feed::from([("x".to_owned(), Arc::new(Tensor::F32(ArrayD::zeros(vec![images, 2]))))]);
+        let all: Vec<Feed> = [4, 4, 3, 4, 4, 3].map(batch).into();
+        let batches = Batches::new(&all, 3);
+        assert_eq!(batches.order, [0, 2, 1, 3, 5, 4]);
+        let starts: Vec<usize> = batches.extents.iter().map(|own| own.0).collect();
+        // 11 images, and their mirror images from 15 on.
+        assert_eq!(starts, [0, 8, 4, 15, 23, 19]);
+        assert_eq!(batches.holding(12), 4);
     }
 }

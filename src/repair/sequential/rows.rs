@@ -13,6 +13,7 @@ use crate::repair::draws::positions;
 /// Rows of one problem: so many per weight of an output, within these bounds.
 const ROWS_PER_COLUMN: usize = 128;
 const LEAST_ROWS: usize = 8_000;
+const LEAST_ROWS_PER_COLUMN: usize = 16;
 const MOST_ROWS: usize = 40_000;
 
 /// The same where weights stay near what they are.
@@ -27,7 +28,7 @@ const LEAST_POSITIONS: usize = 8;
 const MOST_POSITIONS: usize = 256;
 
 /// Every so many-th image is held out.
-const HELD_OUT: usize = 5;
+pub(super) const HELD_OUT: usize = 5;
 
 /// How rows are cut out of the values.
 pub(super) struct Shape {
@@ -71,7 +72,7 @@ fn rows_for(columns: usize, quick: bool) -> usize {
     if quick {
         return (columns * QUICK_ROWS_PER_COLUMN).clamp(QUICK_LEAST_ROWS, QUICK_MOST_ROWS);
     }
-    (columns * ROWS_PER_COLUMN).clamp(LEAST_ROWS, MOST_ROWS)
+    (columns * ROWS_PER_COLUMN).clamp(LEAST_ROWS, MOST_ROWS.max(columns * LEAST_ROWS_PER_COLUMN))
 }
 
 /// Images that have the rows for so many weights per output.

@@ -140,6 +140,7 @@ impl<'a> Trials<'a> {
             cut: &cut,
             engine: engine.as_ref(),
             batches: &observed.batches,
+            mirrored: 0,
             memory: shares.activations,
             images: images.max(LEAST_REPAIRED) * if thorough { MORE } else { 1 },
             rows: if thorough { shares.rows } else { shares.rows.min(REPAIRED_ROWS) },
