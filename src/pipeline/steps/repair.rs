@@ -142,14 +142,13 @@ pub(crate) fn refine(
                 Err(error) => return Err(error.into()),
             };
         if report.is_some() {
-            let (model, share) = trial.shortened(model)?;
-            if share < 1.0 {
+            let share = trial.take(RepairStage::Global, model)?;
+            if let Some(share) = share.filter(|&share| share < 1.0) {
                 let percent = 100.0 * share;
                 record.notes.push(format!(
                     "all at once: {percent:.0} % of the change of the weights, which held-out inputs prefer"
                 ));
             }
-            trial.take(RepairStage::Global, model)?;
         }
         let Trial { model, stages, .. } = trial;
         Ok(Repaired { model, report, stages })
